@@ -1,0 +1,1 @@
+"""Theorems and accountants behind the certificates."""

@@ -1,0 +1,102 @@
+"""What a certified method proves, from which constants, and how far it can be believed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Provenance = Literal["exact", "estimated", "assumed"]
+Definition = Literal["retrain", "unlearn-on-retain", "reference", "local"]
+Mode = Literal["budgeted", "instance"]
+Verdict = Literal["exact", "proved", "conditional", "local", "vacuous", "none"]
+
+#: From the strongest statement to none; the order rows stand in.
+VERDICTS: tuple[Verdict, ...] = ("exact", "proved", "conditional", "local", "vacuous", "none")
+
+
+class Target(BaseModel):
+    """The (epsilon, delta) a deletion request asks for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epsilon: float = Field(1.0, gt=0, allow_inf_nan=False)
+    delta: float = Field(1e-5, gt=0, lt=1)
+
+
+class Constant(BaseModel):
+    """A number a certificate rests on, and where it comes from.
+
+    `exact` holds by a proof or a full computation, `estimated` was measured and may err on the
+    wrong side, `assumed` was written down by whoever set up the experiment.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    value: float
+    provenance: Provenance
+    meaning: str
+
+
+class Certificate(BaseModel):
+    """An (epsilon, delta) statement about one release.
+
+    Attributes:
+        definition: which notion of unlearning is proved (docs/certificates.md, section 1).
+        mode: `budgeted`, the noise was fixed before the request was seen, or `instance`, it
+            follows from what was measured on this request and is not a DP-style guarantee.
+        theorem: the statement that gives `sensitivity`.
+        sensitivity: Delta, a bound on the L2 distance to the retrained weights before noise.
+        sigma: standard deviation of the release noise, per coordinate.
+        trivial_sensitivity: the bound that the same theory gives to doing nothing; None where
+            the release is exact by construction.
+        constants: every number the statement rests on.
+        caveats: hypotheses that are false or were not checked, in words.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    definition: Definition
+    mode: Mode
+    theorem: str
+    epsilon: float = Field(ge=0)
+    delta: float = Field(ge=0, lt=1)
+    sensitivity: float = Field(ge=0, allow_inf_nan=False)
+    sigma: float = Field(ge=0, allow_inf_nan=False)
+    trivial_sensitivity: float | None = Field(None, gt=0)
+    constants: tuple[Constant, ...] = ()
+    caveats: tuple[str, ...] = ()
+
+    @classmethod
+    def by_construction(cls, reason: str) -> Certificate:
+        """The certificate of an exact method: the release *is* what retraining would publish."""
+        return cls(
+            definition="retrain",
+            mode="budgeted",
+            theorem=reason,
+            epsilon=0,
+            delta=0,
+            sensitivity=0,
+            sigma=0,
+        )
+
+    @property
+    def vacuous(self) -> bool:
+        """Whether the bound is no better than the one doing nothing has."""
+        return self.trivial_sensitivity is not None and (
+            self.sensitivity >= self.trivial_sensitivity
+        )
+
+    @property
+    def verdict(self) -> Verdict:
+        """How far to believe the row, from its definition, bound and constants."""
+        if self.vacuous:
+            return "vacuous"
+        if self.definition == "local":
+            return "local"
+        if self.definition == "retrain" and self.epsilon == self.delta == self.sensitivity == 0:
+            return "exact"
+        if self.caveats or any(c.provenance != "exact" for c in self.constants):
+            return "conditional"
+        return "proved"

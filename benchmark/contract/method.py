@@ -1,0 +1,99 @@
+"""The contract of an unlearning method: one file, one class, found by being there."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+
+from benchmark.contract.clock import Clock
+from benchmark.contract.request import Release, Request, State
+from benchmark.contract.seeds import Seeds
+from benchmark.errors import LetheError, explain, unknown
+from benchmark.problem.problem import Problem
+
+#: `reference` is what the rest is measured against, `floor` how close a second retraining comes
+#: to it, `ceiling` what doing nothing gives; every other method is an `entry`.
+Role = Literal["entry", "reference", "floor", "ceiling"]
+Need = Literal["retain", "forget"]
+
+
+class Source(BaseModel):
+    """Where a method comes from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    paper: str
+    url: str
+
+
+class Method(BaseModel, ABC):
+    """An unlearning method. Its fields are its parameters; its class variables describe it.
+
+    A subclass declares `name`, `title` and `source`, its parameters as annotated fields with
+    defaults, and `unlearn`. It overrides `train` only if it needs a training of its own.
+    A field whose default is hard to vary names another value in `Field(examples=[...])`, which
+    the contract tests use to see that the parameter changes something.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    source: ClassVar[Source]
+    certifies: ClassVar[bool] = False
+    needs: ClassVar[frozenset[Need]] = frozenset({"retain", "forget"})
+    role: ClassVar[Role] = "entry"
+    does_nothing: ClassVar[bool] = False
+
+    @classmethod
+    def build(cls, params: dict[str, Any]) -> Method:
+        """An instance with `params` over the defaults.
+
+        Raises:
+            LetheError: for an unknown parameter or a value of the wrong type or range.
+        """
+        for key in params:
+            if key not in cls.model_fields:
+                raise unknown(f"parameter of {cls.name}", key, cls.model_fields)
+        try:
+            return cls(**params)
+        except ValidationError as error:
+            raise explain(error, f"method {cls.name}") from error
+
+    @classmethod
+    def has_own_training(cls) -> bool:
+        """Whether the method trains its own original instead of sharing the problem's."""
+        return cls.train is not Method.train
+
+    def train(self, problem: Problem, rows: Tensor, seeds: Seeds, clock: Clock) -> State:
+        """Train on the training rows `rows` (n,); by default as the problem says.
+
+        Shared by every method that does not override it, so that comparisons are paired.
+        """
+        with clock.phase("training"):
+            weights = problem.fit(rows, seeds.generator("training"))
+        return State(weights, rows)
+
+    @abstractmethod
+    def unlearn(self, request: Request) -> Release:
+        """Answer `request`. Never mutates its inputs; publishes through `request.release`."""
+
+    def answer(self, request: Request) -> Release:
+        """`unlearn`, held to the contract: nothing to forget changes nothing, weights are sound.
+
+        Raises:
+            LetheError: if the weights have another shape than the original's or are not finite.
+        """
+        if len(request.forget) == 0 and not self.certifies:
+            return request.release(request.original.weights, memory=request.original.memory)
+        release = self.unlearn(request)
+        members = release.predictor.members
+        if members.shape != torch.atleast_2d(request.original.weights).shape:
+            raise LetheError(f"{self.name} released weights of shape {tuple(members.shape)}")
+        if not torch.isfinite(members).all():
+            raise LetheError(f"{self.name} diverged: its weights are not finite; lower its step")
+        return release

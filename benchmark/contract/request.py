@@ -1,0 +1,140 @@
+"""A deletion request, and what answers it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmark.contract.certificate import Certificate, Target
+from benchmark.contract.clock import Clock
+from benchmark.contract.seeds import Axis, Seeds
+from benchmark.errors import LetheError
+from benchmark.problem.predictor import Predictor
+from benchmark.problem.problem import Problem
+from benchmark.problem.rows import Rows
+
+
+@dataclass(frozen=True)
+class State:
+    """What training leaves behind. It stays secret: only a `Release` is published.
+
+    Attributes:
+        weights: (d,), or (members, d) for an ensemble; free of release noise.
+        rows: (n,) sorted indices into the problem's training rows that it was trained on.
+        memory: whatever the method that trained it keeps for later requests.
+    """
+
+    weights: Tensor
+    rows: Tensor
+    memory: Any = None
+
+
+@dataclass(frozen=True)
+class Release:
+    """What is published after a request.
+
+    Attributes:
+        predictor: the public model.
+        state: the start of the next request; its weights are the predictor's before noise.
+        certificate: what is proved, or None.
+    """
+
+    predictor: Predictor
+    state: State
+    certificate: Certificate | None
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request: forget `forget`, given what training on `forget` and `retain` left behind.
+
+    Attributes:
+        problem: data, model, objective and training.
+        original: the state to unlearn from.
+        forget, retain: (n_u,) and (n_r,) sorted row indices; together they are `original.rows`.
+        target: the (epsilon, delta) asked for.
+        seeds: the axes of randomness.
+        clock: the phase timer.
+        number: position in a stream of requests, from 0.
+    """
+
+    problem: Problem
+    original: State
+    forget: Tensor
+    retain: Tensor
+    target: Target
+    seeds: Seeds
+    clock: Clock
+    number: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        problem: Problem,
+        original: State,
+        forget: Tensor,
+        *,
+        target: Target | None = None,
+        seeds: Seeds | None = None,
+        clock: Clock | None = None,
+        number: int = 0,
+    ) -> Request:
+        """Build a request and audit its split: only what was trained on can be forgotten.
+
+        Raises:
+            LetheError: if `forget` repeats a row, names one that was not trained on, or leaves
+                nothing to keep.
+        """
+        forget = forget.to("cpu", torch.int64).sort().values
+        if len(forget.unique()) != len(forget):
+            raise LetheError("the forget set names a row twice")
+        if not torch.isin(forget, original.rows).all():
+            raise LetheError("the forget set holds rows that the model was not trained on")
+        retain = original.rows[~torch.isin(original.rows, forget)]
+        if len(retain) == 0:
+            raise LetheError("the forget set is the whole training set: nothing is left to keep")
+        return cls(
+            problem,
+            original,
+            forget,
+            retain,
+            target or Target(),
+            seeds or Seeds(),
+            clock or Clock(problem.device),
+            number,
+        )
+
+    @property
+    def forget_rows(self) -> Rows:
+        """The data to forget."""
+        return self.problem.train.take(self.forget)
+
+    @property
+    def retain_rows(self) -> Rows:
+        """The data to keep."""
+        return self.problem.train.take(self.retain)
+
+    def generator(self, axis: Axis, *scope: object) -> torch.Generator:
+        """A fresh generator of this request's own: requests of a stream never share draws."""
+        return self.seeds.generator(axis, "request", self.number, *scope)
+
+    def release(
+        self, weights: Tensor, certificate: Certificate | None = None, memory: Any = None
+    ) -> Release:
+        """Publish `weights` ((d,) or (members, d)), plus the noise the certificate asks for."""
+        published = weights
+        if certificate is not None and certificate.sigma > 0:
+            with self.clock.phase("noise"):
+                draw = torch.randn(
+                    weights.shape, generator=self.generator("noise"), dtype=torch.float64
+                )
+                noise = (certificate.sigma * draw).to(weights.device, weights.dtype)
+                published = weights + noise
+        return Release(
+            predictor=Predictor(self.problem.model, published),
+            state=State(weights, self.retain, memory),
+            certificate=certificate,
+        )

@@ -1,0 +1,1 @@
+"""Hessian products, linear solves and extreme eigenvalues."""

@@ -1,0 +1,1 @@
+"""Data sets: loading, content hashes, canonical order, splits, fixed features."""

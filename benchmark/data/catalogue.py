@@ -1,0 +1,31 @@
+"""Data sets by name."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from benchmark.data import digits, images
+from benchmark.data.dataset import Dataset
+from benchmark.data.sources import SOURCES
+from benchmark.errors import unknown
+
+NAMES = (digits.NAME, *SOURCES)
+
+
+@cache
+def load(name: str) -> Dataset:
+    """The data set `name`, verified; read once a process.
+
+    Raises:
+        LetheError: for an unknown name, or see `benchmark.data.images.load`.
+    """
+    if name == digits.NAME:
+        return digits.load()
+    if name not in SOURCES:
+        raise unknown("data set", name, NAMES)
+    return images.load(SOURCES[name])
+
+
+def levels(name: str) -> int:
+    """The largest pixel value of the data set."""
+    return digits.LEVELS if name == digits.NAME else 255

@@ -1,0 +1,66 @@
+"""A data set in memory, verified and in canonical order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmark.data.hashing import canonical_order, content_hash, row_digests
+from benchmark.errors import LetheError
+
+
+@dataclass(frozen=True)
+class Part:
+    """One official split.
+
+    Attributes:
+        images: (n, height, width[, channel]) uint8, in canonical order.
+        labels: (n,) int64.
+        content_hash: hex; see `benchmark.data.hashing`.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    content_hash: str
+
+    @classmethod
+    def verified(
+        cls, images: np.ndarray, labels: np.ndarray, expected: str, where: str, remedy: str
+    ) -> Part:
+        """Check the content hash, then put the rows into canonical order.
+
+        Args:
+            images, labels: as read, in any order.
+            expected: the hash the project knows.
+            where, remedy: for the error: what was read, and what to do.
+
+        Raises:
+            LetheError: if the content is not the expected one.
+        """
+        digests = row_digests(images, labels)
+        found = content_hash(digests)
+        if found != expected:
+            raise LetheError(
+                f"{where}: its content hash is {found[:16]}..., not {expected[:16]}... "
+                f"({len(labels)} rows read); {remedy}"
+            )
+        order = canonical_order(digests)
+        return cls(images[order], labels[order].astype(np.int64), found)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A verified data set.
+
+    Attributes:
+        name: as in experiments.
+        classes: number of labels.
+        train: the rows to draw training rows from.
+        test: the official test rows, or None where there is no official test split.
+    """
+
+    name: str
+    classes: int
+    train: Part
+    test: Part | None

@@ -1,0 +1,35 @@
+"""The content hash of a data set, and the order of its rows that seeds index.
+
+Neither depends on row order, container or compression: the same set from the hub, from a
+parquet file or from a cache has the same hash and the same canonical order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+
+def row_digests(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(n, 32) uint8: sha256 of each row's pixel bytes followed by one byte of label.
+
+    Args:
+        images: (n, height, width) or (n, height, width, channel) uint8.
+        labels: (n,), each below 256.
+    """
+    n = len(labels)
+    flat = np.ascontiguousarray(images, dtype=np.uint8).reshape(n, -1)
+    keyed = np.concatenate([flat, labels.astype(np.uint8).reshape(n, 1)], axis=1)
+    joined = b"".join(hashlib.sha256(row).digest() for row in keyed)
+    return np.frombuffer(joined, dtype=np.uint8).reshape(n, 32)
+
+
+def canonical_order(digests: np.ndarray) -> np.ndarray:
+    """(n,) indices that sort the rows by digest, equal rows in their given order."""
+    return np.argsort(np.ascontiguousarray(digests).view("S32").ravel(), kind="stable")
+
+
+def content_hash(digests: np.ndarray) -> str:
+    """sha256, in hex, over the concatenation of the sorted row digests."""
+    return hashlib.sha256(digests[canonical_order(digests)].tobytes()).hexdigest()

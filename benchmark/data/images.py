@@ -1,0 +1,117 @@
+"""Reading image sets: a decoded cache, `$LETHE_DATA`, or the hub, in this order."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from benchmark.data.dataset import Dataset, Part
+from benchmark.data.sources import Source
+from benchmark.errors import LetheError
+from benchmark.files import cache_folder, replace_file
+
+
+def load(source: Source) -> Dataset:
+    """The whole set, verified against the project's content hashes.
+
+    Raises:
+        LetheError: if it can be had from nowhere, cannot be read, or is not what it should be.
+    """
+    parts = {split: _load_split(source, split) for split in source.hashes}
+    return Dataset(source.name, source.classes, parts["train"], parts.get("test"))
+
+
+def local_folder() -> Path | None:
+    """The folder `$LETHE_DATA` names, or None if it is not set.
+
+    Raises:
+        LetheError: if it names no folder.
+    """
+    value = os.environ.get("LETHE_DATA")
+    if not value:
+        return None
+    folder = Path(value)
+    if not folder.is_dir():
+        raise LetheError(f"LETHE_DATA is '{value}', which is no folder: correct it or unset it")
+    return folder
+
+
+def local_files(source: Source, split: str) -> list[Path]:
+    """The parquet files of a split under `$LETHE_DATA`, none if it is not set or has no such."""
+    folder = local_folder()
+    return sorted((folder / source.name).glob(f"{split}-*.parquet")) if folder else []
+
+
+def cached_file(source: Source, split: str) -> Path:
+    """Where the decoded copy of a split lies; its name holds the content hash."""
+    return cache_folder() / "data" / f"{source.name}-{split}-{source.hashes[split][:16]}.npz"
+
+
+def _load_split(source: Source, split: str) -> Part:
+    expected = source.hashes[split]
+    cached = cached_file(source, split)
+    files = local_files(source, split)  # first, so that a wrong LETHE_DATA is never silent
+    if cached.exists():
+        try:
+            with np.load(cached) as arrays:
+                images, labels = arrays["images"], arrays["labels"]
+            return Part.verified(images, labels, expected, str(cached), "it will be made anew")
+        except (LetheError, OSError, ValueError, KeyError, EOFError):
+            cached.unlink()  # a damaged cache is no source: read the original again
+    if files:
+        where = f"{source.title} {split} in {files[0].parent}"
+        images, labels = _decode(_read_parquet(files, where), "image", where)
+        remedy = "replace the file, or unset LETHE_DATA to download the set"
+    else:
+        where = f"{source.title} {split} from the hub ({source.hub})"
+        images, labels = _decode(_download(source, split), source.image_column, where)
+        remedy = "the hub's copy has changed: use a LETHE_DATA folder with the original"
+    part = Part.verified(images, labels, expected, where, remedy)
+    buffer = io.BytesIO()
+    np.savez(buffer, images=part.images, labels=part.labels)
+    replace_file(cached, buffer.getvalue())
+    return part
+
+
+def _read_parquet(files: list[Path], where: str) -> pa.Table:
+    try:
+        return pa.concat_tables([pq.read_table(file) for file in files])
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise LetheError(f"{where}: the parquet file is damaged ({reason}); replace it") from error
+
+
+def _download(source: Source, split: str) -> pa.Table:
+    import datasets  # slow to import, and only needed here
+
+    datasets.utils.logging.disable_progress_bar()
+    try:
+        loaded = datasets.load_dataset(source.hub, split=split)
+    except Exception as error:  # the hub client raises dozens of unrelated types
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise LetheError(
+            f"{source.title}: it could not be downloaded ({reason[:120]}); check the network, or set "
+            f"LETHE_DATA to a folder that holds {source.name}/{split}-00000-of-00001.parquet"
+        ) from error
+    undecoded = loaded.cast_column(source.image_column, datasets.Image(decode=False))
+    return undecoded.with_format("arrow")[:]
+
+
+def _decode(table: pa.Table, column: str, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """(n, height, width[, channel]) uint8 images and (n,) int64 labels."""
+    try:
+        blobs = pa.chunked_array(table.column(column)).combine_chunks().field("bytes")
+        images = np.stack([np.asarray(Image.open(io.BytesIO(b.as_py()))) for b in blobs])
+        labels = table.column("label").to_numpy()
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise LetheError(
+            f"{where}: its rows are not images with a label ({error}); it wants the columns "
+            f"'{column}' (struct with bytes) and 'label'"
+        ) from error
+    return images, labels

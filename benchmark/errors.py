@@ -1,0 +1,40 @@
+"""Errors a user can mend: the command line shows each as one line and exits with code 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from pydantic import ValidationError
+
+
+class LetheError(Exception):
+    """Something the user can put right; its text says what to do."""
+
+
+class DidNotConverge(LetheError):
+    """An iteration that a certificate relies on never reached its tolerance."""
+
+
+class AssumptionBroken(LetheError):
+    """A condition of a theorem does not hold, so no certificate can be given."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> LetheError:
+    """The error for a name that does not exist, with the nearest one that does."""
+    known = sorted(known)
+    near = get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f"did you mean '{near[0]}'?" if near else f"there is: {', '.join(known) or 'none'}"
+    return LetheError(f"unknown {kind} '{name}': {hint}")
+
+
+def explain(error: ValidationError, where: str) -> LetheError:
+    """The first complaint of a pydantic validation, as one line.
+
+    `where` names what was being read, e.g. a file or a method.
+    """
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    more = error.error_count() - 1
+    tail = f" (and {more} more)" if more else ""
+    return LetheError(f"{where}: {place + ': ' if place else ''}{first['msg']}{tail}")

@@ -1,0 +1,1 @@
+"""Experiments as data: one TOML file a study, found by being here."""

@@ -1,0 +1,45 @@
+"""From an experiment's settings and a seed to a problem."""
+
+from __future__ import annotations
+
+import torch
+
+from benchmark.contract.seeds import Seeds
+from benchmark.data import catalogue
+from benchmark.data.dataset import Part
+from benchmark.data.features import compute
+from benchmark.data.split import Split, split
+from benchmark.experiments.experiment import ProblemSpec
+from benchmark.problem.model import Model
+from benchmark.problem.problem import Problem
+from benchmark.problem.rows import Rows
+
+
+def build(spec: ProblemSpec, seeds: Seeds, device: torch.device) -> tuple[Problem, Split]:
+    """The problem for one split seed, its tensors on `device`, and the rows that went into it.
+
+    Raises:
+        LetheError: if the data cannot be had or the split does not fit them.
+    """
+    dataset = catalogue.load(spec.data)
+    chosen = split(dataset, spec.split, seeds)
+    levels = catalogue.levels(spec.data)
+
+    def rows(part: Part, index: torch.Tensor | None) -> Rows:
+        images, labels = part.images, part.labels
+        if index is not None:
+            images, labels = images[index.numpy()], labels[index.numpy()]
+        x = torch.from_numpy(compute(spec.features, images, levels))
+        return Rows(x, torch.from_numpy(labels)).to(device, getattr(torch, spec.precision))
+
+    test = rows(dataset.train if dataset.test is None else dataset.test, chosen.test)
+    train = rows(dataset.train, chosen.train)
+    problem = Problem(
+        model=Model(spec.model, train.x.shape[1], dataset.classes),
+        objective=spec.objective,
+        training=spec.training,
+        train=train,
+        negatives=rows(dataset.train, chosen.negatives),
+        test=test,
+    )
+    return problem, chosen

@@ -1,0 +1,20 @@
+"""How far a certificate is from the truth."""
+
+from __future__ import annotations
+
+from benchmark.certify.gaussian import epsilon_for
+
+
+def distance_slack(sensitivity: float, distance: float) -> float | None:
+    """Bound over measured distance to the retrained weights; below 1 the bound is violated.
+
+    None where both are 0: there is nothing to compare.
+    """
+    if distance == 0:
+        return None
+    return sensitivity / distance
+
+
+def realised_epsilon(distance: float, sigma: float, delta: float) -> float | None:
+    """The epsilon that the noise gives at the measured distance; None without noise."""
+    return epsilon_for(distance / sigma, delta) if sigma > 0 else None

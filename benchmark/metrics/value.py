@@ -1,0 +1,30 @@
+"""A measured number with what is needed to read it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+#: `zero`: the nearer to 0 the better, on either side. `none`: no side is better.
+Direction = Literal["higher", "lower", "zero", "none"]
+
+
+class Value(BaseModel):
+    """One metric of one cell.
+
+    Attributes:
+        value: the number; None where it is not defined for this row, with the reason in `note`.
+        unit: "" for a pure number.
+        direction: which way is better.
+        n: how many examples it was computed from.
+        note: why there is no value, or how to read it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    value: float | None
+    unit: str = ""
+    direction: Direction = "none"
+    n: int | None = None
+    note: str = ""

@@ -1,0 +1,1 @@
+"""Learning problems: rows, models, objective and training."""

@@ -1,0 +1,34 @@
+"""The one objective: mean loss plus an explicit squared-L2 term."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class Objective(BaseModel):
+    """mean over rows of loss(logits, y) + (ridge / 2) ||w||^2.
+
+    Training, gradient and Hessian all use this and nothing else, so that the ridge is counted
+    once and the same everywhere. The norm is squared and spans all weights, biases included.
+    `squared` is half the squared distance of the logits to the one-hot label.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    loss: Literal["cross_entropy", "squared"] = "cross_entropy"
+    ridge: float = Field(0.0, ge=0, allow_inf_nan=False)
+
+    def data_term(self, logits: Tensor, y: Tensor) -> Tensor:
+        """The mean loss over rows, a scalar, for logits (n, classes) and labels (n,)."""
+        if self.loss == "cross_entropy":
+            return F.cross_entropy(logits, y)
+        one_hot = F.one_hot(y, logits.shape[1]).to(logits.dtype)
+        return 0.5 * (logits - one_hot).square().sum(dim=1).mean()
+
+    def penalty(self, weights: Tensor) -> Tensor:
+        """The ridge term, a scalar, for weights (d,)."""
+        return 0.5 * self.ridge * weights.dot(weights)

@@ -1,0 +1,8 @@
+"""Training algorithms: how a problem's weights come about."""
+
+from benchmark.problem.training.adam import AdamTraining
+from benchmark.problem.training.newton import NewtonTraining
+
+Training = NewtonTraining | AdamTraining
+
+__all__ = ["AdamTraining", "NewtonTraining", "Training"]

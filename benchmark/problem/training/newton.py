@@ -1,0 +1,94 @@
+"""Training to convergence, for convex problems."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from benchmark.curvature.cg import conjugate_gradients
+from benchmark.errors import DidNotConverge
+from benchmark.problem.rows import Rows
+
+if TYPE_CHECKING:
+    from benchmark.problem.problem import Problem
+
+
+class NewtonTraining(BaseModel):
+    """Newton-CG with backtracking (Nocedal & Wright 2006, algorithm 7.1) until the gradient of
+    the whole objective has norm `tolerance` or less; missing it is an error, so that a
+    certificate may rely on it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    algorithm: Literal["newton-cg"] = "newton-cg"
+    tolerance: float = Field(1e-10, gt=0)
+    max_steps: int = Field(100, ge=1)
+    max_products: int = Field(500, ge=1)
+
+    @property
+    def gradient_bound(self) -> float:
+        """G: the gradient norm that training guarantees."""
+        return self.tolerance
+
+    @property
+    def radius(self) -> None:
+        """No norm constraint."""
+
+    def fit(
+        self,
+        problem: Problem,
+        start: Tensor,
+        rows: Rows,
+        generator: torch.Generator,
+        effort: float,
+    ) -> Tensor:
+        """Weights (d,) with ||grad L(w, rows)|| <= tolerance.
+
+        Raises:
+            DidNotConverge: after `max_steps` steps, or when no step helps any more.
+        """
+        w = start
+        for _ in range(self.max_steps):
+            hessian = problem.hessian(w, rows)
+            gradient, norm = hessian.gradient, float(hessian.gradient.norm())
+            if norm <= self.tolerance:
+                return w
+            forcing = min(0.5, norm**0.5)
+            step = conjugate_gradients(
+                hessian, gradient, tolerance=forcing, max_products=self.max_products
+            ).x
+            w = self._line_search(problem, rows, w, gradient, step)
+        norm = float(problem.gradient(w, rows).norm())
+        if norm > self.tolerance:
+            raise DidNotConverge(
+                f"training stopped at gradient norm {norm:.3g}, above its tolerance "
+                f"{self.tolerance:.3g}: raise max_steps or tolerance, or use float64"
+            )
+        return w
+
+    def _line_search(
+        self, problem: Problem, rows: Rows, w: Tensor, gradient: Tensor, step: Tensor
+    ) -> Tensor:
+        """The first of w - step, w - step/2, ... that lowers the loss or the gradient enough.
+
+        Near the optimum a decrease of the loss drowns in round-off; the gradient's does not.
+        """
+        slope, norm = float(gradient.dot(step)), float(gradient.norm())
+        with torch.no_grad():
+            loss = float(problem.loss(w, rows))
+        length = 1.0
+        while length > 1e-6:
+            candidate = w.sub(step, alpha=length)
+            with torch.no_grad():
+                lower = float(problem.loss(candidate, rows)) <= loss - 1e-4 * length * slope
+            if lower or float(problem.gradient(candidate, rows).norm()) <= 0.9 * norm:
+                return candidate
+            length /= 2
+        raise DidNotConverge(
+            f"training stalled at gradient norm {norm:.3g}, above its tolerance "
+            f"{self.tolerance:.3g}: the tolerance may be below what the precision allows"
+        )

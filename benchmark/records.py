@@ -1,0 +1,234 @@
+"""Records: one JSON file a cell, the only thing the leaderboard reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from benchmark.contract.certificate import Certificate, Verdict
+from benchmark.contract.seeds import Seeds
+from benchmark.errors import LetheError, explain
+from benchmark.files import replace_file
+from benchmark.metrics.value import Value
+
+SCHEMA = 1
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class MethodInfo(_Frozen):
+    """Who answered the request.
+
+    Attributes:
+        label: the row's name within its experiment.
+        family: `methods` or `baselines`, or the distribution an entry point came from.
+        role: `entry`, `reference`, `floor` or `ceiling`.
+        params: every parameter with its value.
+    """
+
+    name: str
+    label: str
+    title: str
+    family: str
+    role: Literal["entry", "reference", "floor", "ceiling"]
+    certifies: bool
+    paper: str
+    url: str
+    params: dict[str, Any]
+
+
+class DataInfo(_Frozen):
+    """What was learned from, and which rows.
+
+    Attributes:
+        content_hash: of each official split that was read.
+        split_hash, forget_hash: sha256 of the row numbers.
+        train, negatives, test, forget: how many rows.
+    """
+
+    name: str
+    content_hash: dict[str, str]
+    split_hash: str
+    forget_hash: str
+    train: int
+    negatives: int
+    test: int
+    forget: int
+
+
+class Times(_Frozen):
+    """Wall-clock seconds.
+
+    Attributes:
+        unlearn: the whole answer to the request.
+        phases: its named parts.
+        training: of the original that was unlearned from (not part of `unlearn`).
+        retrain: of the reference model, on the retained rows.
+    """
+
+    unlearn: float
+    phases: dict[str, float]
+    training: float
+    retrain: float
+
+
+class Environment(_Frozen):
+    """Where and with what a cell ran."""
+
+    versions: dict[str, str]
+    git_revision: str | None
+    git_dirty: bool | None
+    platform: str
+    cpu: str
+    gpu: str | None
+    device: str
+    threads: int
+    load_average: float | None
+
+
+class Failure(_Frozen):
+    """What went wrong: the error's type and text, and the line of ours that raised it."""
+
+    type: str
+    message: str
+    where: str
+
+
+class Record(_Frozen):
+    """One cell: one method, one experiment, one seed.
+
+    Attributes:
+        key: sha256 of `inputs`; a cell with the same key need not run again.
+        inputs: everything that determines the result, enough to run the cell again.
+        metrics: by name; numbers that the same inputs reproduce. None if it failed.
+        verdict: of the certificate, or `none`.
+        seconds: how long the cell took in all, failed or not.
+        peak_memory: bytes above the level before the request; None if it was not measured.
+    """
+
+    schema_version: Literal[1] = SCHEMA
+    kind: Literal["cell"] = "cell"
+    key: str
+    experiment: str
+    status: Literal["ok", "failed"]
+    method: MethodInfo
+    seeds: Seeds
+    inputs: dict[str, Any]
+    data: DataInfo | None
+    metrics: dict[str, Value] = {}
+    certificate: Certificate | None = None
+    verdict: Verdict = "none"
+    times: Times | None = None
+    seconds: float
+    peak_memory: int | None = None
+    environment: Environment
+    failure: Failure | None = None
+    finished: str
+
+
+class PlannedRow(_Frozen):
+    """A row that an experiment should have."""
+
+    label: str
+    name: str
+    title: str
+    family: str
+    role: Literal["entry", "reference", "floor", "ceiling"]
+
+
+class Plan(_Frozen):
+    """What an experiment consists of, so that a missing cell can be shown as missing.
+
+    Attributes:
+        title, description: for people.
+        settings: the experiment's settings, for people to read on the page.
+        rows: the methods; each has one cell a seed.
+        seeds: the seed numbers.
+    """
+
+    schema_version: Literal[1] = SCHEMA
+    kind: Literal["plan"] = "plan"
+    experiment: str
+    title: str
+    description: str
+    settings: dict[str, str]
+    rows: tuple[PlannedRow, ...]
+    seeds: tuple[int, ...]
+
+
+_File = Annotated[Record | Plan, Field(discriminator="kind")]
+
+
+class _Envelope(BaseModel):
+    content: _File
+
+
+def read(path: Path) -> Record | Plan:
+    """The record or plan in a file.
+
+    Raises:
+        LetheError: if it cannot be read, is no JSON or does not fit the schema.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except OSError as error:
+        raise LetheError(f"record {path} cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise LetheError(f"record {path} is damaged ({error}): delete it and run again") from error
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > SCHEMA:
+        raise LetheError(f"record {path} has schema {version}; this version reads {SCHEMA}: update")
+    try:
+        return _Envelope(content=content).content
+    except ValidationError as error:
+        raise explain(error, f"record {path} does not fit the schema") from error
+
+
+def read_record(path: Path) -> Record:
+    """The cell in a file; see `read`."""
+    content = read(path)
+    if not isinstance(content, Record):
+        raise LetheError(f"{path} is an experiment's plan, not the record of a cell")
+    return content
+
+
+def write(path: Path, content: Record | Plan) -> None:
+    """Write atomically, keys in a fixed order, so that equal records are equal files."""
+    text = json.dumps(content.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    replace_file(path, (text + "\n").encode())
+
+
+class Store:
+    """A results folder: `<experiment>/plan.json` and `<experiment>/<label>/seed-<n>.json`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def plan_path(self, experiment: str) -> Path:
+        return self.folder / experiment / "plan.json"
+
+    def cell_path(self, experiment: str, label: str, seed: int) -> Path:
+        return self.folder / experiment / label / f"seed-{seed}.json"
+
+    def plans(self) -> list[Plan]:
+        """Every experiment's plan, by name.
+
+        Raises:
+            LetheError: for a damaged file.
+        """
+        found = [read(path) for path in sorted(self.folder.glob("*/plan.json"))]
+        return [plan for plan in found if isinstance(plan, Plan)]
+
+    def records(self, experiment: str) -> list[Record]:
+        """Every cell of an experiment, by label and seed.
+
+        Raises:
+            LetheError: for a damaged file.
+        """
+        paths = sorted((self.folder / experiment).glob("*/seed-*.json"))
+        return [read_record(path) for path in paths]

@@ -1,0 +1,115 @@
+"""A cell: one method on one experiment with one seed, and the key of its inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from benchmark.contract.certificate import Target
+from benchmark.contract.method import Method
+from benchmark.contract.seeds import Seeds
+from benchmark.data.forget import ForgetSpec
+from benchmark.errors import explain
+from benchmark.experiments.experiment import Experiment, ProblemSpec, Row
+from benchmark.records import MethodInfo
+from benchmark.registry import Registered
+
+#: Raise this when a change to shared code changes results: every record is then out of date.
+RECIPE = 1
+
+
+class Inputs(BaseModel):
+    """Everything that determines a cell's numbers; its hash is the cell's key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipe: int
+    problem: ProblemSpec
+    forget: ForgetSpec
+    target: Target
+    seeds: Seeds
+    device: str
+    method: str
+    method_source: str
+    params: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        return fingerprint(self.model_dump(mode="json"))
+
+    @classmethod
+    def read(cls, content: dict[str, Any], where: str) -> Inputs:
+        """The inputs stored in a record.
+
+        Raises:
+            LetheError: if they do not fit this version of the project.
+        """
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise explain(error, where) from error
+
+
+class Cell(BaseModel):
+    """Inputs, and the place of the result on the board."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    experiment: str
+    method: Method
+    info: MethodInfo
+    inputs: Inputs
+
+    @classmethod
+    def of(
+        cls, experiment: Experiment, row: Row, registered: Registered, seed: int, device: str
+    ) -> Cell:
+        """The cell of `row` for `seed` on all axes.
+
+        Raises:
+            LetheError: for a parameter the method does not have.
+        """
+        method = registered.method.build(row.params)
+        inputs = Inputs(
+            recipe=RECIPE,
+            problem=experiment.problem,
+            forget=experiment.forget,
+            target=experiment.target,
+            seeds=Seeds.all(seed),
+            device=device,
+            method=method.name,
+            method_source=source_hash(registered.method),
+            params=method.model_dump(mode="json"),
+        )
+        info = describe(method, registered, row.label, row.title)
+        return cls(experiment=experiment.name, method=method, info=info, inputs=inputs)
+
+
+def describe(method: Method, registered: Registered, label: str, title: str | None) -> MethodInfo:
+    """What the board says of a method."""
+    return MethodInfo(
+        name=method.name,
+        label=label,
+        title=title or method.title,
+        family=registered.family,
+        role=method.role,
+        certifies=method.certifies,
+        paper=method.source.paper,
+        url=method.source.url,
+        params=method.model_dump(mode="json"),
+    )
+
+
+def source_hash(method: type[Method]) -> str:
+    """sha256, in hex, of the file a method is written in: an edit puts its records out of date."""
+    return hashlib.sha256(Path(inspect.getfile(method)).read_bytes()).hexdigest()
+
+
+def fingerprint(content: dict[str, Any]) -> str:
+    """sha256, in hex, of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

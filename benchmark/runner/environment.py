@@ -1,0 +1,71 @@
+"""The machine and the software a cell ran on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from benchmark.records import Environment
+
+_PACKAGES = ("lethe", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "datasets")
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def describe(device: torch.device) -> Environment:
+    """What is true now; the load average is that of the last minute."""
+    revision, dirty = _git()
+    return Environment(
+        versions=versions(),
+        git_revision=revision,
+        git_dirty=dirty,
+        platform=f"{platform.system()} {platform.machine()}",
+        cpu=cpu_model(),
+        gpu=torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        device=device.type,
+        threads=torch.get_num_threads(),
+        load_average=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+    )
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Python's and the packages' versions; a package that is missing is left out."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def cpu_model() -> str:
+    """The processor's name, as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+@cache
+def _git() -> tuple[str | None, bool | None]:
+    """The checked-out revision and whether the tree differs from it; None outside a checkout."""
+
+    def ask(*arguments: str) -> str:
+        command = ["git", "-C", str(_ROOT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return ask("rev-parse", "HEAD"), bool(ask("status", "--porcelain"))
+    except (OSError, subprocess.CalledProcessError):
+        return None, None

@@ -1,0 +1,110 @@
+"""Scoring a release."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.contract.certificate import Certificate
+from benchmark.metrics.attack import population_auc
+from benchmark.metrics.slack import distance_slack, realised_epsilon
+from benchmark.metrics.utility import accuracy, losses
+from benchmark.metrics.value import Value
+from benchmark.problem.predictor import Predictor
+from benchmark.problem.problem import Problem
+
+PARTS = ("retain", "forget", "test")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Accuracy on, and per-row losses (n,) of, each part of the data.
+
+    `losses` has the parts of `PARTS` and the never-trained `negatives`.
+    """
+
+    accuracy: dict[str, float]
+    losses: dict[str, np.ndarray]
+
+    @property
+    def attack(self) -> float:
+        """The population attack's AUC."""
+        return population_auc(self.losses["forget"], self.losses["negatives"])
+
+
+def predict(predictor: Predictor, problem: Problem, forget: Tensor, retain: Tensor) -> Outputs:
+    """Run a model over all parts of the data."""
+    parts = {
+        "retain": problem.train.take(retain),
+        "forget": problem.train.take(forget),
+        "test": problem.test,
+        "negatives": problem.negatives,
+    }
+    accuracies, loss_rows = {}, {}
+    for name, rows in parts.items():
+        outputs = predictor.log_probabilities(rows.x)
+        accuracies[name] = accuracy(outputs, rows.y)
+        loss_rows[name] = losses(outputs, rows.y).cpu().numpy()
+    return Outputs(accuracies, loss_rows)
+
+
+def score(outputs: Outputs, reference: Outputs) -> dict[str, Value]:
+    """Utility and forgetting of one model beside the retrained one's."""
+    scores: dict[str, Value] = {}
+    for part in PARTS:
+        n = len(outputs.losses[part])
+        ours, theirs = outputs.accuracy[part], reference.accuracy[part]
+        direction = "none" if part == "forget" else "higher"
+        scores[f"accuracy_{part}"] = Value(value=100 * ours, unit="%", direction=direction, n=n)
+        scores[f"accuracy_{part}_gap"] = Value(
+            value=100 * (ours - theirs), unit="points", direction="zero", n=n
+        )
+        ours, theirs = outputs.losses[part].mean(), reference.losses[part].mean()
+        direction = "none" if part == "forget" else "lower"
+        scores[f"loss_{part}"] = Value(value=ours, unit="nats", direction=direction, n=n)
+        scores[f"loss_{part}_gap"] = Value(value=ours - theirs, unit="nats", direction="zero", n=n)
+    n = len(outputs.losses["forget"]) + len(outputs.losses["negatives"])
+    scores["attack_auc"] = Value(value=outputs.attack, direction="none", n=n)
+    scores["attack_gap"] = Value(
+        value=abs(outputs.attack - reference.attack),
+        direction="lower",
+        n=n,
+        note="|AUC - AUC of retrain|",
+    )
+    return scores
+
+
+def score_certificate(
+    weights: Tensor, reference: Tensor, certificate: Certificate | None, shared: bool
+) -> dict[str, Value]:
+    """Distance to the retrained weights, and how slack the certificate is.
+
+    Args:
+        weights: (d,) or (members, d), before noise.
+        reference: (d,) retrained weights.
+        certificate: of the release, or None.
+        shared: whether the method unlearns from the shared original; one with a training of its
+            own has another retrained model.
+    """
+    if not shared or weights.shape != reference.shape:
+        note = "the method trains its own model: the shared retrained weights are not its target"
+        return {"distance": Value(value=None, direction="lower", note=note)}
+    distance = float(torch.linalg.vector_norm(weights.double() - reference.double()))
+    scores = {"distance": Value(value=distance, direction="lower", n=1)}
+    if certificate is not None and certificate.sensitivity > 0:
+        scores["slack"] = Value(
+            value=distance_slack(certificate.sensitivity, distance),
+            direction="lower",
+            n=1,
+            note="sensitivity over distance; below 1 the bound is violated",
+        )
+        scores["realised_epsilon"] = Value(
+            value=realised_epsilon(distance, certificate.sigma, certificate.delta),
+            direction="lower",
+            n=1,
+            note="what the noise gives at the measured distance",
+        )
+    return scores

@@ -1,0 +1,192 @@
+"""Running an experiment: what is there is kept, what is missing or out of date is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from benchmark import registry
+from benchmark.data import catalogue
+from benchmark.errors import LetheError, unknown
+from benchmark.experiments.experiment import Experiment, Row
+from benchmark.records import Plan, PlannedRow, Record, Store, read_record, write
+from benchmark.runner.cell import Cell, describe
+from benchmark.runner.progress import Display
+from benchmark.runner.run_cell import run_cell
+from benchmark.runner.workbench import Workbench
+from benchmark.tracking import Tracker
+
+
+@dataclass
+class Tally:
+    """How many cells were found, run and lost."""
+
+    kept: int = 0
+    ran: int = 0
+    failed: list[Record] = field(default_factory=list)
+
+
+def run(
+    experiments: list[Experiment],
+    store: Store,
+    device: torch.device,
+    *,
+    methods: list[str] | None = None,
+    fresh: bool = False,
+    tracker: Tracker | None = None,
+    console: Console | None = None,
+) -> Tally:
+    """Run every cell of `experiments` that `store` does not hold already.
+
+    Args:
+        experiments: what to run.
+        store: where records go, one after each cell, so that a stop loses one cell at most.
+        device: where to compute.
+        methods: only these methods; all registered ones if None.
+        fresh: run again what is there.
+        tracker: a sink beside the records.
+        console: for progress.
+
+    Raises:
+        LetheError: for anything wrong with the settings, the data or the disk. Nothing that was
+            finished is lost.
+    """
+    console = console or Console(stderr=True)
+    plans = [(e, plan_cells(e, device.type, methods)) for e in experiments]
+    for experiment, _ in plans:
+        catalogue.load(experiment.problem.data)
+        write(store.plan_path(experiment.name), plan_of(experiment))
+    tally = Tally()
+    with Display(console, total=sum(len(cells) for _, cells in plans)) as display:
+        for experiment, cells in plans:
+            for seed in experiment.seeds:
+                _run_seed(
+                    experiment,
+                    seed,
+                    [c for c in cells if c.inputs.seeds.split == seed],
+                    store,
+                    device,
+                    fresh,
+                    tracker,
+                    display,
+                    tally,
+                )
+    return tally
+
+
+def plan_cells(experiment: Experiment, device: str, methods: list[str] | None = None) -> list[Cell]:
+    """Every cell of an experiment, checked before the first one runs.
+
+    Raises:
+        LetheError: for an unknown method or a wrong parameter.
+    """
+    found = registry.discover()
+    for name in methods or []:
+        if name not in found:
+            raise unknown("method", name, found)
+    rows = [row for row in _rows(experiment) if methods is None or row.method in methods]
+    return [
+        Cell.of(experiment, row, found[row.method], seed, device)
+        for row in rows
+        for seed in experiment.seeds
+    ]
+
+
+def plan_of(experiment: Experiment) -> Plan:
+    """The experiment's plan, for the board: its rows whatever part of them runs now."""
+    found = registry.discover()
+    rows = []
+    for row in _rows(experiment):
+        registered = found[row.method]
+        info = describe(registered.method.build(row.params), registered, row.label, row.title)
+        rows.append(
+            PlannedRow(
+                label=info.label,
+                name=info.name,
+                title=info.title,
+                family=info.family,
+                role=info.role,
+            )
+        )
+    return Plan(
+        experiment=experiment.name,
+        title=experiment.title,
+        description=experiment.description,
+        settings=settings(experiment),
+        rows=tuple(rows),
+        seeds=experiment.seeds,
+    )
+
+
+def settings(experiment: Experiment) -> dict[str, str]:
+    """The experiment in words, for people."""
+    problem, target = experiment.problem, experiment.target
+    model = problem.model.model_dump()
+    training = problem.training.model_dump(exclude_none=True)
+    return {
+        "data": f"{problem.data}, {problem.features}",
+        "model": _words(model, "kind"),
+        "objective": f"{problem.objective.loss}, ridge {problem.objective.ridge:g}",
+        "training": _words(training, "algorithm"),
+        "request": f"{experiment.forget.count} {experiment.forget.scenario} rows",
+        "target": f"epsilon {target.epsilon:g}, delta {target.delta:g}",
+        "precision": problem.precision,
+    }
+
+
+def _rows(experiment: Experiment) -> list[Row]:
+    return experiment.rows_for(list(registry.discover()))
+
+
+def _words(content: dict, head: str) -> str:
+    rest = {key: value for key, value in content.items() if key != head}
+    return ", ".join([content[head], *(f"{k.replace('_', ' ')} {v}" for k, v in rest.items())])
+
+
+def _run_seed(
+    experiment: Experiment,
+    seed: int,
+    cells: Iterable[Cell],
+    store: Store,
+    device: torch.device,
+    fresh: bool,
+    tracker: Tracker | None,
+    display: Display,
+    tally: Tally,
+) -> None:
+    """The cells of one seed; data and models are only touched if one of them has to run."""
+    bench: Workbench | None = None
+    for cell in cells:
+        path = store.cell_path(experiment.name, cell.info.label, seed)
+        if not fresh and (kept := _is_current(path, cell)):
+            tally.kept += 1
+            if kept.status == "failed":
+                tally.failed.append(kept)
+            display.advance()
+            continue
+        display.start(experiment.name, cell.info.label, seed)
+        if bench is None:
+            bench = Workbench(cell.inputs, device, None if fresh else store.folder / ".artifacts")
+        record = run_cell(cell, bench, display.phase)
+        write(path, record)
+        tally.ran += 1
+        if record.status == "failed":
+            tally.failed.append(record)
+        display.finish(record)
+        if tracker is not None:
+            tracker.log(record)
+
+
+def _is_current(path: Path, cell: Cell) -> Record | None:
+    """The record at `path` if it is of the same inputs; a damaged one is run again."""
+    if not path.exists():
+        return None
+    try:
+        record = read_record(path)
+    except LetheError:
+        return None
+    return record if record.key == cell.inputs.key else None

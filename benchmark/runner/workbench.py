@@ -1,0 +1,112 @@
+"""What all methods of one experiment and seed share: problem, request, original, reference."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmark.contract.clock import Clock
+from benchmark.contract.request import State
+from benchmark.data import catalogue
+from benchmark.experiments.build import build
+from benchmark.files import replace_file
+from benchmark.problem.predictor import Predictor
+from benchmark.records import DataInfo
+from benchmark.runner.cell import Inputs, fingerprint
+from benchmark.runner.evaluate import Outputs, predict
+
+
+class Workbench:
+    """The shared side of the cells with equal problem, seeds and forget set.
+
+    Trained models are kept in `folder`, so that a run that was stopped does not train again.
+
+    Args:
+        inputs: of any of the cells.
+        device: where to compute.
+        folder: for trained models; None keeps nothing.
+
+    Raises:
+        LetheError: if the data cannot be had, or split and forget set do not fit them.
+    """
+
+    def __init__(self, inputs: Inputs, device: torch.device, folder: Path | None) -> None:
+        self._inputs = inputs
+        self._folder = folder
+        self.problem, self.split = build(inputs.problem, inputs.seeds, device)
+        self.rows = torch.arange(len(self.problem.train))
+        self.forget = inputs.forget.draw(self.rows, inputs.seeds)
+        self.retain = self.rows[~torch.isin(self.rows, self.forget)]
+
+    @cached_property
+    def original(self) -> tuple[State, float]:
+        """The shared original, trained on every training row, and the seconds it took."""
+        weights, seconds = self._trained(self.rows)
+        return State(weights, self.rows), seconds
+
+    @cached_property
+    def reference(self) -> tuple[Tensor, float]:
+        """A(D_r): weights retrained with the original's training seed, and the seconds."""
+        return self._trained(self.retain)
+
+    @cached_property
+    def reference_outputs(self) -> Outputs:
+        """The reference model's predictions."""
+        predictor = Predictor(self.problem.model, self.reference[0])
+        return predict(predictor, self.problem, self.forget, self.retain)
+
+    @cached_property
+    def data(self) -> DataInfo:
+        """The record's account of the data."""
+        dataset = catalogue.load(self._inputs.problem.data)
+        hashes = {"train": dataset.train.content_hash}
+        if dataset.test is not None:
+            hashes["test"] = dataset.test.content_hash
+        return DataInfo(
+            name=dataset.name,
+            content_hash=hashes,
+            split_hash=self.split.fingerprint,
+            forget_hash=hashlib.sha256(self.forget.numpy().tobytes()).hexdigest(),
+            train=len(self.rows),
+            negatives=len(self.problem.negatives),
+            test=len(self.problem.test),
+            forget=len(self.forget),
+        )
+
+    def _trained(self, rows: Tensor) -> tuple[Tensor, float]:
+        path = self._artifact(rows)
+        if path is not None and path.exists():
+            try:
+                stored = torch.load(path, map_location=self.problem.device, weights_only=True)
+                return stored["weights"], stored["seconds"]
+            except Exception:  # a damaged copy fails in many ways; all mean: train again
+                path.unlink()
+        clock = Clock(self.problem.device)
+        with clock.phase("training"):
+            weights = self.problem.fit(rows, self._inputs.seeds.generator("training"))
+        seconds = clock.seconds["training"]
+        if path is not None:
+            buffer = io.BytesIO()
+            torch.save({"weights": weights, "seconds": seconds}, buffer)
+            replace_file(path, buffer.getvalue())
+        return weights, seconds
+
+    def _artifact(self, rows: Tensor) -> Path | None:
+        if self._folder is None:
+            return None
+        key = fingerprint(
+            {
+                "recipe": self._inputs.recipe,
+                "problem": self._inputs.problem.model_dump(mode="json"),
+                "split": self._inputs.seeds.split,
+                "training": self._inputs.seeds.training,
+                "device": self._inputs.device,
+                "rows": hashlib.sha256(rows.numpy().tobytes()).hexdigest(),
+            }
+        )
+        return self._folder / f"{key[:32]}.pt"

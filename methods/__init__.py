@@ -1,0 +1,1 @@
+"""Certified methods: one file each, found by being here."""
