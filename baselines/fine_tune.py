@@ -19,7 +19,7 @@ class FineTune(Method):
     needs = frozenset({"retain"})
 
     epochs: int = Field(5, ge=1)
-    batch: int = Field(128, ge=1)
+    batch: int = Field(128, ge=1, examples=[2])
     learning_rate: float = Field(1e-3, gt=0)
 
     def unlearn(self, request: Request) -> Release:

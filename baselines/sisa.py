@@ -16,11 +16,11 @@ from benchmark.problem.problem import Problem
 
 
 class SISA(Method):
-    """One model a shard, trained slice by slice with a checkpoint before each slice; a request
-    retrains only the shards it touches, from the first slice it touches on.
+    """One model a shard, trained slice by slice with a checkpoint before each slice.
 
-    Exact by construction: a row's shard and slice depend on its number and the seed, never on
-    the data, so the result is what training on the retained rows alone gives, bit for bit.
+    A request retrains only the shards it touches, from the first slice it touches on. Exact by
+    construction: a row's shard and slice depend on its number and the seed, never on the data, so
+    the result is what training on the retained rows alone gives, bit for bit.
     """
 
     name = "sisa"

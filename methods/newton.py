@@ -29,7 +29,8 @@ class Newton(Method):
     name = "newton"
     title = "Single-step Newton"
     source = Source(
-        paper="Zhang, Dong, Wang, Li: Towards Certified Unlearning for Deep Neural Networks (ICML 2024)",
+        paper="Zhang, Dong, Wang, Li: Towards Certified Unlearning for Deep Neural Networks "
+        "(ICML 2024)",
         url="https://arxiv.org/abs/2408.00920",
     )
     certifies = True

@@ -1,4 +1,4 @@
-"""Seeds on separate axes, so that one source of randomness can vary while the others stand still."""
+"""Seeds on separate axes: one source of randomness can vary while the others stand still."""
 
 from __future__ import annotations
 

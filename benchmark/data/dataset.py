@@ -31,9 +31,11 @@ class Part:
         """Check the content hash, then put the rows into canonical order.
 
         Args:
-            images, labels: as read, in any order.
+            images: (n, height, width[, channel]) uint8, in any order.
+            labels: (n,).
             expected: the hash the project knows.
-            where, remedy: for the error: what was read, and what to do.
+            where: what was read, for the error.
+            remedy: what to do, for the error.
 
         Raises:
             LetheError: if the content is not the expected one.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -62,7 +64,7 @@ def _load_split(source: Source, split: str) -> Part:
             with np.load(cached) as arrays:
                 images, labels = arrays["images"], arrays["labels"]
             return Part.verified(images, labels, expected, str(cached), "it will be made anew")
-        except (LetheError, OSError, ValueError, KeyError, EOFError):
+        except (LetheError, OSError, ValueError, KeyError, EOFError, BadZipFile):
             cached.unlink()  # a damaged cache is no source: read the original again
     if files:
         where = f"{source.title} {split} in {files[0].parent}"
@@ -91,13 +93,14 @@ def _download(source: Source, split: str) -> pa.Table:
     import datasets  # slow to import, and only needed here
 
     datasets.utils.logging.disable_progress_bar()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries; the end is ours
     try:
         loaded = datasets.load_dataset(source.hub, split=split)
     except Exception as error:  # the hub client raises dozens of unrelated types
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LetheError(
-            f"{source.title}: it could not be downloaded ({reason[:120]}); check the network, or set "
-            f"LETHE_DATA to a folder that holds {source.name}/{split}-00000-of-00001.parquet"
+            f"{source.title}: it could not be downloaded ({reason[:120]}); check the network, or "
+            f"set LETHE_DATA to a folder that holds {source.name}/{split}-00000-of-00001.parquet"
         ) from error
     undecoded = loaded.cast_column(source.image_column, datasets.Image(decode=False))
     return undecoded.with_format("arrow")[:]

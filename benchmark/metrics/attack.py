@@ -1,4 +1,4 @@
-"""Population membership attack: does a low loss betray a member? (Yeom et al. 2018)"""
+"""Population membership attack: does a low loss betray a member (Yeom et al. 2018)?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ def auc(members: np.ndarray, others: np.ndarray) -> float:
     The Mann-Whitney form of the area under the ROC curve.
 
     Args:
-        members, others: (n,), (m,) scores, higher for what looks like a member.
+        members: (n,) scores, higher for what looks like a member.
+        others: (m,) scores of non-members.
     """
     ranks = rankdata(np.concatenate([members, others]))
     n, m = len(members), len(others)

@@ -14,6 +14,7 @@ from rich.progress import (
 )
 
 from benchmark.records import Record
+from benchmark.runner.cell import Cell
 
 
 class Display:
@@ -43,9 +44,9 @@ class Display:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def start(self, experiment: str, label: str, seed: int) -> None:
+    def start(self, cell: Cell) -> None:
         """A cell begins."""
-        self._where = f"{experiment} · {label} · seed {seed}"
+        self._where = f"{cell.experiment} · {cell.info.label} · seed {cell.inputs.seeds.split}"
         self.phase("data")
 
     def phase(self, name: str) -> None:

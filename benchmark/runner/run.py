@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -36,6 +37,7 @@ def run(
     device: torch.device,
     *,
     methods: list[str] | None = None,
+    seeds: list[int] | None = None,
     fresh: bool = False,
     tracker: Tracker | None = None,
     console: Console | None = None,
@@ -47,6 +49,7 @@ def run(
         store: where records go, one after each cell, so that a stop loses one cell at most.
         device: where to compute.
         methods: only these methods; all registered ones if None.
+        seeds: only these seeds; the experiment's own if None.
         fresh: run again what is there.
         tracker: a sink beside the records.
         console: for progress.
@@ -56,43 +59,42 @@ def run(
             finished is lost.
     """
     console = console or Console(stderr=True)
-    plans = [(e, plan_cells(e, device.type, methods)) for e in experiments]
+    plans = [(e, plan_cells(e, device.type, methods, seeds)) for e in experiments]
     for experiment, _ in plans:
-        catalogue.load(experiment.problem.data)
+        with console.status(f"reading {experiment.problem.data}"):
+            catalogue.load(experiment.problem.data)
         write(store.plan_path(experiment.name), plan_of(experiment))
     tally = Tally()
     with Display(console, total=sum(len(cells) for _, cells in plans)) as display:
-        for experiment, cells in plans:
-            for seed in experiment.seeds:
-                _run_seed(
-                    experiment,
-                    seed,
-                    [c for c in cells if c.inputs.seeds.split == seed],
-                    store,
-                    device,
-                    fresh,
-                    tracker,
-                    display,
-                    tally,
-                )
+        for _, cells in plans:
+            for _, of_one_seed in groupby(cells, key=lambda cell: cell.inputs.seeds):
+                _run_seed(of_one_seed, store, device, fresh, tracker, display, tally)
     return tally
 
 
-def plan_cells(experiment: Experiment, device: str, methods: list[str] | None = None) -> list[Cell]:
-    """Every cell of an experiment, checked before the first one runs.
+def plan_cells(
+    experiment: Experiment,
+    device: str,
+    methods: list[str] | None = None,
+    seeds: list[int] | None = None,
+) -> list[Cell]:
+    """Every cell of an experiment, seed by seed, checked before the first one runs.
 
     Raises:
-        LetheError: for an unknown method or a wrong parameter.
+        LetheError: for an unknown method, a wrong parameter or a negative seed.
     """
     found = registry.discover()
+    for seed in seeds or []:
+        if seed < 0:
+            raise LetheError(f"a seed is 0 or more, not {seed}")
     for name in methods or []:
         if name not in found:
             raise unknown("method", name, found)
     rows = [row for row in _rows(experiment) if methods is None or row.method in methods]
     return [
         Cell.of(experiment, row, found[row.method], seed, device)
+        for seed in dict.fromkeys(seeds or experiment.seeds)
         for row in rows
-        for seed in experiment.seeds
     ]
 
 
@@ -148,8 +150,6 @@ def _words(content: dict, head: str) -> str:
 
 
 def _run_seed(
-    experiment: Experiment,
-    seed: int,
     cells: Iterable[Cell],
     store: Store,
     device: torch.device,
@@ -161,14 +161,14 @@ def _run_seed(
     """The cells of one seed; data and models are only touched if one of them has to run."""
     bench: Workbench | None = None
     for cell in cells:
-        path = store.cell_path(experiment.name, cell.info.label, seed)
+        path = store.cell_path(cell.experiment, cell.info.label, cell.inputs.seeds.split)
         if not fresh and (kept := _is_current(path, cell)):
             tally.kept += 1
             if kept.status == "failed":
                 tally.failed.append(kept)
             display.advance()
             continue
-        display.start(experiment.name, cell.info.label, seed)
+        display.start(cell)
         if bench is None:
             bench = Workbench(cell.inputs, device, None if fresh else store.folder / ".artifacts")
         record = run_cell(cell, bench, display.phase)

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 
 class NewtonTraining(BaseModel):
-    """Newton-CG with backtracking (Nocedal & Wright 2006, algorithm 7.1) until the gradient of
-    the whole objective has norm `tolerance` or less; missing it is an error, so that a
-    certificate may rely on it.
+    """Newton-CG with backtracking (Nocedal & Wright 2006, algorithm 7.1), to a tolerance.
+
+    It ends when the gradient of the whole objective has norm `tolerance` or less; missing that is
+    an error, so that a certificate may rely on it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

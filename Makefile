@@ -1,0 +1,51 @@
+# Every target is a thin caller of the command line; `make help` lists them.
+
+PYTHON  ?= python3
+VENV    ?= .venv
+RESULTS ?= runs
+LETHE   := $(VENV)/bin/lethe
+READY   := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo mnist test lint leaderboard check doctor list clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make the virtual environment with pinned versions (the others do it themselves)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "error: Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 2; }
+	@$(PYTHON) -m venv $(VENV) \
+		|| { echo "error: Python's venv module is missing: apt-get install python3-venv"; exit 2; }
+	@echo "installing into $(VENV), a few minutes and about 5 GB ..."
+	@$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(READY) ## run the whole benchmark on scikit-learn's digits, about a minute
+	@$(LETHE) run digits-softmax digits-mlp --results $(RESULTS)
+
+mnist: $(READY) ## the same on MNIST, from $LETHE_DATA or downloaded
+	@$(LETHE) run mnist-softmax mnist-mlp --results $(RESULTS)
+
+test: $(READY) ## run the tests
+	@$(VENV)/bin/python -m pytest
+
+lint: $(READY) ## check style and formatting
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+leaderboard: $(READY) ## regenerate leaderboard/ from the committed records
+	@$(LETHE) leaderboard
+
+check: $(READY) ## fail if leaderboard/ is not what the committed records give
+	@$(LETHE) leaderboard --check
+
+doctor: $(READY) ## say what is there: versions, devices, data sets
+	@$(LETHE) doctor
+
+list: $(READY) ## list experiments and methods
+	@$(LETHE) list
+
+clean: ## remove the results of runs (not the committed ones) and caches
+	rm -rf $(RESULTS) .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,178 @@
+"""The command line: lethe run | list | leaderboard | reproduce | doctor."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from benchmark import registry
+from benchmark.errors import LetheError
+from benchmark.experiments import experiment as experiments
+from benchmark.records import Store, read_record
+
+app = typer.Typer(
+    help="Lethe, the benchmark of certified machine unlearning.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+# Results go to standard output, progress and errors to standard error.
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Results = Annotated[Path, typer.Option(help="Folder of the records.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Threads = Annotated[int, typer.Option(help="Threads of one process; recorded with every cell.")]
+
+
+@app.command()
+def run(
+    experiment: Annotated[list[str], typer.Argument(help="Names, or paths of .toml files.")],
+    method: Annotated[list[str] | None, typer.Option(help="Only this method; repeatable.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Only this seed; repeatable.")] = None,
+    results: Results = Path("runs"),
+    device: Device = "cpu",
+    threads: Threads = 1,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run again what is there.")] = False,
+    track: Annotated[
+        Literal["off", "offline", "online"], typer.Option(help="Weights & Biases, as well.")
+    ] = "off",
+) -> None:
+    """Run experiments, keep what is there, render the leaderboard."""
+    from benchmark.runner.device import prepare
+    from benchmark.runner.run import run as run_experiments
+    from benchmark.tracking import tracker
+
+    loaded = [experiments.load(name) for name in experiment]
+    store = Store(results)
+    try:
+        tally = run_experiments(
+            loaded,
+            store,
+            prepare(device, threads),
+            methods=method,
+            seeds=seed,
+            fresh=fresh,
+            tracker=tracker(track, results / "wandb"),
+            console=err,
+        )
+    except KeyboardInterrupt:
+        err.print("stopped: the same command goes on from here")
+        raise typer.Exit(130) from None
+    _render(results, results / "leaderboard", only=[e.name for e in loaded])
+    out.print(f"{tally.ran} cells run, {tally.kept} kept, {len(tally.failed)} failed")
+    out.print(f"The page: {results / 'leaderboard' / 'index.html'}", soft_wrap=True)
+    if tally.failed:
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_() -> None:
+    """Experiments and methods, with their parameters."""
+    table = Table("experiment", "title", box=None, pad_edge=False)
+    for name in experiments.names():
+        table.add_row(name, experiments.load(name).title)
+    out.print(table)
+    out.print()
+    table = Table("method", "family", "certifies", "parameters", "source", box=None, pad_edge=False)
+    for name, registered in registry.discover().items():
+        cls = registered.method
+        params = ", ".join(f"{k}={field.default}" for k, field in cls.model_fields.items())
+        certifies = "yes" if cls.certifies else "no"
+        table.add_row(name, registered.family, certifies, params or "-", cls.source.paper)
+    out.print(table)
+
+
+@app.command()
+def leaderboard(
+    results: Results = Path("leaderboard/results"),
+    to: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("leaderboard"),
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if stale.")] = False,
+) -> None:
+    """Regenerate the leaderboard from the records, or check that it is current."""
+    from leaderboard import check as stale_files
+
+    if check:
+        if stale := stale_files(results, to):
+            raise LetheError(
+                f"the leaderboard is not what its records give ({', '.join(stale)}): "
+                "run 'make leaderboard' and commit"
+            )
+        out.print("The leaderboard is current.")
+        return
+    _render(results, to)
+    out.print(f"The page: {to / 'index.html'}", soft_wrap=True)
+
+
+@app.command()
+def reproduce(
+    record: Annotated[Path, typer.Argument(help="A record's JSON file.")],
+    rtol: Annotated[float, typer.Option(help="Relative difference still the same.")] = 1e-6,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; as recorded by default.")] = None,
+    threads: Annotated[int | None, typer.Option(help="As recorded by default.")] = None,
+) -> None:
+    """Run one recorded row again and compare every number."""
+    from benchmark.runner.device import prepare
+    from benchmark.runner.reproduce import compare
+    from benchmark.runner.reproduce import reproduce as run_again
+
+    recorded = read_record(record)
+    environment = recorded.environment
+    prepared = prepare(device or environment.device, threads or environment.threads)
+    with err.status(f"running {recorded.experiment} · {recorded.method.label} again") as status:
+        again, remarks = run_again(recorded, prepared, lambda phase: status.update(phase))
+    rows = compare(recorded, again, rtol)
+    table = Table("number", "recorded", "again", "", box=None, pad_edge=False)
+    for row in rows:
+        mark = "[green]same[/green]" if row.agrees else "[red]DIFFERS[/red]"
+        if row.agrees and row.recorded != row.again:
+            mark = f"[green]within {rtol:g}[/green]"
+        table.add_row(row.name, str(row.recorded), str(row.again), mark)
+    out.print(table)
+    for remark in remarks:
+        out.print(f"[yellow]note[/yellow] {escape(remark)}")
+    differing = sum(not row.agrees for row in rows)
+    if again.failure is not None:
+        out.print(f"[red]failed[/red] {escape(again.failure.message)}")
+    out.print(f"{len(rows) - differing} of {len(rows)} numbers agree")
+    if differing:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is there: versions, devices, data sets found and verified."""
+    from benchmark.doctor import examine
+
+    marks = {True: "[green]ok[/green]", False: "[red]bad[/red]", None: "-"}
+    table = Table("", "what", "found", box=None, pad_edge=False, show_header=False)
+    findings = examine()
+    for finding in findings:
+        table.add_row(marks[finding.ok], finding.subject, escape(finding.text))
+    out.print(table)
+    if any(finding.ok is False for finding in findings):
+        raise typer.Exit(1)
+
+
+def _render(results: Path, to: Path, only: list[str] | None = None) -> None:
+    """Write the board and print its tables."""
+    from leaderboard import build, terminal_tables
+
+    build(results, to)
+    for table in terminal_tables(results, only):
+        out.print(table)
+
+
+def main() -> None:
+    """Run the command line; what the user can mend is one line and exit code 2."""
+    try:
+        app()
+    except LetheError as error:
+        err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
+        sys.exit(2)

@@ -1,0 +1,103 @@
+"""Running a recorded cell again and comparing every number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from benchmark import registry
+from benchmark.records import Record
+from benchmark.runner.cell import Cell, Inputs, source_hash
+from benchmark.runner.run_cell import run_cell
+from benchmark.runner.workbench import Workbench
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One number then and now; None where there was or is none."""
+
+    name: str
+    recorded: float | str | None
+    again: float | str | None
+    agrees: bool
+
+
+def reproduce(
+    record: Record, device: torch.device, listener: Callable[[str], None]
+) -> tuple[Record, list[str]]:
+    """Run the cell of `record` from its inputs alone, training included.
+
+    Returns:
+        the new record, and remarks on what is no longer as it was.
+
+    Raises:
+        LetheError: if the method is gone or the inputs do not fit this version.
+    """
+    inputs = Inputs.read(record.inputs, "the record's inputs do not fit this version")
+    registered = registry.find(inputs.method)
+    method = registered.method.build(inputs.params)
+    remarks = []
+    now = source_hash(registered.method)
+    if now != inputs.method_source:
+        remarks.append(f"the file of method '{inputs.method}' has changed since")
+    cell = Cell(
+        experiment=record.experiment,
+        method=method,
+        info=record.method,
+        inputs=inputs.model_copy(update={"device": device.type, "method_source": now}),
+    )
+    again = run_cell(cell, Workbench(inputs, device, folder=None), listener)
+    remarks += _differences(record, again)
+    return again, remarks
+
+
+def compare(recorded: Record, again: Record, rtol: float) -> list[Comparison]:
+    """Every number that the inputs determine, then and now; times are not among them.
+
+    Args:
+        recorded: as stored.
+        again: as run now.
+        rtol: relative difference that still counts as the same.
+    """
+    then, now = numbers(recorded), numbers(again)
+    return [
+        Comparison(name, then.get(name), now.get(name), _same(then.get(name), now.get(name), rtol))
+        for name in {**then, **now}
+    ]
+
+
+def numbers(record: Record) -> dict[str, Any]:
+    """The reproducible content of a record under flat names."""
+    flat: dict[str, Any] = {"status": record.status, "verdict": record.verdict}
+    if record.data is not None:
+        flat["split_hash"] = record.data.split_hash
+        flat["forget_hash"] = record.data.forget_hash
+    flat |= {name: metric.value for name, metric in record.metrics.items()}
+    if record.certificate is not None:
+        certificate = record.certificate
+        for name in ("epsilon", "delta", "sensitivity", "sigma", "trivial_sensitivity"):
+            flat[f"certificate.{name}"] = getattr(certificate, name)
+        flat |= {f"constant.{c.name}": c.value for c in certificate.constants}
+    return flat
+
+
+def _same(a: Any, b: Any, rtol: float) -> bool:
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, rel_tol=rtol)
+    return a == b
+
+
+def _differences(then: Record, now: Record) -> list[str]:
+    remarks = []
+    old, new = then.environment, now.environment
+    for field in ("cpu", "gpu", "device", "threads"):
+        if getattr(old, field) != getattr(new, field):
+            remarks.append(f"{field} was {getattr(old, field)}, is {getattr(new, field)}")
+    for package, version in old.versions.items():
+        if new.versions.get(package) != version:
+            remarks.append(f"{package} was {version}, is {new.versions.get(package)}")
+    return remarks
