@@ -65,7 +65,7 @@ def run(
     except KeyboardInterrupt:
         err.print("stopped: the same command goes on from here")
         raise typer.Exit(130) from None
-    _render(results, results / "leaderboard", only=[e.name for e in loaded])
+    _render(results, results / "leaderboard")
     out.print(f"{tally.ran} cells run, {tally.kept} kept, {len(tally.failed)} failed")
     out.print(f"The page: {results / 'leaderboard' / 'index.html'}", soft_wrap=True)
     if tally.failed:
@@ -160,12 +160,12 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-def _render(results: Path, to: Path, only: list[str] | None = None) -> None:
+def _render(results: Path, to: Path) -> None:
     """Write the board and print its tables."""
     from leaderboard import build, terminal_tables
 
     build(results, to)
-    for table in terminal_tables(results, only):
+    for table in terminal_tables(results):
         out.print(table)
 
 

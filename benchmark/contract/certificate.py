@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Provenance = Literal["exact", "estimated", "assumed"]
 Definition = Literal["retrain", "unlearn-on-retain", "reference", "local"]
-Mode = Literal["budgeted", "instance"]
+Mode = Literal["budgeted", "instance", "noiseless"]
 Verdict = Literal["exact", "proved", "conditional", "local", "vacuous", "none"]
 
 #: From the strongest statement to none; the order rows stand in.
@@ -31,7 +31,7 @@ class Constant(BaseModel):
     wrong side, `assumed` was written down by whoever set up the experiment.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     value: float
@@ -45,7 +45,8 @@ class Certificate(BaseModel):
     Attributes:
         definition: which notion of unlearning is proved (docs/certificates.md, section 1).
         mode: `budgeted`, the noise was fixed before the request was seen, or `instance`, it
-            follows from what was measured on this request and is not a DP-style guarantee.
+            follows from what was measured on this request and is not a DP-style guarantee, or
+            `noiseless`, none is needed.
         theorem: the statement that gives `sensitivity`.
         sensitivity: Delta, a bound on the L2 distance to the retrained weights before noise.
         sigma: standard deviation of the release noise, per coordinate.
@@ -55,15 +56,15 @@ class Certificate(BaseModel):
         caveats: hypotheses that are false or were not checked, in words.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     definition: Definition
     mode: Mode
     theorem: str
     epsilon: float = Field(ge=0)
     delta: float = Field(ge=0, lt=1)
-    sensitivity: float = Field(ge=0, allow_inf_nan=False)
-    sigma: float = Field(ge=0, allow_inf_nan=False)
+    sensitivity: float = Field(ge=0)
+    sigma: float = Field(ge=0)
     trivial_sensitivity: float | None = Field(None, gt=0)
     constants: tuple[Constant, ...] = ()
     caveats: tuple[str, ...] = ()
@@ -73,7 +74,7 @@ class Certificate(BaseModel):
         """The certificate of an exact method: the release *is* what retraining would publish."""
         return cls(
             definition="retrain",
-            mode="budgeted",
+            mode="noiseless",
             theorem=reason,
             epsilon=0,
             delta=0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 from pathlib import Path
 
@@ -14,7 +15,8 @@ _CLEAR = Path("/proc/self/clear_refs")
 class PeakMemory:
     """Bytes a block needed above what was in use when it began; `None` where unmeasurable.
 
-    On CUDA the allocator's peak; on Linux the process's resident high-water mark, reset at entry.
+    On CUDA the allocator's peak; on Linux the process's resident high-water mark, reset at entry
+    once the allocator has given back what earlier work left unused.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -41,6 +43,9 @@ class PeakMemory:
 
 
 def _reset() -> bool:
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:  # glibc alone keeps freed memory
+        trim(0)
     try:
         _CLEAR.write_text("5")
     except OSError:

@@ -1,0 +1,115 @@
+"""The look that all plots share, and what makes them reproducible."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import seaborn as sns
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from leaderboard.ranking import YARDSTICKS
+from leaderboard.table import Row
+
+_PALETTE = sns.color_palette("colorblind").as_hex()
+INK = "#333333"
+BLUE = _PALETTE[0]
+RED = "#c1121f"
+
+# a marker and a colour a verdict, so that neither is needed to tell them apart
+_VERDICTS = {
+    "exact": ("o", _PALETTE[0]),
+    "proved": ("s", _PALETTE[2]),
+    "conditional": ("D", _PALETTE[1]),
+    "local": ("^", _PALETTE[4]),
+    "vacuous": ("v", _PALETTE[7]),
+    "none": ("P", _PALETTE[5]),
+    "yardstick": ("h", INK),
+    "violated": ("X", RED),
+}
+
+_SETTINGS = {
+    **sns.axes_style("whitegrid"),
+    "font.family": "DejaVu Sans",  # it comes with matplotlib, so it is the same everywhere
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.edgecolor": "#bbbbbb",
+    "axes.labelcolor": INK,
+    "grid.color": "#e8e8e8",
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "lethe",
+}
+
+
+@contextmanager
+def look() -> Iterator[None]:
+    """Draw within this: matplotlib's defaults and the board's, never the user's own settings."""
+    with style.context(["default", _SETTINGS]):
+        yield
+
+
+def kind(row: Row) -> str:
+    """What a row is drawn as: violated, a yardstick, or its verdict."""
+    if row.violations:
+        return "violated"
+    return "yardstick" if row.role in YARDSTICKS else row.verdict
+
+
+def marker(name: str) -> str:
+    """Of a kind."""
+    return _VERDICTS[name][0]
+
+
+def colour(name: str) -> str:
+    """Of a kind."""
+    return _VERDICTS[name][1]
+
+
+def label_rows(axes: Axes, rows: list[Row]) -> None:
+    """One line a row, the first on top."""
+    axes.set_yticks(range(len(rows)), [textwrap.fill(row.title, 26) for row in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
+
+
+def say_void(axes: Axes, rows: list[Row]) -> None:
+    """Where a row has no number, say why in its place."""
+    for y, row in enumerate(rows):
+        if row.void:
+            axes.text(
+                0.5,
+                y,
+                row.void,
+                transform=axes.get_yaxis_transform(),
+                ha="center",
+                va="center",
+                color=RED,
+                style="italic",
+            )
+
+
+def legend(figure: Figure, names: list[str]) -> None:
+    """The kinds that were drawn, in the order of verdicts, below the plot."""
+    handles = [
+        Line2D([], [], linestyle="", marker=marker(name), color=colour(name), label=name)
+        for name in _VERDICTS
+        if name in names
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8)
+
+
+def to_svg(figure: Figure) -> bytes:
+    """The figure as SVG, without the date and versions that would change from day to day."""
+    file = io.BytesIO()
+    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    return file.getvalue()

@@ -1,0 +1,65 @@
+"""What an answer costs in time, beside retraining."""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from leaderboard.charts import style
+from leaderboard.columns import BY_KEY
+from leaderboard.numbers import number
+from leaderboard.ranking import YARDSTICKS, entries, yardsticks
+from leaderboard.table import Table
+
+NAME = "times"
+CAPTION = "mean seconds to unlearn; the line is retraining; shorter is better; yardsticks in grey"
+
+
+def draw(table: Table) -> bytes | None:
+    """Bars on a logarithmic axis; None if nothing was timed."""
+    rows = yardsticks(table) + entries(table)
+    means = {y: e.mean for y, row in enumerate(rows) if (e := row.estimate(BY_KEY["unlearn"]))}
+    means = {y: mean for y, mean in means.items() if mean > 0}
+    if not means:
+        return None
+    retrain = _retrain(table)
+    with style.look():
+        figure = Figure(figsize=(5.4, 1.1 + 0.34 * len(rows)), layout="constrained")
+        axes = figure.subplots()
+        axes.set_xscale("log")
+        reach = [seconds for seconds in (*means.values(), retrain) if seconds > 0]
+        axes.set_xlim(min(reach) / 2, max(reach) * 2)
+        yardstick = [rows[y].role in YARDSTICKS for y in means]
+        sns.barplot(
+            x=list(means.values()),
+            y=list(means),
+            hue=yardstick,
+            palette={True: "#9a9a9a", False: style.BLUE},
+            native_scale=True,
+            orient="h",
+            dodge=False,
+            width=0.6,
+            saturation=1,
+            legend=False,
+            ax=axes,
+        )
+        for y, mean in means.items():  # beside the plot, where nothing is in the way
+            axes.text(1.02, y, number(mean, 2), transform=axes.get_yaxis_transform(), va="center")
+        axes.axvline(retrain, color=style.INK, linewidth=1.2, linestyle="--")
+        axes.set(xlabel="time to unlearn (s)", ylabel="")
+        axes.set_title(f"Dashed: retraining, {number(retrain, 2)} s")
+        style.say_void(axes, rows)
+        style.label_rows(axes, rows)
+        return style.to_svg(figure)
+
+
+def _retrain(table: Table) -> float:
+    """Mean seconds to train the reference model, each seed counted once."""
+    times: dict[int, list[float]] = {}
+    for row in table.rows:
+        for seed, record in row.done.items():
+            if record.times:
+                times.setdefault(seed, []).append(record.times.retrain)
+    return fmean([fmean(times[seed]) for seed in sorted(times)])

@@ -1,0 +1,153 @@
+"""The columns of numbers: what each one is and where a record holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmark.records import Record, Value
+
+_MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Column:
+    """One measured quantity.
+
+    Attributes:
+        key: its name in the CSV; of a metric, its name in the record.
+        header, unit: what the tables call it; `unit` is "" for a pure number.
+        meaning: for the page's list of columns.
+        read: its value in a record that is not failed; None where the record has none.
+        ratio: whether seeds are averaged by the geometric mean.
+        bound: whether it tells how good a certificate is, so that a row whose certificate says
+            nothing or is wrong must not win it.
+    """
+
+    key: str
+    header: str
+    unit: str
+    meaning: str
+    read: Callable[[Record], Value | None]
+    ratio: bool = False
+    bound: bool = False
+
+    @property
+    def heading(self) -> str:
+        """Header and unit."""
+        return f"{self.header} ({self.unit})" if self.unit else self.header
+
+
+def _metric(key: str, header: str, unit: str, meaning: str, *, bound: bool = False) -> Column:
+    return Column(key, header, unit, meaning, lambda record: record.metrics.get(key), bound=bound)
+
+
+def _unlearn(record: Record) -> Value | None:
+    if record.times is None:
+        return None
+    return Value(value=record.times.unlearn, unit="s", direction="lower")
+
+
+def _speedup(record: Record) -> Value | None:
+    # a clock too coarse to see the method gives no ratio
+    if record.times is None or min(record.times.unlearn, record.times.retrain) <= 0:
+        return None
+    return Value(value=record.times.retrain / record.times.unlearn, direction="higher")
+
+
+def _memory(record: Record) -> Value | None:
+    if record.peak_memory is None:
+        return None
+    return Value(value=record.peak_memory / _MIB, unit="MiB", direction="lower")
+
+
+GUARANTEE = (
+    _metric(
+        "slack",
+        "Slack",
+        "",
+        "The certified bound Δ over the measured distance. 1 is tight; the larger, the more "
+        "noise is spent on caution. Below 1 the bound is violated: the certificate is wrong.",
+        bound=True,
+    ),
+    _metric(
+        "distance",
+        "Distance",
+        "",
+        "L2 distance from the unlearned weights, before noise, to the retrained weights of the "
+        "same seed.",
+    ),
+    _metric(
+        "realised_epsilon",
+        "Realised ε",
+        "",
+        "The ε that the release noise would give if Δ were the measured distance, at the "
+        "certificate's δ. A diagnosis, not a guarantee.",
+        bound=True,
+    ),
+)
+UTILITY = (
+    _metric("accuracy_test", "Test accuracy", "%", "Accuracy on test rows."),
+    _metric(
+        "accuracy_test_gap",
+        "Test gap",
+        "points",
+        "Test accuracy less that of the retrained model of the same seed.",
+    ),
+)
+FORGETTING = (
+    _metric(
+        "accuracy_forget_gap",
+        "Forget gap",
+        "points",
+        "Accuracy on the forgotten rows less that of the retrained model of the same seed.",
+    ),
+    _metric(
+        "attack_auc",
+        "Attack AUC",
+        "",
+        "How well a low loss tells forgotten rows from rows never trained on. The ideal is not "
+        "0.5 but the retrained model's value.",
+    ),
+    _metric(
+        "attack_gap",
+        "Attack gap",
+        "",
+        "Attack AUC: distance to the retrained model's of the same seed, without sign.",
+    ),
+)
+COST = (
+    Column(
+        "unlearn",
+        "Time",
+        "s",
+        "Wall-clock seconds from request to release, noise and all.",
+        _unlearn,
+    ),
+    Column(
+        "speedup",
+        "Speed-up",
+        "×",
+        "Time to retrain over time to unlearn, a ratio for each seed, then their geometric mean "
+        "with a multiplicative interval (×÷).",
+        _speedup,
+        ratio=True,
+    ),
+    Column(
+        "peak_memory",
+        "Peak memory",
+        "MiB",
+        "Memory above the level before the request, at its highest; 0 if it never rose.",
+        _memory,
+    ),
+)
+
+#: In the order of the tables, under the headings they share.
+GROUPS: dict[str, tuple[Column, ...]] = {
+    "Guarantee": GUARANTEE,
+    "Utility": UTILITY,
+    "Forgetting": FORGETTING,
+    "Cost": COST,
+}
+COLUMNS: tuple[Column, ...] = tuple(column for group in GROUPS.values() for column in group)
+BY_KEY: dict[str, Column] = {column.key: column for column in COLUMNS}

@@ -1,0 +1,141 @@
+"""The board as Markdown, for reading where the repository is browsed."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Mapping
+
+from leaderboard import words
+from leaderboard.charts import Chart
+from leaderboard.columns import COLUMNS, COST, FORGETTING, GUARANTEE, UTILITY, Column
+from leaderboard.details import data, environment
+from leaderboard.ranking import Mark, entries, marks, yardsticks
+from leaderboard.shown import NOTHING, certified, failures, remarks, seeds, shown
+from leaderboard.table import Row, Table
+
+_Marks = Mapping[tuple[str, str], Mark]
+
+
+def render_markdown(tables: list[Table], charts: Mapping[str, list[Chart]]) -> str:
+    """All tables with their plots and footnotes, then what the words mean.
+
+    Args:
+        tables: what to show.
+        charts: by a table's slug.
+    """
+    parts = ["# Leaderboard", words.INTRODUCTION]
+    parts.append("The same board with every certificate in full: [index.html](index.html).")
+    parts.append(_bullets(words.READING))
+    for table in tables:
+        parts += _section(table, charts[table.slug])
+    parts += _glossary()
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _section(table: Table, charts: list[Chart]) -> list[str]:
+    best = marks(table)
+    rows = yardsticks(table) + entries(table)
+    settings = [f"{name}: {text}" for name, text in sorted(table.settings.items())]
+    facts = [f"{name}: {text}" for name, text in data(table) + environment(table)]
+    return [
+        f"## {_escape(table.title)} ({_escape(table.device)})",
+        _escape(table.description),
+        _escape("; ".join(settings)) + "." if settings else "",
+        "\n".join(_quality(rows, best)),
+        "\n".join(_cost(rows, best)),
+        _bullets(_escape(note) for note in _footnotes(table, rows)),
+        *(f"![{_escape(chart.caption)}]({chart.path})" for chart in charts),
+        _escape("; ".join(facts)) + "." if facts else "",
+    ]
+
+
+def _quality(rows: list[Row], best: _Marks) -> Iterable[str]:
+    """What is proved, and how near the answer is to retraining."""
+    columns = UTILITY + FORGETTING
+    yield _line(["Method", "Verdict", "Certified (ε, δ)", *_headings(columns), "Seeds"])
+    yield _line([":--", ":--", ":--", *["--:"] * len(columns), ":--"])
+    for row in rows:
+        statement = certified(row)
+        pair = NOTHING
+        if statement:
+            pair = f"({statement.epsilon}, {statement.delta})<br>{statement.kind}"
+        numbers = _numbers(row, columns, best)
+        yield _line([_name(row), _verdict(row), pair, *numbers, _seeds(row)])
+
+
+def _cost(rows: list[Row], best: _Marks) -> Iterable[str]:
+    """How good the bound is, and what the answer costs."""
+    columns = GUARANTEE + COST
+    yield _line(["Method", *_headings(columns)])
+    yield _line([":--", *["--:"] * len(columns)])
+    for row in rows:
+        yield _line([_name(row), *_numbers(row, columns, best)])
+
+
+def _name(row: Row) -> str:
+    method = row.found[0].method if row.found else None
+    title = _escape(row.title)
+    if method and method.url.startswith("https://"):
+        title = f"[{title}]({method.url.replace(')', '%29').replace(' ', '%20')})"
+    return title if row.role == "entry" else f"{title}<br>*{row.role}*"
+
+
+def _verdict(row: Row) -> str:
+    if row.void:
+        return f"**{row.void}**"
+    return f"{row.verdict}<br>🔴 **violated**" if row.violations else row.verdict
+
+
+def _seeds(row: Row) -> str:
+    return seeds(row) if row.complete else f"**{seeds(row)}**"
+
+
+def _numbers(row: Row, columns: Iterable[Column], best: _Marks) -> Iterable[str]:
+    for column in columns:
+        text = shown(row, column, best.get((column.key, row.label), ""))
+        yield {"best": f"**{text.line}**", "tied": f"{text.line} ≈"}.get(text.mark, text.line)
+
+
+def _footnotes(table: Table, rows: list[Row]) -> Iterable[str]:
+    yield from remarks(table)
+    for row in rows:
+        for seed in row.violations:
+            yield f"{row.title}, seed {seed}: violated, the distance exceeds the certified bound."
+        for seed, error in failures(row).items():
+            yield f"{row.title}, seed {seed}: failed, {error}"
+        if row.missing:
+            yield f"{row.title}: missing, seeds {', '.join(map(str, row.missing))}."
+
+
+def _glossary() -> list[str]:
+    return [
+        "## What the words mean",
+        words.ORDER,
+        words.BEST,
+        "### Yardsticks",
+        _bullets(f"**{name}**: {text}." for name, text in words.YARDSTICKS.items()),
+        "### Verdicts",
+        _bullets(f"**{name}**: {text}" for name, text in words.VERDICTS.items()),
+        "### What is certified",
+        _bullets(f"**{k}**: {_escape(v)}" for k, v in (words.DEFINITIONS | words.MODES).items()),
+        "### Columns",
+        _bullets(f"**{column.header}**: {_escape(column.meaning)}" for column in COLUMNS),
+    ]
+
+
+def _headings(columns: Iterable[Column]) -> Iterable[str]:
+    return (column.heading for column in columns)
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _bullets(items: Iterable[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)
+
+
+def _escape(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    return re.sub(r"([\\|*_`\[\]~#])", r"\\\1", html.escape(" ".join(text.split()), quote=False))

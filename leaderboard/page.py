@@ -1,0 +1,99 @@
+"""The board as one static page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from leaderboard import words
+from leaderboard.charts import Chart
+from leaderboard.columns import COLUMNS, GROUPS
+from leaderboard.details import command, data, environment, phases, proof
+from leaderboard.numbers import number
+from leaderboard.ranking import Mark, entries, marks, yardsticks
+from leaderboard.shown import certified, failures, remarks, seeds, shown
+from leaderboard.table import Row, Table
+
+
+def render_page(tables: list[Table], charts: Mapping[str, list[Chart]]) -> str:
+    """The page of all tables; plots are beside it, everything else is in it.
+
+    Args:
+        tables: what to show.
+        charts: by a table's slug.
+    """
+    templates = Environment(
+        loader=PackageLoader("leaderboard"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters["number"] = number
+    return templates.get_template("index.html").render(
+        tables=[_table(table, charts[table.slug]) for table in tables],
+        groups=GROUPS,
+        columns=COLUMNS,
+        words=words,
+    )
+
+
+def _table(table: Table, charts: list[Chart]) -> dict[str, Any]:
+    best = marks(table)
+    sections = {"Yardsticks": yardsticks(table), "Entries": entries(table)}
+    return {
+        "slug": table.slug,
+        "experiment": table.experiment,
+        "title": table.title,
+        "device": table.device,
+        "description": table.description,
+        "settings": sorted(table.settings.items()),
+        "data": data(table),
+        "environment": environment(table),
+        "sections": {
+            name: [
+                _row(table, row, best, f"{table.slug}-{name.lower()}-{i}")
+                for i, row in enumerate(rows)
+            ]
+            for name, rows in sections.items()
+            if rows
+        },
+        "remarks": remarks(table),
+        "charts": charts,
+    }
+
+
+def _row(
+    table: Table, row: Row, best: Mapping[tuple[str, str], Mark], anchor: str
+) -> dict[str, Any]:
+    method = row.found[0].method if row.found else None
+    # an entry point may come from anywhere: no address but a web page's becomes a link
+    url = method.url if method and method.url.startswith(("https://", "http://")) else ""
+    return {
+        "anchor": anchor,
+        "label": row.label,
+        "title": row.title,
+        "role": row.role,
+        "void": row.void,
+        "complete": row.complete,
+        "verdict": row.verdict,
+        "violations": row.violations,
+        "seeds": seeds(row),
+        "missing": row.missing,
+        "failures": failures(row),
+        "certified": certified(row),
+        "numbers": {c.key: shown(row, c, best.get((c.key, row.label), "")) for c in COLUMNS},
+        "paper": method.paper if method else "",
+        "url": url,
+        "params": _params(method.params) if method else [],
+        "phases": phases(row),
+        "proof": proof(row),
+        "command": command(table, row),
+    }
+
+
+def _params(params: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """By name; what is None the method chooses itself."""
+    return [(name, "not set" if v is None else v) for name, v in sorted(params.items())]

@@ -1,0 +1,129 @@
+"""What every format says about a row, before it is put into that format's syntax."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from leaderboard.columns import COLUMNS, Column
+from leaderboard.numbers import measured, number, span
+from leaderboard.ranking import Mark
+from leaderboard.table import Row, Table, settings_differ
+
+#: What stands where there is no number.
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A number as the tables show it.
+
+    Attributes:
+        mean: the number, or a dash.
+        spread: with its sign, e.g. `± 0.3`; "" if there is no interval.
+        count: `n = ` seeds if the mean lacks some of the row's, else "".
+        mark: whether it is best.
+    """
+
+    mean: str
+    spread: str
+    count: str
+    mark: Mark
+
+    @property
+    def blank(self) -> bool:
+        return self.mean == NOTHING
+
+    @property
+    def line(self) -> str:
+        return " ".join(filter(None, [self.mean, self.spread, self.count and f"({self.count})"]))
+
+
+@dataclass(frozen=True)
+class Certified:
+    """The statement of a row's certificates: (epsilon, delta) with their ranges over seeds."""
+
+    epsilon: str
+    delta: str
+    definition: str
+    mode: str
+
+    @property
+    def kind(self) -> str:
+        return f"{self.definition}, {self.mode}"
+
+
+def shown(row: Row, column: Column, mark: Mark = "") -> Shown:
+    """A row's number in a column."""
+    estimate = row.estimate(column)
+    if estimate is None:
+        return Shown(NOTHING, "", "", "")
+    count = "" if estimate.n == len(row.cells) else f"n = {estimate.n}"
+    if column.ratio:
+        spread = "" if estimate.spread is None else f"×÷ {number(estimate.spread)}"
+        return Shown(number(estimate.mean), spread, count, mark)
+    signed = next(iter(row.read(column).values())).direction == "zero"
+    mean, spread = measured(estimate.mean, estimate.spread, signed=signed)
+    return Shown(mean, f"± {spread}" if spread else "", count, mark)
+
+
+def certified(row: Row) -> Certified | None:
+    """The row's (epsilon, delta); None without a certificate."""
+    if not row.certificates:
+        return None
+    return Certified(
+        epsilon=span([c.epsilon for c in row.certificates], 2),
+        delta=span([c.delta for c in row.certificates], 2),
+        definition=", ".join(sorted({c.definition for c in row.certificates})),
+        mode=", ".join(sorted({c.mode for c in row.certificates})),
+    )
+
+
+def seeds(row: Row) -> str:
+    """How many of the planned seeds the row has, and what became of the others."""
+    parts = [f"{len(row.done)}/{len(row.cells)} seeds"]
+    if row.failed:
+        parts.append(f"{len(row.failed)} failed")
+    if row.missing:
+        parts.append(f"{len(row.missing)} missing")
+    return ", ".join(parts)
+
+
+def failures(row: Row) -> dict[int, str]:
+    """The error of each failed seed, as one line."""
+    errors = {}
+    for seed, record in row.failed.items():
+        failure = record.failure
+        where = f" ({failure.where})" if failure and failure.where else ""
+        text = f"{failure.type}: {failure.message}{where}" if failure else "no error was recorded"
+        errors[seed] = " ".join(text.split())
+    return errors
+
+
+def remarks(table: Table) -> list[str]:
+    """What a reader must know about the table before comparing its rows."""
+    found = []
+    if not table.planned:
+        found.append("This experiment has no plan: what may be missing cannot be told.")
+    if table.uncounted:
+        listed = ", ".join(map(str, table.uncounted))
+        found.append(
+            f"There are records of seeds that the plan does not have ({listed}): left out."
+        )
+    if settings_differ(table.records, ("problem", "forget", "target")):
+        found.append("The records come from different settings of the experiment: run it again.")
+    for row in table.rows:
+        if settings_differ(row.found, ("method", "method_source", "params")):
+            found.append(f"{row.title}: its seeds ran with different parameters or source.")
+        found += _blanks(row)
+    return found
+
+
+def _blanks(row: Row) -> list[str]:
+    """Why a number is missing from a cell that did not fail."""
+    reasons = {
+        (column.header, value.note)
+        for column in COLUMNS
+        for value in row.read(column).values()
+        if value.value is None and value.note
+    }
+    return [f"{row.title} has no {header.lower()}: {note}." for header, note in sorted(reasons)]

@@ -1,0 +1,35 @@
+"""Shared fixtures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty cache folder, and nothing remembered from another test."""
+    from benchmark.data import catalogue
+
+    monkeypatch.setenv("LETHE_CACHE", str(tmp_path / "cache"))
+    catalogue.load.cache_clear()
+    yield tmp_path / "cache"
+    catalogue.load.cache_clear()
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of the real data sets; skips where there is none."""
+    value = os.environ.get("LETHE_DATA")
+    if not value or not Path(value).is_dir():
+        pytest.skip("LETHE_DATA names no folder of real data sets")
+    return Path(value)

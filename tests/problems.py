@@ -1,0 +1,59 @@
+"""Small random problems for tests."""
+
+from __future__ import annotations
+
+import torch
+
+from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec
+from benchmark.problem.objective import Objective
+from benchmark.problem.problem import Problem
+from benchmark.problem.rows import Rows
+from benchmark.problem.training import AdamTraining, NewtonTraining
+
+
+def rows(n: int, inputs: int, classes: int, seed: int, dtype: torch.dtype) -> Rows:
+    """Gaussian clusters, one a class, that overlap."""
+    generator = torch.Generator().manual_seed(seed)
+    centres = torch.randn(classes, inputs, generator=torch.Generator().manual_seed(99))
+    y = torch.randint(classes, (n,), generator=generator)
+    x = centres[y] + torch.randn(n, inputs, generator=generator)
+    return Rows(x.to(dtype), y)
+
+
+def softmax(
+    seed: int = 0,
+    *,
+    n: int = 60,
+    inputs: int = 5,
+    classes: int = 3,
+    ridge: float = 0.05,
+    loss: str = "cross_entropy",
+) -> Problem:
+    """Strongly convex, float64, trained to a gradient norm of 1e-10."""
+    return Problem(
+        model=Model(SoftmaxSpec(), inputs, classes),
+        objective=Objective(loss=loss, ridge=ridge),
+        training=NewtonTraining(tolerance=1e-10),
+        train=rows(n, inputs, classes, seed, torch.float64),
+        negatives=rows(20, inputs, classes, seed + 1000, torch.float64),
+        test=rows(30, inputs, classes, seed + 2000, torch.float64),
+    )
+
+
+def mlp(seed: int = 0, *, activation: str = "tanh", radius: float | None = 10.0) -> Problem:
+    """A small net trained in a ball."""
+    return Problem(
+        model=Model(MLPSpec(kind="mlp", hidden=(6, 6), activation=activation), 5, 3),
+        objective=Objective(ridge=1e-3),
+        training=AdamTraining(
+            algorithm="adam", epochs=8, batch=16, learning_rate=0.02, radius=radius
+        ),
+        train=rows(60, 5, 3, seed, torch.float32),
+        negatives=rows(20, 5, 3, seed + 1000, torch.float32),
+        test=rows(30, 5, 3, seed + 2000, torch.float32),
+    )
+
+
+def every_row(problem: Problem) -> torch.Tensor:
+    """Indices of all training rows."""
+    return torch.arange(len(problem.train))

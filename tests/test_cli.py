@@ -1,0 +1,218 @@
+"""The command line: what a user types, and one clear line for what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmark import cli
+from tests import tiny_experiment
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def lethe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Call the command line in an empty folder: exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["lethe", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(caught.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+def refused(result: tuple[int, str, str], *words: str) -> None:
+    """Exit code 2, one line that holds `words`, no traceback."""
+    code, _, error = result
+    assert code == 2, error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1, error
+    assert "Traceback" not in error
+    for word in words:
+        assert word in error
+
+
+def run(lethe: Run, folder: Path, *changes: tuple[str, str], more: tuple[str, ...] = ()) -> tuple:
+    toml = tiny_experiment.write(folder, *changes)
+    return lethe("run", str(toml), "--seed", "0", "--method", "newton", *more)
+
+
+def test_run_prints_the_table_and_the_page_and_keeps_what_is_there(
+    lethe: Run, tmp_path: Path
+) -> None:
+    code, out, _ = run(lethe, tmp_path)
+    assert code == 0
+    assert "1 cells run, 0 kept, 0 failed" in out
+    assert "Single-step Newton" in out
+    assert str(Path("runs") / "leaderboard" / "index.html") in out
+    assert (tmp_path / "runs" / "leaderboard" / "index.html").is_file()
+    assert "0 cells run, 1 kept" in run(lethe, tmp_path)[1]
+
+
+def test_a_failed_cell_shows_in_the_exit_code(lethe: Run, tmp_path: Path) -> None:
+    code, out, error = run(lethe, tmp_path, ("tolerance = 1e-9", "tolerance = 1e-30"))
+    assert code == 1
+    assert "1 failed" in out
+    assert "gradient norm" in error
+
+
+def test_list_names_everything(lethe: Run) -> None:
+    code, out, _ = lethe("list")
+    assert code == 0
+    for name in ("digits-softmax", "mnist-mlp", "newton", "sisa", "damping=None", "yes"):
+        assert name in out
+
+
+def test_reproduce_agrees_and_disagrees(lethe: Run, tmp_path: Path) -> None:
+    run(lethe, tmp_path)
+    path = tmp_path / "runs" / "tiny" / "newton" / "seed-0.json"
+    code, out, _ = lethe("reproduce", str(path))
+    assert code == 0
+    assert "DIFFERS" not in out
+    content = json.loads(path.read_text())
+    content["metrics"]["distance"]["value"] *= 2
+    path.write_text(json.dumps(content))
+    code, out, _ = lethe("reproduce", str(path))
+    assert code == 1
+    assert "DIFFERS" in out
+
+
+def test_doctor_finds_the_embedded_data(
+    lethe: Run, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LETHE_DATA", raising=False)
+    code, out, _ = lethe("doctor")
+    assert code == 0
+    assert "1797 train rows, content hash verified" in out
+    assert "not here yet" in out
+    monkeypatch.setenv("LETHE_DATA", "/no/such/folder")
+    code, out, _ = lethe("doctor")
+    assert code == 1
+    assert "is no folder" in out
+
+
+def test_leaderboard_check(lethe: Run, tmp_path: Path) -> None:
+    run(lethe, tmp_path)
+    where = ("--results", "runs", "--to", "board")
+    assert lethe("leaderboard", *where)[0] == 0
+    assert lethe("leaderboard", *where, "--check")[0] == 0
+    (tmp_path / "board" / "README.md").write_text("edited by hand")
+    refused(lethe("leaderboard", *where, "--check"), "README.md", "make leaderboard")
+
+
+# --- bad input ----------------------------------------------------------------------------------
+
+
+def test_unknown_names(lethe: Run, tmp_path: Path) -> None:
+    refused(lethe("run", "digits-softmx"), "did you mean 'digits-softmax'?")
+    refused(lethe("run", "absent.toml"), "absent.toml", "does not exist")
+    refused(lethe("run", "digits-softmax", "--method", "newtno"), "did you mean 'newton'?")
+    toml = tiny_experiment.write(tmp_path, ('data = "digits"', 'data = "digit"'))
+    refused(lethe("run", str(toml)), "unknown data set 'digit'", "did you mean 'digits'?")
+    row = '[forget]\nscenario = "random"\ncount = 5'
+    extra = f'{row}\n\n[[rows]]\nmethod = "newton"\nlabel = "n"\nparams = {{ dampng = 1 }}'
+    toml = tiny_experiment.write(tmp_path, (row, extra))
+    refused(lethe("run", str(toml)), "unknown parameter of newton", "did you mean 'damping'?")
+    extra = extra.replace('"newton"', '"newtonn"')
+    toml = tiny_experiment.write(tmp_path, (row, extra))
+    refused(lethe("run", str(toml)), "'newtonn'", "did you mean 'newton'?")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("epsilon = 1.0", "epsilon = 0.0", ["target.epsilon", "greater than 0"]),
+        ("epsilon = 1.0", "epsilon = -3.0", ["target.epsilon"]),
+        ("delta = 1e-5", "delta = 1.0", ["target.delta", "less than 1"]),
+        ("delta = 1e-5", "delta = 0", ["target.delta"]),
+        ("count = 5", "count = 0", ["forget.count"]),
+        ("count = 5", "count = 120", ["forget fewer", "120"]),
+        ("seeds = [0, 1]", "seeds = []", ["seeds"]),
+        ("seeds = [0, 1]", "seeds = [1, 1]", ["distinct"]),
+        ("ridge = 1e-2", "ridge = -1.0", ["ridge"]),
+        ("ridge = 1e-2", "rigde = 1e-2", ["rigde"]),
+        ('kind = "softmax"', 'kind = "resnet"', ["resnet"]),
+        ("train = 120", "train = 1790", ["which has 1797"]),
+        ('title = "Tiny"', "title = ", ["not valid TOML"]),
+    ],
+)
+def test_a_bad_experiment_file(
+    lethe: Run, tmp_path: Path, old: str, new: str, words: list[str]
+) -> None:
+    refused(lethe("run", str(tiny_experiment.write(tmp_path, (old, new)))), *words)
+
+
+def test_cuda_where_there_is_none(
+    lethe: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    refused(run(lethe, tmp_path, more=("--device", "cuda")), "--device cpu")
+    refused(run(lethe, tmp_path, more=("--device", "tpu")), "'cpu' or 'cuda'")
+    refused(run(lethe, tmp_path, more=("--threads", "0")), "threads")
+
+
+def test_LETHE_DATA_pointing_nowhere(
+    lethe: Run, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LETHE_DATA", "/no/such/folder")
+    refused(lethe("run", "mnist-softmax"), "/no/such/folder", "is no folder")
+
+
+def test_no_network(lethe: Run, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionError("no route")
+
+    monkeypatch.delenv("LETHE_DATA", raising=False)
+    monkeypatch.setattr(datasets, "load_dataset", refuse)
+    refused(lethe("run", "mnist-softmax"), "check the network", "LETHE_DATA")
+
+
+def test_a_corrupt_record(lethe: Run, tmp_path: Path) -> None:
+    run(lethe, tmp_path)
+    path = tmp_path / "runs" / "tiny" / "newton" / "seed-0.json"
+    path.write_text(path.read_text()[:100])
+    refused(lethe("reproduce", str(path)), "seed-0.json", "damaged")
+    refused(lethe("leaderboard", "--results", "runs", "--to", "board"), "damaged")
+    refused(lethe("reproduce", "no-such.json"), "cannot be read")
+    plan = tmp_path / "runs" / "tiny" / "plan.json"
+    refused(lethe("reproduce", str(plan)), "not the record of a cell")
+
+
+def test_no_records(lethe: Run) -> None:
+    refused(lethe("leaderboard", "--results", "nowhere", "--to", "board"), "nowhere")
+
+
+def test_a_results_folder_that_cannot_be_written(lethe: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    refused(run(lethe, tmp_path, more=("--results", "file")), "cannot be written")
+
+
+def test_a_full_disk(lethe: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    refused(run(lethe, tmp_path), "the disk is full", "run the same command again")
+
+
+def test_a_wrong_option(lethe: Run) -> None:
+    code, _, error = lethe("run", "digits-softmax", "--nonsense")
+    assert code == 2
+    assert "--nonsense" in error
+    assert "Traceback" not in error

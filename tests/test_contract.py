@@ -1,0 +1,242 @@
+"""The contract, over every registered method: a new file is covered without an edit here."""
+
+from __future__ import annotations
+
+import types
+import typing
+from dataclasses import replace
+
+import pytest
+import torch
+
+from benchmark import registry
+from benchmark.contract.certificate import Target
+from benchmark.contract.clock import Clock
+from benchmark.contract.method import Method
+from benchmark.contract.request import Release, Request, State
+from benchmark.contract.seeds import Seeds
+from benchmark.problem.problem import Problem
+from benchmark.problem.rows import Rows
+from tests import problems
+
+METHODS = registry.discover()
+KINDS = {"softmax": problems.softmax, "mlp": problems.mlp}
+FORGET = torch.tensor([3, 17, 41, 58])
+NOTHING = torch.tensor([], dtype=torch.int64)
+
+every_method = pytest.mark.parametrize("name", METHODS)
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+def ask(
+    method: Method,
+    problem: Problem,
+    forget: torch.Tensor = FORGET,
+    seeds: Seeds | None = None,
+    original: State | None = None,
+    **more: object,
+) -> tuple[Request, Release]:
+    seeds = seeds or Seeds()
+    if original is None:
+        original = method.train(problem, problems.every_row(problem), seeds, Clock())
+    request = Request.of(problem, original, forget, seeds=seeds, **more)
+    return request, method.answer(request)
+
+
+def same(a: Release, b: Release) -> bool:
+    return torch.equal(a.predictor.members, b.predictor.members)
+
+
+@every_method
+@every_kind
+def test_weights_are_finite_and_of_the_right_shape(name: str, kind: str) -> None:
+    problem = KINDS[kind]()
+    request, release = ask(METHODS[name].method(), problem)
+    assert release.predictor.members.shape[1] == problem.model.dimension
+    assert torch.isfinite(release.predictor.members).all()
+    assert torch.isfinite(release.predictor.log_probabilities(problem.test.x)).all()
+    assert torch.equal(release.state.rows, request.retain)
+
+
+@every_method
+@every_kind
+def test_same_seeds_give_the_same_bytes(name: str, kind: str) -> None:
+    method = METHODS[name].method()
+    first, second = ask(method, KINDS[kind]())[1], ask(method, KINDS[kind]())[1]
+    assert same(first, second)
+
+
+@every_method
+@every_kind
+def test_another_noise_seed_changes_the_noise_and_nothing_else(name: str, kind: str) -> None:
+    method, problem = METHODS[name].method(), KINDS[kind]()
+    first, second = ask(method, problem)[1], ask(method, problem, seeds=Seeds(noise=1))[1]
+    assert torch.equal(first.state.weights, second.state.weights)
+    noisy = first.certificate is not None and first.certificate.sigma > 0
+    assert same(first, second) == (not noisy)
+
+
+@every_method
+@every_kind
+def test_T7_noise_differs_between_releases(name: str, kind: str) -> None:
+    method, problem = METHODS[name].method(), KINDS[kind]()
+    _, first = ask(method, problem)
+    _, second = ask(method, problem, number=1)
+    if first.certificate is None or first.certificate.sigma == 0:
+        assert torch.equal(first.predictor.weights, first.state.weights)
+        return
+    noise = first.predictor.weights - first.state.weights
+    other = second.predictor.weights - second.state.weights
+    assert not torch.isclose(noise, other).any()
+
+
+@every_method
+@every_kind
+def test_inputs_and_the_global_generator_are_left_alone(name: str, kind: str) -> None:
+    method, problem = METHODS[name].method(), KINDS[kind]()
+    global_state = torch.get_rng_state()
+    original = method.train(problem, problems.every_row(problem), Seeds(), Clock())
+    held = [problem.train.x, problem.train.y, problem.test.x, original.weights, original.rows]
+    before = [tensor.clone() for tensor in held]
+    forget = FORGET.clone()
+    ask(method, problem, forget, original=original)
+    assert all(torch.equal(a, b) for a, b in zip(held, before, strict=True))
+    assert torch.equal(forget, FORGET)
+    assert torch.equal(torch.get_rng_state(), global_state)
+
+
+@every_method
+@every_kind
+def test_it_does_something_unless_declared_otherwise(name: str, kind: str) -> None:
+    method = METHODS[name].method()
+    request, release = ask(method, KINDS[kind]())
+    unchanged = torch.equal(release.state.weights, request.original.weights)
+    assert unchanged == method.does_nothing
+
+
+@every_method
+@every_kind
+def test_T13_forgetting_nothing_returns_the_original_up_to_release_noise(
+    name: str, kind: str
+) -> None:
+    method = METHODS[name].method()
+    request, release = ask(method, KINDS[kind](), NOTHING)
+    if method.role == "floor":  # another training seed is what this row is about
+        assert release.state.weights.shape == request.original.weights.shape
+        return
+    assert torch.equal(release.state.weights, request.original.weights)
+
+
+@every_method
+def test_a_second_request_goes_on_from_the_first(name: str) -> None:
+    method, problem = METHODS[name].method(), problems.softmax()
+    _, first = ask(method, problem)
+    later = torch.tensor([5, 20])
+    request, second = ask(method, problem, later, original=first.state, number=1)
+    assert not torch.isin(torch.cat([FORGET, later]), second.state.rows).any()
+    assert len(request.retain) == len(problem.train) - len(FORGET) - len(later)
+
+
+@every_method
+@every_kind
+def test_what_it_does_not_need_does_not_matter(name: str, kind: str) -> None:
+    method, problem = METHODS[name].method(), KINDS[kind]()
+    original = method.train(problem, problems.every_row(problem), Seeds(), Clock())
+    _, plain = ask(method, problem, original=original)
+    for part in ("retain", "forget"):
+        if part in method.needs:
+            continue
+        spoilt = problem.train.x.clone()
+        hit = torch.isin(problems.every_row(problem), FORGET)
+        spoilt[hit if part == "forget" else ~hit] = 1e3
+        other = replace(problem, train=Rows(spoilt, problem.train.y))
+        assert same(ask(method, other, original=original)[1], plain), f"{name} looked at {part}"
+
+
+def another_value(cls: type[Method], parameter: str) -> object:
+    """A value of the parameter that is not its default."""
+    info = cls.model_fields[parameter]
+    if info.examples:
+        return info.examples[0]
+    kind, default = info.annotation, info.default
+    if typing.get_origin(kind) in (typing.Union, types.UnionType) or default is None:
+        raise AssertionError(f"{cls.name}.{parameter} wants another value in Field(examples=[...])")
+    if typing.get_origin(kind) is typing.Literal:
+        return next(value for value in typing.get_args(kind) if value != default)
+    if kind is bool:
+        return not default
+    if kind is int:
+        return default + 1
+    if kind is float:
+        return default * 2 if default else 1.0
+    raise AssertionError(f"{cls.name}.{parameter} wants another value in Field(examples=[...])")
+
+
+PARAMETERS = [(n, p) for n, found in METHODS.items() for p in found.method.model_fields]
+
+
+@pytest.mark.parametrize(("name", "parameter"), PARAMETERS)
+def test_every_parameter_changes_something(name: str, parameter: str) -> None:
+    cls = METHODS[name].method
+    changed = cls.build({parameter: another_value(cls, parameter)})
+    for make in KINDS.values():
+        plain, other = ask(cls(), make())[1], ask(changed, make())[1]
+        if plain.predictor.members.shape != other.predictor.members.shape:
+            return
+        if not same(plain, other) or plain.certificate != other.certificate:
+            return
+    pytest.fail(f"{name}: {parameter} changes nothing")
+
+
+CERTIFYING = [name for name, found in METHODS.items() if found.method.certifies]
+
+
+# The floor retrains with another seed: it is another sample of A(D_r), not near the same one.
+NEAR = [name for name in CERTIFYING if METHODS[name].method.role != "floor"]
+
+
+@pytest.mark.parametrize("name", NEAR)
+@pytest.mark.parametrize("seed", range(20))
+def test_T2_sensitivity_is_at_least_the_measured_distance(name: str, seed: int) -> None:
+    """Against A(D_r), where A is the method's own training if it has one."""
+    generator = torch.Generator().manual_seed(seed)
+    n = int(torch.randint(30, 120, (), generator=generator))
+    problem = problems.softmax(
+        seed,
+        n=n,
+        inputs=int(torch.randint(2, 9, (), generator=generator)),
+        classes=int(torch.randint(2, 6, (), generator=generator)),
+        ridge=10 ** float(-3 + 2.5 * torch.rand((), generator=generator)),
+    )
+    forget = torch.randperm(n, generator=generator)[: int(1 + seed % 5)]
+    method = METHODS[name].method()
+    request, release = ask(method, problem, forget)
+    retrained = method.train(problem, request.retain, Seeds(), Clock())
+    distance = float((release.state.weights - retrained.weights).norm())
+    assert release.certificate is not None
+    assert release.certificate.sensitivity >= distance
+    assert release.certificate.verdict != "none"
+
+
+@pytest.mark.parametrize("name", CERTIFYING)
+@every_kind
+def test_sigma_answers_the_target(name: str, kind: str) -> None:
+    method, problem = METHODS[name].method(), KINDS[kind]()
+    loose = ask(method, problem, target=Target(epsilon=8, delta=1e-5))[1].certificate
+    tight = ask(method, problem, target=Target(epsilon=0.5, delta=1e-6))[1].certificate
+    assert loose is not None
+    assert tight is not None
+    if tight.verdict == "exact":
+        assert tight.epsilon == tight.sigma == 0
+    else:
+        assert (tight.epsilon, tight.delta) == (0.5, 1e-6)
+        assert tight.sigma > loose.sigma > 0
+
+
+@every_method
+def test_declarations_are_complete(name: str) -> None:
+    cls = METHODS[name].method
+    assert cls.__doc__
+    assert cls.title
+    assert cls.source.paper
+    assert cls.source.url.startswith("https://")

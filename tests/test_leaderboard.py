@@ -1,0 +1,611 @@
+"""The leaderboard, on records made up here."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from scipy.stats import ttest_1samp
+
+from benchmark.contract.certificate import Certificate
+from benchmark.contract.seeds import Seeds
+from benchmark.errors import LetheError
+from benchmark.metrics.value import Value
+from benchmark.records import (
+    DataInfo,
+    Environment,
+    Failure,
+    MethodInfo,
+    Plan,
+    PlannedRow,
+    Record,
+    Store,
+    Times,
+    write,
+)
+from leaderboard import build, check, terminal_tables
+from leaderboard.columns import BY_KEY
+from leaderboard.interval import arithmetic, geometric
+from leaderboard.markdown import render_markdown
+from leaderboard.numbers import measured, number, span
+from leaderboard.page import render_page
+from leaderboard.ranking import entries, marks, yardsticks
+from leaderboard.spreadsheet import render_csv
+from leaderboard.table import load
+
+ROLES = {"retrain": "reference", "other-seed": "floor", "nothing": "ceiling"}
+DIRECTIONS = {
+    "accuracy_test": "higher",
+    "accuracy_test_gap": "zero",
+    "attack_gap": "lower",
+    "distance": "lower",
+    "slack": "lower",
+}
+EVIL = "<script>alert('x')</script>"
+
+
+def certificate(**changes: Any) -> Certificate:
+    fields = {
+        "definition": "unlearn-on-retain",
+        "mode": "instance",
+        "theorem": "Theorem 5",
+        "epsilon": 1.0,
+        "delta": 1e-5,
+        "sensitivity": 0.02,
+        "sigma": 0.1,
+        "trivial_sensitivity": 1.0,
+    }
+    return Certificate(**fields | changes)
+
+
+PROVED = certificate()
+CONDITIONAL = certificate(caveats=("not checked",))
+VACUOUS = certificate(sensitivity=2.0)
+
+
+def record(label: str, seed: int = 0, **changes: Any) -> Record:
+    """A cell; `metrics` are plain numbers, `unlearn` the seconds it took."""
+    numbers = {"accuracy_test_gap": 0.5, "attack_gap": 0.01} | changes.pop("metrics", {})
+    proof = changes.pop("certificate", None)
+    fields: dict[str, Any] = {
+        "key": f"{label}-{seed}",
+        "experiment": "toy",
+        "status": "ok",
+        "method": MethodInfo(
+            name=label,
+            label=label,
+            title=label.title(),
+            family="methods",
+            role=ROLES.get(label, "entry"),
+            certifies=proof is not None,
+            paper="Someone: Something (2024)",
+            url="https://example.org/paper",
+            params={"damping": 0.25},
+        ),
+        "seeds": Seeds.all(seed),
+        "inputs": {},
+        "data": DataInfo(
+            name="digits",
+            content_hash={"train": "ab" * 32},
+            split_hash="",
+            forget_hash="",
+            train=100,
+            negatives=10,
+            test=50,
+            forget=5,
+        ),
+        "metrics": {
+            key: Value(value=value, direction=DIRECTIONS[key]) for key, value in numbers.items()
+        },
+        "certificate": proof,
+        "verdict": proof.verdict if proof else "none",
+        "times": Times(
+            unlearn=changes.pop("unlearn", 0.5), phases={"noise": 0.1}, training=1, retrain=2
+        ),
+        "seconds": 1.0,
+        "peak_memory": 2**20,
+        "environment": Environment(
+            versions={"torch": "2.11"},
+            git_revision="0123456789abcdef",
+            git_dirty=True,
+            platform="Linux",
+            cpu="CPU",
+            gpu=None,
+            device="cpu",
+            threads=1,
+            load_average=0.5,
+        ),
+        "finished": "2026-01-02T03:04:05+00:00",
+    }
+    return Record(**fields | changes)
+
+
+def failed(label: str, seed: int = 0, message: str = "it broke") -> Record:
+    return record(label, seed).model_copy(
+        update={
+            "status": "failed",
+            "metrics": {},
+            "times": None,
+            "peak_memory": None,
+            "failure": Failure(type="ValueError", message=message, where="methods/x.py:3"),
+        }
+    )
+
+
+def on_gpu(cell: Record) -> Record:
+    environment = cell.environment.model_copy(update={"device": "cuda", "gpu": "H200"})
+    return cell.model_copy(update={"environment": environment})
+
+
+def plan(*labels: str, seeds: tuple[int, ...] = (0, 1, 2)) -> Plan:
+    return Plan(
+        experiment="toy",
+        title="Toy",
+        description="A toy.",
+        settings={"data": "digits"},
+        rows=tuple(
+            PlannedRow(
+                label=label,
+                name=label,
+                title=label.title(),
+                family="methods",
+                role=ROLES.get(label, "entry"),
+            )
+            for label in labels
+        ),
+        seeds=seeds,
+    )
+
+
+def store(folder: Path, cells: list[Record], planned: Plan | None = None) -> Path:
+    place = Store(folder)
+    if planned:
+        write(place.plan_path(planned.experiment), planned)
+    for cell in cells:
+        path = place.cell_path(cell.experiment, cell.method.label, cell.seeds.split)
+        write(path, cell)
+    return folder
+
+
+def seeds_of(label: str, gaps: list[float], **changes: Any) -> list[Record]:
+    return [
+        record(label, seed, metrics={"accuracy_test_gap": gap}, **changes)
+        for seed, gap in enumerate(gaps)
+    ]
+
+
+def formats(results: Path) -> dict[str, str]:
+    """What `build` writes, without the plots, which take time."""
+    tables = load(results)
+    charts = {table.slug: [] for table in tables}
+    return {
+        "README.md": render_markdown(tables, charts),
+        "board.csv": render_csv(tables),
+        "index.html": render_page(tables, charts),
+    }
+
+
+def terminal(results: Path, width: int = 120) -> str:
+    console = Console(width=width, file=io.StringIO())
+    for table in terminal_tables(results):
+        console.print(table)
+    return console.file.getvalue()
+
+
+# what is written, and that it is reproducible
+
+
+def test_two_builds_are_equal_whatever_the_order_the_records_were_written_in(tmp_path):
+    cells = [c for x in ("newton", "tune", "retrain") for c in seeds_of(x, [0.1, -0.2, 0.3])]
+    planned = plan("newton", "tune", "retrain")
+    store(tmp_path / "a", cells, planned)
+    store(tmp_path / "other-name", cells[::-1], planned)
+    first = build(tmp_path / "a", tmp_path / "out-a")
+    second = build(tmp_path / "other-name", tmp_path / "out-b")
+    assert [p.name for p in first] == [p.name for p in second]
+    assert "toy-gaps.svg" in {p.name for p in first}
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes(), one.name
+
+
+def test_build_drops_plots_of_experiments_that_are_gone_and_nothing_else(tmp_path):
+    results = store(tmp_path / "board" / "results", [record("newton")])
+    stale = tmp_path / "board" / "plots" / "gone-gaps.svg"
+    stale.parent.mkdir()
+    stale.write_text("old")
+    kept = tmp_path / "board" / "plots" / "notes.txt"
+    kept.write_text("mine")
+    build(results, tmp_path / "board")
+    assert not stale.exists()
+    assert kept.exists()
+    assert load(results)
+
+
+def test_check_names_what_differs_is_missing_or_is_too_much(tmp_path):
+    results, out = store(tmp_path / "results", [record("newton")]), tmp_path / "out"
+    build(results, out)
+    assert check(results, out) == []
+    page = (out / "index.html").read_bytes()
+    (out / "index.html").write_bytes(page.replace(b"Newton", b"Newtom", 1))
+    (out / "board.csv").unlink()
+    (out / "plots" / "extra.svg").write_text("")
+    assert check(results, out) == ["board.csv", "index.html", "plots/extra.svg"]
+    assert not (out / "board.csv").exists()
+
+
+@pytest.mark.parametrize("make", [True, False])
+def test_no_results_says_what_to_do(tmp_path, make):
+    results = tmp_path / "results"
+    if make:
+        results.mkdir()
+    with pytest.raises(LetheError, match="make demo"):
+        build(results, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_record_is_an_error(tmp_path):
+    results = store(tmp_path, [record("newton")])
+    Store(results).cell_path("toy", "newton", 0).write_text("{")
+    with pytest.raises(LetheError, match="damaged"):
+        check(results, tmp_path / "out")
+
+
+def test_two_records_of_one_cell_are_an_error_not_an_average(tmp_path):
+    results = store(tmp_path, [record("newton")])
+    shutil.copytree(results / "toy" / "newton", results / "toy" / "copy")
+    with pytest.raises(LetheError, match="two records claim"):
+        load(results)
+
+
+# seeds that are not there
+
+
+def test_missing_and_failed_cells_show_in_every_format(tmp_path):
+    cells = [record("newton", 0), record("newton", 1), failed("tune", 0), failed("tune", 1)]
+    cells += [record("ascent", 0), failed("ascent", 1, "no | good")]
+    results = store(tmp_path / "results", cells, plan("newton", "tune", "ascent", "absent"))
+    files = formats(results)
+    for name in ("README.md", "index.html"):
+        assert "2/3 seeds, 1 missing" in files[name]
+        assert "1/3 seeds, 1 failed, 1 missing" in files[name]
+        assert "0/3 seeds, 3 missing" in files[name]
+        assert "ValueError: it broke (methods/x.py:3)" in files[name]
+        assert "n = 2" in files[name]
+    assert "no \\| good" in files["README.md"]
+    assert "no | good" in files["index.html"]
+    lines = {line["label"]: line for line in csv.DictReader(io.StringIO(files["board.csv"]))}
+    status = {label: line["status"] for label, line in lines.items()}
+    assert status == {
+        "newton": "incomplete",
+        "ascent": "incomplete",
+        "tune": "failed",
+        "absent": "missing",
+    }
+    assert lines["newton"]["seeds_missing"] == "1"
+    assert lines["ascent"]["seeds_failed"] == "1"
+    assert lines["newton"]["accuracy_test_gap_n"] == "2"
+    assert lines["tune"]["accuracy_test_gap_mean"] == ""
+    assert "1/3, 1 failed, 1 missing" in terminal(results)
+
+
+def test_an_experiment_without_a_plan_is_listed(tmp_path):
+    results = store(tmp_path / "results", [record("newton")])
+    files = formats(results)
+    assert "no plan" in files["README.md"]
+    assert "no plan" in files["index.html"]
+    assert "toy,cpu,entry,newton" in files["board.csv"]
+
+
+def test_seeds_outside_the_plan_are_left_out_aloud(tmp_path):
+    stray = record("newton", 7, metrics={"accuracy_test_gap": 90.0})
+    cells = [*seeds_of("newton", [0.0, 0.0, 0.0]), stray]
+    results = store(tmp_path / "results", cells, plan("newton"))
+    (table,) = load(results)
+    assert table.rows[0].estimate(BY_KEY["accuracy_test_gap"]).mean == 0
+    assert "seeds that the plan does not have (7)" in formats(results)["README.md"]
+
+
+def test_rows_of_different_settings_are_pointed_out(tmp_path):
+    cells = [record("newton", s, inputs={"problem": s, "params": s}) for s in (0, 1)]
+    results = store(tmp_path / "results", cells)
+    text = formats(results)["index.html"]
+    assert "different settings of the experiment" in text
+    assert "Newton: its seeds ran with different parameters or source" in text
+
+
+def test_devices_never_share_a_table(tmp_path):
+    cells = [record("newton", 0), on_gpu(record("tune", 0))]
+    results = store(tmp_path / "results", cells, plan("newton", "tune", seeds=(0,)))
+    cpu, gpu = load(results)
+    assert (cpu.device, gpu.device) == ("cpu", "cuda · H200")
+    assert {row.label: row.void for row in cpu.rows} == {"newton": "", "tune": "missing"}
+    assert {row.label: row.void for row in gpu.rows} == {"newton": "missing", "tune": ""}
+    assert cpu.slug != gpu.slug
+
+
+# intervals, order and best
+
+
+def test_interval_is_that_of_the_t_test():
+    values = [0.3, -0.1, 0.45, 0.2, 0.05]
+    low, high = ttest_1samp(values, 0).confidence_interval(0.95)
+    estimate = arithmetic(values)
+    assert estimate.mean - estimate.spread == pytest.approx(low)
+    assert estimate.mean + estimate.spread == pytest.approx(high)
+    assert estimate.n == 5
+    assert arithmetic([0.3]).spread is None
+
+
+def test_geometric_mean_and_its_factor():
+    estimate = geometric([1.0, 100.0])
+    low, high = ttest_1samp([0, math.log(100)], 0).confidence_interval(0.95)
+    assert estimate.mean == pytest.approx(10)
+    assert estimate.mean * estimate.spread == pytest.approx(math.exp(high))
+    assert estimate.mean / estimate.spread == pytest.approx(math.exp(low))
+
+
+def test_speedup_is_the_geometric_mean_of_ratios(tmp_path):
+    cells = [record("newton", 0, unlearn=2.0), record("newton", 1, unlearn=0.02)]
+    (table,) = load(store(tmp_path, cells))
+    assert table.rows[0].estimate(BY_KEY["speedup"]).mean == pytest.approx(10)
+
+
+def test_order_is_yardsticks_then_verdict_then_gap_then_label(tmp_path):
+    cells = [
+        *seeds_of("vacuous", [0.0], certificate=VACUOUS),
+        *seeds_of("wide", [3.0, -3.0], certificate=PROVED),
+        *seeds_of("narrow", [1.0, 1.0], certificate=PROVED),
+        *seeds_of("a-twin", [1.0, -1.0], certificate=PROVED),
+        record("weaker", 0, certificate=PROVED),
+        record("weaker", 1, certificate=CONDITIONAL),
+        *seeds_of("plain", [0.0]),
+        failed("broken"),
+        *[record(label) for label in ("nothing", "other-seed", "retrain")],
+    ]
+    (table,) = load(store(tmp_path, cells))
+    assert [row.label for row in yardsticks(table)] == ["retrain", "other-seed", "nothing"]
+    order = ["a-twin", "narrow", "wide", "weaker", "vacuous", "plain", "broken"]
+    assert [row.label for row in entries(table)] == order
+    assert {row.label: row.verdict for row in table.rows}["weaker"] == "conditional"
+
+
+def test_best_of_a_gap_is_nearest_to_zero_seed_by_seed(tmp_path):
+    cells = seeds_of("swings", [-9.0, 9.0, 9.1]) + seeds_of("steady", [1.0, 1.1, 1.0])
+    cells += seeds_of("low", [-30.0, -30.0, -31.0])
+    (table,) = load(store(tmp_path, cells))
+    found = marks(table)
+    assert found["accuracy_test_gap", "steady"] == "best"
+    assert ("accuracy_test_gap", "swings") not in found
+    assert ("accuracy_test_gap", "low") not in found
+
+
+def test_ties_follow_the_paired_interval_by_hand(tmp_path):
+    # |gap| less the best's: (0, 0.1, 0.2), mean 0.1, sd 0.1; half-width 4.303 * 0.1 / sqrt 3 =
+    # 0.248 holds 0. For `far`: (0.9, 1.0, 1.1), mean 1, the same half-width, does not.
+    cells = seeds_of("best", [0.1, 0.1, 0.1]) + seeds_of("close", [0.1, -0.2, 0.3])
+    cells += seeds_of("far", [1.0, -1.1, 1.2])
+    (table,) = load(store(tmp_path, cells))
+    found = marks(table)
+    assert found["accuracy_test_gap", "best"] == "best"
+    assert found["accuracy_test_gap", "close"] == "tied"
+    assert ("accuracy_test_gap", "far") not in found
+
+
+def test_with_one_seed_only_equals_tie(tmp_path):
+    cells = [c for x, g in (("a", 0.1), ("b", -0.1), ("c", 0.2)) for c in seeds_of(x, [g])]
+    found = marks(load(store(tmp_path, cells))[0])
+    gaps = {label: mark for (key, label), mark in found.items() if key == "accuracy_test_gap"}
+    assert gaps == {"a": "best", "b": "tied"}
+
+
+def test_a_row_lacking_seeds_or_a_yardstick_is_never_best(tmp_path):
+    cells = seeds_of("lacking", [0.0, 0.0]) + seeds_of("retrain", [0.0, 0.0, 0.0])
+    cells += seeds_of("whole", [1.0, 1.0, 1.1]) + seeds_of("worse", [5.0, 5.0, 5.1])
+    found = marks(load(store(tmp_path, cells, plan("lacking", "whole", "worse", "retrain")))[0])
+    gaps = {label: mark for (key, label), mark in found.items() if key == "accuracy_test_gap"}
+    assert gaps == {"whole": "best"}
+
+
+def test_vacuous_and_violated_rows_never_win_on_slack(tmp_path):
+    proofs = {"empty": VACUOUS, "wrong": PROVED, "sound": PROVED, "loose": PROVED}
+    slacks = {"empty": 1.1, "wrong": 0.5, "sound": 3.0, "loose": 9.0}
+    cells = [
+        record(label, certificate=proofs[label], metrics={"slack": slack})
+        for label, slack in slacks.items()
+    ]
+    found = marks(load(store(tmp_path, cells))[0])
+    assert {label: m for (key, label), m in found.items() if key == "slack"} == {"sound": "best"}
+
+
+def test_violation_is_said_in_every_format(tmp_path):
+    # the mean slack is above 1: one seed below it is enough
+    cells = [
+        record("newton", s, certificate=PROVED, metrics={"slack": slack, "distance": 0.02 / slack})
+        for s, slack in enumerate((5.0, 0.8, 5.0))
+    ]
+    cells += seeds_of("tune", [0.0, 0.0, 0.0])
+    results = store(tmp_path / "results", cells, plan("newton", "tune"))
+    files = formats(results)
+    assert 'class="violated"' in files["index.html"]
+    assert "Violated on seed 1:" in files["index.html"]
+    assert "proved<br>🔴 **violated**" in files["README.md"]
+    assert "Newton, seed 1: violated" in files["README.md"]
+    lines = {line["label"]: line for line in csv.DictReader(io.StringIO(files["board.csv"]))}
+    assert lines["newton"]["violated"] == "violated"
+    assert lines["newton"]["verdict"] == "proved"
+    assert lines["tune"]["violated"] == ""
+    console = Console(width=120, file=io.StringIO(), force_terminal=True, color_system="standard")
+    console.print(*terminal_tables(results))
+    (line,) = [x for x in console.file.getvalue().splitlines() if "Newton" in x]
+    assert "violated" in line
+    assert "\x1b[31m" in line
+    fine = store(tmp_path / "fine", seeds_of("tune", [0.0]))
+    assert 'class="violated"' not in formats(fine)["index.html"]
+
+
+# syntax
+
+
+class Balance(HTMLParser):
+    """Fails on a tag that is closed out of turn; collects ids, links and texts."""
+
+    VOID = frozenset({"meta", "img", "br", "hr", "link", "input"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.targets: list[str] = []
+        self.scripts = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.scripts += tag == "script"
+        named = dict(attrs)
+        self.ids += [named["id"]] if "id" in named else []
+        self.targets += [named[name] for name in ("href", "src") if name in named]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, self.getpos()
+
+
+@pytest.fixture
+def evil(tmp_path) -> Path:
+    bad = record("evil", 0, certificate=CONDITIONAL)
+    method = bad.method.model_copy(
+        update={"title": EVIL, "paper": EVIL, "url": "javascript:alert(1)", "params": {"a": EVIL}}
+    )
+    cells = [
+        bad.model_copy(update={"method": method}),
+        failed("evil", 1, EVIL).model_copy(update={"method": method}),
+        record("evil", 2).model_copy(update={"method": method}),
+        record("newton", 0, certificate=PROVED, metrics={"distance": 0.01, "slack": 2.0}),
+    ]
+    return store(tmp_path / "results", cells)
+
+
+def test_page_is_well_formed_and_whole(evil, tmp_path):
+    build(evil, tmp_path / "out")
+    page = (tmp_path / "out" / "index.html").read_text()
+    parser = Balance()
+    parser.feed(page)
+    parser.close()
+    assert parser.open == []
+    assert len(parser.ids) == len(set(parser.ids))
+    for target in parser.targets:
+        if target.startswith("#"):
+            assert target[1:] in parser.ids
+        elif not target.startswith("https://"):
+            assert (tmp_path / "out" / target).is_file()
+
+
+def test_texts_of_others_are_escaped(evil):
+    files = formats(evil)
+    parser = Balance()
+    parser.feed(files["index.html"])
+    assert parser.scripts == 0
+    assert "&lt;script&gt;" in files["index.html"]
+    assert "javascript:" not in files["index.html"]
+    assert "<script" not in files["README.md"]
+    assert "javascript:" not in files["README.md"]
+    assert "<script>" in terminal(evil, 200)
+
+
+def test_page_shows_a_certificate_with_its_constants_and_ranges(tmp_path):
+    constant = {
+        "name": "curvature",
+        "value": 4.25,
+        "provenance": "assumed",
+        "meaning": "of the loss",
+    }
+    proofs = [
+        certificate(sensitivity=0.02, constants=[constant], caveats=("not convex",)),
+        certificate(sensitivity=0.04),
+    ]
+    cells = [record("newton", s, certificate=proof) for s, proof in enumerate(proofs)]
+    page = formats(store(tmp_path / "results", cells))["index.html"]
+    shown = ("Theorem 5", "curvature", "4.25", "assumed", "of the loss", "not convex")
+    for text in (*shown, "Δ is 0.0200 to 0.0400", "not a DP-style guarantee"):
+        assert text in page
+    assert "lethe reproduce RESULTS/toy/newton/seed-0.json" in page
+
+
+def test_page_says_that_the_working_tree_was_dirty(tmp_path):
+    page = formats(store(tmp_path / "results", [record("newton")]))["index.html"]
+    assert "yes, in 1 of 1 records" in page
+    assert "0123456789ab<" in page
+
+
+def test_csv_holds_raw_numbers(tmp_path):
+    cells = seeds_of("newton", [0.1, 0.2, 0.4], certificate=PROVED)
+    text = formats(store(tmp_path / "results", cells))["board.csv"]
+    (line,) = csv.DictReader(io.StringIO(text))
+    expected = arithmetic([0.1, 0.2, 0.4])
+    assert float(line["accuracy_test_gap_mean"]) == pytest.approx(expected.mean)
+    assert float(line["accuracy_test_gap_half_width"]) == pytest.approx(expected.spread)
+    assert line["accuracy_test_gap_n"] == "3"
+    assert float(line["epsilon_mean"]) == 1
+    assert float(line["speedup_geometric_mean"]) == pytest.approx(4)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_terminal_shows_every_row_within_the_width(tmp_path, width):
+    cells = [c for x in ("retrain", "newton") for c in seeds_of(x, [0.1, -0.25, 0.3])]
+    cells += seeds_of("tune", [0.1, 0.2])
+    text = terminal(store(tmp_path, cells, plan("retrain", "newton", "tune")), width)
+    for title in ("Retrain", "Newton", "Tune", "3/3", "Seeds", "Toy (cpu)"):
+        assert title in text
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (0, 3, "0"),
+        (8.04e8, 2, "8.0×10⁸"),
+        (1e-5, 2, "1.0×10⁻⁵"),
+        (0.0025, 3, "0.00250"),
+        (88.9168, 3, "88.9"),
+        (-0.25, 2, "−0.25"),
+        (12345.6, 3, "12346"),
+        (0.9996, 3, "1.00"),
+        (99999.6, 3, "1.00×10⁵"),
+    ],
+)
+def test_number(value, digits, text):
+    assert number(value, digits) == text
+
+
+@pytest.mark.parametrize(
+    ("mean", "half_width", "texts"),
+    [
+        (88.91687, 2.2345, ("88.9", "2.2")),
+        (-85.8, 4.54, ("−85.8", "4.5")),
+        (0.0812, 0.4612, ("0.08", "0.46")),
+        (-0.0004, 0.31, ("0.00", "0.31")),
+        (2.2e-4, 1.3e-5, ("2.20×10⁻⁴", "0.13×10⁻⁴")),
+        (3.1153e6, 2.6e6, ("3.1×10⁶", "2.6×10⁶")),
+        (88.91687, 1e-6, ("88.92", "1.0×10⁻⁶")),
+        (1.5, None, ("1.50", "")),
+        (1.5, 0.0, ("1.50", "0")),
+        (0.0, 0.0, ("0", "0")),
+    ],
+)
+def test_measured(mean, half_width, texts):
+    assert measured(mean, half_width) == texts
+
+
+def test_a_gap_carries_its_sign_and_a_span_its_ends():
+    assert measured(0.42, 0.1, signed=True) == ("+0.42", "0.10")
+    assert measured(0.0, 0.1, signed=True)[0] == "0.00"
+    assert span([0.02, 0.04]) == "0.0200 to 0.0400"
+    assert span([0.02, 0.020000001]) == "0.0200"

@@ -1,0 +1,270 @@
+"""Cells, records, resuming, failures, reproduction."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+import baselines
+from benchmark.contract.request import Release, Request
+from benchmark.errors import LetheError
+from benchmark.experiments import experiment as experiments
+from benchmark.files import DiskError, replace_file
+from benchmark.records import Record, Store, read, read_record, write
+from benchmark.runner import run as runner
+from benchmark.runner.memory import PeakMemory
+from benchmark.runner.reproduce import compare, numbers, reproduce
+from methods.newton import Newton
+from tests import tiny_experiment
+
+CPU = torch.device("cpu")
+METHODS = ["newton", "retrain", "nothing", "gradient-ascent"]
+
+
+def run(folder: Path, *, toml: Path | None = None, **more: object) -> runner.Tally:
+    path = toml or tiny_experiment.write(folder)
+    more.setdefault("methods", METHODS)
+    console = Console(file=open(os.devnull, "w"), force_terminal=False)  # noqa: PTH123, SIM115
+    loaded = [experiments.load(str(path))]
+    return runner.run(loaded, Store(folder / "results"), CPU, console=console, **more)
+
+
+def cell(folder: Path, label: str = "newton", seed: int = 0) -> Path:
+    return folder / "results" / "tiny" / label / f"seed-{seed}.json"
+
+
+def test_every_cell_gets_a_record_and_a_second_run_does_nothing(tmp_path: Path) -> None:
+    first = run(tmp_path)
+    assert (first.ran, first.kept, first.failed) == (8, 0, [])
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "results").rglob("seed*.json")}
+    assert len(stamps) == 8
+    second = run(tmp_path)
+    assert (second.ran, second.kept) == (0, 8)
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+
+
+def test_a_record_holds_what_it_should(tmp_path: Path) -> None:
+    run(tmp_path, methods=["newton"], seeds=[0])
+    record = read_record(cell(tmp_path))
+    assert record.status == "ok"
+    assert record.verdict == "proved"
+    assert record.metrics["slack"].value >= 1
+    assert record.data.forget == 5
+    assert record.data.train == 120
+    assert set(record.times.phases) >= {"gradient", "inverse_hessian", "certificate", "noise"}
+    assert sum(record.times.phases.values()) <= record.times.unlearn
+    assert record.times.retrain > 0
+    assert record.environment.threads == 1
+    assert "torch" in record.environment.versions
+    assert record.method.params["tolerance"] == Newton().tolerance
+    accuracies = [record.metrics[f"accuracy_{part}"] for part in ("retain", "forget", "test")]
+    assert [a.n for a in accuracies] == [115, 5, 60]
+    assert all(0 <= a.value <= 100 for a in accuracies)
+
+
+def test_a_change_of_inputs_runs_the_cell_again(tmp_path: Path) -> None:
+    run(tmp_path, methods=["newton"])
+    changed = tiny_experiment.write(tmp_path, ("epsilon = 1.0", "epsilon = 2.0"))
+    tally = run(tmp_path, toml=changed, methods=["newton"])
+    assert tally.ran == 2
+    assert read_record(cell(tmp_path)).certificate.epsilon == 2.0
+
+
+def test_fresh_runs_again(tmp_path: Path) -> None:
+    run(tmp_path, methods=["nothing"])
+    assert run(tmp_path, methods=["nothing"], fresh=True).ran == 2
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"kind": "cell"}'])
+def test_a_damaged_record_is_run_again_but_never_read(tmp_path: Path, damage: str) -> None:
+    run(tmp_path, methods=["nothing"], seeds=[0])
+    path = cell(tmp_path, "nothing")
+    path.write_text(damage)
+    with pytest.raises(LetheError, match="record"):
+        read(path)
+    assert run(tmp_path, methods=["nothing"], seeds=[0]).ran == 1
+    assert read_record(path).status == "ok"
+
+
+def test_a_record_of_a_later_schema_is_refused(tmp_path: Path) -> None:
+    run(tmp_path, methods=["nothing"], seeds=[0])
+    path = cell(tmp_path, "nothing")
+    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 9'))
+    with pytest.raises(LetheError, match="schema 9; this version reads 1"):
+        read(path)
+
+
+def test_a_failing_method_leaves_a_record_and_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(self: Newton, request: Request) -> Release:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(Newton, "unlearn", explode)
+    tally = run(tmp_path)
+    assert tally.ran == 8
+    assert len(tally.failed) == 2
+    record = read_record(cell(tmp_path))
+    assert record.status == "failed"
+    assert record.failure.type == "ZeroDivisionError"
+    assert record.failure.message == "planted"
+    assert record.failure.where.startswith("benchmark/contract/method.py:")
+    assert record.seconds > 0
+    assert record.metrics == {}
+    assert len(run(tmp_path).failed) == 2, "a failure is kept, and still counts as one"
+
+
+def test_diverged_weights_are_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverge(self: Newton, request: Request) -> Release:
+        return request.release(request.original.weights * float("nan"))
+
+    monkeypatch.setattr(Newton, "unlearn", diverge)
+    run(tmp_path, methods=["newton"], seeds=[0])
+    assert "not finite" in read_record(cell(tmp_path)).failure.message
+
+
+def test_training_that_misses_its_tolerance_fails_the_cell(tmp_path: Path) -> None:
+    toml = tiny_experiment.write(tmp_path, ("tolerance = 1e-9", "tolerance = 1e-30"))
+    tally = run(tmp_path, toml=toml, methods=["newton"], seeds=[0])
+    assert tally.failed[0].failure.type == "DidNotConverge"
+
+
+def test_the_artifacts_spare_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmark.problem.problem import Problem
+
+    run(tmp_path, methods=["nothing"], seeds=[0])
+    cell(tmp_path, "nothing").unlink()
+    monkeypatch.setattr(Problem, "fit", None)
+    assert run(tmp_path, methods=["nothing"], seeds=[0]).failed == []
+    for artifact in (tmp_path / "results" / ".artifacts").iterdir():
+        artifact.write_bytes(b"damaged")
+    monkeypatch.undo()
+    cell(tmp_path, "nothing").unlink()
+    assert run(tmp_path, methods=["nothing"], seeds=[0]).failed == []
+
+
+def test_a_new_file_in_baselines_gets_its_cells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.test_registry import GOOD
+
+    extra = tmp_path / "plugins"
+    extra.mkdir()
+    (extra / "extra_cells.py").write_text(GOOD.format(name="extra-cells"))
+    monkeypatch.setattr(baselines, "__path__", [*baselines.__path__, str(extra)])
+    run(tmp_path, methods=["extra-cells"], seeds=[0])
+    assert read_record(cell(tmp_path, "extra-cells")).method.family == "baselines"
+    plan = Store(tmp_path / "results").plans()[0]
+    assert "extra-cells" in [row.label for row in plan.rows]
+
+
+def test_an_edit_of_a_method_puts_its_records_out_of_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path, methods=["newton", "nothing"], seeds=[0])
+    from benchmark.runner import cell as cells
+
+    plain = cells.source_hash
+    monkeypatch.setattr(cells, "source_hash", lambda m: "x" if m is Newton else plain(m))
+    tally = run(tmp_path, methods=["newton", "nothing"], seeds=[0])
+    assert (tally.ran, tally.kept) == (1, 1)
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    toml = tiny_experiment.write(tmp_path, ("seeds = [0, 1]", f"seeds = {list(range(40))}"))
+    results = tmp_path / "results"
+    code = (
+        "import sys, torch; from pathlib import Path; from benchmark.experiments import experiment;"
+        "from benchmark.records import Store; from benchmark.runner.run import run;"
+        "run([experiment.load(sys.argv[1])], Store(Path(sys.argv[2])), torch.device('cpu'),"
+        " methods=['newton', 'nothing'])"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(toml), str(results)], stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while len(list(results.rglob("seed-*.json"))) < 5 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = list(results.rglob("seed-*.json"))
+    assert 5 <= len(done) < 80, "the kill came in the middle"
+    stamps = {path: path.stat().st_mtime_ns for path in done}
+    tally = run(tmp_path, toml=toml, methods=["newton", "nothing"])
+    assert tally.kept == len(done)
+    assert tally.ran == 80 - len(done)
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+
+
+def test_a_write_replaces_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "record.json"
+    replace_file(path, b"old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DiskError, match="the disk is full"):
+        replace_file(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["record.json"], "no debris"
+
+
+def test_a_full_disk_stops_the_run_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path, methods=["nothing"])
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DiskError):
+        run(tmp_path, methods=["nothing", "newton"])
+    monkeypatch.undo()
+    assert run(tmp_path, methods=["nothing", "newton"]).kept == 2
+
+
+def test_records_survive_a_round_trip(tmp_path: Path) -> None:
+    run(tmp_path, methods=["newton"], seeds=[0])
+    record = read_record(cell(tmp_path))
+    write(tmp_path / "copy.json", record)
+    assert (tmp_path / "copy.json").read_bytes() == cell(tmp_path).read_bytes()
+
+
+@pytest.mark.parametrize("label", METHODS)
+def test_reproduce_finds_the_same_numbers(tmp_path: Path, label: str) -> None:
+    run(tmp_path, methods=[label], seeds=[0])
+    record = read_record(cell(tmp_path, label))
+    again, remarks = reproduce(record, CPU, lambda _: None)
+    assert remarks == []
+    assert numbers(again) == numbers(record), "same inputs, same numbers, to the last bit"
+    assert all(row.agrees for row in compare(record, again, rtol=0))
+
+
+def test_reproduce_sees_a_changed_number(tmp_path: Path) -> None:
+    run(tmp_path, methods=["newton"], seeds=[0])
+    content = json.loads(cell(tmp_path).read_text())
+    content["metrics"]["distance"]["value"] *= 1.001
+    forged = Record.model_validate(content)
+    again, _ = reproduce(forged, CPU, lambda _: None)
+    assert [r.name for r in compare(forged, again, rtol=1e-6) if not r.agrees] == ["distance"]
+
+
+def test_peak_memory_sees_what_was_allocated() -> None:
+    with PeakMemory(CPU) as memory:
+        torch.ones(40 * 2**20 // 4).sum()
+    if memory.bytes is None:
+        pytest.skip("this system does not let a process reset its high-water mark")
+    assert 35 * 2**20 < memory.bytes < 80 * 2**20
