@@ -1,62 +1,118 @@
-"""From a problem and a set of weights to a bound with named constants."""
+"""From a problem and weights to bounds with named constants, and from those to a certificate."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from benchmark.certify import constants as exact
 from benchmark.certify.gaussian import epsilon_for, sigma_for
-from benchmark.certify.theorems import theorem_4, theorem_5
-from benchmark.contract.certificate import Certificate, Constant, Mode, Target
+from benchmark.certify.newton import theorem_1_paper, theorem_4
+from benchmark.certify.strongly_convex import self_concordant_bound, theorem_5
+from benchmark.contract.certificate import (
+    Alternative,
+    Certificate,
+    Constant,
+    Mode,
+    Provenance,
+    Target,
+)
+from benchmark.curvature.cg import conjugate_gradients
 from benchmark.errors import AssumptionBroken
 from benchmark.problem.problem import Problem
+from benchmark.problem.rows import Rows
+
+_MEANINGS = {
+    "gradient_norm": "||grad L(w, D_r)|| at the weights before noise",
+    "training_gradient": "G, the gradient norm that training is held to",
+    "strong_convexity": "mu, the ridge of a convex loss on a linear model",
+    "row_norm": "R, the largest norm of a retained row, bias column included",
+    "self_concordance": "rho = sqrt(2) R of the softmax loss; 0 for squared loss",
+    "step_norm": "||x|| of an approximate solution of H x = g at these weights",
+    "residual": "||g - (H + damping I) x|| of the step x, recomputed",
+    "radius": "C, training projects onto ||w|| <= C",
+    "damping": "lambda, added to H",
+    "smallest_eigenvalue": "lambda_min of H by Lanczos: a Ritz value, not below the true one",
+    "hessian_lipschitz": "M, the Hessian is M-Lipschitz on the ball",
+    "retrain_gradient": "G, retraining ends at a gradient norm of at most G",
+}
 
 
 @dataclass(frozen=True)
 class Bound:
-    """A bound on the distance to the retrained weights, and what it rests on."""
+    """A bound on the distance to the retrained weights, and what it rests on.
+
+    Attributes:
+        proved: whether its hypotheses hold here; one that is only shown never gives a certificate.
+    """
 
     theorem: str
     value: float
     constants: tuple[Constant, ...]
-    caveats: tuple[str, ...] = ()
+    proved: bool = True
 
 
-def strongly_convex_bound(problem: Problem, gradient: Tensor) -> Bound:
+def constant(name: str, value: float, provenance: Provenance = "exact") -> Constant:
+    """A constant of the theorems, by its name."""
+    return Constant(name=name, value=value, provenance=provenance, meaning=_MEANINGS[name])
+
+
+def gradient_bound(problem: Problem, gradient: Tensor) -> Bound:
     """Theorem 5 for weights whose gradient on the retained rows is `gradient` (d,).
 
     Raises:
         AssumptionBroken: if the problem is not strongly convex or not trained to a tolerance.
     """
-    mu, g_retrain = problem.strong_convexity, problem.training.gradient_bound
+    mu, held = problem.strong_convexity, problem.training.gradient_bound
     if mu is None:
         raise AssumptionBroken("Theorem 5 needs a strongly convex objective: a linear model, ridge")
-    if g_retrain is None:
+    if held is None:
         raise AssumptionBroken("Theorem 5 needs training to a gradient tolerance (newton-cg)")
     norm = float(gradient.double().norm())
-    value = theorem_5(gradient_norm=norm, retrain_gradient=g_retrain, strong_convexity=mu)
-    constants = (
-        Constant(
-            name="gradient_norm",
-            value=norm,
-            provenance="exact",
-            meaning="||grad L(w, D_r)|| at the weights before noise",
-        ),
-        Constant(
-            name="retrain_gradient",
-            value=g_retrain,
-            provenance="exact",
-            meaning="G, the gradient norm that training is held to",
-        ),
-        Constant(
-            name="strong_convexity",
-            value=mu,
-            provenance="exact",
-            meaning="mu, the ridge of a convex loss on a linear model",
-        ),
+    value = theorem_5(gradient_norm=norm, retrain_gradient=held, strong_convexity=mu)
+    rests_on = (
+        constant("gradient_norm", norm),
+        constant("training_gradient", held),
+        constant("strong_convexity", mu),
     )
-    return Bound("Theorem 5", value, constants)
+    return Bound("Theorem 5", value, rests_on)
+
+
+def strongly_convex_bounds(
+    problem: Problem, weights: Tensor, retain: Rows, *, tolerance: float, max_products: int
+) -> list[Bound]:
+    """Theorems 5 and 6, and the paper's formula, for any `weights` (d,) of a linear model.
+
+    Theorem 6 costs one linear solve, to a residual of `tolerance` relative to the gradient; its
+    residual is charged, so a loose solve makes a loose bound and never a wrong one.
+
+    Raises:
+        AssumptionBroken: see `gradient_bound`.
+    """
+    hessian = problem.hessian(weights, retain)
+    gradient = hessian.gradient
+    plain = gradient_bound(problem, gradient)
+    step = conjugate_gradients(hessian, gradient, tolerance=tolerance, max_products=max_products)
+    head = _head(problem, retain)
+    value = self_concordant_bound(
+        gradient_norm=float(gradient.norm()),
+        step_norm=float(step.x.norm()),
+        step_dot_gradient=float(step.x.dot(gradient)),
+        residual=step.residual,
+        retrain_gradient=problem.training.gradient_bound,
+        strong_convexity=problem.strong_convexity,
+        self_concordance=head.self_concordance,
+    )
+    rests_on = (
+        *plain.constants,
+        constant("self_concordance", head.self_concordance),
+        constant("step_norm", float(step.x.norm())),
+        constant("residual", step.residual),
+    )
+    return [Bound("Theorem 6", value, rests_on), plain, _paper_on_head(problem, head)]
 
 
 def ball_bound(problem: Problem) -> Bound:
@@ -71,16 +127,10 @@ def ball_bound(problem: Problem) -> Bound:
             "no bound holds: the objective is not strongly convex and training has no radius; "
             "set training.radius"
         )
-    constant = Constant(
-        name="radius",
-        value=radius,
-        provenance="exact",
-        meaning="C, training projects onto ||w|| <= C",
-    )
-    return Bound("norm constraint, 2C", 2 * radius, (constant,))
+    return Bound("norm constraint, 2C", 2 * radius, (constant("radius", radius),))
 
 
-def newton_step_bound(
+def newton_step_bounds(
     problem: Problem,
     *,
     damping: float,
@@ -88,102 +138,121 @@ def newton_step_bound(
     residual: float,
     hessian_lipschitz: float | None,
     retrain_gradient: float | None,
-) -> Bound:
-    """min{2C, Theorem 4} for a projected, damped Newton step on a problem that is not convex.
+) -> tuple[list[Bound], tuple[str, ...]]:
+    """2C, Theorem 4 and the paper's formula for a projected, damped Newton step on a net.
 
-    `hessian_lipschitz` (M) and `retrain_gradient` (G) are assumptions of whoever calls; without
-    both, or on a net whose Hessian is not Lipschitz, 2C is all that holds.
+    `hessian_lipschitz` (M) and `retrain_gradient` (G) are assumptions of whoever calls, unless
+    training is held to G. Without them, or on a net whose Hessian is not Lipschitz, 2C is all
+    that holds.
+
+    Returns:
+        the bounds, and in words which hypotheses are false or were not given.
 
     Raises:
         AssumptionBroken: if damping + lambda_min is not positive, or there is no ball.
     """
     ball = ball_bound(problem)
-    measured = (
-        Constant(name="damping", value=damping, provenance="exact", meaning="lambda, added to H"),
-        Constant(
-            name="smallest_eigenvalue",
-            value=smallest_eigenvalue,
-            provenance="estimated",
-            meaning="lambda_min of H by Lanczos: a Ritz value, which lies above the true one",
-        ),
-        Constant(
-            name="residual",
-            value=residual,
-            provenance="exact",
-            meaning="||g - (H + lambda I) x|| of the step x taken",
-        ),
-    )
-    if not problem.model.spec.smooth:
-        caveat = "Theorem 4 does not apply: a ReLU net has no Lipschitz Hessian"
-        return Bound(ball.theorem, ball.value, ball.constants + measured, (caveat,))
-    if hessian_lipschitz is None or retrain_gradient is None:
-        caveat = "Theorem 4 was not evaluated: no hessian_lipschitz and retrain_gradient assumed"
-        return Bound(ball.theorem, ball.value, ball.constants + measured, (caveat,))
-    value = theorem_4(
-        distance=ball.value,
-        damping=damping,
-        hessian_lipschitz=hessian_lipschitz,
-        residual=residual,
-        retrain_gradient=retrain_gradient,
-        smallest_eigenvalue=smallest_eigenvalue,
-    )
-    assumed = (
-        Constant(
-            name="hessian_lipschitz",
-            value=hessian_lipschitz,
-            provenance="assumed",
-            meaning="M, the Hessian is M-Lipschitz on the ball",
-        ),
-        Constant(
-            name="retrain_gradient",
-            value=retrain_gradient,
-            provenance="assumed",
-            meaning="G, retraining ends at a gradient norm of at most G",
-        ),
-        Constant(
-            name="theorem_4",
-            value=value,
-            provenance="assumed",
-            meaning="what Theorem 4 gives from these constants",
-        ),
-    )
-    constants = ball.constants + measured + assumed
-    if value < ball.value:
-        return Bound("Theorem 4", value, constants)
-    return Bound(ball.theorem, ball.value, constants)
+    held = problem.training.gradient_bound
+    g, provenance = (retrain_gradient, "assumed") if held is None else (held, "exact")
+    rests_on = [
+        *ball.constants,
+        constant("damping", damping),
+        constant("smallest_eigenvalue", smallest_eigenvalue, "estimated"),
+        constant("residual", residual),
+    ]
+    if hessian_lipschitz is not None:
+        rests_on.append(constant("hessian_lipschitz", hessian_lipschitz, "assumed"))
+    if g is not None:
+        rests_on.append(constant("retrain_gradient", g, provenance))
+    ball = Bound(ball.theorem, ball.value, tuple(rests_on))
+    if hessian_lipschitz is None or g is None:
+        caveat = "Theorem 4 was not evaluated: it wants hessian_lipschitz and retrain_gradient"
+        return [ball], (caveat,)
+    spectrum = {
+        "damping": damping,
+        "hessian_lipschitz": hessian_lipschitz,
+        "smallest_eigenvalue": smallest_eigenvalue,
+    }
+    ours = theorem_4(distance=ball.value, residual=residual, retrain_gradient=g, **spectrum)
+    published = theorem_1_paper(radius=problem.training.radius, **spectrum)
+    smooth = problem.model.spec.smooth
+    bounds = [
+        ball,
+        Bound("Theorem 4", ours, tuple(rests_on), proved=smooth),
+        Bound("Zhang et al., 2C(MC + damping) / (damping + lambda_min)", published, (), False),
+    ]
+    false = "Theorem 4 does not apply: a ReLU net has no Lipschitz Hessian"
+    return bounds, () if smooth else (false,)
 
 
 def gaussian_certificate(
-    bound: Bound,
+    bounds: Sequence[Bound],
     trivial: Bound,
     target: Target,
     *,
     sigma: float | None = None,
     mode: Mode = "instance",
+    caveats: tuple[str, ...] = (),
 ) -> Certificate:
-    """Release noise for `bound`, exactly accounted, in the sense of `unlearn-on-retain`.
+    """Release noise for the least proved bound, in the sense of `unlearn-on-retain`.
 
     Args:
-        bound: for the weights before noise.
+        bounds: for the weights before noise, at least one of them proved.
         trivial: the bound that doing nothing has.
         target: gives delta, and the epsilon that sigma is computed for.
         sigma: noise fixed beforehand; its own epsilon is then reported instead.
         mode: whether sigma was fixed before the request was seen.
+        caveats: hypotheses that are false or were not checked.
     """
+    best = min((bound for bound in bounds if bound.proved), key=lambda bound: bound.value)
+    epsilon = target.epsilon
     if sigma is None:
-        sigma = sigma_for(target.epsilon, target.delta, bound.value)
-        epsilon = target.epsilon
+        sigma = sigma_for(target.epsilon, target.delta, best.value)
     else:
-        epsilon = epsilon_for(bound.value / sigma, target.delta)
+        epsilon = epsilon_for(best.value / sigma, target.delta)
     return Certificate(
         definition="unlearn-on-retain",
         mode=mode,
-        theorem=bound.theorem,
+        theorem=best.theorem,
         epsilon=epsilon,
         delta=target.delta,
-        sensitivity=bound.value,
+        sensitivity=best.value,
         sigma=sigma,
         trivial_sensitivity=trivial.value,
-        constants=bound.constants,
-        caveats=bound.caveats,
+        constants=best.constants,
+        alternatives=tuple(
+            Alternative(theorem=bound.theorem, sensitivity=bound.value)
+            for bound in bounds
+            if bound is not best
+        ),
+        caveats=caveats,
     )
+
+
+def _head(problem: Problem, retain: Rows) -> exact.HeadConstants:
+    """Constants of the linear model on the retained rows; a quadratic has no third derivative."""
+    row_norm = exact.largest_row_norm(retain.x, bias=True)
+    if problem.objective.loss == "cross_entropy":
+        return exact.softmax_head(row_norm, problem.objective.ridge)
+    return exact.HeadConstants(
+        strong_convexity=problem.objective.ridge,
+        gradient_lipschitz=row_norm**2 + problem.objective.ridge,
+        hessian_lipschitz=0.0,
+        sample_gradient=math.inf,
+        self_concordance=0.0,
+    )
+
+
+def _paper_on_head(problem: Problem, head: exact.HeadConstants) -> Bound:
+    """The published formula, with every constant exact and in its favour.
+
+    C is what the ridge implies, mu/2 ||w||^2 <= L(0); no damping; lambda_min >= mu.
+    """
+    start = math.log(problem.model.classes) if problem.objective.loss == "cross_entropy" else 0.5
+    value = theorem_1_paper(
+        radius=math.sqrt(2 * start / head.strong_convexity),
+        damping=0.0,
+        hessian_lipschitz=head.hessian_lipschitz,
+        smallest_eigenvalue=head.strong_convexity,
+    )
+    return Bound("Zhang et al., 2C(MC + damping) / (damping + lambda_min)", value, (), False)

@@ -39,6 +39,15 @@ class Constant(BaseModel):
     meaning: str
 
 
+class Alternative(BaseModel):
+    """Another bound on the same distance, the paper's among them, for comparison."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    theorem: str
+    sensitivity: float = Field(ge=0)
+
+
 class Certificate(BaseModel):
     """An (epsilon, delta) statement about one release.
 
@@ -53,6 +62,7 @@ class Certificate(BaseModel):
         trivial_sensitivity: the bound that the same theory gives to doing nothing; None where
             the release is exact by construction.
         constants: every number the statement rests on.
+        alternatives: bounds that were evaluated as well and are not better, or not proved.
         caveats: hypotheses that are false or were not checked, in words.
     """
 
@@ -67,6 +77,7 @@ class Certificate(BaseModel):
     sigma: float = Field(ge=0)
     trivial_sensitivity: float | None = Field(None, gt=0)
     constants: tuple[Constant, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
     caveats: tuple[str, ...] = ()
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional as F
@@ -26,7 +27,8 @@ class Objective(BaseModel):
         """The mean loss over rows, a scalar, for logits (n, classes) and labels (n,)."""
         if self.loss == "cross_entropy":
             return F.cross_entropy(logits, y)
-        one_hot = F.one_hot(y, logits.shape[1]).to(logits.dtype)
+        # F.one_hot looks at the values of y, which a batched program (vmap) does not allow.
+        one_hot = torch.eye(logits.shape[1], dtype=logits.dtype, device=logits.device)[y]
         return 0.5 * (logits - one_hot).square().sum(dim=1).mean()
 
     def penalty(self, weights: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmark.curvature.hessian import Hessian
+from benchmark.curvature.linear import LinearHessian
 from benchmark.problem.model import Model
 from benchmark.problem.objective import Objective
 from benchmark.problem.rows import Rows
@@ -60,8 +61,11 @@ class Problem:
         w = weights.detach().requires_grad_()
         return torch.autograd.grad(self.loss(w, rows), w)[0]
 
-    def hessian(self, weights: Tensor, rows: Rows) -> Hessian:
+    def hessian(self, weights: Tensor, rows: Rows) -> Hessian | LinearHessian:
         """Hess L(w, rows) as an operator on (d,); it holds the gradient as well."""
+        if self.model.spec.linear:
+            loss, ridge = self.objective.loss, self.objective.ridge
+            return LinearHessian(rows.x, rows.y, weights, loss=loss, ridge=ridge)
         return Hessian(lambda w: self.loss(w, rows), weights)
 
     def fit(

@@ -1,0 +1,1 @@
+"""Lower bounds on epsilon, measured from what was actually released."""

@@ -1,0 +1,132 @@
+"""Audit of one release that is "deterministic weights plus Gaussian noise".
+
+The worst direction is the one between the two noise-free weights: projected on it, the release
+is N(distance, sigma^2) against N(0, sigma^2), and 1e5 draws of the noise cost next to nothing.
+The draws must be the method's own: noise that is too small, or not fresh, then shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri
+
+from benchmark.audit.rates import Rates
+from benchmark.audit.threshold import judge
+from benchmark.certify import require
+from benchmark.certify.gaussian import epsilon_for
+from benchmark.errors import LetheError
+
+#: Where draws are cheap a tenth of them finds the threshold, and the rest judge it.
+CHOICE_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """What an audit proved.
+
+    Attributes:
+        lower_epsilon: no smaller epsilon is true, with `confidence`; 0 where nothing was found.
+        confidence: that this is so.
+        draws: scores on each side that the threshold was judged on.
+        method: `gdp`, the release taken to be a Gaussian mechanism of some m; or `direct`, from
+            the definition of (epsilon, delta) alone.
+    """
+
+    lower_epsilon: float
+    confidence: float
+    draws: int
+    method: str
+
+
+def mechanism_audit(
+    released_projection: np.ndarray,
+    reference_projection: np.ndarray,
+    delta: float,
+    confidence: float = 0.95,
+) -> AuditResult:
+    """A lower bound on the epsilon of a Gaussian mechanism, through its m.
+
+    Any test of an m-GDP release has m >= Phi^-1(1 - FPR) - Phi^-1(FNR) (Dong, Roth & Su 2022;
+    Nasr et al. 2023), so a confidence bound on both rates gives one on m.
+
+    Args:
+        released_projection: (n,) independent releases after unlearning, projected.
+        reference_projection: (m,) independent releases of the retrained model, projected.
+        delta: of the certificate.
+        confidence: split in halves between the two rates; nothing else is random.
+
+    Raises:
+        AssumptionBroken: if delta or the confidence is outside (0, 1).
+        LetheError: if a side has fewer than two scores or one that is not a number.
+    """
+    require.probability(delta=delta, confidence=confidence)
+    m, draws = judge(
+        released_projection,
+        reference_projection,
+        _gdp_parameter,
+        share=CHOICE_SHARE,
+        confidence=confidence,
+    )
+    return AuditResult(epsilon_for(max(0.0, m), delta), confidence, draws, "gdp")
+
+
+def draw_projections(
+    sigma: float,
+    offset: float | np.ndarray,
+    direction: np.ndarray | None = None,
+    *,
+    draws: int = 100_000,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """(draws,) projections of offset + N(0, sigma^2 I): what a correct release looks like.
+
+    Args:
+        sigma: noise per coordinate.
+        offset: (d,) noise-free weights relative to the reference, or their distance to it.
+        direction: (d,) to project on; by default the worst, that of the offset itself.
+        draws: number of them.
+        rng: source of the noise.
+
+    Raises:
+        AssumptionBroken: if sigma is negative or not finite.
+        LetheError: if the direction is zero, or given for an offset that is a distance.
+    """
+    require.nonnegative(sigma=sigma)
+    offset = np.asarray(offset, dtype=np.float64)
+    # The projection of N(0, sigma^2 I) on any unit vector is N(0, sigma^2).
+    noise = sigma * rng.standard_normal(draws)
+    if direction is None:
+        return float(np.linalg.norm(offset)) + noise
+    if offset.ndim == 0:
+        raise LetheError("a direction needs the offset as a vector, not as a distance")
+    return float(offset @ _unit(direction)) + noise
+
+
+def project_draws(draw: Callable[[], np.ndarray], direction: np.ndarray, draws: int) -> np.ndarray:
+    """(draws,) projections of vectors that a method really drew, one call each.
+
+    Args:
+        draw: gives (d,), e.g. released weights minus the reference's weights before noise.
+        direction: (d,) to project on.
+        draws: number of calls.
+
+    Raises:
+        LetheError: if the direction is zero.
+    """
+    unit = _unit(direction)
+    return np.array([float(np.asarray(draw(), dtype=np.float64) @ unit) for _ in range(draws)])
+
+
+def _gdp_parameter(rates: Rates) -> np.ndarray:
+    return ndtri(1 - rates.false_positive) - ndtri(rates.false_negative)
+
+
+def _unit(direction: np.ndarray) -> np.ndarray:
+    direction = np.asarray(direction, dtype=np.float64)
+    norm = np.linalg.norm(direction)
+    if not norm > 0:
+        raise LetheError("cannot project on a direction of length 0")
+    return direction / norm

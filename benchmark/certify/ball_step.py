@@ -1,0 +1,111 @@
+"""The Newton step under a norm constraint: a quadratic minimised over a ball.
+
+Where training ends on the sphere ||w|| = C its gradient does not vanish, and the step that
+Theorem 1' is about solves a trust-region problem instead of a linear system.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from benchmark.certify import require
+from benchmark.curvature.hessian import Operator
+from benchmark.errors import AssumptionBroken
+from benchmark.problem.training.descent import project
+
+
+@dataclass(frozen=True)
+class BallStep:
+    """An approximate minimiser over the ball, and how far from stationary it is.
+
+    Attributes:
+        weights: (d,), in the ball.
+        residual: of the variational inequality, measured at `weights`; see `ball_residual`.
+        products: operator products spent.
+        converged: whether the residual reached the tolerance.
+    """
+
+    weights: Tensor
+    residual: float
+    products: int
+    converged: bool
+
+
+def ball_residual(weights: Tensor, gradient: Tensor, radius: float) -> float:
+    """Distance of -gradient to the normal cone of the ball of `radius` at `weights`.
+
+    It is the least e with <gradient, v - weights> >= -e ||v - weights|| for all v in the ball:
+    the gradient's norm inside, and on the sphere what is left once its inward part is removed.
+
+    Args:
+        weights: (d,), in the ball.
+        gradient: (d,) of the function that is minimised.
+        radius: C.
+
+    Raises:
+        AssumptionBroken: if the weights lie outside the ball by more than round-off.
+    """
+    w, q = weights.double(), gradient.double()
+    norm, slack = float(w.norm()), 8 * torch.finfo(weights.dtype).eps * radius
+    if not norm <= radius + slack:
+        raise AssumptionBroken(
+            f"the weights have norm {norm:.6g}, outside the ball of {radius:.6g}"
+        )
+    if norm < radius - slack:
+        return float(q.norm())
+    outward = max(0.0, -float(q.dot(w))) / norm**2
+    return float(q.add(w, alpha=outward).norm())
+
+
+def ball_step(
+    operator: Operator,
+    gradient: Tensor,
+    weights: Tensor,
+    radius: float,
+    *,
+    curvature: float,
+    smoothness: float,
+    tolerance: float,
+    max_products: int,
+) -> BallStep:
+    """Minimise <g, w - w*> + (w - w*)^T A (w - w*) / 2 over ||w|| <= C.
+
+    Accelerated projected gradient descent with constant momentum (Nesterov 2004, 2.2.4). Wrong
+    `curvature` or `smoothness` can only slow it down or spoil the residual, which is measured.
+
+    Args:
+        operator: A, symmetric, on (d,).
+        gradient: g (d,), of the retained objective at `weights`.
+        weights: w* (d,).
+        radius: C.
+        curvature: the smallest eigenvalue of A, positive.
+        smoothness: the largest.
+        tolerance: stop at a residual of tolerance ||g||.
+        max_products: budget, at least 2.
+
+    Raises:
+        AssumptionBroken: if 0 < curvature <= smoothness fails, or the radius is not positive.
+    """
+    require.positive(curvature=curvature, radius=radius)
+    if not curvature <= smoothness:
+        raise AssumptionBroken(f"curvature {curvature:.3g} exceeds smoothness {smoothness:.3g}")
+    goal = tolerance * float(gradient.norm())
+    momentum = (smoothness**0.5 - curvature**0.5) / (smoothness**0.5 + curvature**0.5)
+    target = operator @ weights - gradient  # the quadratic's gradient at w is A w - target
+    w = project(weights, radius)
+    aw = operator @ w
+    products = 2
+    y, ay = w, aw
+    residual = ball_residual(w, aw - target, radius)
+    while residual > goal and products < max_products:
+        old, a_old = w, aw
+        w = project(y - (ay - target) / smoothness, radius)
+        aw = operator @ w
+        products += 1
+        # A is linear, so its value at the extrapolated point costs no product.
+        y, ay = w + momentum * (w - old), aw + momentum * (aw - a_old)
+        residual = ball_residual(w, aw - target, radius)
+    return BallStep(w, residual, products, residual <= goal)

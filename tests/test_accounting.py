@@ -1,0 +1,125 @@
+"""Composition, failure probabilities and noisy fine-tuning."""
+
+from __future__ import annotations
+
+import math
+
+import dp_accounting
+import numpy as np
+import pytest
+from dp_accounting import pld
+
+from benchmark.certify.composition import (
+    composed_m,
+    noise_delta,
+    stream_epsilons,
+    total_delta,
+)
+from benchmark.certify.gaussian import delta_for, epsilon_for, m_for
+from benchmark.certify.noisy_descent import gradient_clipping_m, model_clipping_delta
+from benchmark.errors import AssumptionBroken, LetheError
+
+
+def test_composition_agrees_with_dp_accounting() -> None:
+    ms = [0.1, 0.25, 0.05, 0.4]
+    accountant = pld.PLDAccountant()
+    for m in ms:
+        accountant.compose(dp_accounting.GaussianDpEvent(1 / m))
+    theirs = accountant.get_epsilon(1e-5)
+    assert epsilon_for(composed_m(ms), 1e-5) == pytest.approx(theirs, rel=2e-3)
+
+
+def test_a_stream_is_composed_release_by_release() -> None:
+    m = m_for(1.0, 1e-5)
+    stream = stream_epsilons([m, m, 0.0, 2 * m], 1e-5)
+    assert [s.release for s in stream[:3]] == [pytest.approx(1.0), pytest.approx(1.0), 0.0]
+    assert stream[0].composed == pytest.approx(1.0)
+    assert stream[2].composed == stream[1].composed > 1.4
+    assert stream[3].composed == epsilon_for(composed_m([m, m, 0.0, 2 * m]), 1e-5)
+    assert stream[3].composed == pytest.approx(epsilon_for(m * math.sqrt(6), 1e-5))
+    assert composed_m([]) == 0.0
+    with pytest.raises(AssumptionBroken, match="m must be at least 0"):
+        composed_m([1.0, -1.0])
+
+
+def test_T12_delta_total_is_delta_plus_every_failure_probability() -> None:
+    assert total_delta(1e-5, 2e-6, 3e-7) == pytest.approx(1.23e-5, rel=1e-12)
+    assert total_delta(noise_delta(1e-5, 2e-6, 3e-7), 2e-6, 3e-7) == pytest.approx(1e-5, rel=1e-12)
+    assert total_delta(1e-5) == noise_delta(1e-5) == 1e-5
+
+
+def test_T12_failure_probabilities_that_leave_nothing_are_refused() -> None:
+    with pytest.raises(AssumptionBroken, match="leave nothing of delta = 1e-05"):
+        noise_delta(1e-5, 1e-5)
+    with pytest.raises(AssumptionBroken, match="add up to"):
+        total_delta(0.5, 0.6)
+    with pytest.raises(AssumptionBroken, match="failure_probability must be at least 0"):
+        total_delta(1e-5, -1e-6)
+
+
+def test_T5_one_step_without_gradient_is_the_gaussian_mechanism() -> None:
+    m = gradient_clipping_m(
+        radius=3.0, clip=0.0, step_size=0.1, weight_decay=0.0, steps=1, sigma=2.0
+    )
+    assert m == pytest.approx(2 * 3.0 / 2.0)
+    shrunk = gradient_clipping_m(
+        radius=3.0, clip=0.0, step_size=0.1, weight_decay=4.0, steps=1, sigma=2.0
+    )
+    assert shrunk == pytest.approx(0.6 * m)
+
+
+def test_T5_a_renyi_slope_of_one_is_epsilon_6_57() -> None:
+    # rho = m^2 / 2 = 1; treating the Renyi bound as constant in its order would report 1.004.
+    assert epsilon_for(math.sqrt(2), 1e-5) == pytest.approx(6.57, abs=0.005)
+    assert m_for(1.0, 1e-5) ** 2 / 2 == pytest.approx(0.0359, abs=5e-5)
+
+
+@pytest.mark.parametrize(("weight_decay", "steps"), [(0.0, 8), (0.5, 8), (5.0, 3), (10.0, 4)])
+def test_T5_gradient_clipping_is_what_the_best_shifts_give(weight_decay: float, steps: int) -> None:
+    """On a line, two runs pushed apart as hard as clipping allows have exactly this m."""
+    radius, clip, eta, sigma = 1.0, 2.0, 0.1, 0.3
+    c = 1 - eta * weight_decay
+    apart, variance = 2 * radius, 0.0
+    for _ in range(steps):
+        apart = c * apart + 2 * eta * clip
+        variance = c * c * variance + sigma**2
+    m = gradient_clipping_m(
+        radius=radius,
+        clip=clip,
+        step_size=eta,
+        weight_decay=weight_decay,
+        steps=steps,
+        sigma=sigma,
+    )
+    assert m == pytest.approx(apart / math.sqrt(variance), rel=1e-12)
+
+
+def test_T6_model_clipping_takes_six_steps_to_1e_5() -> None:
+    deltas = [
+        model_clipping_delta(epsilon=1.0, radius=1.0, steps=steps, sigma=1.0)
+        for steps in range(1, 8)
+    ]
+    assert deltas[0] == pytest.approx(delta_for(1.0, 2.0))
+    assert deltas[4] > 1e-5 > deltas[5]
+    assert deltas[5] == pytest.approx(2.7e-8, rel=0.05)
+    assert all(np.diff(deltas) < 0)
+
+
+def test_model_clipping_survives_a_huge_epsilon() -> None:
+    huge = model_clipping_delta(epsilon=1e4, radius=1.0, steps=2, sigma=1 / 70)
+    assert 0 < huge < 1
+    assert model_clipping_delta(epsilon=1e4, radius=1.0, steps=3, sigma=1.0) == 0.0
+    zero = model_clipping_delta(epsilon=0.0, radius=1.0, steps=3, sigma=1.0)
+    assert zero == pytest.approx(delta_for(0.0, 2.0) ** 3)
+
+
+def test_noisy_descent_refuses_broken_conditions() -> None:
+    shared = {"radius": 1.0, "clip": 1.0, "step_size": 0.5, "sigma": 1.0}
+    with pytest.raises(AssumptionBroken, match=r"must lie in \[0, 1\]; it is -0.5"):
+        gradient_clipping_m(weight_decay=3.0, steps=3, **shared)
+    with pytest.raises(AssumptionBroken, match="weight_decay must be at least 0"):
+        gradient_clipping_m(weight_decay=-1.0, steps=3, **shared)
+    with pytest.raises(LetheError, match="at least one step"):
+        gradient_clipping_m(weight_decay=0.0, steps=0, **shared)
+    with pytest.raises(AssumptionBroken, match="sigma must be above 0"):
+        model_clipping_delta(epsilon=1.0, radius=1.0, steps=3, sigma=0.0)
