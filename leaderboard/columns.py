@@ -85,6 +85,13 @@ GUARANTEE = (
         "certificate's δ. A diagnosis, not a guarantee.",
         bound=True,
     ),
+    _metric(
+        "audited_epsilon",
+        "Audited ε",
+        "",
+        "The largest ε that an audit of the release's own noise could prove, at 99.9 % "
+        "confidence and the certificate's δ. Above the certified ε the certificate is refuted.",
+    ),
 )
 UTILITY = (
     _metric("accuracy_test", "Test accuracy", "%", "Accuracy on test rows."),

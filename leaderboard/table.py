@@ -72,9 +72,15 @@ class Row:
 
     @property
     def violations(self) -> list[int]:
-        """Seeds whose measured distance exceeds the certified bound."""
+        """Seeds whose measured distance or audited epsilon exceeds what is certified."""
         slack = self.values(BY_KEY["slack"])
-        return [seed for seed, value in slack.items() if value < 1]
+        audited = self.values(BY_KEY["audited_epsilon"])
+        certified = {s: r.certificate.epsilon for s, r in self.done.items() if r.certificate}
+        return [
+            seed
+            for seed in certified
+            if slack.get(seed, 1) < 1 or audited.get(seed, 0) > certified[seed]
+        ]
 
     @property
     def certificates(self) -> list[Certificate]:

@@ -28,7 +28,6 @@ def ask(method, problem: Problem, forget: torch.Tensor = FORGET):
     return request, method.answer(request)
 
 
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_T8_retrain_trains_on_exactly_train_minus_forget(kind, monkeypatch) -> None:
     seen: list[torch.Tensor] = []

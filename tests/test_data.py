@@ -84,7 +84,7 @@ def tiny(folder: Path) -> Source:
     for name in ("train", "test"):
         write_parquet(target / f"{name}-00000-of-00001.parquet", IMAGES, LABELS)
         hashes[name] = content_hash(row_digests(IMAGES, LABELS))
-    return replace(MNIST, name="tiny", title="Tiny", hashes=hashes, classes=3)
+    return replace(MNIST, name="tiny", title="Tiny", folder="tiny", hashes=hashes, classes=3)
 
 
 def write_parquet(path: Path, pixels: np.ndarray, labels: np.ndarray) -> None:

@@ -84,8 +84,10 @@ def test_retrain_scores_no_gap_and_doing_nothing_is_told_apart() -> None:
 
     original = problem.fit(every, g().manual_seed(0))
     retrained = problem.fit(every[10:], g().manual_seed(0))
-    outputs = [predict(Predictor(problem.model, w), problem, forget, every[10:]) for w in
-               (original, retrained)]
+    outputs = [
+        predict(Predictor(problem.model, w), problem, forget, every[10:])
+        for w in (original, retrained)
+    ]
     itself = score(outputs[1], outputs[1])
     assert all(itself[name].value == 0 for name in itself if name.endswith("gap"))
     nothing = score(outputs[0], outputs[1])

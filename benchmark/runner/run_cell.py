@@ -13,6 +13,7 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request
 from benchmark.files import DiskError
 from benchmark.records import Failure, Record, Times
+from benchmark.runner.audits import audit
 from benchmark.runner.cell import Cell
 from benchmark.runner.environment import describe
 from benchmark.runner.evaluate import predict, score, score_certificate
@@ -79,7 +80,8 @@ def _measure(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> d
     certificate = release.certificate
     return {
         "metrics": score(outputs, bench.reference_outputs)
-        | score_certificate(release.state.weights, reference, certificate, shared),
+        | score_certificate(release.state.weights, reference, certificate, shared)
+        | audit(request, release),
         "certificate": certificate,
         "verdict": certificate.verdict if certificate else "none",
         "times": Times(unlearn=unlearn, phases=clock.seconds, training=training, retrain=retrain),
