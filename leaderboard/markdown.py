@@ -101,7 +101,7 @@ def _footnotes(table: Table, rows: list[Row]) -> Iterable[str]:
     yield from remarks(table)
     for row in rows:
         for seed in row.violations:
-            yield f"{row.title}, seed {seed}: violated, what was measured exceeds what is certified."
+            yield f"{row.title}, seed {seed}: violated, more was measured than is certified."
         for seed, error in failures(row).items():
             yield f"{row.title}, seed {seed}: failed, {error}"
         if row.missing:

@@ -18,8 +18,8 @@ READING = (
     "seeds cancels. The nearer to 0 the better, on either side.",
     "A row lacking seeds says so, and each of its means says over how many it is, as n. Nothing "
     "is filled in.",
-    "A row in red is violated: on one seed or more the measured distance or ε exceeds the certified "
-    "bound, so the certificate is wrong whatever its verdict says.",
+    "A row in red is violated: on one seed or more the measured distance or ε exceeds the "
+    "certified one, so the certificate is wrong whatever its verdict says.",
 )
 
 ORDER = (

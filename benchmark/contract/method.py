@@ -18,7 +18,7 @@ from benchmark.problem.problem import Problem
 #: `reference` is what the rest is measured against, `floor` how close a second retraining comes
 #: to it, `ceiling` what doing nothing gives; every other method is an `entry`.
 Role = Literal["entry", "reference", "floor", "ceiling"]
-Need = Literal["retain", "forget"]
+Need = Literal["retain", "forget", "strong_convexity"]
 
 
 class Source(BaseModel):
@@ -35,6 +35,7 @@ class Method(BaseModel, ABC):
 
     A subclass declares `name`, `title` and `source`, its parameters as annotated fields with
     defaults, and `unlearn`. It overrides `train` only if it needs a training of its own.
+    `needs` says which rows' data it looks at, and whether the objective must be strongly convex.
     A field whose default is hard to vary names another value in `Field(examples=[...])`, which
     the contract tests use to see that the parameter changes something.
     """

@@ -33,6 +33,11 @@ class ProblemSpec(BaseModel):
     training: Annotated[NewtonTraining | AdamTraining, Field(discriminator="algorithm")]
     precision: Literal["float32", "float64"]
 
+    @property
+    def strongly_convex(self) -> bool:
+        """Whether the objective is: a linear model with a ridge."""
+        return self.model.linear and self.objective.ridge > 0
+
 
 class Row(BaseModel):
     """One row of an experiment: a method, a label of its own and parameters off their default."""

@@ -52,7 +52,9 @@ def _noise(request: Request, release: Release) -> np.ndarray:
     pieces: list[np.ndarray] = []
     while sum(map(len, pieces)) < 2 * DRAWS:
         # another request number is another stream of noise
-        again = replace(request, number=request.number + 1 + len(pieces), clock=Clock(request.clock.device))
+        again = replace(
+            request, number=request.number + 1 + len(pieces), clock=Clock(request.clock.device)
+        )
         published = again.release(noiseless, release.certificate).predictor.weights
         pieces.append((published.double() - noiseless.double()).flatten().cpu().numpy())
     return np.concatenate(pieces)[: 2 * DRAWS]

@@ -141,7 +141,17 @@ def settings(experiment: Experiment) -> dict[str, str]:
 
 
 def _rows(experiment: Experiment) -> list[Row]:
-    return experiment.rows_for(list(registry.discover()))
+    """Its rows: every method that can run on its problem, and whatever its file sets up."""
+    found = registry.discover()
+    convex = experiment.problem.strongly_convex
+    set_up = {row.method for row in experiment.rows}
+    return [
+        row
+        for row in experiment.rows_for(list(found))
+        if convex
+        or row.method in set_up
+        or "strong_convexity" not in found[row.method].method.needs
+    ]
 
 
 def _words(content: dict, head: str) -> str:
