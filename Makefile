@@ -7,7 +7,7 @@ LETHE   := $(VENV)/bin/lethe
 READY   := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo mnist test lint leaderboard check doctor list clean
+.PHONY: help setup demo mnist test lint leaderboard check soundness slack doctor list clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +24,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY) ## run the whole benchmark on scikit-learn's digits, about a minute
-	@$(LETHE) run digits-softmax digits-mlp --results $(RESULTS)
+	@$(LETHE) run digits-softmax digits-mlp digits-stream --results $(RESULTS)
 
 mnist: $(READY) ## the same on MNIST, from $LETHE_DATA or downloaded
 	@$(LETHE) run mnist-softmax mnist-mlp --results $(RESULTS)
@@ -40,6 +40,12 @@ leaderboard: $(READY) ## regenerate leaderboard/ from the committed records
 
 check: $(READY) ## fail if leaderboard/ is not what the committed records give
 	@$(LETHE) leaderboard --check
+
+soundness: $(READY) ## hold every proved bound against the truth on 2,000 random problems
+	@$(LETHE) soundness
+
+slack: $(READY) ## measure how slack the certificates are, under a minute
+	@$(LETHE) slack --results $(RESULTS)
 
 doctor: $(READY) ## say what is there: versions, devices, data sets
 	@$(LETHE) doctor

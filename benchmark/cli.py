@@ -1,4 +1,4 @@
-"""The command line: lethe run | list | leaderboard | reproduce | doctor."""
+"""The command line: lethe run | list | leaderboard | reproduce | soundness | slack | doctor."""
 
 from __future__ import annotations
 
@@ -143,6 +143,47 @@ def reproduce(
     out.print(f"{len(rows) - differing} of {len(rows)} numbers agree")
     if differing:
         raise typer.Exit(1)
+
+
+@app.command()
+def soundness(
+    count: Annotated[int, typer.Option(min=1, help="How many random problems.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="The first; the others follow it.")] = 0,
+) -> None:
+    """Compare every proved bound with the true distance on random problems."""
+    from benchmark.runner.device import prepare
+    from benchmark.studies.soundness import STRIDE, study
+
+    prepare("cpu", threads=1)
+    tally = study(count, seed, err)
+    out.print(tally.table())
+    if tally.slow:
+        out.print(f"sub-sample: slow, asked about every {STRIDE}th problem")
+    out.print(f"{len(tally.untrained)} of {count} problems were not trained to their tolerance")
+    for check in tally.violations:
+        out.print(
+            f"[red]VIOLATED[/red] {check.method}, {check.bound}: {check.value:.6g} is below the "
+            f"distance {check.distance:.6g}: lethe soundness --count 1 --seed {check.seed}",
+            soft_wrap=True,
+        )
+    if tally.violations:
+        raise typer.Exit(1)
+    out.print("no bound is violated")
+
+
+@app.command()
+def slack(results: Results = Path("runs")) -> None:
+    """Measure how slack the certificates are as one setting at a time is varied."""
+    from benchmark.runner.device import prepare
+    from benchmark.studies.slack import slack_study
+    from benchmark.studies.slack_record import path_in
+
+    prepare("cpu", threads=1)
+    _, computed = slack_study(results, err)
+    remark = "" if computed else " (kept, it is current)"
+    out.print(
+        f"The study: {path_in(results)}{remark}; `lethe leaderboard` plots it", soft_wrap=True
+    )
 
 
 @app.command()

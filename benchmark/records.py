@@ -65,8 +65,8 @@ class Times(_Frozen):
     """Wall-clock seconds.
 
     Attributes:
-        unlearn: the whole answer to the request.
-        phases: its named parts.
+        unlearn: the whole answer to a request; in a stream, the mean over its requests.
+        phases: its named parts, likewise.
         training: of the original that was unlearned from (not part of `unlearn`).
         retrain: of the reference model, on the retained rows.
     """
@@ -75,6 +75,25 @@ class Times(_Frozen):
     phases: dict[str, float]
     training: float
     retrain: float
+
+
+class Step(_Frozen):
+    """One release of a stream.
+
+    Attributes:
+        epsilon: of this release alone.
+        composed_epsilon: of all releases so far together, for someone who sees them all.
+        sensitivity, sigma: of this release.
+        theorem: what gives the sensitivity.
+        seconds: to answer the request.
+    """
+
+    epsilon: float
+    composed_epsilon: float
+    sensitivity: float
+    sigma: float
+    theorem: str
+    seconds: float
 
 
 class Environment(_Frozen):
@@ -106,7 +125,9 @@ class Record(_Frozen):
         key: sha256 of `inputs`; a cell with the same key need not run again.
         inputs: everything that determines the result, enough to run the cell again.
         metrics: by name; numbers that the same inputs reproduce. None if it failed.
-        verdict: of the certificate, or `none`.
+        certificate: of the release; in a stream, of the last one.
+        stream: every certified release of a stream of two requests or more.
+        verdict: of the certificate, or `none`; in a stream, the weakest.
         seconds: how long the cell took in all, failed or not.
         peak_memory: bytes above the level before the request; None if it was not measured.
     """
@@ -122,6 +143,7 @@ class Record(_Frozen):
     data: DataInfo | None
     metrics: dict[str, Value] = {}
     certificate: Certificate | None = None
+    stream: tuple[Step, ...] = ()
     verdict: Verdict = "none"
     times: Times | None = None
     seconds: float

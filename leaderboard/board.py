@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmark.files import replace_file
-from leaderboard.charts import draw_charts
+from benchmark.studies import slack_record
+from leaderboard.charts import draw_charts, draw_slack
 from leaderboard.markdown import render_markdown
 from leaderboard.page import render_page
 from leaderboard.spreadsheet import render_csv
@@ -48,12 +49,16 @@ def _render(results: Path) -> dict[str, bytes]:
     """Every file of the board, by its name relative to the board's folder."""
     tables = load(results)
     charts = {table.slug: draw_charts(table) for table in tables}
+    study = slack_record.read(results)
+    slack = draw_slack(study) if study else None
     files = {
-        "README.md": render_markdown(tables, charts).encode(),
+        "README.md": render_markdown(tables, charts, slack).encode(),
         "board.csv": render_csv(tables).encode(),
-        "index.html": render_page(tables, charts).encode(),
+        "index.html": render_page(tables, charts, slack).encode(),
     }
-    return files | {chart.path: chart.svg for drawn in charts.values() for chart in drawn}
+    drawn = [chart for of_table in charts.values() for chart in of_table]
+    drawn += [slack.chart] if slack else []
+    return files | {chart.path: chart.svg for chart in drawn}
 
 
 def _plots(out: Path) -> set[str]:

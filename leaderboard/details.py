@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from benchmark.contract.certificate import Certificate
-from benchmark.records import Record
+from benchmark.records import Record, Step
 from leaderboard.numbers import number, span
 from leaderboard.table import Row, Table
 
@@ -20,6 +20,7 @@ class Proof:
 
     seed: int
     certificate: Certificate
+    stream: tuple[Step, ...]
     sensitivity: str
     sigma: str
 
@@ -36,6 +37,7 @@ def proof(row: Row) -> Proof | None:
             return Proof(
                 seed=seed,
                 certificate=record.certificate,
+                stream=record.stream,
                 sensitivity=span([c.sensitivity for c in row.certificates]),
                 sigma=span([c.sigma for c in row.certificates]),
             )

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from leaderboard import words
-from leaderboard.charts import Chart
+from leaderboard.charts import Chart, SlackSection
 from leaderboard.columns import COLUMNS, COST, FORGETTING, GUARANTEE, UTILITY, Column
 from leaderboard.details import data, environment
 from leaderboard.ranking import Mark, entries, marks, yardsticks
@@ -17,18 +17,23 @@ from leaderboard.table import Row, Table
 _Marks = Mapping[tuple[str, str], Mark]
 
 
-def render_markdown(tables: list[Table], charts: Mapping[str, list[Chart]]) -> str:
+def render_markdown(
+    tables: list[Table], charts: Mapping[str, list[Chart]], slack: SlackSection | None = None
+) -> str:
     """All tables with their plots and footnotes, then what the words mean.
 
     Args:
         tables: what to show.
         charts: by a table's slug.
+        slack: of the slack study, if there is one.
     """
     parts = ["# Leaderboard", words.INTRODUCTION]
     parts.append("The same board with every certificate in full: [index.html](index.html).")
     parts.append(_bullets(words.READING))
     for table in tables:
         parts += _section(table, charts[table.slug])
+    if slack:
+        parts += ["## How slack the certificates are", _escape(slack.reading), _image(slack.chart)]
     parts += _glossary()
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -45,7 +50,7 @@ def _section(table: Table, charts: list[Chart]) -> list[str]:
         "\n".join(_quality(rows, best)),
         "\n".join(_cost(rows, best)),
         _bullets(_escape(note) for note in _footnotes(table, rows)),
-        *(f"![{_escape(chart.caption)}]({chart.path})" for chart in charts),
+        *map(_image, charts),
         _escape("; ".join(facts)) + "." if facts else "",
     ]
 
@@ -106,6 +111,10 @@ def _footnotes(table: Table, rows: list[Row]) -> Iterable[str]:
             yield f"{row.title}, seed {seed}: failed, {error}"
         if row.missing:
             yield f"{row.title}: missing, seeds {', '.join(map(str, row.missing))}."
+
+
+def _image(chart: Chart) -> str:
+    return f"![{_escape(chart.caption)}]({chart.path})"
 
 
 def _glossary() -> list[str]:

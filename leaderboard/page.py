@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from leaderboard import words
-from leaderboard.charts import Chart
+from leaderboard.charts import Chart, SlackSection
 from leaderboard.columns import COLUMNS, GROUPS
 from leaderboard.details import command, data, environment, phases, proof
 from leaderboard.numbers import number
@@ -17,12 +17,15 @@ from leaderboard.shown import certified, failures, remarks, seeds, shown
 from leaderboard.table import Row, Table
 
 
-def render_page(tables: list[Table], charts: Mapping[str, list[Chart]]) -> str:
+def render_page(
+    tables: list[Table], charts: Mapping[str, list[Chart]], slack: SlackSection | None = None
+) -> str:
     """The page of all tables; plots are beside it, everything else is in it.
 
     Args:
         tables: what to show.
         charts: by a table's slug.
+        slack: of the slack study, if there is one.
     """
     templates = Environment(
         loader=PackageLoader("leaderboard"),
@@ -37,6 +40,7 @@ def render_page(tables: list[Table], charts: Mapping[str, list[Chart]]) -> str:
         groups=GROUPS,
         columns=COLUMNS,
         words=words,
+        slack=slack,
     )
 
 

@@ -40,16 +40,22 @@ class Shown:
 
 @dataclass(frozen=True)
 class Certified:
-    """The statement of a row's certificates: (epsilon, delta) with their ranges over seeds."""
+    """The statement of a row's certificates: (epsilon, delta) with their ranges over seeds.
+
+    Attributes:
+        composed: epsilon of a stream's releases together; "" where there is one release.
+    """
 
     epsilon: str
     delta: str
     definition: str
     mode: str
+    composed: str
 
     @property
     def kind(self) -> str:
-        return f"{self.definition}, {self.mode}"
+        together = f"ε {self.composed} composed" if self.composed else ""
+        return ", ".join(filter(None, [self.definition, self.mode, together]))
 
 
 def shown(row: Row, column: Column, mark: Mark = "") -> Shown:
@@ -70,11 +76,13 @@ def certified(row: Row) -> Certified | None:
     """The row's (epsilon, delta); None without a certificate."""
     if not row.certificates:
         return None
+    composed = [record.stream[-1].composed_epsilon for record in row.done.values() if record.stream]
     return Certified(
         epsilon=span([c.epsilon for c in row.certificates], 2),
         delta=span([c.delta for c in row.certificates], 2),
         definition=", ".join(sorted({c.definition for c in row.certificates})),
         mode=", ".join(sorted({c.mode for c in row.certificates})),
+        composed=span(composed, 2) if composed else "",
     )
 
 

@@ -21,9 +21,9 @@ from benchmark.data import catalogue, images
 from benchmark.data.dataset import Dataset, Part
 from benchmark.data.features import compute
 from benchmark.data.forget import ForgetSpec
-from benchmark.data.hashing import canonical_order, content_hash, row_digests
+from benchmark.data.hashing import canonical_order, content_hash, groups_hash, row_digests
 from benchmark.data.sources import MNIST, Source
-from benchmark.data.split import SplitSpec, split
+from benchmark.data.split import Split, SplitSpec, split
 from benchmark.errors import LetheError
 from tests import problems
 
@@ -87,13 +87,18 @@ def tiny(folder: Path) -> Source:
     return replace(MNIST, name="tiny", title="Tiny", folder="tiny", hashes=hashes, classes=3)
 
 
-def write_parquet(path: Path, pixels: np.ndarray, labels: np.ndarray) -> None:
+def write_parquet(
+    path: Path, pixels: np.ndarray, labels: np.ndarray, paths: list[str] | None = None
+) -> None:
     def png(image: np.ndarray) -> bytes:
         buffer = io.BytesIO()
         Image.fromarray(image).save(buffer, format="PNG")
         return buffer.getvalue()
 
-    column = [{"bytes": png(image), "path": None} for image in pixels]
+    names = paths or [None] * len(pixels)
+    column = [
+        {"bytes": png(image), "path": name} for image, name in zip(pixels, names, strict=True)
+    ]
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     pq.write_table(pa.table({"image": pa.array(column, kind), "label": labels}), path)
 
@@ -210,6 +215,113 @@ def test_real_mnist_has_its_published_hash_and_loads_fast(real_data: Path) -> No
     assert time.perf_counter() - start < 5, "the decoded copy is read, not the images again"
 
 
+@pytest.mark.real_data
+def test_real_cifar10_has_its_published_hash(real_data: Path) -> None:
+    dataset = catalogue.load("cifar10")
+    assert dataset.train.images.shape == (50000, 32, 32, 3)
+    assert dataset.test.images.shape == (10000, 32, 32, 3)
+    assert np.bincount(dataset.train.labels).tolist() == [5000] * 10
+    assert dataset.train.groups is None
+
+
+@pytest.mark.real_data
+def test_real_svhn_is_a_part_grouped_by_photograph(real_data: Path) -> None:
+    dataset = catalogue.load("svhn-part")
+    assert dataset.train.images.shape == (45000, 32, 32, 3)
+    assert dataset.test is None
+    assert np.bincount(dataset.train.labels).tolist() == [
+        3083, 8477, 6486, 5266, 4615, 4185, 3497, 3447, 3068, 2876,
+    ]  # fmt: skip
+    assert len(np.unique(dataset.train.groups)) == 20551
+    parts = split(dataset, SplitSpec(negatives=5000, test=8000, train=20000), Seeds())
+    assert len(parts.train) == 20000
+    assert_no_group_straddles(dataset.train, parts)
+
+
+# --- grouped rows -------------------------------------------------------------------------------
+
+GROUPS = np.array([7, 7, 7, 1, 1, 5, 4, 4, 4, 4, 2, 2])
+
+
+def assert_no_group_straddles(part: Part, parts: Split) -> None:
+    held = [set(part.groups[rows.numpy()]) for rows in (parts.train, parts.negatives, parts.test)]
+    assert sum(map(len, held)) == len(set.union(*held))
+
+
+def grouped(folder: Path, groups: np.ndarray = GROUPS) -> Source:
+    """A set of twelve images, train only, that no hub has."""
+    source = tiny(folder)
+    order = canonical_order(row_digests(IMAGES, LABELS))
+    paths = [f"{group:05d}_{number}.png" for number, group in enumerate(groups)]
+    write_parquet(folder / "tiny" / "train-00000-of-00001.parquet", IMAGES, LABELS, paths)
+    return replace(
+        source,
+        hub=None,
+        hashes={"train": source.hashes["train"]},
+        groups={"train": groups_hash(GROUPS[order])},
+    )
+
+
+def test_groups_follow_their_rows_into_the_canonical_order_and_the_cache(
+    own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LETHE_DATA", str(tmp_path / "sets"))
+    source = grouped(tmp_path / "sets")
+    order = canonical_order(row_digests(IMAGES, LABELS))
+    for _ in ("from parquet", "from the cache"):
+        assert np.array_equal(images.load(source).train.groups, GROUPS[order])
+    parquet(tmp_path).unlink()
+    assert np.array_equal(images.load(source).train.groups, GROUPS[order])
+
+
+def test_other_groups_or_none_are_refused(
+    own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LETHE_DATA", str(tmp_path / "sets"))
+    source = grouped(tmp_path / "sets", GROUPS[::-1])
+    with pytest.raises(LetheError, match=r"not grouped as they should be; replace the file$"):
+        images.load(source)
+    write_parquet(parquet(tmp_path), IMAGES, LABELS)
+    with pytest.raises(LetheError, match="do not name their source image"):
+        images.load(source)
+    parquet(tmp_path).unlink()
+    with pytest.raises(LetheError, match="it is not on the hub; set LETHE_DATA to a folder"):
+        images.load(source)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whole_groups_are_held_out(seed: int) -> None:
+    part = Part(IMAGES, LABELS, "", GROUPS)
+    parts = split(Dataset("tiny", 3, part, None), SplitSpec(negatives=2, test=2), Seeds(split=seed))
+    assert_no_group_straddles(part, parts)
+    assert 2 <= len(parts.negatives) <= 5
+    assert 2 <= len(parts.test) <= 5
+    together = torch.cat([parts.train, parts.negatives, parts.test])
+    assert together.sort().values.tolist() == list(range(12))
+
+
+def test_groups_of_one_row_split_like_independent_rows() -> None:
+    alone = Part(IMAGES, LABELS, "", np.arange(12)[::-1].copy())
+    spec = SplitSpec(negatives=2, test=3, train=4)
+    parts = split(Dataset("tiny", 3, alone, None), spec, Seeds())
+    assert [len(parts.negatives), len(parts.test), len(parts.train)] == [2, 3, 4]
+
+
+def test_groups_that_leave_too_few_rows_are_refused() -> None:
+    part = Part(IMAGES, LABELS, "", np.zeros(12, dtype=np.int64))
+    with pytest.raises(LetheError, match="which has 12"):
+        split(Dataset("tiny", 3, part, None), SplitSpec(negatives=1, test=1), Seeds())
+
+
+def test_the_split_of_independent_rows_is_what_it_always_was() -> None:
+    """Committed records name the split's hash."""
+    parts = split(dataset(False), SplitSpec(negatives=2, test=3), Seeds())
+    order = torch.randperm(12, generator=Seeds().generator("split"))
+    assert parts.negatives.tolist() == order[:2].sort().values.tolist()
+    assert parts.test.tolist() == order[2:5].sort().values.tolist()
+    assert parts.train.tolist() == order[5:].sort().values.tolist()
+
+
 # --- features, splits, forget sets --------------------------------------------------------------
 
 
@@ -269,13 +381,19 @@ def test_a_split_that_does_not_fit_is_refused(
 
 def test_T8_the_forget_set_is_drawn_from_what_was_trained_on() -> None:
     trained = torch.tensor([2, 3, 5, 7, 11, 13])
-    drawn = ForgetSpec(count=4).draw(trained, Seeds())
+    (drawn,) = ForgetSpec(count=4).draw(trained, Seeds())
     assert torch.isin(drawn, trained).all()
     assert len(drawn.unique()) == 4
-    draws = {tuple(ForgetSpec(count=3).draw(trained, Seeds(forget=s)).tolist()) for s in range(9)}
+    draws = {
+        tuple(ForgetSpec(count=3).draw(trained, Seeds(forget=s))[0].tolist()) for s in range(9)
+    }
     assert len(draws) > 1
     with pytest.raises(LetheError, match="forget fewer"):
         ForgetSpec(count=6).draw(trained, Seeds())
+    with pytest.raises(LetheError, match="forget fewer"):
+        ForgetSpec(count=3, requests=2).draw(trained, Seeds())
+    stream = ForgetSpec(count=2, requests=2).draw(trained, Seeds())
+    assert len(torch.cat(stream).unique()) == 4, "requests never name a row twice"
     with pytest.raises(ValueError, match="greater than or equal to 1"):
         ForgetSpec(count=0)
 

@@ -609,3 +609,33 @@ def test_a_gap_carries_its_sign_and_a_span_its_ends():
     assert measured(0.0, 0.1, signed=True)[0] == "0.00"
     assert span([0.02, 0.04]) == "0.0200 to 0.0400"
     assert span([0.02, 0.020000001]) == "0.0200"
+
+
+def test_page_shows_every_release_of_a_stream(tmp_path):
+    steps = [
+        {
+            "epsilon": 1.0,
+            "composed_epsilon": composed,
+            "sensitivity": 0.25,
+            "sigma": 0.5,
+            "theorem": "Theorem 6",
+            "seconds": 0.125,
+        }
+        for composed in (1.0, 1.4375)
+    ]
+    plain = record("newton", certificate=certificate(sensitivity=0.25))
+    streamed = Record.model_validate(plain.model_dump(mode="json") | {"stream": steps})
+    files = formats(store(tmp_path / "results", [streamed]))
+    assert "Releases, one after the other" in files["index.html"]
+    assert "1.44" in files["index.html"]
+    assert "ε 1.4 composed" in files["README.md"]
+
+
+def test_an_audited_epsilon_above_the_certified_one_is_a_violation(tmp_path):
+    plain = record("newton", certificate=certificate(sensitivity=0.25))
+    for audited, violated in ((0.9, False), (1.1, True)):
+        metrics = {"audited_epsilon": {"value": audited}}
+        content = plain.model_dump(mode="json")
+        content["metrics"] = content["metrics"] | metrics
+        page = formats(store(tmp_path / str(audited), [Record.model_validate(content)]))
+        assert ("🔴 **violated**" in page["README.md"]) == violated

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import torch
 from rich.console import Console
 
 import baselines
+from benchmark.certify.gaussian import epsilon_for
 from benchmark.contract.request import Release, Request
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
@@ -282,3 +284,20 @@ def test_T16_the_audit_stays_below_epsilon_and_catches_halved_noise(
     run(tmp_path, methods=["newton"], seeds=[0], fresh=True)
     record = read_record(cell(tmp_path))
     assert record.metrics["audited_epsilon"].value > record.certificate.epsilon
+
+
+def test_a_stream_composes_and_ends_where_retraining_on_the_rest_does(tmp_path: Path) -> None:
+    toml = tiny_experiment.write(tmp_path, ("count = 5", "count = 5\nrequests = 4"))
+    run(tmp_path, toml=toml, methods=["newton", "retrain", "nothing"], seeds=[0])
+    record = read_record(cell(tmp_path))
+    assert record.data.forget == 20
+    assert [step.epsilon for step in record.stream] == [1.0] * 4
+    composed = [step.composed_epsilon for step in record.stream]
+    assert composed[0] == pytest.approx(1.0)
+    assert all(a < b for a, b in pairwise(composed))
+    # four releases of m are one of 2 m (docs/certificates.md, section 9)
+    m = record.stream[0].sensitivity / record.stream[0].sigma
+    assert composed[3] == pytest.approx(epsilon_for(2 * m, 1e-5), rel=1e-6)
+    assert record.metrics["slack"].value >= 1, "the last release, to retraining without all 20"
+    assert read_record(cell(tmp_path, "retrain")).metrics["distance"].value == 0
+    assert read_record(cell(tmp_path, "nothing")).stream == ()

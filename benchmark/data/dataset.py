@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmark.data.hashing import canonical_order, content_hash, row_digests
+from benchmark.data.hashing import canonical_order, content_hash, groups_hash, row_digests
 from benchmark.errors import LetheError
 
 
@@ -18,15 +18,25 @@ class Part:
         images: (n, height, width[, channel]) uint8, in canonical order.
         labels: (n,) int64.
         content_hash: hex; see `benchmark.data.hashing`.
+        groups: (n,) int64, equal for rows that must not be divided between training and held-out
+            rows; None where rows are independent.
     """
 
     images: np.ndarray
     labels: np.ndarray
     content_hash: str
+    groups: np.ndarray | None = None
 
     @classmethod
     def verified(
-        cls, images: np.ndarray, labels: np.ndarray, expected: str, where: str, remedy: str
+        cls,
+        images: np.ndarray,
+        labels: np.ndarray,
+        expected: str,
+        where: str,
+        remedy: str,
+        groups: np.ndarray | None = None,
+        expected_groups: str | None = None,
     ) -> Part:
         """Check the content hash, then put the rows into canonical order.
 
@@ -36,9 +46,11 @@ class Part:
             expected: the hash the project knows.
             where: what was read, for the error.
             remedy: what to do, for the error.
+            groups: (n,), if rows are grouped.
+            expected_groups: their hash that the project knows.
 
         Raises:
-            LetheError: if the content is not the expected one.
+            LetheError: if the content or its groups are not the expected ones.
         """
         digests = row_digests(images, labels)
         found = content_hash(digests)
@@ -48,7 +60,12 @@ class Part:
                 f"({len(labels)} rows read); {remedy}"
             )
         order = canonical_order(digests)
-        return cls(images[order], labels[order].astype(np.int64), found)
+        groups = None if groups is None else groups[order].astype(np.int64)
+        if expected_groups is not None and (
+            groups is None or groups_hash(groups) != expected_groups
+        ):
+            raise LetheError(f"{where}: its rows are not grouped as they should be; {remedy}")
+        return cls(images[order], labels[order].astype(np.int64), found, groups)
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,66 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 
-Features = Literal["unit-pixels", "centred-pixels"]
+from benchmark.data import hog, scattering
+from benchmark.errors import unknown
+
+Features = Literal["unit-pixels", "centred-pixels", "hog", "scattering"]
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """A feature that is worth keeping on disk.
+
+    Attributes:
+        compute: from (n, height, width[, channel]) float64 images in 0..1 to (n, inputs).
+        version: raised when its numbers change.
+    """
+
+    compute: Callable[[np.ndarray], np.ndarray]
+    version: int
+
+
+DESCRIPTORS = {
+    "hog": Descriptor(hog.hog, hog.VERSION),
+    "scattering": Descriptor(scattering.scattering, scattering.VERSION),
+}
 
 
 def compute(kind: Features, images: np.ndarray, levels: int) -> np.ndarray:
-    """(n, height * width [* channel]) float64 features of uint8 `images`.
+    """(n, inputs) features of uint8 `images` (n, height, width[, channel]) in 0..levels.
 
-    `unit-pixels` has rows of norm 1 (0 for a blank image), which makes the norm of a row with its
-    bias column at most sqrt(2), exactly. `centred-pixels` maps 0..levels to -1..1.
+    `centred-pixels` maps pixels to -1..1, in float64. All others have rows of norm 1 at most,
+    which makes the norm of a row with its bias column at most sqrt(2): `unit-pixels` in float64,
+    up to its rounding; `hog` and `scattering` in float32, exactly (see `unit_rows`). A blank
+    image's row is 0.
+
+    Raises:
+        LetheError: for an unknown kind.
     """
+    if kind in DESCRIPTORS:
+        return unit_rows(DESCRIPTORS[kind].compute(images / levels))
     flat = images.reshape(len(images), -1).astype(np.float64)
     if kind == "centred-pixels":
         return flat / (levels / 2) - 1
-    norms = np.linalg.norm(flat, axis=1, keepdims=True)
-    return flat / np.maximum(norms, 1)  # a pixel is an integer: only a blank image is below 1
+    if kind == "unit-pixels":
+        norms = np.linalg.norm(flat, axis=1, keepdims=True)
+        return flat / np.maximum(norms, 1)  # a pixel is an integer: only a blank image is below 1
+    raise unknown("features", kind, get_args(Features))
+
+
+def unit_rows(raw: np.ndarray) -> np.ndarray:
+    """(n, inputs) float32: the rows of `raw` scaled to a norm in [1 - 3e-7, 1].
+
+    Rounding to float32 changes an entry by a share of 2^-24 at most; shrinking by twice that
+    first keeps the norm at 1 or below, whatever precision it is computed in afterwards. A row of
+    norm below 0.01 is blank but for round-off, and stays small.
+    """
+    raw = raw.astype(np.float64)
+    norms = np.maximum(np.linalg.norm(raw, axis=1, keepdims=True), 0.01)
+    return (raw / (norms * (1 + 2**-23))).astype(np.float32)

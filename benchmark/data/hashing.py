@@ -33,3 +33,8 @@ def canonical_order(digests: np.ndarray) -> np.ndarray:
 def content_hash(digests: np.ndarray) -> str:
     """sha256, in hex, over the concatenation of the sorted row digests."""
     return hashlib.sha256(digests[canonical_order(digests)].tobytes()).hexdigest()
+
+
+def groups_hash(groups: np.ndarray) -> str:
+    """sha256, in hex, over (n,) group numbers in canonical order, 8 bytes each, little endian."""
+    return hashlib.sha256(groups.astype("<i8").tobytes()).hexdigest()

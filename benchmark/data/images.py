@@ -47,7 +47,7 @@ def local_folder() -> Path | None:
 def local_files(source: Source, split: str) -> list[Path]:
     """The parquet files of a split under `$LETHE_DATA`, none if it is not set or has no such."""
     folder = local_folder()
-    return sorted((folder / source.name).glob(f"{split}-*.parquet")) if folder else []
+    return sorted((folder / source.folder).glob(f"{split}-*.parquet")) if folder else []
 
 
 def cached_file(source: Source, split: str) -> Path:
@@ -56,27 +56,33 @@ def cached_file(source: Source, split: str) -> Path:
 
 
 def _load_split(source: Source, split: str) -> Part:
-    expected = source.hashes[split]
+    expected, expected_groups = source.hashes[split], source.groups.get(split)
     cached = cached_file(source, split)
     files = local_files(source, split)  # first, so that a wrong LETHE_DATA is never silent
     if cached.exists():
         try:
             with np.load(cached) as arrays:
-                images, labels = arrays["images"], arrays["labels"]
-            return Part.verified(images, labels, expected, str(cached), "it will be made anew")
+                images, labels, groups = arrays["images"], arrays["labels"], arrays.get("groups")
+            where, remedy = str(cached), "it will be made anew"
+            return Part.verified(images, labels, expected, where, remedy, groups, expected_groups)
         except (LetheError, OSError, ValueError, KeyError, EOFError, BadZipFile):
             cached.unlink()  # a damaged cache is no source: read the original again
     if files:
         where = f"{source.title} {split} in {files[0].parent}"
-        images, labels = _decode(_read_parquet(files, where), "image", where)
-        remedy = "replace the file, or unset LETHE_DATA to download the set"
+        table, column = _read_parquet(files, where), "image"
+        remedy = "replace the file"
+        if source.hub is not None:
+            remedy += ", or unset LETHE_DATA to download the set"
     else:
         where = f"{source.title} {split} from the hub ({source.hub})"
-        images, labels = _decode(_download(source, split), source.image_column, where)
+        table, column = _download(source, split), source.image_column
         remedy = "the hub's copy has changed: use a LETHE_DATA folder with the original"
-    part = Part.verified(images, labels, expected, where, remedy)
+    images, labels = _decode(table, column, where)
+    groups = _source_images(table, column, where) if expected_groups else None
+    part = Part.verified(images, labels, expected, where, remedy, groups, expected_groups)
+    arrays = {"images": part.images, "labels": part.labels}
     buffer = io.BytesIO()
-    np.savez(buffer, images=part.images, labels=part.labels)
+    np.savez(buffer, **arrays if groups is None else {**arrays, "groups": part.groups})
     replace_file(cached, buffer.getvalue())
     return part
 
@@ -90,6 +96,9 @@ def _read_parquet(files: list[Path], where: str) -> pa.Table:
 
 
 def _download(source: Source, split: str) -> pa.Table:
+    wanted = f"set LETHE_DATA to a folder that holds {source.folder}/{split}-00000-of-00001.parquet"
+    if source.hub is None:
+        raise LetheError(f"{source.title}: it is not on the hub; {wanted}")
     import datasets  # slow to import, and only needed here
 
     datasets.utils.logging.disable_progress_bar()
@@ -100,7 +109,7 @@ def _download(source: Source, split: str) -> pa.Table:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LetheError(
             f"{source.title}: it could not be downloaded ({reason[:120]}); check the network, or "
-            f"set LETHE_DATA to a folder that holds {source.name}/{split}-00000-of-00001.parquet"
+            f"{wanted}"
         ) from error
     undecoded = loaded.cast_column(source.image_column, datasets.Image(decode=False))
     return undecoded.with_format("arrow")[:]
@@ -118,3 +127,15 @@ def _decode(table: pa.Table, column: str, where: str) -> tuple[np.ndarray, np.nd
             f"'{column}' (struct with bytes) and 'label'"
         ) from error
     return images, labels
+
+
+def _source_images(table: pa.Table, column: str, where: str) -> np.ndarray:
+    """(n,) int64: for each row the number before `_` in the path of its image."""
+    try:
+        paths = pa.chunked_array(table.column(column)).combine_chunks().field("path").to_pylist()
+        return np.array([int(path.split("_")[0]) for path in paths], dtype=np.int64)
+    except (KeyError, AttributeError, ValueError) as error:
+        raise LetheError(
+            f"{where}: its rows do not name their source image ({error}); it wants paths like "
+            f"'00012_1.png' in the column '{column}'"
+        ) from error

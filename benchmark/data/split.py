@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from benchmark.contract.seeds import Seeds
-from benchmark.data.dataset import Dataset
+from benchmark.data.dataset import Dataset, Part
 from benchmark.errors import LetheError
 
 
 class SplitSpec(BaseModel):
     """How many rows go where.
+
+    Where rows are grouped, whole groups are held back until there are at least `negatives` rows,
+    then at least `test` rows; `train` is exact in any case.
 
     Attributes:
         negatives: rows held back from training as never-trained examples for attacks.
@@ -37,6 +41,7 @@ class Split:
     Attributes:
         train, negatives: into the data set's training part; disjoint.
         test: into the same part and disjoint from both, or None for the official test split.
+        No group has rows in two of them.
     """
 
     train: Tensor
@@ -54,7 +59,7 @@ class Split:
 
 
 def split(dataset: Dataset, spec: SplitSpec, seeds: Seeds) -> Split:
-    """Divide the rows by the split seed.
+    """Divide the rows, or the groups of rows, by the split seed.
 
     Raises:
         LetheError: if the sizes do not fit the data set.
@@ -63,17 +68,39 @@ def split(dataset: Dataset, spec: SplitSpec, seeds: Seeds) -> Split:
         state = "has an official" if dataset.test is not None else "has no official"
         change = "leave out" if dataset.test is not None else "set"
         raise LetheError(f"data set {dataset.name} {state} test split: {change} split.test")
-    total = len(dataset.train.labels)
-    held = spec.negatives + (spec.test or 0)
+    order, place = _shuffled(dataset.train, seeds)
+    total = len(order)
+    first = _whole_groups(place, spec.negatives)
+    held = _whole_groups(place, first + spec.test) if spec.test else first
     wanted = spec.train if spec.train is not None else total - held
     if wanted < 2 or held + wanted > total:
         raise LetheError(
             f"the split asks for {held + max(wanted, 2)} rows of {dataset.name}, which has {total}"
         )
-    order = torch.randperm(total, generator=seeds.generator("split"))
-    negatives, test, train = order.split([spec.negatives, spec.test or 0, total - held])
     return Split(
-        train=train[:wanted].sort().values,
-        negatives=negatives.sort().values,
-        test=None if spec.test is None else test.sort().values,
+        train=order[held : held + wanted].sort().values,
+        negatives=order[:first].sort().values,
+        test=None if spec.test is None else order[first:held].sort().values,
     )
+
+
+def _shuffled(part: Part, seeds: Seeds) -> tuple[Tensor, Tensor]:
+    """(n,) rows in random order, those of a group adjacent, and the place of each one's group."""
+    n = len(part.labels)
+    groups = np.arange(n) if part.groups is None else np.unique(part.groups, return_inverse=True)[1]
+    shuffled = torch.randperm(int(groups.max()) + 1, generator=seeds.generator("split"))
+    place = shuffled.argsort()[torch.from_numpy(groups)]
+    order = place.argsort(stable=True)
+    return order, place[order]
+
+
+def _whole_groups(place: Tensor, count: int) -> int:
+    """The least number of leading rows, `count` or more, that ends with a group.
+
+    Args:
+        place: (n,) the groups' places, ascending.
+        count: rows wanted; returned as it is if there are not so many.
+    """
+    if count > len(place):
+        return count
+    return int(torch.searchsorted(place, place[count - 1], right=True))

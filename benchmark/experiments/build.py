@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from benchmark.contract.seeds import Seeds
-from benchmark.data import catalogue
+from benchmark.data import catalogue, feature_cache
 from benchmark.data.dataset import Part
-from benchmark.data.features import compute
 from benchmark.data.split import Split, split
 from benchmark.experiments.experiment import ProblemSpec
 from benchmark.problem.model import Model
@@ -26,11 +26,10 @@ def build(spec: ProblemSpec, seeds: Seeds, device: torch.device) -> tuple[Proble
     levels = catalogue.levels(spec.data)
 
     def rows(part: Part, index: torch.Tensor | None) -> Rows:
-        images, labels = part.images, part.labels
-        if index is not None:
-            images, labels = images[index.numpy()], labels[index.numpy()]
-        x = torch.from_numpy(compute(spec.features, images, levels))
-        return Rows(x, torch.from_numpy(labels)).to(device, getattr(torch, spec.precision))
+        chosen = np.arange(len(part.labels)) if index is None else index.numpy()
+        x = torch.from_numpy(feature_cache.rows(part, spec.features, levels, chosen))
+        y = torch.from_numpy(part.labels[chosen])
+        return Rows(x, y).to(device, getattr(torch, spec.precision))
 
     test = rows(dataset.train if dataset.test is None else dataset.test, chosen.test)
     train = rows(dataset.train, chosen.train)

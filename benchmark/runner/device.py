@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import torch
+import warnings
 
+import torch
+from torch import Tensor
+
+from benchmark.curvature.lissa import lissa
 from benchmark.errors import LetheError
 from benchmark.problem.rows import Rows
 from benchmark.problem.training.descent import descend
@@ -11,9 +15,6 @@ from benchmark.problem.training.descent import descend
 
 def prepare(name: str, threads: int) -> torch.device:
     """The device called `name` (`cpu` or `cuda`), held to deterministic arithmetic and warm.
-
-    A first step pays for imports and kernel selection; it is taken here, so that no method's
-    time holds it.
 
     Raises:
         LetheError: for another name, or CUDA where there is none.
@@ -27,14 +28,21 @@ def prepare(name: str, threads: int) -> torch.device:
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=name == "cuda")
     device = torch.device(name)
-    row = Rows(torch.ones(1, 1, device=device), torch.zeros(1, dtype=torch.int64, device=device))
-    descend(
-        lambda w, rows: (rows.x @ w).square().mean(),
-        torch.ones(1, device=device),
-        row,
-        torch.Generator(),
-        epochs=1,
-        batch=1,
-        learning_rate=1e-3,
-    )
+    _warm_up(device)
     return device
+
+
+def _warm_up(device: torch.device) -> None:
+    """Take a first step of each kind: its imports and kernel selection are no method's time."""
+    row = Rows(torch.ones(1, 1, device=device), torch.zeros(1, dtype=torch.int64, device=device))
+    weights = torch.ones(1, device=device)
+
+    def loss(w: Tensor, rows: Rows) -> Tensor:
+        return (rows.x @ w).square().mean()
+
+    descend(loss, weights, row, torch.Generator(), epochs=1, batch=1, learning_rate=1e-3)
+    with warnings.catch_warnings():
+        # torch's forward-mode rules are loaded through its own deprecated torch.jit
+        warnings.simplefilter("ignore", FutureWarning)
+        settings = {"damping": 1.0, "scale": 4.0, "chains": 1, "depth": 1, "batch": 1}
+        lissa(loss, weights, row, weights, torch.Generator(), **settings)

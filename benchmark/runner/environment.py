@@ -59,13 +59,17 @@ def cpu_model() -> str:
 
 @cache
 def _git() -> tuple[str | None, bool | None]:
-    """The checked-out revision and whether the tree differs from it; None outside a checkout."""
+    """The checked-out revision and whether the tree differs from it; None outside a checkout.
+
+    The leaderboard does not count: records that are being written there change no number.
+    """
 
     def ask(*arguments: str) -> str:
         command = ["git", "-C", str(_ROOT), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        return ask("rev-parse", "HEAD"), bool(ask("status", "--porcelain"))
+        changed = ask("status", "--porcelain", "--", ".", ":!leaderboard")
+        return ask("rev-parse", "HEAD"), bool(changed)
     except (OSError, subprocess.CalledProcessError):
         return None, None

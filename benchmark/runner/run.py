@@ -134,7 +134,8 @@ def settings(experiment: Experiment) -> dict[str, str]:
         "model": _words(model, "kind"),
         "objective": f"{problem.objective.loss}, ridge {problem.objective.ridge:g}",
         "training": _words(training, "algorithm"),
-        "request": f"{experiment.forget.count} {experiment.forget.scenario} rows",
+        "request": f"{_times(experiment.forget.requests)}{experiment.forget.count} "
+        f"{experiment.forget.scenario} rows",
         "target": f"epsilon {target.epsilon:g}, delta {target.delta:g}",
         "precision": problem.precision,
     }
@@ -152,6 +153,10 @@ def _rows(experiment: Experiment) -> list[Row]:
         or row.method in set_up
         or "strong_convexity" not in found[row.method].method.needs
     ]
+
+
+def _times(requests: int) -> str:
+    return "" if requests == 1 else f"a stream of {requests} × "
 
 
 def _words(content: dict, head: str) -> str:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmark.certify.composition import stream_epsilons
+from benchmark.contract.certificate import VERDICTS
 from benchmark.contract.clock import Clock
-from benchmark.contract.request import Request
+from benchmark.contract.request import Release, Request
 from benchmark.files import DiskError
-from benchmark.records import Failure, Record, Times
+from benchmark.records import Failure, Record, Step, Times
 from benchmark.runner.audits import audit
 from benchmark.runner.cell import Cell
 from benchmark.runner.environment import describe
@@ -22,6 +25,15 @@ from benchmark.runner.workbench import Workbench
 
 _ROOT = Path(__file__).resolve().parents[2]
 _OURS = ("benchmark", "methods", "baselines")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One request of a stream, what it was answered with, and how long that took."""
+
+    request: Request
+    release: Release
+    seconds: float
 
 
 def run_cell(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> Record:
@@ -69,24 +81,62 @@ def _measure(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> d
         training = sum(own.seconds.values())
     reference, retrain = bench.reference
     clock = Clock(problem.device, listener)
-    target = cell.inputs.target
-    request = Request.of(problem, original, bench.forget, target=target, seeds=seeds, clock=clock)
+    answers: list[Answer] = []
     with PeakMemory(problem.device) as memory:
-        start = clock.now()
-        release = method.answer(request)
-        unlearn = clock.now() - start
+        for number, forget in enumerate(bench.requests):
+            state = answers[-1].release.state if answers else original
+            request = Request.of(
+                problem,
+                state,
+                forget,
+                target=cell.inputs.target,
+                seeds=seeds,
+                clock=clock,
+                number=number,
+            )
+            start = clock.now()
+            release = method.answer(request)
+            answers.append(Answer(request, release, clock.now() - start))
     listener("scoring")
+    release = answers[-1].release
     outputs = predict(release.predictor, problem, bench.forget, bench.retain)
-    certificate = release.certificate
+    certificates = [answer.release.certificate for answer in answers]
+    verdicts = [certificate.verdict if certificate else "none" for certificate in certificates]
     return {
         "metrics": score(outputs, bench.reference_outputs)
-        | score_certificate(release.state.weights, reference, certificate, shared)
-        | audit(request, release),
-        "certificate": certificate,
-        "verdict": certificate.verdict if certificate else "none",
-        "times": Times(unlearn=unlearn, phases=clock.seconds, training=training, retrain=retrain),
+        | score_certificate(release.state.weights, reference, certificates[-1], shared)
+        | audit(answers[-1].request, release),
+        "certificate": certificates[-1],
+        "stream": _stream(answers),
+        "verdict": max(verdicts, key=VERDICTS.index),
+        "times": Times(
+            unlearn=sum(answer.seconds for answer in answers) / len(answers),
+            phases={name: total / len(answers) for name, total in clock.seconds.items()},
+            training=training,
+            retrain=retrain,
+        ),
         "peak_memory": memory.bytes,
     }
+
+
+def _stream(answers: list[Answer]) -> tuple[Step, ...]:
+    """What each release of a stream proves, alone and with those before it."""
+    certificates = [answer.release.certificate for answer in answers]
+    if len(answers) == 1 or None in certificates:
+        return ()
+    ms = [c.sensitivity / c.sigma if c.sigma else 0.0 for c in certificates]
+    epsilons = stream_epsilons(ms, certificates[-1].delta) if any(ms) else None
+    return tuple(
+        Step(
+            epsilon=c.epsilon,
+            composed_epsilon=epsilons[i].composed if epsilons else 0.0,
+            sensitivity=c.sensitivity,
+            sigma=c.sigma,
+            theorem=c.theorem,
+            seconds=answer.seconds,
+        )
+        for i, (c, answer) in enumerate(zip(certificates, answers, strict=True))
+    )
 
 
 def _failure(error: Exception) -> Failure:

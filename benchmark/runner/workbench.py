@@ -40,7 +40,8 @@ class Workbench:
         self._folder = folder
         self.problem, self.split = build(inputs.problem, inputs.seeds, device)
         self.rows = torch.arange(len(self.problem.train))
-        self.forget = inputs.forget.draw(self.rows, inputs.seeds)
+        self.requests = inputs.forget.draw(self.rows, inputs.seeds)
+        self.forget = torch.cat(self.requests).sort().values
         self.retain = self.rows[~torch.isin(self.rows, self.forget)]
 
     @cached_property

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from leaderboard.charts import bounds, gaps, times
+from benchmark.studies.slack_record import SlackStudy
+from leaderboard.charts import bounds, gaps, slack, times
 from leaderboard.table import Table
 
 
@@ -31,3 +32,17 @@ def draw_charts(table: Table) -> list[Chart]:
         for module, svg in drawn
         if svg is not None
     ]
+
+
+@dataclass(frozen=True)
+class SlackSection:
+    """What the board shows of the slack study: two sentences and the plot."""
+
+    reading: str
+    chart: Chart
+
+
+def draw_slack(study: SlackStudy) -> SlackSection:
+    """The study's plot, and its numbers in words."""
+    chart = Chart(f"plots/{slack.NAME}.svg", slack.CAPTION, slack.draw(study))
+    return SlackSection(slack.reading(study), chart)

@@ -74,19 +74,24 @@ class NewtonTraining(BaseModel):
     def _line_search(
         self, problem: Problem, rows: Rows, w: Tensor, gradient: Tensor, step: Tensor
     ) -> Tensor:
-        """The first of w - step, w - step/2, ... that lowers the loss or the gradient enough.
+        """The first of w - step, w - step/2, ... that lowers the loss enough.
 
-        Near the optimum a decrease of the loss drowns in round-off; the gradient's does not.
+        Near the optimum a decrease of the loss drowns in round-off; the gradient's does not, and
+        decides where the loss is the same to round-off.
         """
         slope, norm = float(gradient.dot(step)), float(gradient.norm())
         with torch.no_grad():
             loss = float(problem.loss(w, rows))
+        round_off = 100 * torch.finfo(w.dtype).eps * max(1.0, abs(loss))
         length = 1.0
         while length > 1e-6:
             candidate = w.sub(step, alpha=length)
             with torch.no_grad():
-                lower = float(problem.loss(candidate, rows)) <= loss - 1e-4 * length * slope
-            if lower or float(problem.gradient(candidate, rows).norm()) <= 0.9 * norm:
+                change = float(problem.loss(candidate, rows)) - loss
+            if change <= -1e-4 * length * slope:
+                return candidate
+            same = abs(change) <= round_off
+            if same and float(problem.gradient(candidate, rows).norm()) <= 0.9 * norm:
                 return candidate
             length /= 2
         raise DidNotConverge(

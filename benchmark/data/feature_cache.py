@@ -1,0 +1,103 @@
+"""Features of a whole part, computed once and kept on disk."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from benchmark.data.dataset import Part
+from benchmark.data.features import DESCRIPTORS, Features, compute
+from benchmark.files import DiskError, cache_folder
+
+BATCH = 250  # rows
+
+
+def rows(part: Part, kind: Features, levels: int, index: np.ndarray) -> np.ndarray:
+    """(len(index), inputs): the features of the rows `index` of `part`.
+
+    Raises:
+        LetheError: for an unknown kind, or if the cache cannot be written.
+    """
+    if kind not in DESCRIPTORS:
+        return compute(kind, part.images[index], levels)
+    return whole(part, kind, levels)[index]
+
+
+def whole(part: Part, kind: Features, levels: int) -> np.ndarray:
+    """(n, inputs) float32, mapped from disk and read-only: a descriptor of every row of `part`.
+
+    Raises:
+        LetheError: if the cache cannot be written.
+    """
+    path = cached_file(part, kind)
+    if (found := _read(path, len(part.labels))) is None:
+        _write(path, _batches(part, kind, levels), len(part.labels))
+        found = np.load(path, mmap_mode="r")
+    return np.asarray(found)
+
+
+def cached_file(part: Part, kind: Features) -> Path:
+    """Where the features lie; the name says of what content, by which version."""
+    name = f"{part.content_hash[:16]}-{kind}-v{DESCRIPTORS[kind].version}.npy"
+    return cache_folder() / "features" / name
+
+
+def _read(path: Path, n: int) -> np.ndarray | None:
+    """The array at `path`, or None if it is missing or damaged."""
+    try:
+        found = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    sound = found.ndim == 2 and len(found) == n and found.dtype == np.float32
+    return found if sound else None
+
+
+def _batches(part: Part, kind: Features, levels: int) -> Iterator[np.ndarray]:
+    """The features, some rows at a time, with a progress bar on a terminal."""
+    console = Console(stderr=True)
+    starts = track(
+        range(0, len(part.labels), BATCH),
+        description=f"computing {kind} features",
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    for start in starts:
+        yield compute(kind, part.images[start : start + BATCH], levels)
+
+
+def _write(path: Path, batches: Iterator[np.ndarray], n: int) -> None:
+    """Write `batches`, n rows together, to a temporary file beside `path` and rename it.
+
+    As `benchmark.files.replace_file`, for what is too large to hold in memory.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            for number, batch in enumerate(batches):
+                if number == 0:
+                    header = np.lib.format.header_data_from_array_1_0(batch)
+                    header["shape"] = (n, batch.shape[1])
+                    np.lib.format.write_array_header_1_0(file, header)
+                file.write(np.ascontiguousarray(batch).data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException as error:  # an interrupt, too, must leave nothing behind
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise DiskError(
+                f"{path} cannot be written ({error.strerror}); make room or set LETHE_CACHE to "
+                "another folder"
+            ) from error
+        raise

@@ -1,0 +1,112 @@
+"""The slack study's result: one JSON file in a results folder, beside the records."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from benchmark.errors import LetheError, explain
+from benchmark.files import replace_file
+from benchmark.records import Environment
+
+SCHEMA = 1
+
+#: The bounds that are compared; `certified` is the least that is proved, the paper's never is.
+Series = Literal["certified", "Theorem 6", "Theorem 5", "Theorem 4", "2C", "paper"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Point(_Frozen):
+    """One answer to one request.
+
+    Attributes:
+        setting: the value of what is varied.
+        distance: L2, to the retrained weights, before noise.
+        bounds: on that distance.
+    """
+
+    setting: float = Field(gt=0)
+    seed: int
+    distance: float = Field(gt=0)
+    bounds: dict[Series, float]
+
+    def slack(self, series: Series) -> float:
+        """Bound over distance; below 1 the bound is violated."""
+        return self.bounds[series] / self.distance
+
+
+class Panel(_Frozen):
+    """One setting varied, all others as in the experiment.
+
+    Attributes:
+        experiment: the title of the experiment that was varied.
+        setting: what was varied, in words.
+        usual: its value in the experiment; None where the method chooses it.
+    """
+
+    experiment: str
+    setting: str
+    usual: float | None
+    points: tuple[Point, ...] = Field(min_length=1)
+
+    @property
+    def series(self) -> list[Series]:
+        """The bounds that the points have, in the order they were evaluated."""
+        return list(dict.fromkeys(name for point in self.points for name in point.bounds))
+
+
+class SlackStudy(_Frozen):
+    """All panels.
+
+    Attributes:
+        key: sha256 of everything that determines the numbers.
+    """
+
+    schema_version: Literal[1] = SCHEMA
+    kind: Literal["slack"] = "slack"
+    key: str
+    panels: tuple[Panel, ...]
+    environment: Environment
+
+
+def path_in(results: Path) -> Path:
+    """Where a results folder keeps the study: on top, where no experiment's folder can be."""
+    return results / "slack.json"
+
+
+def read(results: Path) -> SlackStudy | None:
+    """The study in a results folder, None if there is none.
+
+    Raises:
+        LetheError: if it cannot be read, is no JSON or does not fit the schema.
+    """
+    path = path_in(results)
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise LetheError(f"slack study {path} cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise LetheError(f"slack study {path} is damaged ({error}): delete it") from error
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > SCHEMA:
+        raise LetheError(
+            f"slack study {path} has schema {version}; this version reads {SCHEMA}: update"
+        )
+    try:
+        return SlackStudy.model_validate(content)
+    except ValidationError as error:
+        raise explain(error, f"slack study {path} does not fit the schema") from error
+
+
+def write(results: Path, study: SlackStudy) -> None:
+    """Write atomically, keys in a fixed order, so that equal studies are equal files."""
+    text = json.dumps(study.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    replace_file(path_in(results), (text + "\n").encode())

@@ -1,0 +1,131 @@
+"""Certified bounds against the truth, on random problems where the truth can be computed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from benchmark import registry
+from benchmark.contract.certificate import Certificate
+from benchmark.contract.method import Method
+from benchmark.contract.request import Request, State
+from benchmark.contract.seeds import Seeds
+from benchmark.errors import DidNotConverge, LetheError
+from benchmark.studies.random_problem import draw
+from benchmark.studies.tally import Check, Tally
+
+#: Alternatives that are proved wherever they are evaluated; others are shown for comparison.
+PROVED = frozenset({"Theorem 5", "Theorem 6"})
+#: The definition whose sensitivity bounds a distance to the retrained weights.
+DEFINITION = "unlearn-on-retain"
+
+# A method whose mean over the first PROBES problems is above SLOW seconds is asked about every
+# STRIDE-th problem from then on.
+PROBES, SLOW, STRIDE = 10, 0.05, 10
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one method said about one problem.
+
+    Attributes:
+        checks: a bound each; none if it certifies something else than a distance.
+        refusal: why it gave no certificate, or None.
+        seconds: how long it took.
+    """
+
+    method: str
+    checks: tuple[Check, ...]
+    refusal: str | None
+    seconds: float
+
+
+def methods() -> list[Method]:
+    """Every registered method that may certify a distance to A(D_r), with its defaults.
+
+    One with a training of its own has another A, and is not asked.
+    """
+    found = (registered.method for registered in registry.discover().values())
+    return [
+        cls.build({})
+        for cls in found
+        if cls.certifies and cls.role == "entry" and not cls.has_own_training()
+    ]
+
+
+def examine(seed: int, asked: list[Method]) -> list[Answer]:
+    """Compare what `asked` certify on random problem `seed` with the distance to A(D_r).
+
+    A(D_r) is as trained, with the gradient that it stopped at: the bounds charge that.
+
+    Raises:
+        DidNotConverge: if the problem cannot be trained to its tolerance.
+    """
+    problem, forget = draw(seed)
+    seeds = Seeds.all(seed)
+    rows = torch.arange(len(problem.train))
+    original = State(problem.fit(rows, seeds.generator("training")), rows)
+    request = Request.of(problem, original, forget, seeds=seeds)
+    reference = problem.fit(request.retain, seeds.generator("training"))
+    answers = []
+    for method in asked:
+        start, checks, refusal = time.perf_counter(), (), None
+        try:
+            release = method.answer(request)
+        except LetheError as error:
+            refusal = str(error)
+        else:
+            distance = float((release.state.weights - reference).norm())
+            bounds = _proved(release.certificate)
+            checks = tuple(
+                Check(seed, method.name, name, bound, distance) for name, bound in bounds.items()
+            )
+        answers.append(Answer(method.name, checks, refusal, time.perf_counter() - start))
+    return answers
+
+
+def study(count: int, seed: int, console: Console) -> Tally:
+    """Examine problems `seed`, ..., `seed + count - 1`.
+
+    Args:
+        count: how many problems.
+        seed: the first; `study(1, n)` repeats problem n with every method.
+        console: for progress.
+    """
+    asked, tally = methods(), Tally()
+    spent = {method.name: 0.0 for method in asked}
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("left"))
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        for i in progress.track(range(count), description="problems"):
+            if i == PROBES:
+                tally.slow = {name for name in spent if spent[name] / PROBES > SLOW}
+            now = [m for m in asked if i % STRIDE == 0 or m.name not in tally.slow]
+            try:
+                answers = examine(seed + i, now)
+            except DidNotConverge:
+                tally.untrained.append(seed + i)
+                continue
+            for answer in answers:
+                spent[answer.method] += answer.seconds
+                tally.add(answer.method, answer.checks, answer.refusal)
+    return tally
+
+
+def _proved(certificate: Certificate | None) -> dict[str, float]:
+    """The bounds of a certificate that must hold, by name."""
+    if certificate is None or certificate.definition != DEFINITION:
+        return {}
+    bounds = {a.theorem: a.sensitivity for a in certificate.alternatives if a.theorem in PROVED}
+    exact = all(constant.provenance == "exact" for constant in certificate.constants)
+    if exact and not certificate.caveats:
+        bounds |= {
+            certificate.theorem: certificate.sensitivity,
+            "certified": certificate.sensitivity,
+        }
+    return bounds

@@ -1,0 +1,122 @@
+"""How slack the certificates are, as one setting of an experiment is varied at a time."""
+
+from __future__ import annotations
+
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullLocator
+
+from benchmark.studies.slack_record import Panel, Series, SlackStudy
+from leaderboard.charts import style
+from leaderboard.numbers import span
+
+NAME = "slack"
+CAPTION = (
+    "Bound over the measured distance to the retrained weights, median and range over seeds, with "
+    "one setting varied at a time; 1 is tight, the dotted line is the experiment's own setting"
+)
+
+_COLOURS = sns.color_palette("colorblind").as_hex()
+
+# label, colour, marker, line style and width; the certified bound is a broad band that the
+# theorem it comes from is drawn upon
+_LOOKS: dict[Series, tuple[str, str, str, str, float]] = {
+    "certified": ("certified (ours)", _COLOURS[9], "", "-", 5),
+    "Theorem 6": ("Theorem 6", _COLOURS[0], "o", "-", 1.3),
+    "Theorem 5": ("Theorem 5", _COLOURS[2], "s", "--", 1.3),
+    "2C": ("norm constraint, 2C", _COLOURS[4], "^", "-", 1.3),
+    "Theorem 4": ("Theorem 4, M and G assumed", _COLOURS[1], "D", "-", 3),
+    "paper": ("the paper's formula", _COLOURS[3], "X", ":", 1.6),
+}
+
+
+def draw(study: SlackStudy) -> bytes:
+    """A small logarithmic plane for each panel, and the legend in the place after the last."""
+    rows = (len(study.panels) + 3) // 3
+    with style.look():
+        figure = Figure(figsize=(9.2, 2.75 * rows), layout="constrained")
+        places = figure.subplots(rows, 3, squeeze=False).flatten()
+        for axes, panel in zip(places, study.panels, strict=False):
+            _panel(axes, panel)
+        for axes in places[len(study.panels) :]:
+            axes.set_axis_off()
+        _legend(places[len(study.panels)], study)
+        return style.to_svg(figure)
+
+
+def reading(study: SlackStudy) -> str:
+    """One sentence for each experiment, with the numbers of the plot."""
+    titles = dict.fromkeys(panel.experiment for panel in study.panels)
+    return " ".join(_sentence(study, title) for title in titles)
+
+
+def _sentence(study: SlackStudy, title: str) -> str:
+    points = [p for panel in study.panels if panel.experiment == title for p in panel.points]
+
+    def slack(series: Series) -> str:
+        return span([point.slack(series) for point in points if series in point.bounds], 2)
+
+    found = {series for point in points for series in point.bounds}
+    others = [s for s in ("Theorem 5", "Theorem 4", "paper") if s in found]
+    compared = " and ".join(f"{_LOOKS[series][0]} is {slack(series)}" for series in others)
+    return (
+        f"On “{title}” the certified bound is {slack('certified')} times the measured distance; "
+        f"{compared} times it."
+    )
+
+
+def _panel(axes: Axes, panel: Panel) -> None:
+    axes.set(xscale="log", yscale="log")
+    for series in _LOOKS:
+        points = [point for point in panel.points if series in point.bounds]
+        if not points:
+            continue
+        _, colour, marker, line, width = _LOOKS[series]
+        sns.lineplot(
+            x=[point.setting for point in points],
+            y=[point.slack(series) for point in points],
+            estimator="median",
+            errorbar=("pi", 100),
+            ax=axes,
+            color=colour,
+            marker=marker,
+            linestyle=line,
+            linewidth=width,
+            markersize=6,
+            alpha=0.55 if series == "certified" else 1,
+            legend=False,
+        )
+    axes.axhline(1, color=style.INK, linewidth=1, zorder=1)
+    if panel.usual is not None:
+        axes.axvline(panel.usual, color=style.INK, linewidth=0.8, linestyle=":", zorder=1)
+    axes.set(title=panel.experiment, xlabel=panel.setting, ylabel="bound / distance")
+    axes.set_ylim(bottom=0.5)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_locator(LogLocator(numticks=7))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _legend(axes: Axes, study: SlackStudy) -> None:
+    found = {series for panel in study.panels for series in panel.series}
+    handles: list[Line2D] = []
+    for series, (label, colour, marker, line, width) in _LOOKS.items():
+        if series in found:
+            faint = 0.55 if series == "certified" else 1
+            handles.append(
+                Line2D(
+                    [],
+                    [],
+                    color=colour,
+                    marker=marker,
+                    linestyle=line,
+                    linewidth=width,
+                    markersize=6,
+                    markeredgecolor="white",
+                    alpha=faint,
+                    label=label,
+                )
+            )
+    handles.append(Line2D([], [], color=style.INK, linewidth=1, label="slack 1: tight"))
+    axes.legend(handles=handles, loc="center", handlelength=3.2, labelspacing=0.9)

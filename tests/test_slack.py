@@ -1,0 +1,207 @@
+"""The slack study: what it varies, what it keeps, and how the board shows it."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from benchmark import cli, records
+from benchmark.errors import LetheError
+from benchmark.experiments import experiment as experiments
+from benchmark.runner.run import plan_of
+from benchmark.runner.run import run as run_experiments
+from benchmark.studies import slack, slack_record
+from benchmark.studies.slack import SWEEPS, Sweep, slack_study
+from benchmark.studies.slack_record import SlackStudy
+from leaderboard import build, check
+from leaderboard.charts.slack import reading
+from tests import tiny_experiment
+
+QUIET = Console(file=io.StringIO())
+HEADING = "How slack the certificates are"
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The study cut down to the tiny experiment and two of its settings; a plan to show it by."""
+    toml = tiny_experiment.write(tmp_path)
+    _, ridge, damping, *_ = SWEEPS
+    sweeps = (
+        Sweep(str(toml), "ridge", (1e-2, 1e-1), 1e-2, ridge.change),
+        Sweep(str(toml), "damping", (1e-2, 1.0), None, damping.change),
+    )
+    monkeypatch.setattr(slack, "SWEEPS", sweeps)
+    results = tmp_path / "results"
+    experiment = experiments.load(str(toml))
+    records.write(records.Store(results).plan_path("tiny"), plan_of(experiment))
+    return results
+
+
+def measure(results: Path) -> tuple[SlackStudy, bool]:
+    return slack_study(results, QUIET)
+
+
+def test_a_point_is_what_a_run_of_that_cell_records(tiny: Path, tmp_path: Path) -> None:
+    study, _ = measure(tiny)
+    experiment = experiments.load(str(tmp_path / "tiny.toml"))
+    run_experiments(
+        [experiment], records.Store(tiny), torch.device("cpu"), methods=["newton"], console=QUIET
+    )
+    (point,) = [p for p in study.panels[0].points if (p.setting, p.seed) == (1e-2, 1)]
+    path = records.Store(tiny).cell_path("tiny", "newton", 1)
+    record = records.read_record(path)
+    assert point.distance == record.metrics["distance"].value
+    assert point.bounds["certified"] == record.certificate.sensitivity
+    assert point.slack("certified") == record.metrics["slack"].value
+
+
+def test_bounds_hold_and_the_certified_one_is_the_least_that_is_proved(tiny: Path) -> None:
+    for panel in measure(tiny)[0].panels:
+        for point in panel.points:
+            proved = min(point.bounds["Theorem 5"], point.bounds["Theorem 6"])
+            assert point.bounds["certified"] == proved < point.bounds["paper"]
+            assert point.slack("certified") >= 1
+
+
+def leaves(value: object, place: str = "") -> dict[str, object]:
+    if not isinstance(value, dict):
+        return {place: value}
+    return {
+        k: v for key, inner in value.items() for k, v in leaves(inner, f"{place}.{key}").items()
+    }
+
+
+def inputs_of(sweep: Sweep) -> list[dict[str, object]]:
+    """The cells' inputs for one seed, a number for each leaf."""
+    cells = [cell for _, cell in slack._cells(sweep)[1] if cell.inputs.seeds.split == 0]
+    return [leaves(cell.inputs.model_dump(mode="json")) for cell in cells]
+
+
+@pytest.mark.parametrize("sweep", SWEEPS, ids=lambda sweep: sweep.setting)
+def test_a_sweep_changes_one_setting_and_passes_its_usual_value(sweep: Sweep) -> None:
+    inputs = inputs_of(sweep)
+    (setting,) = {key for each in inputs for key in each if each[key] != inputs[0][key]}
+    assert [each[setting] for each in inputs] == list(sweep.values)
+    (unchanged,) = inputs_of(replace(sweep, values=(0,), change=lambda e, row, _: (e, row)))
+    assert unchanged[setting] == sweep.usual
+    assert sweep.usual is None or sweep.usual in sweep.values
+
+
+def test_what_is_current_is_kept_and_what_is_not_is_made_again(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, computed = measure(tiny)
+    assert computed
+    assert measure(tiny) == (study, False)
+    path = slack_record.path_in(tiny)
+    before = path.read_bytes()
+    path.write_text("{")
+    assert measure(tiny)[1]
+    assert path.read_bytes() == before  # the same machine: the same bytes
+    monkeypatch.setattr(slack, "SWEEPS", slack.SWEEPS[:1])
+    assert measure(tiny)[1]
+    assert len(slack_record.read(tiny).panels) == 1
+
+
+def test_results_folders_do_not_take_it_for_an_experiment(tiny: Path) -> None:
+    measure(tiny)
+    assert [plan.experiment for plan in records.Store(tiny).plans()] == ["tiny"]
+
+
+# --- the board ----------------------------------------------------------------------------------
+
+
+def test_the_board_shows_the_study_and_check_covers_it(tiny: Path, tmp_path: Path) -> None:
+    study, _ = measure(tiny)
+    first, second = tmp_path / "first", tmp_path / "second"
+    names = [path.relative_to(first) for path in build(tiny, first)]
+    build(tiny, second)
+    assert Path("plots/slack.svg") in names
+    assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
+    page, text = ((first / name).read_text() for name in ("index.html", "README.md"))
+    assert f">{HEADING}</h2>" in page
+    assert f"## {HEADING}" in text
+    assert "](plots/slack.svg)" in text
+    assert reading(study) in text
+    assert check(tiny, first) == []
+    (first / "plots" / "slack.svg").write_text("<svg/>")
+    assert check(tiny, first) == ["plots/slack.svg"]
+
+
+def test_without_a_study_there_is_no_section(tiny: Path, tmp_path: Path) -> None:
+    measure(tiny)
+    build(tiny, tmp_path / "board")
+    slack_record.path_in(tiny).unlink()
+    assert "plots/slack.svg" in check(tiny, tmp_path / "board")
+    build(tiny, tmp_path / "board")
+    assert not (tmp_path / "board" / "plots" / "slack.svg").exists()
+    for name in ("index.html", "README.md"):
+        assert HEADING not in (tmp_path / "board" / name).read_text()
+
+
+def test_the_reading_has_a_sentence_for_each_experiment_with_its_numbers(tiny: Path) -> None:
+    study, _ = measure(tiny)
+    points = [
+        point.model_copy(update={"distance": 1.0, "bounds": {"certified": b, "Theorem 5": 9.0}})
+        for point, b in zip(study.panels[0].points, [1.0, 2.0, 1.5] * 2, strict=True)
+    ]
+    panel = study.panels[0].model_copy(update={"points": tuple(points)})
+    other = panel.model_copy(update={"experiment": "Other"})
+    text = reading(study.model_copy(update={"panels": (panel, panel, other)}))
+    assert text == (
+        "On “Tiny” the certified bound is 1.0 to 2.0 times the measured distance; Theorem 5 is "
+        "9.0 times it. On “Other” the certified bound is 1.0 to 2.0 times the measured distance; "
+        "Theorem 5 is 9.0 times it."
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (None, "is damaged"),
+        ({"schema_version": 2}, "update"),
+        ({"panels": 3}, "does not fit the schema"),
+        ({"kind": "cell"}, "does not fit the schema"),
+    ],
+)
+def test_a_damaged_study_is_one_line(
+    tiny: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    change: dict[str, object] | None,
+    words: str,
+) -> None:
+    measure(tiny)
+    path = slack_record.path_in(tiny)
+    content = json.loads(path.read_text())
+    path.write_text("{" if change is None else json.dumps(content | change))
+    with pytest.raises(LetheError, match=words):
+        slack_record.read(tiny)
+    where = ("--results", str(tiny), "--to", str(tiny.parent / "board"))
+    monkeypatch.setattr(sys, "argv", ["lethe", "leaderboard", *where])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    error = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert error.startswith("error: slack study ")
+    assert error.count("\n") == 1
+
+
+def test_the_command_says_where_the_study_is(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["lethe", "slack", "--results", str(tiny)])
+    for kept in (False, True):
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        assert not caught.value.code
+        out = capsys.readouterr().out
+        assert str(slack_record.path_in(tiny)) in out
+        assert ("kept" in out) is kept
