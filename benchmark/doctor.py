@@ -73,7 +73,9 @@ def _data() -> list[Finding]:
     for name in catalogue.NAMES:
         try:
             if name in SOURCES and not _is_at_hand(name):
-                text = "not here yet: downloaded when first asked for, or set LETHE_DATA"
+                text = "not here yet: set LETHE_DATA"
+                if SOURCES[name].hub is not None:
+                    text += ", or it is downloaded when first asked for"
                 findings.append(Finding(f"data {name}", text, None))
                 continue
             dataset = catalogue.load(name)

@@ -39,6 +39,7 @@ def render_page(
         tables=[_table(table, charts[table.slug]) for table in tables],
         groups=GROUPS,
         columns=COLUMNS,
+        starts={members[0].key for members in list(GROUPS.values())[1:]},
         words=words,
         slack=slack,
     )

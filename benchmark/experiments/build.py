@@ -8,11 +8,24 @@ import torch
 from benchmark.contract.seeds import Seeds
 from benchmark.data import catalogue, feature_cache
 from benchmark.data.dataset import Part
+from benchmark.data.features import DESCRIPTORS
 from benchmark.data.split import Split, split
 from benchmark.experiments.experiment import ProblemSpec
 from benchmark.problem.model import Model
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
+
+
+def fetch(spec: ProblemSpec) -> None:
+    """Read and verify the data, and compute features that are kept on disk, if need be.
+
+    Raises:
+        LetheError: if the data cannot be had or the cache cannot be written.
+    """
+    dataset = catalogue.load(spec.data)
+    if spec.features in DESCRIPTORS:
+        for part in filter(None, (dataset.train, dataset.test)):
+            feature_cache.whole(part, spec.features, catalogue.levels(spec.data))
 
 
 def build(spec: ProblemSpec, seeds: Seeds, device: torch.device) -> tuple[Problem, Split]:

@@ -11,8 +11,8 @@ import torch
 from rich.console import Console
 
 from benchmark import registry
-from benchmark.data import catalogue
 from benchmark.errors import LetheError, unknown
+from benchmark.experiments.build import fetch
 from benchmark.experiments.experiment import Experiment, Row
 from benchmark.records import Plan, PlannedRow, Record, Store, read_record, write
 from benchmark.runner.cell import Cell, describe
@@ -61,8 +61,7 @@ def run(
     console = console or Console(stderr=True)
     plans = [(e, plan_cells(e, device.type, methods, seeds)) for e in experiments]
     for experiment, _ in plans:
-        with console.status(f"reading {experiment.problem.data}"):
-            catalogue.load(experiment.problem.data)
+        fetch(experiment.problem)
         write(store.plan_path(experiment.name), plan_of(experiment))
     tally = Tally()
     with Display(console, total=sum(len(cells) for _, cells in plans)) as display:
