@@ -70,7 +70,9 @@ class Tally:
     def table(self) -> Table:
         """A line for each method and bound."""
         numbers = ("asked", "refused", "checked", "violated", "min", "median", "max slack")
-        table = Table("method", "bound", box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False)
+        table.add_column("method", overflow="fold", min_width=15)
+        table.add_column("bound", overflow="fold", min_width=9)
         for heading in numbers:
             table.add_column(heading, justify="right")
         for method in self.asked:
