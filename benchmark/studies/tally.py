@@ -72,9 +72,9 @@ class Tally:
         numbers = ("asked", "refused", "checked", "violated", "min", "median", "max slack")
         table = Table(box=None, pad_edge=False)
         table.add_column("method", overflow="fold", min_width=15)
-        table.add_column("bound", overflow="fold", min_width=9)
+        table.add_column("bound", overflow="fold")
         for heading in numbers:
-            table.add_column(heading, justify="right")
+            table.add_column(heading, justify="right", overflow="fold")
         for method in self.asked:
             name = f"{method} (sub-sample)" if method in self.slow else method
             counts = str(self.asked[method]), str(self.refused[method])
