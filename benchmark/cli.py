@@ -157,6 +157,7 @@ def soundness(
     prepare("cpu", threads=1)
     tally = study(count, seed, err)
     out.print(tally.table())
+    out.print("min, median and max are of the slack: bound over distance")
     if tally.slow:
         out.print(f"sub-sample: slow, asked about every {STRIDE}th problem")
     out.print(f"{len(tally.untrained)} of {count} problems were not trained to their tolerance")

@@ -68,21 +68,21 @@ class Tally:
         return sorted(found, key=lambda check: (check.seed, check.method, check.bound))
 
     def table(self) -> Table:
-        """A line for each method and bound."""
-        numbers = ("asked", "refused", "checked", "violated", "min", "median", "max slack")
+        """A line for each method and bound; the last three columns are its slack."""
+        numbers = ("refused", "checked", "violated", "min", "median", "max")
         table = Table(box=None, pad_edge=False)
         table.add_column("method", overflow="fold", min_width=15)
-        table.add_column("bound", overflow="fold")
+        table.add_column("bound", no_wrap=True)
         for heading in numbers:
-            table.add_column(heading, justify="right", overflow="fold")
+            table.add_column(heading, justify="right", no_wrap=True)
         for method in self.asked:
             name = f"{method} (sub-sample)" if method in self.slow else method
-            counts = str(self.asked[method]), str(self.refused[method])
+            refused = str(self.refused[method])
             bounds = sorted(bound for owner, bound in self.checks if owner == method)
             for bound in bounds:
-                table.add_row(name, bound, *counts, *_summary(self.checks[method, bound]))
+                table.add_row(name, bound, refused, *_summary(self.checks[method, bound]))
             if not bounds:
-                table.add_row(name, "-", *counts, "0", "0", "-", "-", "-")
+                table.add_row(name, "-", refused, "0", "0", "-", "-", "-")
         return table
 
 
@@ -90,5 +90,5 @@ def _summary(checks: list[Check]) -> tuple[str, ...]:
     violated = sum(check.violated for check in checks)
     slacks = [check.slack for check in checks if check.slack is not None]
     numbers = (min(slacks), median(slacks), max(slacks)) if slacks else ()
-    shown = (f"{number:.4g}" for number in numbers)
+    shown = (f"{number:.3g}" for number in numbers)
     return str(len(checks)), str(violated), *shown
