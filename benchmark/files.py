@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from benchmark.errors import LetheError
 
@@ -21,25 +24,39 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lethe"
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A temporary file beside `path`; once written it is flushed to disk and takes its place.
+
+    On an error or an interrupt `path` is as before, and nothing is left behind.
+
+    Raises:
+        OSError: if the folder cannot be written or the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)  # mkstemp's own 0600 would hide results from others
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def replace_file(path: Path, content: bytes) -> None:
-    """Write `content` to a temporary file beside `path`, flush it to disk and rename it.
+    """Write `content` to `path`, whole or not at all; see `replacing`.
 
     Raises:
         DiskError: if the folder cannot be written or the disk is full; `path` is then as before.
     """
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
+        with replacing(path) as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp's own 0600 would hide results from others
-        Path(temporary).replace(path)
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         if error.errno == errno.ENOSPC:
             raise DiskError(
                 f"the disk is full: {path} could not be written; make room and run the same "

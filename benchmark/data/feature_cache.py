@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from rich.progress import track
 
 from benchmark.data.dataset import Part
 from benchmark.data.features import DESCRIPTORS, Features, compute
-from benchmark.files import DiskError, cache_folder
+from benchmark.files import DiskError, cache_folder, replacing
 
 BATCH = 250  # rows
 
@@ -73,31 +71,17 @@ def _batches(part: Part, kind: Features, levels: int) -> Iterator[np.ndarray]:
 
 
 def _write(path: Path, batches: Iterator[np.ndarray], n: int) -> None:
-    """Write `batches`, n rows together, to a temporary file beside `path` and rename it.
-
-    As `benchmark.files.replace_file`, for what is too large to hold in memory.
-    """
-    temporary = None
+    """Write `batches`, n rows together, to `path`: they are too large to hold in memory."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
+        with replacing(path) as file:
             for number, batch in enumerate(batches):
                 if number == 0:
                     header = np.lib.format.header_data_from_array_1_0(batch)
                     header["shape"] = (n, batch.shape[1])
                     np.lib.format.write_array_header_1_0(file, header)
                 file.write(np.ascontiguousarray(batch).data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException as error:  # an interrupt, too, must leave nothing behind
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise DiskError(
-                f"{path} cannot be written ({error.strerror}); make room or set LETHE_CACHE to "
-                "another folder"
-            ) from error
-        raise
+    except OSError as error:
+        raise DiskError(
+            f"{path} cannot be written ({error.strerror}); make room or set LETHE_CACHE to "
+            "another folder"
+        ) from error
