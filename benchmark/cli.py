@@ -182,9 +182,8 @@ def slack(results: Results = Path("runs")) -> None:
     prepare("cpu", threads=1)
     _, computed = slack_study(results, err)
     remark = "" if computed else " (kept, it is current)"
-    out.print(
-        f"The study: {path_in(results)}{remark}; `lethe leaderboard` plots it", soft_wrap=True
-    )
+    out.print(f"The study: {path_in(results)}{remark}", soft_wrap=True)
+    out.print(f"To plot it: lethe leaderboard --results {results} --to {results / 'leaderboard'}")
 
 
 @app.command()

@@ -81,6 +81,8 @@ def _data() -> list[Finding]:
             dataset = catalogue.load(name)
             test = f", {len(dataset.test.labels)} test" if dataset.test is not None else ""
             rows = f"{len(dataset.train.labels)} train{test} rows, content hash verified"
+            if name in SOURCES:
+                rows += f" ({SOURCES[name].citation})"
             findings.append(Finding(f"data {name}", rows, True))
         except LetheError as error:
             findings.append(Finding(f"data {name}", str(error), False))

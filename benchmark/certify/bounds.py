@@ -29,7 +29,6 @@ _MEANINGS = {
     "gradient_norm": "||grad L(w, D_r)|| at the weights before noise",
     "training_gradient": "G, the gradient norm that training is held to",
     "strong_convexity": "mu, the ridge of a convex loss on a linear model",
-    "row_norm": "R, the largest norm of a retained row, bias column included",
     "self_concordance": "rho = sqrt(2) R of the softmax loss; 0 for squared loss",
     "step_norm": "||x|| of an approximate solution of H x = g at these weights",
     "residual": "||g - (H + damping I) x|| of the step x, recomputed",

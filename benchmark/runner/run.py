@@ -133,7 +133,7 @@ def settings(experiment: Experiment) -> dict[str, str]:
         "model": _words(model, "kind"),
         "objective": f"{problem.objective.loss}, ridge {problem.objective.ridge:g}",
         "training": _words(training, "algorithm"),
-        "request": f"{_times(experiment.forget.requests)}{experiment.forget.count} "
+        "request": f"{_stream(experiment.forget.requests)}{experiment.forget.count} "
         f"{experiment.forget.scenario} rows",
         "target": f"epsilon {target.epsilon:g}, delta {target.delta:g}",
         "precision": problem.precision,
@@ -154,7 +154,7 @@ def _rows(experiment: Experiment) -> list[Row]:
     ]
 
 
-def _times(requests: int) -> str:
+def _stream(requests: int) -> str:
     return "" if requests == 1 else f"a stream of {requests} × "
 
 
@@ -176,7 +176,7 @@ def _run_seed(
     bench: Workbench | None = None
     for cell in cells:
         path = store.cell_path(cell.experiment, cell.info.label, cell.inputs.seeds.split)
-        if not fresh and (kept := _is_current(path, cell)):
+        if not fresh and (kept := _current(path, cell)):
             tally.kept += 1
             if kept.status == "failed":
                 tally.failed.append(kept)
@@ -195,7 +195,7 @@ def _run_seed(
             tracker.log(record)
 
 
-def _is_current(path: Path, cell: Cell) -> Record | None:
+def _current(path: Path, cell: Cell) -> Record | None:
     """The record at `path` if it is of the same inputs; a damaged one is run again."""
     if not path.exists():
         return None
