@@ -183,7 +183,8 @@ def slack(results: Results = Path("runs")) -> None:
     _, computed = slack_study(results, err)
     remark = "" if computed else " (kept, it is current)"
     out.print(f"The study: {path_in(results)}{remark}", soft_wrap=True)
-    out.print(f"To plot it: lethe leaderboard --results {results} --to {results / 'leaderboard'}")
+    board = results / "leaderboard"
+    out.print(f"To plot it: lethe leaderboard --results {results} --to {board}", soft_wrap=True)
 
 
 @app.command()
