@@ -14,7 +14,7 @@ from benchmark.errors import LetheError, explain
 from benchmark.files import replace_file
 from benchmark.metrics.value import Value
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class _Frozen(BaseModel):
@@ -68,12 +68,14 @@ class Times(_Frozen):
         unlearn: the whole answer to a request; in a stream, the mean over its requests.
         phases: its named parts, likewise.
         training: of the original that was unlearned from (not part of `unlearn`).
+        precomputation: of what the method computes once, for all requests (not part of `unlearn`).
         retrain: of the reference model, on the retained rows.
     """
 
     unlearn: float
     phases: dict[str, float]
     training: float
+    precomputation: float
     retrain: float
 
 
@@ -84,6 +86,7 @@ class Step(_Frozen):
         epsilon: of this release alone.
         composed_epsilon: of all releases so far together, for someone who sees them all.
         sensitivity, sigma: of this release.
+        reached: the least proved bound on its distance; below `sensitivity` if that is a budget.
         theorem: what gives the sensitivity.
         seconds: to answer the request.
     """
@@ -91,6 +94,7 @@ class Step(_Frozen):
     epsilon: float
     composed_epsilon: float
     sensitivity: float
+    reached: float
     sigma: float
     theorem: str
     seconds: float
@@ -132,7 +136,7 @@ class Record(_Frozen):
         peak_memory: bytes above the level before the request; None if it was not measured.
     """
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[2] = SCHEMA
     kind: Literal["cell"] = "cell"
     key: str
     experiment: str
@@ -173,7 +177,7 @@ class Plan(_Frozen):
         seeds: the seed numbers.
     """
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[2] = SCHEMA
     kind: Literal["plan"] = "plan"
     experiment: str
     title: str
@@ -203,8 +207,9 @@ def read(path: Path) -> Record | Plan:
     except ValueError as error:
         raise LetheError(f"record {path} is damaged ({error}): delete it and run again") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
-    if isinstance(version, int) and version > SCHEMA:
-        raise LetheError(f"record {path} has schema {version}; this version reads {SCHEMA}: update")
+    if isinstance(version, int) and version != SCHEMA:
+        cure = "update Lethe" if version > SCHEMA else "delete it and run again"
+        raise LetheError(f"record {path} has schema {version}; this version reads {SCHEMA}: {cure}")
     try:
         return _Envelope(content=content).content
     except ValidationError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -55,6 +56,22 @@ def _speedup(record: Record) -> Value | None:
     return Value(value=record.times.retrain / record.times.unlearn, direction="higher")
 
 
+def _once(record: Record) -> Value | None:
+    if record.times is None:
+        return None
+    return Value(value=record.times.precomputation, unit="s", direction="lower")
+
+
+def _pays_after(record: Record) -> Value | None:
+    if record.times is None or not record.times.precomputation:
+        return None
+    saved = record.times.retrain - record.times.unlearn
+    if saved <= 0:
+        return None
+    requests = math.ceil(record.times.precomputation / saved)
+    return Value(value=requests, unit="requests", direction="lower")
+
+
 def _memory(record: Record) -> Value | None:
     if record.peak_memory is None:
         return None
@@ -91,6 +108,14 @@ GUARANTEE = (
         "",
         "The largest ε that an audit of the release's own noise could prove, at 99.9 % "
         "confidence and the certificate's δ. Above the certified ε the certificate is refuted.",
+    ),
+    _metric(
+        "deletion_capacity",
+        "Capacity",
+        "requests",
+        "Of a stream under a budget: how many requests fit it together, so that all releases seen "
+        "side by side still keep the certified (ε, δ). Extrapolated while the budget lasts.",
+        bound=True,
     ),
 )
 UTILITY = (
@@ -139,6 +164,20 @@ COST = (
         "with a multiplicative interval (×÷).",
         _speedup,
         ratio=True,
+    ),
+    Column(
+        "precomputation",
+        "Once",
+        "s",
+        "Wall-clock seconds after training on what serves every later request; not part of Time.",
+        _once,
+    ),
+    Column(
+        "pays_after",
+        "Pays after",
+        "requests",
+        "Requests after which the time spent once is won back against retraining for each.",
+        _pays_after,
     ),
     Column(
         "peak_memory",

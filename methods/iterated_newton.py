@@ -5,16 +5,12 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from benchmark.certify.bounds import (
-    Bound,
-    gaussian_certificate,
-    gradient_bound,
-    strongly_convex_bounds,
-)
+from benchmark.certify.bounds import gradient_bound, strongly_convex_bounds
+from benchmark.certify.budget import certified
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request
 from benchmark.curvature.cg import conjugate_gradients
-from benchmark.errors import AssumptionBroken
+from benchmark.curvature.downdate import Differentiated
 
 
 class IteratedNewton(Method):
@@ -33,7 +29,7 @@ class IteratedNewton(Method):
         url="https://arxiv.org/abs/1911.03030",
     )
     certifies = True
-    needs = frozenset({"retain", "strong_convexity"})
+    needs = frozenset({"retain", "forget", "strong_convexity"})
 
     steps: int = Field(2, ge=1)
     #: Each step solves to this residual, relative to the gradient.
@@ -44,53 +40,26 @@ class IteratedNewton(Method):
 
     def unlearn(self, request: Request) -> Release:
         problem, weights = request.problem, request.original.weights
-        retain = request.retain_rows
-        trivial = None
+        with request.clock.phase("gradient"):
+            hessian = problem.hessian_on(weights, request.retain)
+        trivial = bound = gradient_bound(problem, hessian.gradient)
         for _ in range(self.steps if len(request.forget) else 0):
-            with request.clock.phase("gradient"):
-                hessian = problem.hessian(weights, retain)
-                bound = gradient_bound(problem, hessian.gradient)
-            trivial = trivial or bound
             if self.budget is not None and bound.value <= self.budget:
                 break
             with request.clock.phase("inverse_hessian"):
-                step = conjugate_gradients(
-                    hessian,
-                    hessian.gradient,
-                    tolerance=self.tolerance,
-                    max_products=self.max_products,
-                )
-            weights = weights - step.x
+                weights = weights - self._solve(hessian, hessian.gradient, self.tolerance)
+            with request.clock.phase("gradient"):
+                hessian = problem.hessian_on(weights, request.retain)
+                bound = gradient_bound(problem, hessian.gradient)
         with request.clock.phase("certificate"):
+            loose = max(self.tolerance, 1e-2)
             bounds = strongly_convex_bounds(
-                problem, weights, retain, tolerance=1e-2, max_products=self.max_products
+                problem, hessian, lambda b: self._solve(hessian, b, loose)
             )
-        trivial = trivial or bounds[1]
-        if self.budget is not None:
-            return self._within_budget(request, weights, bounds, trivial)
-        return request.release(weights, gaussian_certificate(bounds, trivial, request.target))
+        return request.release(*certified(request, weights, bounds, trivial, self.budget))
 
-    def _within_budget(
-        self, request: Request, weights: Tensor, bounds: list[Bound], trivial: Bound
-    ) -> Release:
-        """Noise for the budget whatever was reached; retraining where it was not met."""
-        problem, held = request.problem, request.problem.training.gradient_bound
-        if 2 * held > self.budget * problem.strong_convexity:
-            raise AssumptionBroken(
-                f"budget {self.budget:.3g} is below what training itself guarantees, 2 G / mu = "
-                f"{2 * held / problem.strong_convexity:.3g}: raise it or train further"
-            )
-        reached = min(bound.value for bound in bounds if bound.proved)
-        outcome = "Theorem 5 within a budget"
-        if reached > self.budget:
-            outcome = f"refused and retrained: Delta was {reached:.3g}, over the budget"
-            with request.clock.phase("training"):
-                weights = problem.fit(request.retain, request.seeds.generator("training"))
-        promised = Bound(outcome, self.budget, bounds[0].constants)
-        certificate = gaussian_certificate(
-            [promised, *(Bound(bound.theorem, bound.value, (), proved=False) for bound in bounds)],
-            trivial,
-            request.target,
-            mode="budgeted",
+    def _solve(self, hessian: Differentiated, b: Tensor, tolerance: float) -> Tensor:
+        solution = conjugate_gradients(
+            hessian, b, tolerance=tolerance, max_products=self.max_products
         )
-        return request.release(weights, certificate)
+        return solution.x

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -15,15 +17,24 @@ from benchmark.certify.bounds import (
     newton_step_bounds,
     strongly_convex_bounds,
 )
+from benchmark.certify.measured import (
+    Spectrum,
+    head_spectrum,
+    measured_spectrum,
+    sampled_hessian_lipschitz,
+)
 from benchmark.certify.newton import forget_gradient_error
 from benchmark.contract.certificate import Certificate
+from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method, Source
-from benchmark.contract.request import Release, Request
+from benchmark.contract.request import Release, Request, State
+from benchmark.contract.seeds import Seeds
 from benchmark.curvature.cg import conjugate_gradients
-from benchmark.curvature.hessian import Damped, Operator
-from benchmark.curvature.lanczos import extreme_eigenvalues
+from benchmark.curvature.hessian import Damped
 from benchmark.errors import AssumptionBroken
-from benchmark.problem.training.descent import project
+from benchmark.problem.ball import project
+from benchmark.problem.problem import Problem
+from benchmark.problem.rows import Rows
 
 
 class Newton(Method):
@@ -51,45 +62,42 @@ class Newton(Method):
     gradient: Literal["retained", "forgotten"] = "retained"
     #: Noise per coordinate; by default what the target asks for.
     sigma: float | None = Field(None, gt=0, examples=[1e-3])
-    #: Lanczos steps for the ends of the spectrum, where the objective is not convex.
-    spectrum_steps: int = Field(20, ge=1)
-    #: M and G of Theorem 4: assumptions, recorded as such.
-    hessian_lipschitz: float | None = Field(None, gt=0, examples=[1.0])
+    #: Lanczos steps for the spectrum of a net, and the share of delta that pays for their failure.
+    spectrum_steps: int = Field(60, ge=1, examples=[30])
+    failure_probability: float = Field(1e-7, gt=0, lt=1)
+    #: M of Theorem 4: assumed, or the largest of some sampled ratios, which is an under-estimate.
+    hessian_lipschitz: float | Literal["sampled"] | None = Field(None, examples=["sampled"])
+    #: G of Theorem 4, where training is not held to one: assumed.
     retrain_gradient: float | None = Field(None, ge=0, examples=[1.0])
+
+    def prepare(self, problem: Problem, original: State, seeds: Seeds, clock: Clock) -> State:
+        """Of a net, measure the spectrum on all training rows once, for every later request."""
+        if problem.strong_convexity is not None:
+            return original
+        with clock.phase("spectrum"):
+            rows = problem.train.take(original.rows)
+            measured = self._lanczos(
+                problem, original.weights, rows, seeds.generator("training", self.name, "whole")
+            )
+        return replace(original, memory=measured)
 
     def unlearn(self, request: Request) -> Release:
         problem, original = request.problem, request.original.weights
-        retain = request.retain_rows
         with request.clock.phase("gradient"):
-            hessian = problem.hessian(original, retain)
+            hessian = problem.hessian_on(original, request.retain)
             gradient, owed = self._gradient(request, hessian.gradient)
-        with request.clock.phase("spectrum"):
-            smallest, largest, damping = self._spectrum(request, hessian)
-        damped = Damped(hessian, damping)
+        spectrum = self._spectrum(request)
+        damping = self._damping(problem, spectrum)
         with request.clock.phase("inverse_hessian"):
-            step = self._solve(request, damped, gradient, damping)
-            updated, residual = original - step, float((gradient - damped @ step).norm())
-            radius = problem.training.radius
-            if radius is not None and float(updated.norm()) > radius:
-                within = ball_step(
-                    damped,
-                    gradient,
-                    original,
-                    radius,
-                    curvature=smallest + damping,
-                    smoothness=largest + damping,
-                    tolerance=self.tolerance,
-                    max_products=self.max_products,
-                )
-                updated, residual = within.weights, within.residual
+            updated, residual = self._step(request, Damped(hessian, damping), gradient, spectrum)
         if len(request.forget) == 0:
             # U(D, {}, A(D)) is the reference side of the definition: A(D) itself.
-            updated = project(original, radius)
+            updated = project(original, problem.training.radius)
         with request.clock.phase("certificate"):
             if problem.strong_convexity is not None:
                 certificate = self._convex_certificate(request, hessian.gradient, updated)
             else:
-                certificate = self._net_certificate(request, damping, smallest, residual + owed)
+                certificate = self._net_certificate(request, damping, spectrum, residual + owed)
         return request.release(updated, certificate)
 
     def _gradient(self, request: Request, exact: Tensor) -> tuple[Tensor, float]:
@@ -99,33 +107,76 @@ class Newton(Method):
         problem, w = request.problem, request.original.weights
         n, n_u = len(request.original.rows), len(request.forget)
         forgotten = problem.gradient(w, request.forget_rows)
-        trained = problem.gradient(w, problem.train.take(request.original.rows))
+        trained = problem.hessian_on(w, request.original.rows).gradient
         owed = forget_gradient_error(
             training_gradient=float(trained.norm()), trained=n, forgotten=n_u
         )
         return forgotten * (-n_u / (n - n_u)), owed
 
-    def _spectrum(self, request: Request, hessian: Operator) -> tuple[float, float, float]:
-        """lambda_min, lambda_max and the damping."""
-        mu = request.problem.strong_convexity
-        if mu is not None:
-            return mu, mu, self.damping or 0.0
-        start = request.original.weights.new_empty(request.problem.model.dimension)
-        start.copy_(
-            start.cpu().normal_(generator=request.generator("training", self.name, "lanczos"))
+    def _lanczos(
+        self, problem: Problem, weights: Tensor, rows: Rows, generator: torch.Generator
+    ) -> Spectrum:
+        """Bounds that fail with half of the failure probability: two of them make one spectrum."""
+        return measured_spectrum(
+            problem,
+            weights,
+            rows,
+            generator,
+            steps=self.spectrum_steps,
+            failure_probability=self.failure_probability / 2,
         )
-        smallest, largest = extreme_eigenvalues(hessian, start, self.spectrum_steps)
-        automatic = 0.1 * max(largest, -smallest) + 2 * max(0.0, -smallest)
-        return smallest, largest, automatic if self.damping is None else self.damping
 
-    def _solve(self, request: Request, damped: Damped, gradient: Tensor, damping: float) -> Tensor:
+    def _spectrum(self, request: Request) -> Spectrum:
+        """On the retained rows: exact of a linear model, else all rows' carried over (Weyl)."""
+        problem, state = request.problem, request.original
+        if problem.strong_convexity is not None:
+            return head_spectrum(problem)
+        if state.memory is None:  # after the first request of a stream the weights have moved
+            state = self.prepare(problem, state, request.seeds, request.clock)
+        if len(request.forget) == 0:
+            return state.memory
+        with request.clock.phase("spectrum"):
+            draws = request.generator("training", self.name, "forgotten")
+            forgotten = self._lanczos(problem, state.weights, request.forget_rows, draws)
+            return state.memory.without(
+                forgotten, trained=len(state.rows), forgotten_rows=len(request.forget)
+            )
+
+    def _damping(self, problem: Problem, spectrum: Spectrum) -> float:
+        if self.damping is not None:
+            return self.damping
+        if problem.strong_convexity is not None:
+            return 0.0
+        return 0.1 * spectrum.norm + 2 * max(0.0, -spectrum.smallest)
+
+    def _step(
+        self, request: Request, damped: Damped, gradient: Tensor, spectrum: Spectrum
+    ) -> tuple[Tensor, float]:
+        """The weights after the step, within the ball if there is one, and its residual."""
+        original, radius = request.original.weights, request.problem.training.radius
+        step = self._solve(request, damped, gradient)
+        if radius is None or float((original - step).norm()) <= radius:
+            return original - step, float((gradient - damped @ step).norm())
+        within = ball_step(
+            damped,
+            gradient,
+            original,
+            radius,
+            curvature=spectrum.smallest + damped.damping,
+            smoothness=spectrum.largest + damped.damping,
+            tolerance=self.tolerance,
+            max_products=self.max_products,
+        )
+        return within.weights, within.residual
+
+    def _solve(self, request: Request, damped: Damped, gradient: Tensor) -> Tensor:
         """(d,) approximate solution of damped @ step = gradient."""
         step = conjugate_gradients(
             damped, gradient, tolerance=self.tolerance, max_products=self.max_products
         )
         if step.curvature is not None:
             raise AssumptionBroken(
-                f"H + damping I is not positive definite: damping {damping:.3g} leaves a "
+                f"H + damping I is not positive definite: damping {damped.damping:.3g} leaves a "
                 f"curvature of {step.curvature:.3g}; raise damping"
             )
         return step.x
@@ -133,28 +184,46 @@ class Newton(Method):
     def _convex_certificate(
         self, request: Request, original_gradient: Tensor, updated: Tensor
     ) -> Certificate:
-        bounds = strongly_convex_bounds(
-            request.problem,
-            updated,
-            request.retain_rows,
-            tolerance=max(self.tolerance, 1e-2),
-            max_products=self.max_products,
-        )
-        trivial = gradient_bound(request.problem, original_gradient)
+        problem = request.problem
+        hessian = problem.hessian_on(updated, request.retain)
+
+        def solve(b: Tensor) -> Tensor:
+            tolerance = max(self.tolerance, 1e-2)
+            solution = conjugate_gradients(
+                hessian, b, tolerance=tolerance, max_products=self.max_products
+            )
+            return solution.x
+
+        bounds = strongly_convex_bounds(problem, hessian, solve)
+        trivial = gradient_bound(problem, original_gradient)
         return gaussian_certificate(bounds, trivial, request.target, sigma=self.sigma)
 
     def _net_certificate(
-        self, request: Request, damping: float, smallest: float, residual: float
+        self, request: Request, damping: float, spectrum: Spectrum, residual: float
     ) -> Certificate:
+        problem = request.problem
+        lipschitz = self.hessian_lipschitz
+        if lipschitz == "sampled":
+            lipschitz = sampled_hessian_lipschitz(
+                problem,
+                request.original.weights,
+                request.retain_rows,
+                request.generator("training", self.name, "lipschitz"),
+            )
         bounds, caveats = newton_step_bounds(
-            request.problem,
+            problem,
             damping=damping,
-            smallest_eigenvalue=smallest,
+            spectrum=spectrum,
             residual=residual,
-            hessian_lipschitz=self.hessian_lipschitz,
+            hessian_lipschitz=lipschitz,
+            sampled=self.hessian_lipschitz == "sampled",
             retrain_gradient=self.retrain_gradient,
         )
-        trivial = ball_bound(request.problem)
         return gaussian_certificate(
-            bounds, trivial, request.target, sigma=self.sigma, caveats=caveats
+            bounds,
+            ball_bound(problem),
+            request.target,
+            sigma=self.sigma,
+            failure_probability=spectrum.failure_probability,
+            caveats=caveats,
         )

@@ -26,14 +26,14 @@ class NewtonLissa(Newton):
     depth: int = Field(100, ge=1)
     batch: int = Field(10, ge=1)
 
-    def _solve(self, request: Request, damped: Damped, gradient: Tensor, damping: float) -> Tensor:
+    def _solve(self, request: Request, damped: Damped, gradient: Tensor) -> Tensor:
         step = lissa(
             request.problem.loss,
             request.original.weights,
             request.retain_rows,
             gradient,
             request.generator("training", self.name),
-            damping=damping,
+            damping=damped.damping,
             scale=self.scale,
             chains=self.chains,
             depth=self.depth,
@@ -43,6 +43,6 @@ class NewtonLissa(Newton):
         if not residual <= 2 * norm:
             raise AssumptionBroken(
                 f"LiSSA diverged: its residual is {residual / norm:.3g} times the gradient; "
-                f"raise scale above {self.scale:g} or damping above {damping:.3g}"
+                f"raise scale above {self.scale:g} or damping above {damped.damping:.3g}"
             )
         return step

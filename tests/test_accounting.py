@@ -11,6 +11,7 @@ from dp_accounting import pld
 
 from benchmark.certify.composition import (
     composed_m,
+    deletion_capacity,
     noise_delta,
     stream_epsilons,
     total_delta,
@@ -123,3 +124,21 @@ def test_noisy_descent_refuses_broken_conditions() -> None:
         gradient_clipping_m(weight_decay=0.0, steps=0, **shared)
     with pytest.raises(AssumptionBroken, match="sigma must be above 0"):
         model_clipping_delta(epsilon=1.0, radius=1.0, steps=3, sigma=0.0)
+
+
+def test_a_budget_lasts_until_the_releases_together_exceed_it() -> None:
+    """Delta_i / sigma compose to the m that sigma was made for, and to no more, at capacity."""
+    budget = 0.01
+    sigma = budget / m_for(1.0, 1e-5)
+    for reached in (0.003, 0.0007):
+        lasting = deletion_capacity([reached] * 10, budget)
+        assert not lasting.exhausted
+        fits, over = lasting.requests, lasting.requests + 1
+        assert epsilon_for(composed_m([reached / sigma] * fits), 1e-5) <= 1 + 1e-9
+        assert epsilon_for(composed_m([reached / sigma] * over), 1e-5) > 1
+    spent = deletion_capacity([0.006, 0.006, 0.006, 0.001], budget)
+    assert spent.exhausted
+    assert spent.requests == 2, "0.006 sqrt(2) fits, 0.006 sqrt(3) does not"
+    assert spent.spent == pytest.approx(math.sqrt(3 * 36 + 1) / 10)
+    with pytest.raises(AssumptionBroken, match="budget"):
+        deletion_capacity([0.1], 0.0)

@@ -39,6 +39,12 @@ on_every_problem = pytest.mark.parametrize(
 )
 
 
+def trained(method: Method, problem: Problem, seeds: Seeds) -> State:
+    """What the method starts from: trained, and prepared for requests."""
+    original = method.train(problem, problems.every_row(problem), seeds, Clock())
+    return method.prepare(problem, original, seeds, Clock())
+
+
 def ask(
     method: Method,
     problem: Problem,
@@ -49,7 +55,7 @@ def ask(
 ) -> tuple[Request, Release]:
     seeds = seeds or Seeds()
     if original is None:
-        original = method.train(problem, problems.every_row(problem), seeds, Clock())
+        original = trained(method, problem, seeds)
     request = Request.of(problem, original, forget, seeds=seeds, **more)
     return request, method.answer(request)
 
@@ -101,7 +107,7 @@ def test_T7_noise_differs_between_releases(name: str, kind: str) -> None:
 def test_inputs_and_the_global_generator_are_left_alone(name: str, kind: str) -> None:
     method, problem = METHODS[name].method(), KINDS[kind]()
     global_state = torch.get_rng_state()
-    original = method.train(problem, problems.every_row(problem), Seeds(), Clock())
+    original = trained(method, problem, Seeds())
     held = [problem.train.x, problem.train.y, problem.test.x, original.weights, original.rows]
     before = [tensor.clone() for tensor in held]
     forget = FORGET.clone()
@@ -144,7 +150,7 @@ def test_a_second_request_goes_on_from_the_first(name: str) -> None:
 @on_every_problem
 def test_what_it_does_not_need_does_not_matter(name: str, kind: str) -> None:
     method, problem = METHODS[name].method(), KINDS[kind]()
-    original = method.train(problem, problems.every_row(problem), Seeds(), Clock())
+    original = trained(method, problem, Seeds())
     _, plain = ask(method, problem, original=original)
     for part in ("retain", "forget"):
         if part in method.needs:

@@ -21,6 +21,7 @@ def ask(
     method: IteratedNewton, forget: list[int], problem: Problem = PROBLEM
 ) -> tuple[Request, Release]:
     original = method.train(problem, problems.every_row(problem), Seeds(), Clock())
+    original = method.prepare(problem, original, Seeds(), Clock())
     request = Request.of(problem, original, torch.tensor(forget))
     return request, method.answer(request)
 

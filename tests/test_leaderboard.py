@@ -107,7 +107,11 @@ def record(label: str, seed: int = 0, **changes: Any) -> Record:
         "certificate": proof,
         "verdict": proof.verdict if proof else "none",
         "times": Times(
-            unlearn=changes.pop("unlearn", 0.5), phases={"noise": 0.1}, training=1, retrain=2
+            unlearn=changes.pop("unlearn", 0.5),
+            phases={"noise": 0.1},
+            training=1,
+            precomputation=changes.pop("precomputation", 0.0),
+            retrain=2,
         ),
         "seconds": 1.0,
         "peak_memory": 2**20,
@@ -617,6 +621,7 @@ def test_page_shows_every_release_of_a_stream(tmp_path):
             "epsilon": 1.0,
             "composed_epsilon": composed,
             "sensitivity": 0.25,
+            "reached": 0.0625,
             "sigma": 0.5,
             "theorem": "Theorem 6",
             "seconds": 0.125,
@@ -628,7 +633,15 @@ def test_page_shows_every_release_of_a_stream(tmp_path):
     files = formats(store(tmp_path / "results", [streamed]))
     assert "Releases, one after the other" in files["index.html"]
     assert "1.44" in files["index.html"]
+    assert "0.0625" in files["index.html"]
     assert "ε 1.4 composed" in files["README.md"]
+
+
+def test_time_spent_once_is_won_back_after_some_requests():
+    once = BY_KEY["pays_after"].read
+    assert once(record("newton")) is None, "nothing is spent beforehand"
+    assert once(record("newton", precomputation=4.0, unlearn=0.5)).value == 3  # 2 - 0.5 s saved
+    assert once(record("newton", precomputation=4.0, unlearn=2.5)) is None, "never"
 
 
 def test_an_audited_epsilon_above_the_certified_one_is_a_violation(tmp_path):

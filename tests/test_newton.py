@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from benchmark.certify.gaussian import delta_for
+from benchmark.certify.measured import head_constants, sampled_hessian_lipschitz
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request
 from benchmark.contract.seeds import Seeds
@@ -20,6 +22,7 @@ FORGET = torch.tensor([1, 8, 30])
 
 def ask(method: Newton, problem):
     original = method.train(problem, problems.every_row(problem), Seeds(), Clock())
+    original = method.prepare(problem, original, Seeds(), Clock())
     request = Request.of(problem, original, FORGET)
     return request, method.answer(request)
 
@@ -67,10 +70,69 @@ def test_a_net_is_vacuous_and_says_so() -> None:
     assert certificate.verdict == "vacuous"
     assert certificate.sensitivity == certificate.trivial_sensitivity == 2 * problem.training.radius
     values = {c.name: c for c in certificate.constants}
-    assert values["smallest_eigenvalue"].provenance == "estimated"
+    assert values["smallest_eigenvalue"].provenance == "exact", "its failure is paid for in delta"
     assert values["hessian_lipschitz"].provenance == "assumed"
     assert len(certificate.alternatives) == 2, "Theorem 4 and the paper's formula"
     assert all(other.sensitivity > certificate.sensitivity for other in certificate.alternatives)
+
+
+def dense_spectrum(problem, weights, rows) -> tuple[float, float]:
+    hessian = problem.hessian(weights.double(), Rows(rows.x.double(), rows.y))
+    eye = torch.eye(problem.model.dimension, dtype=torch.float64)
+    values = torch.linalg.eigvalsh(torch.stack([hessian @ e for e in eye]))
+    return float(values[0]), float(values[-1])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_measured_spectra_enclose_the_dense_one(seed: int) -> None:
+    problem = problems.mlp(seed)
+    method = Newton(spectrum_steps=40)
+    original = method.train(problem, problems.every_row(problem), Seeds(), Clock())
+    prepared = method.prepare(problem, original, Seeds(), Clock())
+    low, high = dense_spectrum(problem, original.weights, problem.train)
+    assert prepared.memory.smallest <= low < high <= prepared.memory.largest
+    request = Request.of(problem, prepared, FORGET)
+    kept = method._spectrum(request)
+    low, high = dense_spectrum(problem, original.weights, request.retain_rows)
+    assert kept.smallest <= low < high <= kept.largest
+    assert kept.failure_probability == pytest.approx(method.failure_probability)
+
+
+def test_T12_delta_pays_for_noise_and_for_the_spectrum() -> None:
+    certificate = ask(Newton(failure_probability=4e-6), problems.mlp())[1].certificate
+    m = certificate.sensitivity / certificate.sigma
+    assert certificate.delta == 1e-5
+    assert delta_for(1.0, m) + 4e-6 == pytest.approx(1e-5, rel=1e-6)
+    with pytest.raises(AssumptionBroken, match="leave nothing"):
+        ask(Newton(failure_probability=2e-5), problems.mlp())
+
+
+def test_too_few_lanczos_steps_are_refused() -> None:
+    with pytest.raises(AssumptionBroken, match="bound nothing"):
+        ask(Newton(spectrum_steps=2), problems.mlp())
+
+
+def test_a_sampled_lipschitz_constant_is_called_an_estimate() -> None:
+    certificate = ask(Newton(hessian_lipschitz="sampled", retrain_gradient=0.1), problems.mlp())[
+        1
+    ].certificate
+    values = {c.name: c for c in certificate.constants}
+    assert values["sampled_lipschitz"].provenance == "estimated"
+    assert values["sampled_lipschitz"].value > 0
+    assert "under-estimate" in values["sampled_lipschitz"].meaning
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_sampled_lipschitz_constant_never_exceeds_the_true_one(seed: int) -> None:
+    """On softmax the true one is known: M = sqrt(6) / 9 R^3."""
+    problem = problems.softmax(seed)
+    weights = torch.randn(
+        problem.model.dimension, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
+    sampled = sampled_hessian_lipschitz(
+        problem, weights, problem.train, torch.Generator().manual_seed(seed)
+    )
+    assert 0 < sampled <= head_constants(problem).hessian_lipschitz
 
 
 def test_the_papers_noise_has_the_epsilon_it_has() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,12 +12,14 @@ from sklearn.linear_model import LogisticRegression
 from benchmark.contract.clock import Clock
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import DidNotConverge
+from benchmark.problem.ball import ball_residual, project
 from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.predictor import Predictor
+from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 from benchmark.problem.training import AdamTraining, NewtonTraining
-from benchmark.problem.training.descent import batches, project
+from benchmark.problem.training.descent import batches
 from tests import problems
 
 
@@ -166,3 +169,30 @@ def test_the_clock_sums_phases_and_refuses_to_nest() -> None:
     assert clock.seconds["noise"] >= 0.02
     with clock.phase("a"), pytest.raises(RuntimeError, match="inside phase 'a'"):
         clock.phase("b").__enter__()
+
+
+def held_mlp(radius: float | None, **changes: float) -> Problem:
+    plain = problems.mlp(radius=radius)
+    held = {"gradient_tolerance": 0.02, "learning_rate": 0.01} | changes
+    return replace(plain, training=plain.training.model_copy(update=held))
+
+
+@pytest.mark.parametrize("radius", [None, 30.0])
+def test_adam_goes_on_until_the_gradient_tolerance_is_met(radius: float | None) -> None:
+    problem = held_mlp(radius)
+    weights = problem.fit(problems.every_row(problem), generator())
+    gradient = problem.gradient(weights, problem.train)
+    assert ball_residual(weights, gradient, radius) <= 0.02
+    assert problem.training.gradient_bound == 0.02
+
+
+@pytest.mark.parametrize(("radius", "tolerance"), [(10.0, 1e-7), (2.0, 0.02)])
+def test_adam_that_misses_its_tolerance_is_an_error(radius: float, tolerance: float) -> None:
+    """On an active ball Adam's own scaling of the gradient keeps it from a stationary point."""
+    problem = held_mlp(radius, gradient_tolerance=tolerance, max_epochs=12)
+    with pytest.raises(DidNotConverge, match="raise max_epochs or gradient_tolerance"):
+        problem.fit(problems.every_row(problem), generator())
+
+
+def test_without_a_tolerance_training_ends_by_the_clock() -> None:
+    assert problems.mlp().training.gradient_bound is None

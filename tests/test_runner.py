@@ -100,8 +100,8 @@ def test_a_damaged_record_is_run_again_but_never_read(tmp_path: Path, damage: st
 def test_a_record_of_a_later_schema_is_refused(tmp_path: Path) -> None:
     run(tmp_path, methods=["nothing"], seeds=[0])
     path = cell(tmp_path, "nothing")
-    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 9'))
-    with pytest.raises(LetheError, match="schema 9; this version reads 1"):
+    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 9'))
+    with pytest.raises(LetheError, match="schema 9; this version reads 2"):
         read(path)
 
 

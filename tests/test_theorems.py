@@ -12,12 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from benchmark.certify.ball_step import ball_residual, ball_step
+from benchmark.certify.ball_step import ball_step
 from benchmark.certify.constants import (
     HeadConstants,
     a_priori_distance,
     binary_head,
-    largest_row_norm,
     softmax_head,
 )
 from benchmark.certify.kantorovich import kantorovich_radius
@@ -44,12 +43,12 @@ from benchmark.curvature.cg import conjugate_gradients
 from benchmark.curvature.hessian import Damped, Hessian
 from benchmark.curvature.lanczos import extreme_eigenvalues
 from benchmark.errors import AssumptionBroken, LetheError
+from benchmark.problem.ball import ball_residual, project
 from benchmark.problem.model import Model, SoftmaxSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 from benchmark.problem.training import NewtonTraining
-from benchmark.problem.training.descent import project
 
 G = 1e-10
 
@@ -98,7 +97,7 @@ def make_case(
     return Case(
         problem,
         forgotten,
-        softmax_head(largest_row_norm(x, bias=True), ridge),
+        softmax_head(problem.row_norm, ridge),
         problem.fit(everything, generator, start=start),
         problem.fit(kept, generator, start=start),
     )
@@ -186,7 +185,7 @@ def test_T2_the_cheap_gradient_errs_by_exactly_what_is_charged() -> None:
 
 @few
 @given(case=cases(), products=st.integers(0, 8), damping=st.sampled_from([0.0, 0.05, 2.0]))
-def test_T2_T3_theorem_4_bounds_the_true_distance_for_any_step(
+def test_T3_theorem_4_bounds_the_true_distance_for_any_step(
     case: Case, products: int, damping: float
 ) -> None:
     operator = Damped(case.hessian(case.original), damping)
@@ -414,11 +413,11 @@ def test_T4_head_constants_hold_between_random_weights(
 
 
 def test_largest_row_norm_counts_the_bias_column() -> None:
-    x = torch.tensor([[3.0, 4.0], [1.0, 0.0]])
-    assert largest_row_norm(x, bias=False) == pytest.approx(5.0)
-    assert largest_row_norm(x, bias=True) == pytest.approx(math.sqrt(26))
+    rows = Rows(torch.tensor([[3.0, 4.0], [1.0, 0.0]]), torch.tensor([0, 1]))
+    assert rows.largest_norm(bias=False) == pytest.approx(5.0)
+    assert rows.largest_norm(bias=True) == pytest.approx(math.sqrt(26))
     with pytest.raises(LetheError, match="no rows"):
-        largest_row_norm(x[:0], bias=True)
+        rows.take(torch.tensor([], dtype=torch.int64)).largest_norm(bias=True)
 
 
 def test_T2_lissa_error_is_exact_in_its_bias_and_holds_for_random_chains() -> None:

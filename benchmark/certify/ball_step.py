@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from benchmark.certify import require
 from benchmark.curvature.hessian import Operator
 from benchmark.errors import AssumptionBroken
-from benchmark.problem.training.descent import project
+from benchmark.problem.ball import ball_residual, project
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class BallStep:
 
     Attributes:
         weights: (d,), in the ball.
-        residual: of the variational inequality, measured at `weights`; see `ball_residual`.
+        residual: of the variational inequality at `weights`; see `benchmark.problem.ball`.
         products: operator products spent.
         converged: whether the residual reached the tolerance.
     """
@@ -32,32 +31,6 @@ class BallStep:
     residual: float
     products: int
     converged: bool
-
-
-def ball_residual(weights: Tensor, gradient: Tensor, radius: float) -> float:
-    """Distance of -gradient to the normal cone of the ball of `radius` at `weights`.
-
-    It is the least e with <gradient, v - weights> >= -e ||v - weights|| for all v in the ball:
-    the gradient's norm inside, and on the sphere what is left once its inward part is removed.
-
-    Args:
-        weights: (d,), in the ball.
-        gradient: (d,) of the function that is minimised.
-        radius: C.
-
-    Raises:
-        AssumptionBroken: if the weights lie outside the ball by more than round-off.
-    """
-    w, q = weights.double(), gradient.double()
-    norm, slack = float(w.norm()), 8 * torch.finfo(weights.dtype).eps * radius
-    if not norm <= radius + slack:
-        raise AssumptionBroken(
-            f"the weights have norm {norm:.6g}, outside the ball of {radius:.6g}"
-        )
-    if norm < radius - slack:
-        return float(q.norm())
-    outward = max(0.0, -float(q.dot(w))) / norm**2
-    return float(q.add(w, alpha=outward).norm())
 
 
 def ball_step(

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from benchmark.certify import constants as exact
+from benchmark.certify.composition import noise_delta
+from benchmark.certify.constants import HeadConstants
 from benchmark.certify.gaussian import epsilon_for, sigma_for
+from benchmark.certify.measured import Spectrum, head_constants
 from benchmark.certify.newton import theorem_1_paper, theorem_4
 from benchmark.certify.strongly_convex import self_concordant_bound, theorem_5
 from benchmark.contract.certificate import (
     Alternative,
     Certificate,
     Constant,
-    Mode,
     Provenance,
     Target,
 )
-from benchmark.curvature.cg import conjugate_gradients
+from benchmark.curvature.downdate import Differentiated
 from benchmark.errors import AssumptionBroken
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
 
 _MEANINGS = {
     "gradient_norm": "||grad L(w, D_r)|| at the weights before noise",
@@ -34,8 +34,10 @@ _MEANINGS = {
     "residual": "||g - (H + damping I) x|| of the step x, recomputed",
     "radius": "C, training projects onto ||w|| <= C",
     "damping": "lambda, added to H",
-    "smallest_eigenvalue": "lambda_min of H by Lanczos: a Ritz value, not below the true one",
+    "smallest_eigenvalue": "below lambda_min of H, by Lanczos with a random start",
+    "failure_probability": "rho, that the bound on lambda_min fails; part of delta",
     "hessian_lipschitz": "M, the Hessian is M-Lipschitz on the ball",
+    "sampled_lipschitz": "the largest sampled ratio in place of M: an under-estimate",
     "retrain_gradient": "G, retraining ends at a gradient norm of at most G",
 }
 
@@ -65,12 +67,26 @@ def gradient_bound(problem: Problem, gradient: Tensor) -> Bound:
     Raises:
         AssumptionBroken: if the problem is not strongly convex or not trained to a tolerance.
     """
+    return _theorem_5(problem, float(gradient.double().norm()))
+
+
+def retrained_bound(problem: Problem) -> Bound:
+    """Theorem 5 for any weights that training itself returned: 2 G / mu.
+
+    Raises:
+        AssumptionBroken: see `gradient_bound`.
+    """
+    held = problem.training.gradient_bound
+    return _theorem_5(problem, 0.0 if held is None else held)
+
+
+def _theorem_5(problem: Problem, norm: float) -> Bound:
+    """For weights at a gradient of this norm."""
     mu, held = problem.strong_convexity, problem.training.gradient_bound
     if mu is None:
         raise AssumptionBroken("Theorem 5 needs a strongly convex objective: a linear model, ridge")
     if held is None:
         raise AssumptionBroken("Theorem 5 needs training to a gradient tolerance (newton-cg)")
-    norm = float(gradient.double().norm())
     value = theorem_5(gradient_norm=norm, retrain_gradient=held, strong_convexity=mu)
     rests_on = (
         constant("gradient_norm", norm),
@@ -81,26 +97,31 @@ def gradient_bound(problem: Problem, gradient: Tensor) -> Bound:
 
 
 def strongly_convex_bounds(
-    problem: Problem, weights: Tensor, retain: Rows, *, tolerance: float, max_products: int
+    problem: Problem, hessian: Differentiated, solve: Callable[[Tensor], Tensor]
 ) -> list[Bound]:
-    """Theorems 5 and 6, and the paper's formula, for any `weights` (d,) of a linear model.
+    """Theorems 5 and 6, and the paper's formula, for any weights of a linear model.
 
-    Theorem 6 costs one linear solve, to a residual of `tolerance` relative to the gradient; its
-    residual is charged, so a loose solve makes a loose bound and never a wrong one.
+    Theorem 6 costs one linear solve and one product; the residual is measured and charged, so a
+    loose solve makes a loose bound and never a wrong one.
+
+    Args:
+        problem: with the linear model.
+        hessian: of the retained rows at the weights, and their gradient (d,).
+        solve: b -> an approximate solution of hessian @ x = b, *without damping*.
 
     Raises:
         AssumptionBroken: see `gradient_bound`.
     """
-    hessian = problem.hessian(weights, retain)
     gradient = hessian.gradient
     plain = gradient_bound(problem, gradient)
-    step = conjugate_gradients(hessian, gradient, tolerance=tolerance, max_products=max_products)
-    head = _head(problem, retain)
+    step = solve(gradient)
+    residual = float((gradient - hessian @ step).norm())
+    head = head_constants(problem)
     value = self_concordant_bound(
         gradient_norm=float(gradient.norm()),
-        step_norm=float(step.x.norm()),
-        step_dot_gradient=float(step.x.dot(gradient)),
-        residual=step.residual,
+        step_norm=float(step.norm()),
+        step_dot_gradient=float(step.dot(gradient)),
+        residual=residual,
         retrain_gradient=problem.training.gradient_bound,
         strong_convexity=problem.strong_convexity,
         self_concordance=head.self_concordance,
@@ -108,8 +129,8 @@ def strongly_convex_bounds(
     rests_on = (
         *plain.constants,
         constant("self_concordance", head.self_concordance),
-        constant("step_norm", float(step.x.norm())),
-        constant("residual", step.residual),
+        constant("step_norm", float(step.norm())),
+        constant("residual", residual),
     )
     return [Bound("Theorem 6", value, rests_on), plain, _paper_on_head(problem, head)]
 
@@ -133,16 +154,17 @@ def newton_step_bounds(
     problem: Problem,
     *,
     damping: float,
-    smallest_eigenvalue: float,
+    spectrum: Spectrum,
     residual: float,
     hessian_lipschitz: float | None,
+    sampled: bool,
     retrain_gradient: float | None,
 ) -> tuple[list[Bound], tuple[str, ...]]:
     """2C, Theorem 4 and the paper's formula for a projected, damped Newton step on a net.
 
-    `hessian_lipschitz` (M) and `retrain_gradient` (G) are assumptions of whoever calls, unless
-    training is held to G. Without them, or on a net whose Hessian is not Lipschitz, 2C is all
-    that holds.
+    `hessian_lipschitz` (M) is an assumption of whoever calls, or `sampled`, which
+    under-estimates it; `retrain_gradient` (G) is an assumption where training is not held to one.
+    Without them, or on a net whose Hessian is not Lipschitz, 2C is all that holds.
 
     Returns:
         the bounds, and in words which hypotheses are false or were not given.
@@ -156,24 +178,28 @@ def newton_step_bounds(
     rests_on = [
         *ball.constants,
         constant("damping", damping),
-        constant("smallest_eigenvalue", smallest_eigenvalue, "estimated"),
+        constant("smallest_eigenvalue", spectrum.smallest),
+        constant("failure_probability", spectrum.failure_probability),
         constant("residual", residual),
     ]
     if hessian_lipschitz is not None:
-        rests_on.append(constant("hessian_lipschitz", hessian_lipschitz, "assumed"))
+        name, origin = (
+            ("sampled_lipschitz", "estimated") if sampled else ("hessian_lipschitz", "assumed")
+        )
+        rests_on.append(constant(name, hessian_lipschitz, origin))
     if g is not None:
         rests_on.append(constant("retrain_gradient", g, provenance))
     ball = Bound(ball.theorem, ball.value, tuple(rests_on))
     if hessian_lipschitz is None or g is None:
         caveat = "Theorem 4 was not evaluated: it wants hessian_lipschitz and retrain_gradient"
         return [ball], (caveat,)
-    spectrum = {
+    constants = {
         "damping": damping,
         "hessian_lipschitz": hessian_lipschitz,
-        "smallest_eigenvalue": smallest_eigenvalue,
+        "smallest_eigenvalue": spectrum.smallest,
     }
-    ours = theorem_4(distance=ball.value, residual=residual, retrain_gradient=g, **spectrum)
-    published = theorem_1_paper(radius=problem.training.radius, **spectrum)
+    ours = theorem_4(distance=ball.value, residual=residual, retrain_gradient=g, **constants)
+    published = theorem_1_paper(radius=problem.training.radius, **constants)
     smooth = problem.model.spec.smooth
     bounds = [
         ball,
@@ -190,28 +216,34 @@ def gaussian_certificate(
     target: Target,
     *,
     sigma: float | None = None,
-    mode: Mode = "instance",
+    promise: Bound | None = None,
+    failure_probability: float = 0.0,
     caveats: tuple[str, ...] = (),
 ) -> Certificate:
     """Release noise for the least proved bound, in the sense of `unlearn-on-retain`.
+
+    The target's delta pays for the noise and for what the bounds rest on and may fail.
 
     Args:
         bounds: for the weights before noise, at least one of them proved.
         trivial: the bound that doing nothing has.
         target: gives delta, and the epsilon that sigma is computed for.
         sigma: noise fixed beforehand; its own epsilon is then reported instead.
-        mode: whether sigma was fixed before the request was seen.
+        promise: a distance fixed before the request was seen, that a proved bound has met; the
+            noise is made for it (mode `budgeted`).
+        failure_probability: that a bound is wrong, over the method's own randomness.
         caveats: hypotheses that are false or were not checked.
     """
-    best = min((bound for bound in bounds if bound.proved), key=lambda bound: bound.value)
-    epsilon = target.epsilon
+    reached = min((bound for bound in bounds if bound.proved), key=lambda bound: bound.value)
+    best = promise or reached
+    epsilon, delta = target.epsilon, noise_delta(target.delta, failure_probability)
     if sigma is None:
-        sigma = sigma_for(target.epsilon, target.delta, best.value)
+        sigma = sigma_for(epsilon, delta, best.value)
     else:
-        epsilon = epsilon_for(best.value / sigma, target.delta)
+        epsilon = epsilon_for(best.value / sigma, delta)
     return Certificate(
         definition="unlearn-on-retain",
-        mode=mode,
+        mode="budgeted" if promise else "instance",
         theorem=best.theorem,
         epsilon=epsilon,
         delta=target.delta,
@@ -220,7 +252,11 @@ def gaussian_certificate(
         trivial_sensitivity=trivial.value,
         constants=best.constants,
         alternatives=tuple(
-            Alternative(theorem=bound.theorem, sensitivity=bound.value)
+            Alternative(
+                theorem=bound.theorem,
+                sensitivity=bound.value,
+                proved=bound.proved and all(c.provenance == "exact" for c in bound.constants),
+            )
             for bound in bounds
             if bound is not best
         ),
@@ -228,21 +264,7 @@ def gaussian_certificate(
     )
 
 
-def _head(problem: Problem, retain: Rows) -> exact.HeadConstants:
-    """Constants of the linear model on the retained rows; a quadratic has no third derivative."""
-    row_norm = exact.largest_row_norm(retain.x, bias=True)
-    if problem.objective.loss == "cross_entropy":
-        return exact.softmax_head(row_norm, problem.objective.ridge)
-    return exact.HeadConstants(
-        strong_convexity=problem.objective.ridge,
-        gradient_lipschitz=row_norm**2 + problem.objective.ridge,
-        hessian_lipschitz=0.0,
-        sample_gradient=math.inf,
-        self_concordance=0.0,
-    )
-
-
-def _paper_on_head(problem: Problem, head: exact.HeadConstants) -> Bound:
+def _paper_on_head(problem: Problem, head: HeadConstants) -> Bound:
     """The published formula, with every constant exact and in its favour.
 
     C is what the ridge implies, mu/2 ||w||^2 <= L(0); no damping; lambda_min >= mu.

@@ -53,6 +53,44 @@ def stream_epsilons(ms: Iterable[float], delta: float) -> list[StreamEpsilon]:
     ]
 
 
+@dataclass(frozen=True)
+class Capacity:
+    """How far a budget goes.
+
+    Attributes:
+        spent: sqrt(sum Delta_i^2) / Delta_0 after the requests so far.
+        requests: that fit the budget together; an extrapolation while it is not exhausted.
+        exhausted: whether the requests so far exceed the budget.
+    """
+
+    spent: float
+    requests: int
+    exhausted: bool
+
+
+def deletion_capacity(reached: Iterable[float], budget: float) -> Capacity:
+    """How many requests a budget allows before retraining is due.
+
+    With sigma made for a distance Delta_0 at (epsilon, delta), releases at distances Delta_i are
+    together (epsilon, delta) as long as sqrt(sum Delta_i^2) <= Delta_0 (`composed_m`).
+
+    Args:
+        reached: Delta_i, in order, at least one.
+        budget: Delta_0.
+
+    Raises:
+        AssumptionBroken: if the budget or every distance is zero, or one is negative.
+    """
+    require.positive(budget=budget)
+    totals = list(accumulate(reached, lambda total, delta: composed_m((total, delta))))
+    require.positive(reached=totals[-1])
+    spent = totals[-1] / budget
+    if spent > 1:
+        return Capacity(spent, sum(total <= budget for total in totals), True)
+    # at the root mean square of the distances so far
+    return Capacity(spent, math.floor(len(totals) / spent**2), False)
+
+
 def total_delta(delta: float, *failures: float) -> float:
     """The delta a release may claim: the noise's plus every failure probability it rests on.
 

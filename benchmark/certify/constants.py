@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from benchmark.certify import require
 from benchmark.errors import LetheError
 
@@ -23,27 +21,16 @@ class HeadConstants:
         strong_convexity: mu, the ridge.
         gradient_lipschitz: L, an upper bound on every eigenvalue of the Hessian.
         hessian_lipschitz: M, in the spectral norm.
-        sample_gradient: a bound on the gradient of one row's loss, without the ridge.
+        sample_gradient: a bound on the gradient of one row's loss, without the ridge; None where
+            there is none.
         self_concordance: rho, |D^3 f[u, v, v]| <= rho ||u|| D^2 f[v, v].
     """
 
     strong_convexity: float
     gradient_lipschitz: float
     hessian_lipschitz: float
-    sample_gradient: float
+    sample_gradient: float | None
     self_concordance: float
-
-
-def largest_row_norm(x: Tensor, *, bias: bool) -> float:
-    """R of the rows x (n, inputs): with a bias the layer sees one more column, of ones.
-
-    Raises:
-        LetheError: if there is no row.
-    """
-    if len(x) == 0:
-        raise LetheError("no rows: their largest norm is not defined")
-    squares = x.double().flatten(1).square().sum(dim=1)
-    return math.sqrt(float(squares.max()) + (1 if bias else 0))
 
 
 def softmax_head(row_norm: float, ridge: float) -> HeadConstants:
@@ -61,6 +48,24 @@ def softmax_head(row_norm: float, ridge: float) -> HeadConstants:
         hessian_lipschitz=math.sqrt(6) / 9 * row_norm**3,
         sample_gradient=math.sqrt(2) * row_norm,
         self_concordance=math.sqrt(2) * row_norm,
+    )
+
+
+def squared_head(row_norm: float, ridge: float) -> HeadConstants:
+    """Half the squared distance to a one-hot label, one logit per class: a quadratic.
+
+    L = R^2 + ridge, and no third derivative.
+
+    Raises:
+        AssumptionBroken: if R or the ridge is negative or not finite.
+    """
+    require.nonnegative(row_norm=row_norm, ridge=ridge)
+    return HeadConstants(
+        strong_convexity=ridge,
+        gradient_lipschitz=row_norm**2 + ridge,
+        hessian_lipschitz=0.0,
+        sample_gradient=None,
+        self_concordance=0.0,
     )
 
 

@@ -110,3 +110,29 @@ def spectrum_bounds(
         )
     missed = error / (1 - 2 * error) * spread
     return smallest_ritz - missed, largest_ritz + missed
+
+
+def kept_spectrum(
+    whole: tuple[float, float], forgotten: tuple[float, float], *, trained: int, forgotten_rows: int
+) -> tuple[float, float]:
+    """Bounds on the spectrum of the retained rows' Hessian, from those of two others (Weyl).
+
+    n_r H(D_r) = n H(D) - n_u H(D_u) at the same weights, because all are means over their rows
+    plus the same ridge. So a spectrum that was bounded once, at training time, serves every
+    request for the price of one on the few forgotten rows.
+
+    Args:
+        whole: bounds below and above the spectrum of H(D).
+        forgotten: the same for H(D_u).
+        trained: n.
+        forgotten_rows: n_u.
+
+    Raises:
+        LetheError: if the counts leave no row to keep.
+    """
+    if not 0 <= forgotten_rows < trained:
+        raise LetheError(f"{forgotten_rows} of {trained} rows to forget: at least one must be kept")
+    kept = trained - forgotten_rows
+    low = (trained * whole[0] - forgotten_rows * forgotten[1]) / kept
+    high = (trained * whole[1] - forgotten_rows * forgotten[0]) / kept
+    return low, high

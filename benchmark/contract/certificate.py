@@ -40,12 +40,16 @@ class Constant(BaseModel):
 
 
 class Alternative(BaseModel):
-    """Another bound on the same distance, the paper's among them, for comparison."""
+    """Another bound on the same distance, the paper's among them, for comparison.
+
+    `proved` says whether its hypotheses hold here; one that is only shown may be false.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     theorem: str
     sensitivity: float = Field(ge=0)
+    proved: bool
 
 
 class Certificate(BaseModel):
@@ -99,6 +103,12 @@ class Certificate(BaseModel):
         return self.trivial_sensitivity is not None and (
             self.sensitivity >= self.trivial_sensitivity
         )
+
+    @property
+    def reached(self) -> float:
+        """The least proved bound on this release's distance: below a budget, if that was fixed."""
+        proved = (other.sensitivity for other in self.alternatives if other.proved)
+        return min([self.sensitivity, *proved])
 
     @property
     def verdict(self) -> Verdict:

@@ -79,6 +79,14 @@ class Method(BaseModel, ABC):
             weights = problem.fit(rows, seeds.generator("training"))
         return State(weights, rows)
 
+    def prepare(self, problem: Problem, original: State, seeds: Seeds, clock: Clock) -> State:
+        """Compute once, after training, what serves every later request; by default nothing.
+
+        Returns the same state with a `memory`. Its time is on the precomputation clock. A state
+        that a release leaves behind is not prepared again.
+        """
+        return original
+
     @abstractmethod
     def unlearn(self, request: Request) -> Release:
         """Answer `request`. Never mutates its inputs; publishes through `request.release`."""

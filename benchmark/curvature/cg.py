@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from torch import Tensor
 
 from benchmark.curvature.hessian import Operator
+from benchmark.curvature.solution import Solution, measured
 
-
-@dataclass(frozen=True)
-class Solution:
-    """An approximate solution x of A x = b.
-
-    Attributes:
-        x: (d,).
-        residual: ||b - A x||, recomputed from x, not carried along the recursion.
-        products: operator products spent, the residual's one included.
-        converged: whether residual <= tolerance * ||b||.
-        curvature: a p with p.Ap <= 0 was met, at this value of p.Ap / p.p; None if none was.
-    """
-
-    x: Tensor
-    residual: float
-    products: int
-    converged: bool
-    curvature: float | None
+__all__ = ["Solution", "conjugate_gradients"]
 
 
 def conjugate_gradients(
-    operator: Operator, b: Tensor, *, tolerance: float, max_products: int
+    operator: Operator,
+    b: Tensor,
+    *,
+    tolerance: float,
+    max_products: int,
+    preconditioner: Callable[[Tensor], Tensor] | None = None,
 ) -> Solution:
     """Solve A x = b for symmetric A until ||b - A x|| <= tolerance ||b|| (Hestenes & Stiefel 1952).
 
@@ -41,23 +30,29 @@ def conjugate_gradients(
         b: (d,).
         tolerance: relative to ||b||.
         max_products: budget of operator products.
+        preconditioner: r -> P^{-1} r for a symmetric positive definite P near A.
     """
-    goal = tolerance * float(b.norm())
+    norm = float(b.norm())
+    goal = tolerance * norm
     x, r = b.new_zeros(b.shape), b.clone()
-    p, rr = r.clone(), float(r.dot(r))
+    z = preconditioner(r) if preconditioner else r
+    p, rz, size = z, float(r.dot(z)), norm
     products, curvature = 0, None
-    while rr**0.5 > goal and products < max_products:
+    history: list[tuple[float, float]] = []
+    while size > goal and products < max_products:
         ap = operator @ p
         products += 1
         pap = float(p.dot(ap))
         if pap <= 0:
             curvature = pap / float(p.dot(p))
             break
-        alpha = rr / pap
+        alpha = rz / pap
         x, r = x.add(p, alpha=alpha), r.sub(ap, alpha=alpha)
-        rr, old = float(r.dot(r)), rr
-        p = r.add(p, alpha=rr / old)
-    residual = float((b - operator @ x).norm()) if products else float(b.norm())
-    # The recursion's residual drifts from the true one by round-off; 1 % covers it.
-    converged = curvature is None and residual <= 1.01 * goal
-    return Solution(x, residual, products + 1 if products else 0, converged, curvature)
+        z = preconditioner(r) if preconditioner else r
+        rz, old = float(r.dot(z)), rz
+        size = float(r.norm()) if preconditioner else rz**0.5
+        history.append((products, size / norm))
+        p = z.add(p, alpha=rz / old)
+    return measured(
+        operator, b, x, goal=goal, products=products, curvature=curvature, history=tuple(history)
+    )

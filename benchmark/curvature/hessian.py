@@ -51,3 +51,15 @@ class Damped:
 
     def __matmul__(self, vector: Tensor) -> Tensor:
         return (self.operator @ vector).add(vector, alpha=self.damping)
+
+    def block(self, vectors: Tensor) -> Tensor:
+        """The products (k, d) with k vectors (k, d)."""
+        return multiply(self.operator, vectors).add(vectors, alpha=self.damping)
+
+
+def multiply(operator: Operator, vectors: Tensor) -> Tensor:
+    """The products (k, d) with k vectors (k, d); in one pass where the operator knows how."""
+    block = getattr(operator, "block", None)
+    if block is not None:
+        return block(vectors)
+    return torch.stack([operator @ vector for vector in vectors])

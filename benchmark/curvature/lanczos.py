@@ -1,11 +1,57 @@
-"""Extreme eigenvalues by Lanczos iteration."""
+"""Lanczos iteration: a Krylov basis and the extreme eigenvalues seen in it."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from benchmark.curvature.hessian import Operator
+
+
+@dataclass(frozen=True)
+class Krylov:
+    """An orthonormal basis of span{s, A s, A^2 s, ...} and A in it.
+
+    Attributes:
+        basis: (k, d).
+        projected: (k, k) float64 on the CPU, tridiagonal: basis A basis^T.
+        remainder: norm of the part of A basis[-1] that is outside the space.
+    """
+
+    basis: Tensor
+    projected: Tensor
+    remainder: float
+
+
+def lanczos(operator: Operator, start: Tensor, steps: int) -> Krylov:
+    """The Krylov space after `steps` products, with full reorthogonalisation.
+
+    Args:
+        operator: symmetric, on (d,).
+        start: (d,), not zero.
+        steps: number of products, 1 or more; stops earlier where the space is exhausted.
+    """
+    steps = min(steps, len(start))
+    basis = start.new_empty(steps, len(start))
+    basis[0] = start / start.norm()
+    diagonal: list[float] = []
+    off_diagonal: list[float] = []
+    for k in range(1, steps + 1):
+        w = operator @ basis[k - 1]
+        diagonal.append(float(w.dot(basis[k - 1])))
+        for _ in range(2):  # twice is enough (Parlett)
+            w = w - basis[:k].T @ (basis[:k] @ w)
+        beta = float(w.norm())
+        if k == steps or beta <= 1e-10 * max(map(abs, diagonal)):
+            break
+        off_diagonal.append(beta)
+        basis[k] = w / beta
+    side = torch.tensor(off_diagonal, dtype=torch.float64)
+    projected = torch.diag(torch.tensor(diagonal, dtype=torch.float64))
+    projected += torch.diag(side, 1) + torch.diag(side, -1)
+    return Krylov(basis[:k], projected, beta)
 
 
 def extreme_eigenvalues(operator: Operator, start: Tensor, steps: int) -> tuple[float, float]:
@@ -19,24 +65,5 @@ def extreme_eigenvalues(operator: Operator, start: Tensor, steps: int) -> tuple[
         start: (d,), not zero; a random direction meets every eigenvector.
         steps: number of products; stops earlier where the Krylov space is exhausted.
     """
-    basis = [start / start.norm()]
-    diagonal: list[float] = []
-    off_diagonal: list[float] = []
-    for _ in range(min(steps, len(start))):
-        w = operator @ basis[-1]
-        diagonal.append(float(w.dot(basis[-1])))
-        stacked = torch.stack(basis)
-        for _ in range(2):  # twice is enough (Parlett)
-            w = w - stacked.T @ (stacked @ w)
-        beta = float(w.norm())
-        if beta <= 1e-10 * max(map(abs, diagonal)) or len(diagonal) == steps:
-            break
-        off_diagonal.append(beta)
-        basis.append(w / beta)
-    k = len(diagonal)
-    tridiagonal = torch.diag(torch.tensor(diagonal, dtype=torch.float64))
-    if k > 1:
-        side = torch.tensor(off_diagonal[: k - 1], dtype=torch.float64)
-        tridiagonal += torch.diag(side, 1) + torch.diag(side, -1)
-    ritz = torch.linalg.eigvalsh(tridiagonal)
+    ritz = torch.linalg.eigvalsh(lanczos(operator, start, steps).projected)
     return float(ritz[0]), float(ritz[-1])

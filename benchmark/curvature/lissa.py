@@ -6,13 +6,15 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.func import grad, jvp, vmap
+from torch.func import vmap
 
 from benchmark.problem.rows import Rows
 
+Loss = Callable[[Tensor, Rows], Tensor]
+
 
 def lissa(
-    loss: Callable[[Tensor, Rows], Tensor],
+    loss: Loss,
     weights: Tensor,
     rows: Rows,
     b: Tensor,
@@ -23,6 +25,7 @@ def lissa(
     chains: int,
     depth: int,
     batch: int,
+    averaged: int = 1,
 ) -> Tensor:
     """An estimate of (hess loss(w) + damping I)^{-1} b, (d,), as Zhang et al. publish it.
 
@@ -41,17 +44,69 @@ def lissa(
         chains: independent recursions.
         depth: steps of each.
         batch: rows of one minibatch.
+        averaged: last steps of which the mean is taken; 1 is the paper's recursion.
     """
-
-    def product(x: Tensor, y: Tensor, u: Tensor) -> Tensor:
-        gradient = grad(lambda w: loss(w, Rows(x, y)))
-        return jvp(gradient, (weights,), (u,))[1]
-
-    products = vmap(product)
+    products = _products(loss, weights)
     u = b.expand(chains, -1).clone()
-    for _ in range(depth):
-        index = torch.randint(len(rows), (chains * batch,), generator=generator)
-        part = rows.take(index)
-        x, y = part.x.unflatten(0, (chains, batch)), part.y.view(chains, batch)
-        u = b + u - (products(x, y, u) + damping * u) / scale
-    return u.mean(dim=0) / scale
+    total = torch.zeros_like(u)
+    for step in range(depth):
+        x, y = _minibatches(rows, chains, batch, generator)
+        u.sub_(products(x, y, u).add_(u, alpha=damping), alpha=1 / scale).add_(b)
+        if step >= depth - averaged:
+            total += u
+    tail = min(averaged, depth)
+    return (total / tail if tail else u).mean(dim=0) / scale
+
+
+def largest_minibatch_curvature(
+    loss: Loss,
+    weights: Tensor,
+    rows: Rows,
+    generator: torch.Generator,
+    *,
+    batch: int,
+    trials: int,
+    steps: int,
+) -> float:
+    """The largest size of an eigenvalue of a minibatch Hessian, from below, for LiSSA's scale.
+
+    Power iteration on all trial minibatches at once.
+
+    Args:
+        loss: the objective of weights (d,) and rows.
+        weights: (d,).
+        rows: what minibatches are drawn from, with replacement.
+        generator: draws the minibatches and where the iteration starts.
+        batch: rows of one minibatch.
+        trials: minibatches.
+        steps: of the power iteration.
+    """
+    products = _products(loss, weights)
+    x, y = _minibatches(rows, trials, batch, generator)
+    u = torch.randn(trials, len(weights), generator=generator, dtype=torch.float64).to(weights)
+    for _ in range(steps):
+        u = products(x, y, u / u.norm(dim=1, keepdim=True))
+    return float(u.norm(dim=1).max())
+
+
+def _products(loss: Loss, weights: Tensor) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """From x (k, batch, ...), y (k, batch) and u (k, d) to each minibatch's Hessian times its u, (k, d)."""
+
+    per_chain = vmap(lambda w, x, y: loss(w, Rows(x, y)))
+
+    def products(x: Tensor, y: Tensor, u: Tensor) -> Tensor:
+        # Every chain has weights of its own to differentiate in, all of the same value.
+        w = weights.detach().expand(len(u), -1).requires_grad_()
+        (gradient,) = torch.autograd.grad(per_chain(w, x, y).sum(), w, create_graph=True)
+        return torch.autograd.grad(gradient, w, u)[0]
+
+    return products
+
+
+def _minibatches(
+    rows: Rows, count: int, batch: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """`count` minibatches drawn with replacement: x (count, batch, ...) and y (count, batch)."""
+    index = torch.randint(len(rows), (count * batch,), generator=generator)
+    part = rows.take(index)
+    return part.x.unflatten(0, (count, batch)), part.y.view(count, batch)

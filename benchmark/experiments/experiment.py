@@ -54,6 +54,7 @@ class Experiment(BaseModel):
     """A study: one problem, one kind of request, some rows and seeds.
 
     Attributes:
+        methods: the methods that take part; all that can, by default.
         rows: settings of methods that do not run with their defaults; `rows_for` adds the rest.
     """
 
@@ -66,6 +67,7 @@ class Experiment(BaseModel):
     forget: ForgetSpec
     target: Target = Target()
     seeds: tuple[int, ...] = Field(min_length=1)
+    methods: tuple[str, ...] | None = None
     rows: tuple[Row, ...] = ()
 
     @field_validator("seeds")
@@ -78,12 +80,17 @@ class Experiment(BaseModel):
     def rows_for(self, methods: list[str]) -> list[Row]:
         """One row or more for every name in `methods`: those the file sets up, else the default.
 
+        Where the file lists the methods that take part, for these and those it sets up only.
+
         Raises:
-            LetheError: if the file sets up a method that is not in `methods` or repeats a label.
+            LetheError: if the file names a method that is not in `methods` or repeats a label.
         """
-        for row in self.rows:
-            if row.method not in methods:
-                raise unknown(f"method in experiment {self.name}:", row.method, methods)
+        for name in [*(row.method for row in self.rows), *(self.methods or ())]:
+            if name not in methods:
+                raise unknown(f"method in experiment {self.name}:", name, methods)
+        if self.methods is not None:
+            named = {*self.methods, *(row.method for row in self.rows)}
+            methods = [name for name in methods if name in named]
         rows = []
         for name in methods:
             own = [row for row in self.rows if row.method == name]

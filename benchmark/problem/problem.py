@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from benchmark.curvature.downdate import Differentiated, Downdated
+from benchmark.curvature.factor import Factor, linear_factor
 from benchmark.curvature.hessian import Hessian
 from benchmark.curvature.linear import LinearHessian
-from benchmark.problem.model import Model
+from benchmark.curvature.mlp import MLPHessian
+from benchmark.curvature.row_mean import RowMean
+from benchmark.errors import AssumptionBroken
+from benchmark.problem.model import MLPSpec, Model
 from benchmark.problem.objective import Objective
 from benchmark.problem.rows import Rows
 from benchmark.problem.training import Training
@@ -48,6 +54,11 @@ class Problem:
         """Mu of the objective, exact: the ridge on a linear model; None where there is none."""
         return self.objective.ridge if self.model.spec.linear and self.objective.ridge else None
 
+    @cached_property
+    def row_norm(self) -> float:
+        """R of all training rows, with a bias, so that it holds for any that are kept."""
+        return self.train.largest_norm(bias=True)
+
     def data_loss(self, weights: Tensor, rows: Rows) -> Tensor:
         """The mean loss on `rows` without the ridge, a scalar."""
         return self.objective.data_term(self.model(weights, rows.x), rows.y)
@@ -61,12 +72,81 @@ class Problem:
         w = weights.detach().requires_grad_()
         return torch.autograd.grad(self.loss(w, rows), w)[0]
 
-    def hessian(self, weights: Tensor, rows: Rows) -> Hessian | LinearHessian:
-        """Hess L(w, rows) as an operator on (d,); it holds the gradient as well."""
-        if self.model.spec.linear:
-            loss, ridge = self.objective.loss, self.objective.ridge
-            return LinearHessian(rows.x, rows.y, weights, loss=loss, ridge=ridge)
-        return Hessian(lambda w: self.loss(w, rows), weights)
+    def hessian(
+        self,
+        weights: Tensor,
+        rows: Rows,
+        *,
+        chunk: int | None = None,
+        kept_rows: int | None = None,
+    ) -> Differentiated:
+        """Hess L(w, rows) as an operator on (d,); it holds the gradient as well.
+
+        What the model is decides how products are computed, for nothing to be calibrated: the
+        closed forms take less time than automatic differentiation at every size measured.
+
+        Args:
+            weights: w, (d,).
+            rows: over which L is the mean.
+            chunk: rows multiplied at a time. By default what suits the device, or all of them
+                where there is no closed form.
+            kept_rows: rows whose forward and backward passes are kept for the next product; those
+                of the others are computed anew each time. All by default. With `chunk` it bounds
+                the memory of anything but a linear model, which keeps its probabilities alone.
+        """
+        spec, loss, ridge = self.model.spec, self.objective.loss, self.objective.ridge
+        if spec.linear:
+            return LinearHessian(rows.x, rows.y, weights, loss=loss, ridge=ridge, chunk=chunk)
+        if isinstance(spec, MLPSpec):
+            return MLPHessian(
+                rows.x,
+                rows.y,
+                weights,
+                widths=spec.hidden,
+                activation=spec.activation,
+                loss=loss,
+                ridge=ridge,
+                chunk=chunk,
+                kept_rows=kept_rows,
+            )
+
+        def build(part: Rows) -> Hessian:
+            return Hessian(lambda w: self.loss(w, part), weights)
+
+        if chunk is None and kept_rows is None:
+            return build(rows)
+        return RowMean(build, rows, chunk=chunk or len(rows), kept_rows=kept_rows)
+
+    def hessian_on(self, weights: Tensor, index: Tensor) -> Differentiated:
+        """Hess L(w, train[index]), without a copy of the rows where few are left out."""
+        left = torch.ones(len(self.train), dtype=torch.bool)
+        left[index] = False
+        left = left.nonzero()[:, 0]
+        if not self.model.spec.linear or len(left) > len(self.train) // 2:
+            return self.hessian(weights, self.train.take(index))
+        whole = self.hessian(weights, self.train)
+        if len(left) == 0:
+            return whole
+        part = self.hessian(weights, self.train.take(left))
+        return Downdated(whole, part, len(self.train), len(left))
+
+    def factor(self, weights: Tensor, index: Tensor, *, neglect: float) -> Factor:
+        """Hess L(w, train[index]) of a linear model, factorised in float32.
+
+        Raises:
+            AssumptionBroken: if the model is not linear, or float32 does not suffice.
+        """
+        if not self.model.spec.linear:
+            raise AssumptionBroken("a factor is kept of a linear model's Hessian only")
+        whole = len(index) == len(self.train)
+        x = self.train.x if whole else self.train.take(index).x
+        return linear_factor(
+            x,
+            self.model(weights, x).softmax(dim=1),
+            loss=self.objective.loss,
+            ridge=self.objective.ridge,
+            neglect=neglect,
+        )
 
     def fit(
         self,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from benchmark.errors import LetheError
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,17 @@ class Rows:
         """The rows at `index` (m,), as copies."""
         index = index.to(self.y.device)
         return Rows(self.x[index], self.y[index])
+
+    def largest_norm(self, *, bias: bool) -> float:
+        """R: the largest norm of a row; with a bias a layer sees one more column, of ones.
+
+        Raises:
+            LetheError: if there is no row.
+        """
+        if len(self) == 0:
+            raise LetheError("no rows: their largest norm is not defined")
+        squares = self.x.double().flatten(1).square().sum(dim=1)
+        return math.sqrt(float(squares.max()) + (1 if bias else 0))
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Rows:
         """The same rows on `device`, inputs in `dtype`."""

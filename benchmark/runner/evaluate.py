@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmark.certify.composition import deletion_capacity
 from benchmark.contract.certificate import Certificate
 from benchmark.metrics.attack import population_auc
 from benchmark.metrics.slack import distance_slack, realised_epsilon
@@ -108,3 +109,24 @@ def score_certificate(
             note="what the noise gives at the measured distance",
         )
     return scores
+
+
+def score_stream(certificates: list[Certificate | None]) -> dict[str, Value]:
+    """How far a budget that was fixed beforehand goes over a stream of requests."""
+    if len(certificates) < 2 or any(c is None or c.mode != "budgeted" for c in certificates):
+        return {}
+    n, budget = len(certificates), certificates[-1].sensitivity
+    capacity = deletion_capacity([certificate.reached for certificate in certificates], budget)
+    note = "requests so far" if capacity.exhausted else f"extrapolated from {n} requests"
+    return {
+        "budget_spent": Value(
+            value=100 * capacity.spent,
+            unit="%",
+            direction="lower",
+            n=n,
+            note="sqrt(sum Delta_i^2) over the budget, after the stream",
+        ),
+        "deletion_capacity": Value(
+            value=capacity.requests, unit="requests", direction="higher", n=n, note=note
+        ),
+    }

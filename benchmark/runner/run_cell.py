@@ -19,7 +19,7 @@ from benchmark.records import Failure, Record, Step, Times
 from benchmark.runner.audits import audit
 from benchmark.runner.cell import Cell
 from benchmark.runner.environment import describe
-from benchmark.runner.evaluate import predict, score, score_certificate
+from benchmark.runner.evaluate import predict, score, score_certificate, score_stream
 from benchmark.runner.memory import PeakMemory
 from benchmark.runner.workbench import Workbench
 
@@ -79,6 +79,8 @@ def _measure(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> d
         own = Clock(problem.device)
         original = method.train(problem, bench.rows, seeds, own)
         training = sum(own.seconds.values())
+    once = Clock(problem.device, listener)
+    original = method.prepare(problem, original, seeds, once)
     reference, retrain = bench.reference
     clock = Clock(problem.device, listener)
     answers: list[Answer] = []
@@ -105,6 +107,7 @@ def _measure(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> d
     return {
         "metrics": score(outputs, bench.reference_outputs)
         | score_certificate(release.state.weights, reference, certificates[-1], shared)
+        | score_stream(certificates)
         | audit(answers[-1].request, release),
         "certificate": certificates[-1],
         "stream": _stream(answers),
@@ -113,6 +116,7 @@ def _measure(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> d
             unlearn=sum(answer.seconds for answer in answers) / len(answers),
             phases={name: total / len(answers) for name, total in clock.seconds.items()},
             training=training,
+            precomputation=sum(once.seconds.values()),
             retrain=retrain,
         ),
         "peak_memory": memory.bytes,
@@ -131,6 +135,7 @@ def _stream(answers: list[Answer]) -> tuple[Step, ...]:
             epsilon=c.epsilon,
             composed_epsilon=epsilons[i].composed if epsilons else 0.0,
             sensitivity=c.sensitivity,
+            reached=c.reached,
             sigma=c.sigma,
             theorem=c.theorem,
             seconds=answer.seconds,

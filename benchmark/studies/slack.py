@@ -12,6 +12,7 @@ from rich.progress import track
 
 from benchmark import registry
 from benchmark.contract.certificate import Certificate
+from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
@@ -174,8 +175,9 @@ def _point(value: float, cell: Cell, benches: dict[str, Workbench]) -> Point:
     bench = benches[shared]
     original, _ = bench.original
     reference, _ = bench.reference
+    prepared = cell.method.prepare(bench.problem, original, inputs.seeds, Clock())
     request = Request.of(
-        bench.problem, original, bench.forget, target=inputs.target, seeds=inputs.seeds
+        bench.problem, prepared, bench.forget, target=inputs.target, seeds=inputs.seeds
     )
     release = cell.method.answer(request)
     distance = float((release.state.weights.double() - reference.double()).norm())

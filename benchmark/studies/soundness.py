@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmark import registry
 from benchmark.contract.certificate import Certificate
+from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method
 from benchmark.contract.request import Request, State
 from benchmark.contract.seeds import Seeds
@@ -18,8 +19,6 @@ from benchmark.errors import DidNotConverge, LetheError
 from benchmark.studies.random_problem import draw
 from benchmark.studies.tally import Check, Tally
 
-#: Alternatives that are proved wherever they are evaluated; others are shown for comparison.
-PROVED = frozenset({"Theorem 5", "Theorem 6"})
 #: The definition whose sensitivity bounds a distance to the retrained weights.
 DEFINITION = "unlearn-on-retain"
 
@@ -69,13 +68,14 @@ def examine(seed: int, asked: list[Method]) -> list[Answer]:
     seeds = Seeds.all(seed)
     rows = torch.arange(len(problem.train))
     original = State(problem.fit(rows, seeds.generator("training")), rows)
-    request = Request.of(problem, original, forget, seeds=seeds)
-    reference = problem.fit(request.retain, seeds.generator("training"))
+    retain = Request.of(problem, original, forget, seeds=seeds).retain
+    reference = problem.fit(retain, seeds.generator("training"))
     answers = []
     for method in asked:
         start, checks, refusal = time.perf_counter(), (), None
         try:
-            release = method.answer(request)
+            prepared = method.prepare(problem, original, seeds, Clock())
+            release = method.answer(Request.of(problem, prepared, forget, seeds=seeds))
         except LetheError as error:
             refusal = str(error)
         else:
@@ -121,7 +121,7 @@ def _proved(certificate: Certificate | None) -> dict[str, float]:
     """The bounds of a certificate that must hold, by name."""
     if certificate is None or certificate.definition != DEFINITION:
         return {}
-    bounds = {a.theorem: a.sensitivity for a in certificate.alternatives if a.theorem in PROVED}
+    bounds = {a.theorem: a.sensitivity for a in certificate.alternatives if a.proved}
     exact = all(constant.provenance == "exact" for constant in certificate.constants)
     if exact and not certificate.caveats:
         bounds |= {

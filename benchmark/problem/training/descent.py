@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from benchmark.problem.ball import project
 from benchmark.problem.rows import Rows
 
 
@@ -19,14 +20,6 @@ def batches(rows: Rows, size: int, generator: torch.Generator) -> Iterator[Rows]
         yield Rows(shuffled.x[start:stop], shuffled.y[start:stop])
 
 
-def project(weights: Tensor, radius: float | None) -> Tensor:
-    """The nearest point to `weights` (d,) in the ball of `radius` around 0; all of it if None."""
-    if radius is None:
-        return weights
-    norm = float(weights.norm())
-    return weights if norm <= radius else weights * (radius / norm)
-
-
 def descend(
     loss: Callable[[Tensor, Rows], Tensor],
     start: Tensor,
@@ -37,18 +30,22 @@ def descend(
     batch: int,
     learning_rate: float,
     radius: float | None = None,
+    finished: Callable[[Tensor, int], bool] | None = None,
 ) -> Tensor:
     """Minimise `loss(weights, batch)` over `rows` by Adam (Kingma & Ba 2015); returns (d,).
 
-    Each step is followed by a projection onto the ball of `radius`, if one is given.
+    Each step is followed by a projection onto the ball of `radius`, if one is given. After each
+    epoch `finished(weights, epochs so far)` may end it before all `epochs` are over.
     """
     weights = start.detach().clone().requires_grad_()
     optimiser = torch.optim.Adam([weights], lr=learning_rate, fused=True)
-    for _ in range(epochs):
+    for epoch in range(epochs):
         for part in batches(rows, batch, generator):
             (weights.grad,) = torch.autograd.grad(loss(weights, part), weights)
             optimiser.step()
             if radius is not None:
                 with torch.no_grad():
                     weights.copy_(project(weights, radius))
+        if finished is not None and finished(weights.detach(), epoch + 1):
+            break
     return weights.detach()

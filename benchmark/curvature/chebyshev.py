@@ -1,0 +1,65 @@
+"""Chebyshev iteration between eigenvalue bounds from a few Lanczos steps."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from benchmark.curvature.hessian import Operator
+from benchmark.curvature.lanczos import lanczos
+from benchmark.curvature.solution import Solution, measured
+
+
+def chebyshev(
+    operator: Operator, b: Tensor, *, tolerance: float, max_products: int, steps: int = 6
+) -> Solution:
+    """Solve A x = b for positive definite A until ||b - A x|| <= tolerance ||b||.
+
+    Lanczos steps from b give bounds on the spectrum and a first x (the Galerkin solution in their
+    space, which is that of conjugate gradients), so their products are not lost. Then Chebyshev's
+    semi-iteration (Saad 2003, algorithm 12.1), which needs no inner products. Bounds that turn
+    out too narrow, seen from a residual that grows, are found again from where the iteration
+    stands.
+
+    Args:
+        operator: A; applied at most `max_products` times and once more for the residual.
+        b: (d,).
+        tolerance: relative to ||b||.
+        max_products: budget of operator products.
+        steps: Lanczos steps.
+    """
+    norm = float(b.norm())
+    goal, size = tolerance * norm, norm
+    x, r, products = b.new_zeros(b.shape), b, 0
+    low, high, curvature = torch.inf, 0.0, None
+    history: list[tuple[float, float]] = []
+    while size > goal and products + steps < max_products:
+        space = lanczos(operator, r, steps)
+        products += len(space.basis) + 1
+        ritz, vectors = torch.linalg.eigh(space.projected)
+        if float(ritz[0]) <= 0:
+            curvature = float(ritz[0])
+            break
+        # The outermost Ritz values are inside the spectrum, and as far out again as they may err.
+        errors = space.remainder * vectors[-1].abs()
+        low = min(low, max(float(ritz[0] - errors[0]), 0.5 * float(ritz[0])))
+        high = max(high, float(ritz[-1] + errors[-1]))
+        y = vectors @ (vectors[0] / ritz) * size
+        x = x + space.basis.T @ y.to(b)
+        r = b - operator @ x
+        size = float(r.norm())
+        history.append((products, size / norm))
+        limit = size
+        centre, half = (high + low) / 2, max((high - low) / 2, 1e-12 * high)
+        rho, d = half / centre, r / centre
+        while goal < size <= 2 * limit and products < max_products:
+            x = x + d
+            r = r - operator @ d
+            products += 1
+            size = float(r.norm())
+            history.append((products, size / norm))
+            rho, old = 1 / (2 * centre / half - rho), rho
+            d = d.mul(rho * old).add_(r, alpha=2 * rho / half)
+    return measured(
+        operator, b, x, goal=goal, products=products, curvature=curvature, history=tuple(history)
+    )

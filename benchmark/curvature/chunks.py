@@ -1,0 +1,29 @@
+"""Cutting rows into chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+#: Rows a chunk on a CPU: enough that its matrix products run at speed, few enough that what the
+#: first one reads is still in the cache for the second. Measured on 784 inputs; flat around it.
+CPU_CHUNK = 768
+#: Rows a chunk elsewhere, where each chunk costs the launch of its kernels.
+DEVICE_CHUNK = 1 << 16
+
+
+def default_chunk(device: torch.device) -> int:
+    """Rows that a closed-form operator multiplies at a time."""
+    return CPU_CHUNK if device.type == "cpu" else DEVICE_CHUNK
+
+
+def slices(n: int, chunk: int) -> Iterator[slice]:
+    """[0, n) in order, `chunk` at a time; the last slice may be shorter.
+
+    Raises:
+        ValueError: if `chunk` is not positive.
+    """
+    if chunk < 1:
+        raise ValueError(f"a chunk has 1 row or more, not {chunk}")
+    return (slice(start, min(start + chunk, n)) for start in range(0, n, chunk))

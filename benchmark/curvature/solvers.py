@@ -1,0 +1,154 @@
+"""Every solver behind one interface, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from benchmark.curvature.cg import conjugate_gradients
+from benchmark.curvature.chebyshev import chebyshev
+from benchmark.curvature.dense import cholesky
+from benchmark.curvature.lissa import largest_minibatch_curvature, lissa
+from benchmark.curvature.minres import minres
+from benchmark.curvature.nystroem import nystroem
+from benchmark.curvature.solution import Solution, measured
+from benchmark.curvature.svrg import svrg
+from benchmark.curvature.system import System
+
+#: (system, tolerance relative to ||b||, budget of products, generator) -> solution. A generator
+#: is read by randomised solvers alone.
+Solve = Callable[[System, float, int, torch.Generator], Solution]
+
+#: Columns of the Nystroem sketch, each a product.
+RANK = 20
+#: The paper's LiSSA: chains, steps and rows of a minibatch.
+CHAINS, DEPTH, BATCH = 10, 1000, 10
+#: LiSSA's scale is this margin over the largest curvature of some trial minibatches, found by
+#: power iteration; the paper gives no rule.
+SCALE_MARGIN, SCALE_TRIALS, SCALE_STEPS = 1.5, 50, 10
+
+
+@dataclass(frozen=True)
+class Solver:
+    """A way to solve a system.
+
+    Attributes:
+        name: identifier.
+        title: for tables and plots.
+        source: the paper it comes from.
+        solve: see `Solve`; it never raises for what the system is, it reports it.
+    """
+
+    name: str
+    title: str
+    source: str
+    solve: Solve
+
+
+def _cg(system: System, tolerance: float, budget: int, generator: torch.Generator) -> Solution:
+    return conjugate_gradients(system.operator, system.b, tolerance=tolerance, max_products=budget)
+
+
+def _minres(system: System, tolerance: float, budget: int, generator: torch.Generator) -> Solution:
+    return minres(system.operator, system.b, tolerance=tolerance, max_products=budget)
+
+
+def _nystroem(
+    system: System, tolerance: float, budget: int, generator: torch.Generator
+) -> Solution:
+    """Conjugate gradients, preconditioned; the sketch is part of the budget."""
+    rank = min(RANK, budget)
+    if not rank or not system.b.any():
+        return _cg(system, tolerance, budget, generator)
+    low_rank = nystroem(system.operator.operator, system.b, rank, generator)
+    smallest = low_rank.smallest_ritz + system.damping
+    if smallest <= 0:
+        goal = tolerance * float(system.b.norm())
+        zero = torch.zeros_like(system.b)
+        return measured(
+            system.operator, system.b, zero, goal=goal, products=rank, curvature=smallest
+        )
+    solution = conjugate_gradients(
+        system.operator,
+        system.b,
+        tolerance=tolerance,
+        max_products=budget - rank,
+        preconditioner=low_rank.preconditioner(system.damping),
+    )
+    return solution.after(rank)
+
+
+def _svrg(system: System, tolerance: float, budget: int, generator: torch.Generator) -> Solution:
+    return svrg(system, tolerance=tolerance, max_products=budget, generator=generator)
+
+
+def _chebyshev(
+    system: System, tolerance: float, budget: int, generator: torch.Generator
+) -> Solution:
+    return chebyshev(system.operator, system.b, tolerance=tolerance, max_products=budget)
+
+
+def _cholesky(
+    system: System, tolerance: float, budget: int, generator: torch.Generator
+) -> Solution:
+    return cholesky(system.operator, system.b, tolerance=tolerance, max_products=budget)
+
+
+def _lissa(averaged: float) -> Solve:
+    """LiSSA whose answer is the mean over this share of its last steps; 0 is the published one."""
+
+    def solve(
+        system: System, tolerance: float, budget: int, generator: torch.Generator
+    ) -> Solution:
+        n, loss, damping = len(system.rows), system.problem.loss, system.damping
+        goal = tolerance * float(system.b.norm())
+        probing = SCALE_TRIALS * SCALE_STEPS * BATCH / n
+        depth = min(DEPTH, int((budget - probing) * n / (CHAINS * BATCH)))
+        if depth < 1 or not system.b.any():
+            zero = torch.zeros_like(system.b)
+            return measured(system.operator, system.b, zero, goal=goal, products=0)
+        largest = largest_minibatch_curvature(
+            loss,
+            system.weights,
+            system.rows,
+            generator,
+            batch=BATCH,
+            trials=SCALE_TRIALS,
+            steps=SCALE_STEPS,
+        )
+        x = lissa(
+            loss,
+            system.weights,
+            system.rows,
+            system.b,
+            generator,
+            damping=damping,
+            scale=SCALE_MARGIN * (largest + damping),
+            chains=CHAINS,
+            depth=depth,
+            batch=BATCH,
+            averaged=max(1, round(averaged * depth)),
+        )
+        products = probing + depth * CHAINS * BATCH / n
+        return measured(system.operator, system.b, x, goal=goal, products=products)
+
+    return solve
+
+
+SOLVERS: dict[str, Solver] = {
+    solver.name: solver
+    for solver in (
+        Solver("cg", "Conjugate gradients", "Hestenes & Stiefel 1952", _cg),
+        Solver("minres", "Minimal residual", "Paige & Saunders 1975", _minres),
+        Solver(
+            "cg-nystroem", "CG, Nyström preconditioner", "Frangella, Tropp & Udell 2023", _nystroem
+        ),
+        Solver("svrg", "SVRG, then CG", "Johnson & Zhang 2013", _svrg),
+        Solver("chebyshev", "Chebyshev, Lanczos bounds", "Saad 2003", _chebyshev),
+        Solver("cholesky", "Dense Cholesky", "Golub & Van Loan 2013", _cholesky),
+        Solver("lissa", "LiSSA, as published", "Agarwal, Bullins & Hazan 2017", _lissa(0)),
+        Solver("lissa-averaged", "LiSSA, tail averaged", "Polyak & Juditsky 1992", _lissa(0.5)),
+    )
+}

@@ -1,0 +1,119 @@
+"""Chord Newton: the factor that is kept, the gradient that is kept, and what they prove."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmark.contract.clock import Clock
+from benchmark.contract.request import Release, Request
+from benchmark.contract.seeds import Seeds
+from benchmark.errors import AssumptionBroken
+from benchmark.problem.problem import Problem
+from methods.chord_newton import ChordNewton
+from tests import problems
+
+
+def prepared(method: ChordNewton, problem: Problem):
+    original = method.train(problem, problems.every_row(problem), Seeds(), Clock())
+    return method.prepare(problem, original, Seeds(), Clock())
+
+
+def ask(method: ChordNewton, problem: Problem, forget: list[int]) -> tuple[Request, Release]:
+    request = Request.of(problem, prepared(method, problem), torch.tensor(forget))
+    return request, method.answer(request)
+
+
+def dense(operator, dimension: int) -> torch.Tensor:
+    return torch.stack([operator @ e for e in torch.eye(dimension, dtype=torch.float64)])
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared"])
+def test_the_factor_inverts_the_hessian(loss: str) -> None:
+    problem = problems.softmax(n=5000, ridge=0.02, loss=loss)
+    weights = torch.randn(
+        problem.model.dimension, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
+    factor = problem.factor(weights, problems.every_row(problem), neglect=0.0)
+    hessian = dense(problem.hessian(weights, problem.train), len(weights))
+    solved = torch.stack([factor.solve(row) for row in hessian])
+    assert torch.allclose(solved, torch.eye(len(weights), dtype=torch.float64), atol=1e-4)
+
+
+@pytest.mark.parametrize("neglect", [1e-3, 0.1, 0.9])
+def test_what_is_neglected_only_adds_curvature(neglect: float) -> None:
+    problem = problems.softmax(n=300, classes=4, ridge=0.02)
+    weights = prepared(ChordNewton(), problem).weights
+    factor = problem.factor(weights, problems.every_row(problem), neglect=neglect)
+    kept = torch.empty_like(factor.lower, dtype=torch.float64)
+    product = (factor.lower @ factor.lower.T).double()
+    kept[factor.order.unsqueeze(1), factor.order] = product
+    exact = dense(problem.hessian(weights, problem.train), len(weights))
+    off = (kept - exact).abs().max()
+    assert float(torch.linalg.eigvalsh(kept)[0]) > 0.02 * (1 - 1e-3), "never below the ridge"
+    # what is left out of one block: its share of a mean of p_a p_b <= 1/4, times two inputs
+    assert float(off) <= neglect / 4 * problem.row_norm**2 + 1e-6
+
+
+def test_a_net_has_no_factor() -> None:
+    net = problems.mlp()
+    with pytest.raises(AssumptionBroken, match="linear"):
+        net.factor(torch.zeros(net.model.dimension), problems.every_row(net), neglect=0.0)
+
+
+def test_no_ridge_is_no_factor() -> None:
+    problem = problems.softmax(ridge=0.0, n=20, inputs=30)
+    with pytest.raises(AssumptionBroken, match="raise ridge"):
+        problem.factor(
+            torch.zeros(problem.model.dimension, dtype=torch.float64),
+            problems.every_row(problem),
+            neglect=0.0,
+        )
+
+
+def test_the_first_gradient_is_that_of_the_retained_rows() -> None:
+    problem, method = problems.softmax(n=100), ChordNewton()
+    request = Request.of(problem, prepared(method, problem), torch.tensor([2, 5, 9]))
+    from_forgotten = method._without_forgotten(request, request.original.memory.gradient)
+    exact = problem.gradient(request.original.weights, request.retain_rows)
+    assert torch.allclose(from_forgotten, exact, rtol=1e-9, atol=1e-14)
+
+
+def test_steps_contract_and_the_bound_is_nearly_tight() -> None:
+    problem = problems.softmax(n=400, ridge=0.02)
+    reached = []
+    for steps in (1, 2, 3):
+        request, release = ask(ChordNewton(steps=steps), problem, list(range(8)))
+        retrained = problem.fit(request.retain, Seeds().generator("training"))
+        distance = float((release.state.weights - retrained).norm())
+        assert distance <= release.certificate.sensitivity <= 1.5 * distance + 1e-7
+        assert release.certificate.verdict == "proved"
+        reached.append(distance)
+    assert reached[1] < reached[0] / 5
+    assert reached[2] < reached[1] / 5
+
+
+def test_a_stream_carries_factor_and_gradient_on() -> None:
+    problem, method = problems.softmax(n=300, ridge=0.02), ChordNewton()
+    state = prepared(method, problem)
+    factor = state.memory.factor
+    for number, forget in enumerate(([1, 2], [10, 20], [30, 31, 32])):
+        request = Request.of(problem, state, torch.tensor(forget), number=number)
+        release = method.answer(request)
+        state = release.state
+        assert state.memory.factor is factor, "nothing is factorised twice"
+        exact = problem.gradient(state.weights, problem.train.take(state.rows))
+        assert torch.allclose(state.memory.gradient, exact, rtol=1e-6, atol=1e-13)
+        retrained = problem.fit(state.rows, Seeds().generator("training"))
+        distance = float((state.weights - retrained).norm())
+        assert distance <= release.certificate.sensitivity
+
+
+def test_a_refused_request_goes_on_from_the_retrained_weights() -> None:
+    problem, method = problems.softmax(n=100, ridge=0.02), ChordNewton(budget=1e-7)
+    _, release = ask(method, problem, list(range(30)))
+    assert "refused and retrained" in release.certificate.theorem
+    exact = problem.gradient(release.state.weights, problem.train.take(release.state.rows))
+    assert torch.allclose(release.state.memory.gradient, exact, atol=1e-13)
+    later = method.answer(Request.of(problem, release.state, torch.tensor([40]), number=1))
+    assert later.certificate.sensitivity == 1e-7
