@@ -135,6 +135,13 @@ FORGETTING = (
         "Accuracy on the forgotten rows less that of the retrained model of the same seed.",
     ),
     _metric(
+        "js_mean_forget",
+        "JS",
+        "nats",
+        "Jensen-Shannon divergence between what the model and the retrained one of the same seed "
+        "predict for a forgotten row, mean over rows; 0 is the same, ln 2 the most there is.",
+    ),
+    _metric(
         "attack_auc",
         "Attack AUC",
         "",

@@ -39,7 +39,7 @@ class ChordNewton(Method):
     """
 
     name = "newton-chord"
-    title = "Chord Newton, factor kept"
+    title = "Chord Newton"
     source = Source(
         paper="Ortega, Rheinboldt: Iterative Solution of Nonlinear Equations in Several Variables "
         "(1970), section 7.1, as a certified update",

@@ -11,6 +11,8 @@ from torch import Tensor
 from benchmark.certify.composition import deletion_capacity
 from benchmark.contract.certificate import Certificate
 from benchmark.metrics.attack import population_auc
+from benchmark.metrics.jensen_shannon import jensen_shannon_to_retrain
+from benchmark.metrics.kullback_leibler import kl_from_retrain
 from benchmark.metrics.slack import distance_slack, realised_epsilon
 from benchmark.metrics.utility import accuracy, losses
 from benchmark.metrics.value import Value
@@ -18,17 +20,21 @@ from benchmark.problem.predictor import Predictor
 from benchmark.problem.problem import Problem
 
 PARTS = ("retain", "forget", "test")
+#: Parts on which predictions are compared with the retrained model's, row by row.
+COMPARED = ("forget", "test")
 
 
 @dataclass(frozen=True)
 class Outputs:
     """Accuracy on, and per-row losses (n,) of, each part of the data.
 
-    `losses` has the parts of `PARTS` and the never-trained `negatives`.
+    `losses` has the parts of `PARTS` and the never-trained `negatives`, `log_probabilities`
+    (n, classes) those of `COMPARED`.
     """
 
     accuracy: dict[str, float]
     losses: dict[str, np.ndarray]
+    log_probabilities: dict[str, np.ndarray]
 
     @property
     def attack(self) -> float:
@@ -44,12 +50,14 @@ def predict(predictor: Predictor, problem: Problem, forget: Tensor, retain: Tens
         "test": problem.test,
         "negatives": problem.negatives,
     }
-    accuracies, loss_rows = {}, {}
+    accuracies, loss_rows, predictions = {}, {}, {}
     for name, rows in parts.items():
         outputs = predictor.log_probabilities(rows.x)
         accuracies[name] = accuracy(outputs, rows.y)
         loss_rows[name] = losses(outputs, rows.y).cpu().numpy()
-    return Outputs(accuracies, loss_rows)
+        if name in COMPARED:
+            predictions[name] = outputs.cpu().numpy()
+    return Outputs(accuracies, loss_rows, predictions)
 
 
 def score(outputs: Outputs, reference: Outputs) -> dict[str, Value]:
@@ -67,6 +75,11 @@ def score(outputs: Outputs, reference: Outputs) -> dict[str, Value]:
         direction = "none" if part == "forget" else "lower"
         scores[f"loss_{part}"] = Value(value=ours, unit="nats", direction=direction, n=n)
         scores[f"loss_{part}_gap"] = Value(value=ours - theirs, unit="nats", direction="zero", n=n)
+    for part in COMPARED:
+        retrained, ours = reference.log_probabilities[part], outputs.log_probabilities[part]
+        found = jensen_shannon_to_retrain(retrained, ours)
+        found["kl"] = kl_from_retrain(retrained, ours)
+        scores |= {f"{name}_{part}": measure.as_value() for name, measure in found.items()}
     n = len(outputs.losses["forget"]) + len(outputs.losses["negatives"])
     scores["attack_auc"] = Value(value=outputs.attack, direction="none", n=n)
     scores["attack_gap"] = Value(

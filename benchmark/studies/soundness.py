@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+import typing
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -56,10 +59,23 @@ def methods() -> list[Method]:
     ]
 
 
+def variants(method: Method) -> list[Method]:
+    """The method with one parameter off its default: as its fields' examples and choices say."""
+    found = []
+    for name, info in type(method).model_fields.items():
+        values = list(info.examples or ())
+        if typing.get_origin(info.annotation) is typing.Literal:
+            values += [v for v in typing.get_args(info.annotation) if v != info.default]
+        found += [type(method).build({name: value}) for value in values]
+    return found
+
+
 def examine(seed: int, asked: list[Method]) -> list[Answer]:
     """Compare what `asked` certify on random problem `seed` with the distance to A(D_r).
 
-    A(D_r) is as trained, with the gradient that it stopped at: the bounds charge that.
+    Each is asked as it is and, under "<name>, varied", with one parameter changed: which one, the
+    seed decides. A(D_r) is as trained, with the gradient that it stopped at: the bounds charge
+    that.
 
     Raises:
         DidNotConverge: if the problem cannot be trained to its tolerance.
@@ -71,7 +87,7 @@ def examine(seed: int, asked: list[Method]) -> list[Answer]:
     retain = Request.of(problem, original, forget, seeds=seeds).retain
     reference = problem.fit(retain, seeds.generator("training"))
     answers = []
-    for method in asked:
+    for name, method in _as_is_and_varied(asked, seed):
         start, checks, refusal = time.perf_counter(), (), None
         try:
             prepared = method.prepare(problem, original, seeds, Clock())
@@ -82,10 +98,18 @@ def examine(seed: int, asked: list[Method]) -> list[Answer]:
             distance = float((release.state.weights - reference).norm())
             bounds = _proved(release.certificate)
             checks = tuple(
-                Check(seed, method.name, name, bound, distance) for name, bound in bounds.items()
+                Check(seed, name, theorem, bound, distance) for theorem, bound in bounds.items()
             )
-        answers.append(Answer(method.name, checks, refusal, time.perf_counter() - start))
+        answers.append(Answer(name, checks, refusal, time.perf_counter() - start))
     return answers
+
+
+def _as_is_and_varied(asked: list[Method], seed: int) -> Iterator[tuple[str, Method]]:
+    for method in asked:
+        yield method.name, method
+        others = variants(method)
+        if others:
+            yield f"{method.name}, varied", others[seed % len(others)]
 
 
 def study(count: int, seed: int, console: Console) -> Tally:
@@ -97,14 +121,15 @@ def study(count: int, seed: int, console: Console) -> Tally:
         console: for progress.
     """
     asked, tally = methods(), Tally()
-    spent = {method.name: 0.0 for method in asked}
+    spent: Counter[str] = Counter()
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("left"))
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as progress:
         for i in progress.track(range(count), description="problems"):
             if i == PROBES:
-                tally.slow = {name for name in spent if spent[name] / PROBES > SLOW}
+                slow = {m.name for m in asked if spent[m.name] / PROBES > SLOW}
+                tally.slow = {name for name in spent if name.split(",")[0] in slow}
             now = [m for m in asked if i % STRIDE == 0 or m.name not in tally.slow]
             try:
                 answers = examine(seed + i, now)
@@ -124,8 +149,6 @@ def _proved(certificate: Certificate | None) -> dict[str, float]:
     bounds = {a.theorem: a.sensitivity for a in certificate.alternatives if a.proved}
     exact = all(constant.provenance == "exact" for constant in certificate.constants)
     if exact and not certificate.caveats:
-        bounds |= {
-            certificate.theorem: certificate.sensitivity,
-            "certified": certificate.sensitivity,
-        }
+        name = "budget" if certificate.mode == "budgeted" else certificate.theorem
+        bounds |= {name: certificate.sensitivity, "certified": certificate.sensitivity}
     return bounds

@@ -1,0 +1,1 @@
+"""Many models of one problem: trained together, kept on disk, shared by all metrics."""

@@ -1,0 +1,154 @@
+"""Trained models on disk, each under the hash of everything that determines it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.errors import LetheError
+from benchmark.files import replace_file
+from benchmark.problem.problem import Problem
+from benchmark.problem.rows import Rows
+from benchmark.shadow.training import Run, train
+
+#: Raise this when a change to training changes weights: what is on disk is then out of date.
+RECIPE = 1
+#: Models in one batched program: on the CPU what the caches hold, on a GPU what fills it.
+BATCH = {"cpu": 8, "cuda": 64}
+
+#: Hears how many models are there, and of how many.
+Listener = Callable[[int, int], None]
+
+
+class ModelStore:
+    """Models of one problem, trained where they are missing and kept in `folder`.
+
+    A model is one file. What a stop loses is the batch in flight; a file that is damaged is
+    trained again. Every metric and method asks the same store, so nothing is trained twice.
+
+    Args:
+        problem: what is trained; its data and settings are part of every key.
+        folder: for the weights; None keeps nothing.
+        listener: for progress.
+        batch: models trained together; by default what suits the device.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        folder: Path | None,
+        listener: Listener | None = None,
+        batch: int | None = None,
+    ) -> None:
+        self.problem = problem
+        self._folder = folder
+        self._listener = listener or (lambda done, total: None)
+        self._batch = batch or BATCH.get(problem.device.type, BATCH["cpu"])
+
+    def train(self, runs: list[Run]) -> Tensor:
+        """Weights (len(runs), d), one row a run, read or trained.
+
+        Raises:
+            LetheError: if there is no run, or runs that are trained together differ in size.
+            DiskError: if the folder cannot be written.
+            DidNotConverge: if a training is held to a tolerance and misses it.
+        """
+        if not runs:
+            raise LetheError("there is no model to train")
+        shape = (self.problem.model.dimension,)
+        keys = [self.run_key(run) for run in runs]
+        found = {key: w for key in keys if (w := self.read(key, shape)) is not None}
+        wanted = dict(zip(keys, runs, strict=True))
+        missing = [key for key in wanted if key not in found]
+        self._listener(len(found), len(wanted))
+        for start in range(0, len(missing), self._batch):
+            part = missing[start : start + self._batch]
+            weights = train(self.problem, [wanted[key] for key in part])
+            for key, row in zip(part, weights, strict=True):
+                self.write(key, row)
+                found[key] = row
+            self._listener(len(found), len(wanted))
+        return torch.stack([found[key] for key in keys])
+
+    def run_key(self, run: Run) -> str:
+        """The key of one training run's weights."""
+        return self.key(rows=_digest([run.rows]), seed=run.seed)
+
+    def key(self, **content: Any) -> str:
+        """sha256, in hex, of the problem and of a JSON `content`."""
+        whole = {"problem": self._problem_hash, "recipe": RECIPE, **content}
+        return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+
+    def read(self, key: str, shape: tuple[int, ...] | None = None) -> Tensor | None:
+        """The weights under `key`, on the problem's device; None if missing or damaged.
+
+        Args:
+            key: from `key` or `run_key`.
+            shape: another one counts as damaged; None takes any.
+        """
+        if self._folder is None:
+            return None
+        try:
+            content = self._path(key).read_bytes()
+        except OSError:
+            return None
+        digest, payload = content[:32], content[32:]
+        if hashlib.sha256(payload).digest() != digest:
+            return None
+        weights = torch.from_numpy(np.load(io.BytesIO(payload)))
+        if shape is not None and weights.shape != shape:
+            return None
+        return weights.to(self.problem.device)
+
+    def write(self, key: str, weights: Tensor) -> None:
+        """Keep `weights`, behind a checksum.
+
+        Raises:
+            DiskError: if the folder cannot be written.
+        """
+        if self._folder is not None:
+            buffer = io.BytesIO()
+            np.save(buffer, weights.detach().cpu().numpy())
+            payload = buffer.getvalue()
+            replace_file(self._path(key), hashlib.sha256(payload).digest() + payload)
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{key[:32]}.npy"
+
+    @cached_property
+    def _problem_hash(self) -> str:
+        """Of what training looks at: training rows, model, objective, algorithm, device."""
+        problem = self.problem
+        settings = {
+            "model": problem.model.spec.model_dump(mode="json"),
+            "classes": problem.model.classes,
+            "objective": problem.objective.model_dump(mode="json"),
+            "training": problem.training.model_dump(mode="json"),
+            "precision": str(problem.dtype),
+            "device": problem.device.type,
+            "data": _rows_hash(problem.train),
+        }
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def _rows_hash(rows: Rows) -> str:
+    return _digest([rows.x, rows.y])
+
+
+def _digest(tensors: Iterable[Tensor]) -> str:
+    """sha256, in hex, of shapes and contents."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        array = np.ascontiguousarray(tensor.cpu().numpy())
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(array)
+    return digest.hexdigest()
