@@ -8,6 +8,7 @@ from scipy.stats import binomtest
 from benchmark.metrics.attack import auc
 from benchmark.metrics.measure import Measure
 from benchmark.metrics.outputs import scores
+from benchmark.metrics.statistics import bootstrap_interval
 
 #: False-positive rates at which the true-positive rate is reported (Carlini et al. 2022).
 FALSE_POSITIVE_RATES = {"tpr_at_1_percent": 0.01, "tpr_at_0.1_percent": 0.001}
@@ -67,6 +68,35 @@ def attack_measures(folds: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, Mea
     return found
 
 
+def auc_interval(
+    folds: list[tuple[np.ndarray, np.ndarray]],
+    rng: np.random.Generator,
+    *,
+    same_examples: bool,
+    draws: int = 200,
+) -> tuple[float, float]:
+    """A percentile interval of the mean AUC over folds, for other examples and the same models.
+
+    Args:
+        folds: (positives, negatives) of each, examples along the last axis.
+        rng: for the resamples.
+        same_examples: whether all scores are of the same examples (models are told apart) or each
+            side has its own (examples are told apart).
+        draws: number of resamples.
+
+    Raises:
+        LetheError: if there is no example, or sides of the same examples differ in length.
+    """
+
+    def mean_auc(*sides: np.ndarray) -> float:
+        pairs = zip(sides[::2], sides[1::2], strict=True)
+        return float(np.mean([auc(p.ravel(), q.ravel()) for p, q in pairs]))
+
+    sides = tuple(side for fold in folds for side in fold)
+    found = bootstrap_interval(mean_auc, sides, rng, paired=same_examples, draws=draws)
+    return found.low, found.high
+
+
 def gap_to_retrain(ours: Measure, retrained: Measure) -> Measure:
     """|rate - the same attack's rate on the retrained model|: 0 is ideal, 0.5 need not be."""
     if ours.value is None or retrained.value is None:
@@ -75,3 +105,13 @@ def gap_to_retrain(ours: Measure, retrained: Measure) -> Measure:
     return Measure(
         abs(ours.value - retrained.value), "lower", (0, 1), n=ours.n, note="|rate - retrain's|"
     )
+
+
+def strongest(gaps: dict[str, Measure]) -> str | None:
+    """The attack with the largest gap to retrain, of those that have one; None if none has.
+
+    The largest of several noisy gaps is larger than each: compare it with the largest of the
+    second retraining's, never with the floor of one attack.
+    """
+    valued = {name: gap.value for name, gap in gaps.items() if gap.value is not None}
+    return max(valued, key=lambda name: (valued[name], name), default=None)

@@ -43,12 +43,12 @@ def rmia(
         LetheError: for a number of references outside 2 to 8, an example that all of them were
             trained on, a probability outside [0, 1], shapes or parameters that do not fit.
     """
+    models = len(references)
+    if not REFERENCES[0] <= models <= REFERENCES[1]:
+        raise LetheError(f"RMIA takes {REFERENCES[0]} to {REFERENCES[1]} references, not {models}")
     p, p_references = _probabilities(target, 1), _probabilities(references, 2)
     z, z_references = _probabilities(population, 1), _probabilities(population_references, 2)
     outside = np.asarray(outside, dtype=bool)
-    models = len(p_references)
-    if not REFERENCES[0] <= models <= REFERENCES[1]:
-        raise LetheError(f"RMIA takes {REFERENCES[0]} to {REFERENCES[1]} references, not {models}")
     fits = p_references.shape == outside.shape == (models, len(p))
     if not fits or z_references.shape != (models, len(z)):
         raise LetheError("RMIA: references and their membership do not fit the examples")

@@ -22,7 +22,7 @@ class Interval:
 
     Attributes:
         mean: of what was measured.
-        low, high: ends; None with a single measurement, which says nothing of its spread.
+        low, high: ends; None with a single seed, which says nothing of its spread.
         n: how many measurements.
     """
 

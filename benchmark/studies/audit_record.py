@@ -1,0 +1,99 @@
+"""The model-level audit's result: one JSON file in a results folder, beside the records."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from benchmark.contract.certificate import Definition, Verdict
+from benchmark.errors import LetheError, explain
+from benchmark.files import replace_file
+from benchmark.records import Environment
+
+SCHEMA = 1
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Finding(_Frozen):
+    """What runs of one method, unlearned against its reference, say of its certificate.
+
+    Attributes:
+        experiment, title: of the row.
+        definition, epsilon, delta, verdict: what is claimed.
+        lower: the largest epsilon that the runs prove, at `confidence`.
+        resolution: the largest that as many runs could have proved.
+        runs: that judge, on each side.
+        outcome: `refuted`, `not refuted`, or `not falsifiable` where the claim is out of reach.
+    """
+
+    experiment: str
+    title: str
+    definition: Definition
+    epsilon: float = Field(ge=0)
+    delta: float = Field(gt=0, lt=1)
+    verdict: Verdict
+    lower: float = Field(ge=0)
+    resolution: float = Field(ge=0)
+    runs: int = Field(ge=1)
+    confidence: float = Field(gt=0, lt=1)
+    outcome: Literal["refuted", "not refuted", "not falsifiable"]
+
+    @property
+    def text(self) -> str:
+        """The outcome as it is printed."""
+        suffix = f" at {self.runs}" if self.outcome == "not falsifiable" else ""
+        return self.outcome + suffix
+
+
+class AuditStudy(_Frozen):
+    """Every finding.
+
+    Attributes:
+        key: sha256 of everything that determines the numbers.
+        failures: of methods that gave no answer, by row.
+    """
+
+    schema_version: Literal[1] = SCHEMA
+    kind: Literal["audit"] = "audit"
+    key: str
+    findings: tuple[Finding, ...]
+    failures: dict[str, str]
+    environment: Environment
+
+
+def path_in(results: Path) -> Path:
+    """Where a results folder keeps the study: on top, where no experiment's folder can be."""
+    return results / "audit.json"
+
+
+def read(results: Path) -> AuditStudy | None:
+    """The study in a results folder, None if there is none.
+
+    Raises:
+        LetheError: if it cannot be read, is no JSON or does not fit the schema.
+    """
+    path = path_in(results)
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise LetheError(f"audit study {path} cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise LetheError(f"audit study {path} is damaged ({error}): delete it") from error
+    try:
+        return AuditStudy.model_validate(content)
+    except ValidationError as error:
+        raise explain(error, f"audit study {path} does not fit the schema") from error
+
+
+def write(results: Path, study: AuditStudy) -> None:
+    """Write atomically, keys in a fixed order, so that equal studies are equal files."""
+    text = json.dumps(study.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    replace_file(path_in(results), (text + "\n").encode())

@@ -1,0 +1,184 @@
+"""Whole runs of every certified method against whole runs of its reference."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from benchmark.audit.model_level import model_audit
+from benchmark.contract.clock import Clock
+from benchmark.contract.method import Method
+from benchmark.contract.request import Release, Request, State
+from benchmark.contract.seeds import Seeds
+from benchmark.errors import LetheError
+from benchmark.experiments import experiment as experiments
+from benchmark.metrics.utility import losses
+from benchmark.runner.cell import Cell, fingerprint
+from benchmark.runner.environment import describe
+from benchmark.runner.run import plan_cells
+from benchmark.runner.workbench import Workbench
+from benchmark.studies.audit_record import SCHEMA, AuditStudy, Finding, read, write
+
+#: Experiments and runs a side: as many as take a minute or two in all.
+PLAN = {"digits-softmax": 128, "digits-mlp": 32}
+CONFIDENCE = 0.95
+
+
+def audit_study(results: Path, console: Console) -> tuple[AuditStudy, bool]:
+    """The study in `results`, computed and written there unless it is current.
+
+    Returns:
+        the study, and whether it had to be computed.
+
+    Raises:
+        LetheError: if the file cannot be written.
+    """
+    work = {name: _cells(name) for name in PLAN}
+    keys = {name: [cell.inputs.key for cell in cells] for name, cells in work.items()}
+    key = fingerprint({"schema": SCHEMA, "plan": PLAN, "confidence": CONFIDENCE, "cells": keys})
+    if (kept := _current(results, key)) is not None:
+        return kept, False
+    findings, failures = [], {}
+    for name, cells in work.items():
+        bench = Workbench(cells[0].inputs, torch.device("cpu"), folder=None)
+        runs = Runs(bench, PLAN[name])
+        shown = track(
+            cells,
+            description=name,
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        for cell in shown:
+            try:
+                findings.append(finding(cell, runs))
+            except LetheError as error:  # a method that gives no answer claims nothing
+                failures[f"{name}, {cell.info.title}"] = str(error)
+    study = AuditStudy(
+        key=key,
+        findings=tuple(findings),
+        failures=failures,
+        environment=describe(torch.device("cpu")),
+    )
+    write(results, study)
+    return study, True
+
+
+class Runs:
+    """Independent runs on one problem and request, both sides of a certificate.
+
+    Run k draws training and noise with seeds of its own; data and forget set stay. Where training
+    is to a tolerance it does not depend on its seed, and is done once.
+
+    Args:
+        bench: problem and request.
+        count: runs a side.
+    """
+
+    def __init__(self, bench: Workbench, count: int) -> None:
+        self.bench, self.count = bench, count
+        self.original = cache(self._original)
+        self.trained = cache(self._trained)
+
+    def seeds(self, k: int, side: int) -> Seeds:
+        """Of run k; the sides share no noise."""
+        fixed = self.bench.problem.strong_convexity is not None
+        return Seeds(training=0 if fixed else k, noise=2 * k + side)
+
+    def released(self, method: Method, k: int) -> Release:
+        """U(D, D_u, A(D))."""
+        seeds = self.seeds(k, side=0)
+        return method.answer(self._request(self.original(method, seeds.training, False), seeds))
+
+    def reference(self, method: Method, k: int, claimed: Release) -> Release:
+        """What the certificate compares with, under the noise that was `claimed`.
+
+        A(D_r) itself for `retrain`; with the release's noise for `unlearn-on-retain`; for
+        `reference` the method's own program started from A(D_r), which never saw D_u.
+        """
+        seeds = self.seeds(k, side=1)
+        state = self.original(method, seeds.training, True)
+        if claimed.certificate.definition == "reference":
+            start = replace(state, rows=self.bench.rows)
+            return method.answer(self._request(start, seeds))
+        request = Request.of(
+            self.bench.problem, state, torch.tensor([], dtype=torch.int64), seeds=seeds
+        )
+        return request.release(state.weights, claimed.certificate)
+
+    def score(self, release: Release) -> float:
+        """Mean loss on the forgotten rows: what an observer who holds them would look at."""
+        rows = self.bench.problem.train.take(self.bench.forget)
+        return float(losses(release.predictor.log_probabilities(rows.x), rows.y).mean())
+
+    def _original(self, method: Method, training: int, kept: bool) -> State:
+        """Trained on all rows or on those to keep, and prepared for requests."""
+        own = method if method.has_own_training() else None
+        state = self.trained(own, training, kept)
+        return method.prepare(self.bench.problem, state, Seeds(training=training), Clock())
+
+    def _trained(self, own: Method | None, training: int, kept: bool) -> State:
+        """By the method's own training, or by the problem's, which the others share."""
+        rows = self.bench.retain if kept else self.bench.rows
+        seeds = Seeds(training=training)
+        if own is not None:
+            return own.train(self.bench.problem, rows, seeds, Clock())
+        return State(self.bench.problem.fit(rows, seeds.generator("training")), rows)
+
+    def _request(self, original: State, seeds: Seeds) -> Request:
+        return Request.of(self.bench.problem, original, self.bench.forget, seeds=seeds)
+
+
+def finding(cell: Cell, runs: Runs) -> Finding:
+    """Audit one row.
+
+    Raises:
+        LetheError: if the method does not answer.
+    """
+    method = cell.method
+    released = [runs.released(method, k) for k in range(runs.count)]
+    references = [runs.reference(method, k, release) for k, release in enumerate(released)]
+    certificate = released[0].certificate
+    delta = certificate.delta or cell.inputs.target.delta
+    epsilon = max(release.certificate.epsilon for release in released)
+    audit = model_audit(
+        np.array([runs.score(release) for release in released]),
+        np.array([runs.score(release) for release in references]),
+        epsilon,
+        delta,
+        CONFIDENCE,
+    )
+    return Finding(
+        experiment=cell.experiment,
+        title=cell.info.title,
+        definition=certificate.definition,
+        epsilon=epsilon,
+        delta=delta,
+        verdict=certificate.verdict,
+        lower=audit.result.lower_epsilon,
+        resolution=audit.resolution,
+        runs=audit.result.draws,
+        confidence=CONFIDENCE,
+        outcome=audit.verdict,
+    )
+
+
+def _cells(name: str) -> list[Cell]:
+    """The rows of an experiment that certify."""
+    cells = plan_cells(experiments.load(name), "cpu", seeds=[0])
+    return [cell for cell in cells if cell.method.certifies]
+
+
+def _current(results: Path, key: str) -> AuditStudy | None:
+    """The study that is there, if it is of the same inputs; a damaged one is made again."""
+    try:
+        found = read(results)
+    except LetheError:
+        return None
+    return found if found is not None and found.key == key else None

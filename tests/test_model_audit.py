@@ -1,0 +1,108 @@
+"""The model-level audit of whole runs: its two sides, its record, its place on the board."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from benchmark import records
+from benchmark.contract.request import Release, Request
+from benchmark.errors import LetheError
+from benchmark.experiments import experiment as experiments
+from benchmark.runner.run import plan_cells, plan_of
+from benchmark.runner.workbench import Workbench
+from benchmark.studies import audit_record, model_audit
+from benchmark.studies.model_audit import Runs, audit_study, finding
+from leaderboard import build
+from methods.newton import Newton
+from tests import tiny_experiment
+
+QUIET = Console(file=io.StringIO())
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    toml = str(tiny_experiment.write(tmp_path, ("seeds = [0, 1]", METHODS)))
+    monkeypatch.setattr(model_audit, "PLAN", {toml: 200})
+    return toml
+
+
+METHODS = 'seeds = [0, 1]\nmethods = ["newton", "retrain", "nothing"]'
+
+
+def cells(toml: str) -> dict:
+    found = plan_cells(experiments.load(toml), "cpu", seeds=[0])
+    return {cell.method.name: cell for cell in found}
+
+
+def runs(toml: str, count: int) -> Runs:
+    inputs = cells(toml)["newton"].inputs
+    return Runs(Workbench(inputs, torch.device("cpu"), folder=None), count)
+
+
+def test_an_honest_certificate_is_not_refuted_though_it_could_have_been(tiny: str) -> None:
+    found = finding(cells(tiny)["newton"], runs(tiny, 200))
+    assert found.outcome == "not refuted"
+    assert found.lower <= found.epsilon == 1.0 < found.resolution
+    assert found.runs == 100, "half of the runs choose the threshold"
+
+
+def test_a_release_without_its_noise_is_refuted(
+    tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights that were never updated, under a hundredth of the noise that is claimed."""
+
+    def cheat(self: Newton, request: Request) -> Release:
+        honest = genuine(self, request)
+        if len(request.forget) == 0:
+            return honest
+        quiet = honest.certificate.model_copy(update={"sigma": honest.certificate.sigma / 100})
+        published = request.release(request.original.weights, quiet)
+        return replace(published, certificate=quiet)
+
+    genuine = Newton.unlearn
+    monkeypatch.setattr(Newton, "unlearn", cheat)
+    found = finding(cells(tiny)["newton"], runs(tiny, 200))
+    assert found.outcome == "refuted"
+    assert found.lower > found.epsilon
+
+
+def test_too_few_runs_falsify_nothing(tiny: str) -> None:
+    found = finding(cells(tiny)["newton"], runs(tiny, 8))
+    assert found.text == "not falsifiable at 4"
+
+
+def test_the_sides_share_no_noise_and_the_claimed_sigma(tiny: str) -> None:
+    several = runs(tiny, 3)
+    method = cells(tiny)["newton"].method
+    released = [several.released(method, k) for k in range(3)]
+    references = [several.reference(method, k, release) for k, release in enumerate(released)]
+    noises = [r.predictor.weights - r.state.weights for r in released + references]
+    assert len({tuple(noise.tolist()) for noise in noises}) == 6
+    assert {r.certificate.sigma for r in references} == {released[0].certificate.sigma}
+
+
+def test_the_study_is_kept_shown_and_made_again_when_damaged(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = tmp_path / "results"
+    monkeypatch.setattr(model_audit, "PLAN", {tiny: 8})
+    study, computed = audit_study(results, QUIET)
+    assert computed
+    assert {found.title for found in study.findings} == {"Single-step Newton", "Retrain"}
+    assert audit_study(results, QUIET) == (study, False)
+    records.write(records.Store(results).plan_path("tiny"), plan_of(experiments.load(tiny)))
+    build(results, tmp_path / "board")
+    for name in ("index.html", "README.md"):
+        text = (tmp_path / "board" / name).read_text()
+        assert "not falsifiable at 4" in text
+    path = audit_record.path_in(results)
+    path.write_text(path.read_text()[:-20])
+    with pytest.raises(LetheError, match="damaged"):
+        audit_record.read(results)
+    assert audit_study(results, QUIET)[1]

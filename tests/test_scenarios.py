@@ -1,0 +1,223 @@
+"""Forget scenarios: who is chosen, by what, and that no draw of the plain one has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from torch import Tensor
+
+from benchmark.contract.seeds import Seeds
+from benchmark.data.forget import ForgetSpec
+from benchmark.data.scenarios import SCENARIOS, Context
+from benchmark.errors import LetheError
+from benchmark.experiments import experiment
+
+N, CLASSES = 60, 4
+
+
+def context(seed: int = 0, effect: Callable[[], Tensor] | None = None) -> Context:
+    g = torch.Generator().manual_seed(seed)
+    scores = torch.randn(N, generator=g)
+    return Context(
+        labels=torch.randint(CLASSES, (N,), generator=g),
+        features=torch.randn(N, 2, 3, generator=g),
+        leave_out_effect=effect or (lambda: scores),
+    )
+
+
+def spec(scenario: str, **size: Any) -> ForgetSpec:
+    return ForgetSpec(scenario=scenario, **size)
+
+
+def test_the_spec_names_every_scenario_and_no_other() -> None:
+    for scenario in SCENARIOS:
+        size = {} if scenario == "class" else {"count": 2}
+        assert spec(scenario, **size).draw(torch.arange(N), Seeds(), context())
+    with pytest.raises(ValidationError):
+        spec("everything", count=1)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7])
+@pytest.mark.parametrize(("count", "requests"), [(1, 1), (10, 1), (7, 3)])
+def test_random_draws_are_what_they_always_were(seed: int, count: int, requests: int) -> None:
+    """The records on the board name their forget sets by hash; this is the draw behind them."""
+    trained = torch.arange(0, 3 * N, 3)
+    order = torch.randperm(N, generator=Seeds.all(seed).generator("forget"))
+    found = ForgetSpec(count=count, requests=requests).draw(trained, Seeds.all(seed))
+    for number, rows in enumerate(found):
+        part = order[number * count : (number + 1) * count]
+        assert rows.tolist() == sorted((3 * part).tolist())
+    assert len(found) == requests
+
+
+def test_settings_of_earlier_records_are_written_as_before() -> None:
+    """They are part of every record's key."""
+    dumped = ForgetSpec(count=3).model_dump(mode="json")
+    assert dumped == {"scenario": "random", "count": 3, "requests": 1}
+    assert ForgetSpec.model_validate(dumped) == ForgetSpec(count=3)
+    share = ForgetSpec(share=0.1, requests=2).model_dump(mode="json")
+    assert share == {"scenario": "random", "share": 0.1, "requests": 2}
+
+
+def test_the_projects_experiments_still_load() -> None:
+    for name in experiment.names():
+        assert experiment.load(name).forget.scenario in SCENARIOS
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({}, "either count or share"),
+        ({"count": 2, "share": 0.1}, "either count or share"),
+        ({"share": 0}, "greater than 0"),
+        ({"share": 1}, "less than 1"),
+        ({"count": 0}, "greater than or equal to 1"),
+        ({"scenario": "class", "count": 3}, "neither count nor share"),
+        ({"scenario": "class", "share": 0.3}, "neither count nor share"),
+        ({"scenario": "memorised"}, "either count or share"),
+        ({"count": 1, "label": 3}, "Extra inputs"),
+    ],
+)
+def test_a_spec_that_makes_no_sense_is_refused(content: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ForgetSpec.model_validate(content)
+
+
+@pytest.mark.parametrize(("share", "rows"), [(0.1, 6), (0.001, 1), (0.5, 30)])
+def test_a_share_is_of_the_training_rows(share: float, rows: int) -> None:
+    (drawn,) = ForgetSpec(share=share).draw(torch.arange(N), Seeds())
+    assert len(drawn) == rows
+
+
+@given(
+    scenario=st.sampled_from(sorted(SCENARIOS)),
+    count=st.integers(1, 8),
+    requests=st.integers(1, 3),
+    seed=st.integers(0, 50),
+)
+@settings(max_examples=150, deadline=None)
+def test_any_stream_names_rows_that_were_trained_on_and_none_twice(
+    scenario: str, count: int, requests: int, seed: int
+) -> None:
+    trained = torch.arange(0, N, 2)
+    size = {} if scenario == "class" else {"count": count}
+    chosen = spec(scenario, requests=requests, **size)
+    sets = chosen.draw(trained, Seeds(forget=seed), context(seed))
+    again = chosen.draw(trained, Seeds(forget=seed), context(seed))
+    assert len(sets) == requests
+    assert all(torch.equal(a, b) for a, b in zip(sets, again, strict=True))
+    assert all(rows.tolist() == sorted(rows.tolist()) for rows in sets)
+    together = torch.cat(sets)
+    assert len(together.unique()) == len(together)
+    assert torch.isin(together, trained).all()
+    if size:
+        assert {len(rows) for rows in sets} == {count}
+
+
+@pytest.mark.parametrize("scenario", sorted(SCENARIOS))
+def test_something_must_be_left_to_keep(scenario: str) -> None:
+    size = {"requests": CLASSES} if scenario == "class" else {"count": N // 2, "requests": 2}
+    with pytest.raises(LetheError, match="forget"):
+        spec(scenario, **size).draw(torch.arange(N), Seeds(), context())
+
+
+@pytest.mark.parametrize("scenario", ["class", "subpopulation", "memorised"])
+def test_a_scenario_says_what_it_lacks(scenario: str) -> None:
+    size = {} if scenario == "class" else {"count": 2}
+    with pytest.raises(LetheError, match=f"'{scenario}' needs"):
+        spec(scenario, **size).draw(torch.arange(N), Seeds())
+
+
+def test_a_class_is_forgotten_whole() -> None:
+    given, trained = context(), torch.arange(10, N)
+    seen = set()
+    for seed in range(20):
+        (rows,) = spec("class").draw(trained, Seeds(forget=seed), given)
+        (label,) = given.labels[rows].unique().tolist()
+        assert rows.tolist() == [r for r in trained.tolist() if given.labels[r] == label]
+        seen.add(label)
+    assert seen == set(range(CLASSES)), "which class depends on the seed"
+
+
+def test_a_subpopulation_is_a_row_and_its_nearest() -> None:
+    given, trained = context(), torch.arange(5, N)
+    flat = given.features.flatten(1).double()
+    distances = torch.cdist(flat, flat[trained])
+    centres = set()
+    for seed in range(8):
+        (rows,) = spec("subpopulation", count=6).draw(trained, Seeds(forget=seed), given)
+        nearest = {c: trained[distances[c].argsort()[:6]].tolist() for c in rows.tolist()}
+        matching = [c for c, near in nearest.items() if sorted(near) == rows.tolist()]
+        assert matching, "some member has exactly the others as its nearest rows"
+        centres.update(matching)
+    assert len(centres) > 1
+
+
+def test_a_later_subpopulation_takes_from_what_is_left() -> None:
+    features = torch.tensor([0.0, 1.0, 10.0, 11.0, 20.0, 21.0, 30.0]).unsqueeze(1)
+    given = Context(labels=torch.zeros(7, dtype=torch.int64), features=features)
+    chosen = spec("subpopulation", count=2, requests=3)
+    for seed in range(10):
+        for rows in chosen.draw(torch.arange(7), Seeds(forget=seed), given):
+            assert len(rows) == 2
+    (alone,) = spec("subpopulation", count=2).draw(torch.arange(6), Seeds(), given)
+    assert tuple(alone.tolist()) in {(0, 1), (2, 3), (4, 5)}
+
+
+def test_a_row_with_a_twin_is_in_its_own_subpopulation() -> None:
+    given = Context(labels=torch.zeros(6, dtype=torch.int64), features=torch.zeros(6, 2))
+    drawn = {
+        tuple(
+            spec("subpopulation", count=1).draw(torch.arange(6), Seeds(forget=s), given)[0].tolist()
+        )
+        for s in range(40)
+    }
+    assert len(drawn) == 6, "the row that was drawn, not the first of its equals"
+
+
+def test_the_most_memorised_come_first() -> None:
+    effect = torch.linspace(0, 1, N)[torch.randperm(N, generator=torch.Generator().manual_seed(5))]
+    trained = torch.arange(0, N, 2)
+    first, second = spec("memorised", count=3, requests=2).draw(
+        trained, Seeds(), context(effect=lambda: effect)
+    )
+    ranked = sorted(trained.tolist(), key=lambda r: -float(effect[r]))
+    assert first.tolist() == sorted(ranked[:3])
+    assert second.tolist() == sorted(ranked[3:6])
+
+
+def test_only_the_scenario_that_needs_a_shadow_bank_asks_for_it() -> None:
+    def costly() -> Tensor:
+        raise AssertionError("no bank is needed")
+
+    for scenario in sorted(SCENARIOS):
+        size = {} if scenario == "class" else {"count": 2}
+        if scenario != "memorised":
+            spec(scenario, **size).draw(torch.arange(N), Seeds(), context(effect=costly))
+
+
+def test_mislabelled_rows_are_those_that_are_forgotten() -> None:
+    labels = torch.arange(3000) % CLASSES
+    chosen = spec("mislabelled", count=450, requests=2)
+    wrong = chosen.training_labels(labels, CLASSES, Seeds())
+    forgotten = torch.cat(chosen.draw(torch.arange(3000), Seeds())).sort().values
+    assert (wrong != labels).nonzero().flatten().tolist() == forgotten.tolist()
+    shift = (wrong - labels)[forgotten] % CLASSES
+    counts = torch.bincount(shift, minlength=CLASSES)
+    assert counts[0] == 0
+    assert (counts[1:] - 300).abs().max() < 4 * (900 * 2 / 9) ** 0.5, "any other label, alike"
+    assert torch.equal(wrong, chosen.training_labels(labels, CLASSES, Seeds()))
+    assert not torch.equal(wrong, chosen.training_labels(labels, CLASSES, Seeds(forget=1)))
+
+
+def test_other_scenarios_leave_the_labels_alone() -> None:
+    labels = torch.arange(N) % CLASSES
+    for scenario in set(SCENARIOS) - {"mislabelled"}:
+        size = {} if scenario == "class" else {"count": 2}
+        assert torch.equal(spec(scenario, **size).training_labels(labels, CLASSES, Seeds()), labels)
