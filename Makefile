@@ -5,9 +5,15 @@ VENV    ?= .venv
 RESULTS ?= runs
 LETHE   := $(VENV)/bin/lethe
 READY   := $(VENV)/.ready
+# what `make bench` compares with: pyDVL wants NumPy 1, so it gets an environment of its own
+PEERS   := $(VENV)/.peers
+PYDVL   := $(VENV)/pydvl
+SITE    := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
+SIZE    ?= full
+OUT     ?= $(RESULTS)/leaderboard/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo mnist test lint leaderboard check soundness slack doctor list clean
+.PHONY: help setup demo mnist test lint leaderboard check soundness slack audit bench doctor list clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +52,22 @@ soundness: $(READY) ## hold every proved bound against the truth on 2,000 random
 
 slack: $(READY) ## measure how slack the certificates are, under a minute
 	@$(LETHE) slack --results $(RESULTS)
+
+bench: $(PEERS) ## time every inverse-Hessian solver and library; SIZE=smoke tries it out
+	@$(VENV)/bin/python -m pytest benches -v --no-header -rfE --benchmark-columns=median,rounds \
+		--size $(SIZE) --out $(OUT) --pydvl $(PYDVL)/bin/python $(BENCH)
+
+$(PEERS): $(READY)
+	@echo "installing curvlinops, dattri and pyDVL into $(VENV) ..."
+	@$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,peers]'
+	@$(PYTHON) -m venv $(PYDVL)
+	@$(PYDVL)/bin/python -m pip install --quiet pyDVL==0.10.0 'dask>=2023.5' 'distributed>=2023.5' \
+		'zarr>=3,<4'
+	@$(VENV)/bin/python $(SITE) > "$$($(PYDVL)/bin/python $(SITE))/lethe.pth" # the same torch
+	@touch $@
+
+audit: $(READY) ## try to refute every certificate with whole runs on digits, a few minutes
+	@$(LETHE) audit --results $(RESULTS)
 
 doctor: $(READY) ## say what is there: versions, devices, data sets
 	@$(LETHE) doctor

@@ -188,6 +188,35 @@ def slack(results: Results = Path("runs")) -> None:
 
 
 @app.command()
+def audit(results: Results = Path("runs")) -> None:
+    """Run every certified method on digits again and again, and try to refute its certificate."""
+    from benchmark.runner.device import prepare
+    from benchmark.studies.audit_record import path_in
+    from benchmark.studies.model_audit import audit_study
+
+    prepare("cpu", threads=1)
+    study, computed = audit_study(results, err)
+    table = Table("experiment", "row", "claimed ε", "proved ε", "judge", "outcome", box=None)
+    for found in study.findings:
+        colour = "red" if found.outcome == "refuted" else "default"
+        table.add_row(
+            found.experiment,
+            found.title,
+            f"{found.epsilon:.3g}",
+            f"{found.lower:.3g} of {found.resolution:.3g}",
+            f"{found.runs} runs",
+            f"[{colour}]{found.text}[/{colour}]",
+        )
+    out.print(table)
+    for row, reason in study.failures.items():
+        out.print(f"[yellow]no answer[/yellow] {escape(row)}: {escape(reason)}")
+    remark = "" if computed else " (kept, it is current)"
+    out.print(f"The study: {path_in(results)}{remark}", soft_wrap=True)
+    if any(found.outcome == "refuted" for found in study.findings):
+        raise typer.Exit(1)
+
+
+@app.command()
 def doctor() -> None:
     """Say what is there: versions, devices, data sets found and verified."""
     from benchmark.doctor import examine

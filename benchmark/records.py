@@ -62,7 +62,7 @@ class DataInfo(_Frozen):
 
 
 class Times(_Frozen):
-    """Wall-clock seconds.
+    """Seconds: of the processor on one CPU thread, else by the wall clock.
 
     Attributes:
         unlearn: the whole answer to a request; in a stream, the mean over its requests.

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmark.files import replace_file
-from benchmark.studies import slack_record
-from leaderboard.charts import draw_charts, draw_slack
+from benchmark.studies import audit_record, slack_record
+from leaderboard.audits import audit_grid
+from leaderboard.charts import draw_bench, draw_charts, draw_slack
 from leaderboard.markdown import render_markdown
 from leaderboard.page import render_page
+from leaderboard.solvers import load_bench
 from leaderboard.spreadsheet import render_csv
 from leaderboard.table import load
 
@@ -18,7 +20,8 @@ def build(results: Path, out: Path) -> list[Path]:
 
     Args:
         results: a results folder, see `benchmark.records.Store`.
-        out: gets `README.md`, `board.csv`, `index.html` and `plots/*.svg`.
+        out: gets `README.md`, `board.csv`, `index.html` and `plots/*.svg`; the records of
+            `make bench` are in its folder `bench`, if there are any.
 
     Returns:
         The files written.
@@ -26,7 +29,7 @@ def build(results: Path, out: Path) -> list[Path]:
     Raises:
         LetheError: if there are no results, or one of them is damaged.
     """
-    files = _render(results)
+    files = _render(results, out)
     for name, content in files.items():
         replace_file(out / name, content)
     for name in _plots(out) - set(files):
@@ -40,24 +43,28 @@ def check(results: Path, out: Path) -> list[str]:
     Raises:
         LetheError: if there are no results, or one of them is damaged.
     """
-    files = _render(results)
+    files = _render(results, out)
     changed = {name for name, content in files.items() if _read(out / name) != content}
     return sorted(changed | (_plots(out) - set(files)))
 
 
-def _render(results: Path) -> dict[str, bytes]:
+def _render(results: Path, out: Path) -> dict[str, bytes]:
     """Every file of the board, by its name relative to the board's folder."""
     tables = load(results)
     charts = {table.slug: draw_charts(table) for table in tables}
     study = slack_record.read(results)
     slack = draw_slack(study) if study else None
+    bench = draw_bench(load_bench(out / "bench"))
+    audited = audit_record.read(results)
+    audit = audit_grid(audited) if audited else None
     files = {
-        "README.md": render_markdown(tables, charts, slack).encode(),
+        "README.md": render_markdown(tables, charts, slack, audit, bench).encode(),
         "board.csv": render_csv(tables).encode(),
-        "index.html": render_page(tables, charts, slack).encode(),
+        "index.html": render_page(tables, charts, slack, audit, bench).encode(),
     }
     drawn = [chart for of_table in charts.values() for chart in of_table]
     drawn += [slack.chart] if slack else []
+    drawn += bench.charts if bench else []
     return files | {chart.path: chart.svg for chart in drawn}
 
 

@@ -6,8 +6,8 @@ import html
 import re
 from collections.abc import Iterable, Mapping
 
-from leaderboard import words
-from leaderboard.charts import Chart, SlackSection
+from leaderboard import audits, solvers, words
+from leaderboard.charts import BenchSection, Chart, SlackSection
 from leaderboard.columns import COLUMNS, COST, FORGETTING, GUARANTEE, UTILITY, Column
 from leaderboard.details import data, environment
 from leaderboard.ranking import Mark, entries, marks, yardsticks
@@ -18,7 +18,11 @@ _Marks = Mapping[tuple[str, str], Mark]
 
 
 def render_markdown(
-    tables: list[Table], charts: Mapping[str, list[Chart]], slack: SlackSection | None = None
+    tables: list[Table],
+    charts: Mapping[str, list[Chart]],
+    slack: SlackSection | None = None,
+    audit: solvers.Grid | None = None,
+    bench: BenchSection | None = None,
 ) -> str:
     """All tables with their plots and footnotes, then what the words mean.
 
@@ -26,6 +30,8 @@ def render_markdown(
         tables: what to show.
         charts: by a table's slug.
         slack: of the slack study, if there is one.
+        audit: of the model-level audit, if there is one.
+        bench: of the inverse-Hessian bench, if there is one.
     """
     parts = ["# Leaderboard", words.INTRODUCTION]
     parts.append("The same board with every certificate in full: [index.html](index.html).")
@@ -34,6 +40,11 @@ def render_markdown(
         parts += _section(table, charts[table.slug])
     if slack:
         parts += ["## How slack the certificates are", _escape(slack.reading), _image(slack.chart)]
+    if audit:
+        parts += [f"## {audits.HEADING}", _bullets(map(_escape, audits.READING))]
+        parts.append("\n".join(_grid(audit, "Row")))
+    if bench:
+        parts += _bench(bench)
     parts += _glossary()
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -111,6 +122,26 @@ def _footnotes(table: Table, rows: list[Row]) -> Iterable[str]:
             yield f"{row.title}, seed {seed}: failed, {error}"
         if row.missing:
             yield f"{row.title}: missing, seeds {', '.join(map(str, row.missing))}."
+
+
+def _bench(bench: BenchSection) -> Iterable[str]:
+    """The solvers' tables, system by system, then the plots."""
+    yield f"## {solvers.HEADING}"
+    yield _bullets(map(_escape, solvers.READING))
+    for table in bench.tables:
+        yield f"### {_escape(table.title)} ({_escape(table.device)})"
+        for grid, name in ((table.solvers, "Solver"), (table.operators, "One pass")):
+            yield "\n".join(_grid(grid, name)) if grid else ""
+        yield _escape("; ".join(f"{name}: {text}" for name, text in table.facts)) + "."
+    yield from map(_image, bench.charts)
+
+
+def _grid(grid: solvers.Grid, name: str) -> Iterable[str]:
+    yield _line([name, *map(_escape, grid.headings)])
+    yield _line([":--", *["--:"] * len(grid.headings)])
+    for line in grid.lines:
+        cells = [f"**{cell.text}**" if cell.best else cell.text for cell in line.cells]
+        yield _line([_escape(line.title), *cells])
 
 
 def _image(chart: Chart) -> str:

@@ -7,18 +7,23 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from leaderboard import words
-from leaderboard.charts import Chart, SlackSection
+from leaderboard import audits, solvers, words
+from leaderboard.charts import BenchSection, Chart, SlackSection
 from leaderboard.columns import COLUMNS, GROUPS
 from leaderboard.details import command, data, environment, phases, proof
 from leaderboard.numbers import number
 from leaderboard.ranking import Mark, entries, marks, yardsticks
 from leaderboard.shown import certified, failures, remarks, seeds, shown
+from leaderboard.solvers import Grid
 from leaderboard.table import Row, Table
 
 
 def render_page(
-    tables: list[Table], charts: Mapping[str, list[Chart]], slack: SlackSection | None = None
+    tables: list[Table],
+    charts: Mapping[str, list[Chart]],
+    slack: SlackSection | None = None,
+    audit: Grid | None = None,
+    bench: BenchSection | None = None,
 ) -> str:
     """The page of all tables; plots are beside it, everything else is in it.
 
@@ -26,6 +31,8 @@ def render_page(
         tables: what to show.
         charts: by a table's slug.
         slack: of the slack study, if there is one.
+        audit: of the model-level audit, if there is one.
+        bench: of the inverse-Hessian bench, if there is one.
     """
     templates = Environment(
         loader=PackageLoader("leaderboard"),
@@ -42,6 +49,10 @@ def render_page(
         starts={members[0].key for members in list(GROUPS.values())[1:]},
         words=words,
         slack=slack,
+        audit=audit,
+        audits=audits,
+        bench=bench,
+        solvers=solvers,
     )
 
 

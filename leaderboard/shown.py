@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from leaderboard.columns import COLUMNS, Column
+from leaderboard.columns import BY_KEY, COLUMNS, Column
 from leaderboard.numbers import measured, number, span
 from leaderboard.ranking import Mark
 from leaderboard.table import Row, Table, settings_differ
@@ -122,8 +122,22 @@ def remarks(table: Table) -> list[str]:
     for row in table.rows:
         if settings_differ(row.found, ("method", "method_source", "params")):
             found.append(f"{row.title}: its seeds ran with different parameters or source.")
+        if erases_the_model(row):
+            found.append(
+                f"{row.title} erases the model: it is no better than its noise-only control, the "
+                "same algorithm with the same noise from zero weights."
+            )
         found += _blanks(row)
     return found
+
+
+def erases_the_model(row: Row) -> bool:
+    """Whether what the row has over its control cannot be told from nothing, or is less.
+
+    That is, the t interval over seeds reaches down to 0; one seed has no interval.
+    """
+    estimate = row.estimate(BY_KEY["control_accuracy_test_gap"])
+    return estimate is not None and estimate.mean - (estimate.spread or 0.0) <= 0
 
 
 def _blanks(row: Row) -> list[str]:

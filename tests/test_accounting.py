@@ -8,6 +8,7 @@ import dp_accounting
 import numpy as np
 import pytest
 from dp_accounting import pld
+from dp_accounting.pld.privacy_loss_mechanism import AdjacencyType, GaussianPrivacyLoss
 
 from benchmark.certify.composition import (
     composed_m,
@@ -17,7 +18,12 @@ from benchmark.certify.composition import (
     total_delta,
 )
 from benchmark.certify.gaussian import delta_for, epsilon_for, m_for
-from benchmark.certify.noisy_descent import gradient_clipping_m, model_clipping_delta
+from benchmark.certify.noisy_descent import (
+    gradient_clipping_m,
+    model_clipping_delta,
+    model_clipping_m,
+    model_clipping_steps,
+)
 from benchmark.errors import AssumptionBroken, LetheError
 
 
@@ -142,3 +148,66 @@ def test_a_budget_lasts_until_the_releases_together_exceed_it() -> None:
     assert spent.spent == pytest.approx(math.sqrt(3 * 36 + 1) / 10)
     with pytest.raises(AssumptionBroken, match="budget"):
         deletion_capacity([0.1], 0.0)
+
+
+EPSILONS = (0.01, 0.1, 0.5, 1.0, 3.0, 8.0, 30.0, 100.0)
+
+
+@pytest.mark.parametrize("epsilon", EPSILONS)
+@pytest.mark.parametrize("delta", [1e-5, 1e-3])
+def test_noise_for_gradient_clipping_agrees_with_dp_accounting(
+    epsilon: float, delta: float
+) -> None:
+    """The sigma of a target, put into their Gaussian with all steps' noise added up."""
+    settings = {"radius": 1.0, "clip": 0.5, "step_size": 0.1, "weight_decay": 2.0, "steps": 9}
+    sigma = gradient_clipping_m(sigma=1.0, **settings) / m_for(epsilon, delta)
+    apart, variance = 2.0, 0.0
+    for _ in range(9):  # two runs pushed apart on a line: c = 0.8, 2 eta C1 = 0.1
+        apart, variance = 0.8 * apart + 0.1, 0.64 * variance + sigma**2
+    theirs = GaussianPrivacyLoss(math.sqrt(variance), sensitivity=apart)
+    assert theirs.get_delta_for_epsilon(epsilon) == pytest.approx(delta, rel=1e-6)
+
+
+@pytest.mark.parametrize("epsilon", EPSILONS)
+@pytest.mark.parametrize("ratio", [0.4, 1.0, 2.5])
+def test_model_clipping_agrees_with_dp_accounting(epsilon: float, ratio: float) -> None:
+    """One more step is their Gaussian subsampled at rate delta_t: the two recursions are one."""
+    delta = 1.0
+    for steps in range(1, 5):
+        step = GaussianPrivacyLoss(
+            ratio, sensitivity=2.0, sampling_prob=delta, adjacency_type=AdjacencyType.REMOVE
+        )
+        delta = step.get_delta_for_epsilon(epsilon)
+        ours = model_clipping_delta(epsilon=epsilon, radius=1.0, steps=steps, sigma=ratio)
+        # theirs subtracts two tails: below 1e-9 its own digits are gone
+        assert ours == pytest.approx(delta, rel=1e-6, abs=1e-15)
+        if delta < 1e-9:
+            return
+
+
+@pytest.mark.parametrize("epsilon", EPSILONS)
+@pytest.mark.parametrize("sigma", [0.3, 0.7, 1.0, 4.0])
+def test_model_clipping_takes_no_step_more_than_it_needs(epsilon: float, sigma: float) -> None:
+    shared = {"epsilon": epsilon, "radius": 1.0, "sigma": sigma}
+    steps = model_clipping_steps(delta=1e-5, **shared)
+    assert model_clipping_delta(steps=steps, **shared) <= 1e-5
+    assert steps == 1 or model_clipping_delta(steps=steps - 1, **shared) > 1e-5
+
+
+@pytest.mark.parametrize(("sigma", "steps"), [(1.0, 1), (1.0, 6), (2.0, 3), (0.4, 20), (0.25, 60)])
+def test_model_clippings_m_is_above_its_curve_and_not_by_much(sigma: float, steps: int) -> None:
+    m = model_clipping_m(radius=1.0, steps=steps, sigma=sigma)
+    curve = [
+        (epsilon, model_clipping_delta(epsilon=epsilon, radius=1.0, steps=steps, sigma=sigma))
+        for epsilon in (0.0, *np.geomspace(1e-4, 300, 400))
+    ]
+    assert all(delta <= delta_for(epsilon, m) * (1 + 1e-12) for epsilon, delta in curve)
+    assert any(delta > delta_for(epsilon, 0.98 * m) for epsilon, delta in curve)
+    assert m <= 2 / sigma
+
+
+def test_model_clipping_that_never_gets_there_is_refused() -> None:
+    with pytest.raises(AssumptionBroken, match=r"raise sigma, which is 0\.1 radii"):
+        model_clipping_steps(epsilon=1.0, delta=1e-5, radius=1.0, sigma=0.1, most=200)
+    with pytest.raises(LetheError, match="at least one step"):
+        model_clipping_m(radius=1.0, steps=0, sigma=1.0)

@@ -47,6 +47,7 @@ DIRECTIONS = {
     "attack_gap": "lower",
     "distance": "lower",
     "slack": "lower",
+    "control_accuracy_test_gap": "higher",
 }
 EVIL = "<script>alert('x')</script>"
 
@@ -652,3 +653,26 @@ def test_an_audited_epsilon_above_the_certified_one_is_a_violation(tmp_path):
         content["metrics"] = content["metrics"] | metrics
         page = formats(store(tmp_path / str(audited), [Record.model_validate(content)]))
         assert ("🔴 **violated**" in page["README.md"]) == violated
+
+
+def test_a_row_no_better_than_its_noise_only_control_erases_the_model(tmp_path):
+    # half-width 4.303 * 1 / sqrt 3 = 2.48: the first interval holds 0, the second does not
+    gaps = {"blank": (1.0, 2.0, 3.0), "better": (2.0, 3.0, 4.0), "worse": (-3.0, -3.1, -3.2)}
+    inside = certificate(noise="inside", definition="reference", trivial_sensitivity=None)
+    cells = [
+        record(label, s, certificate=inside, metrics={"control_accuracy_test_gap": gap})
+        for label, values in gaps.items()
+        for s, gap in enumerate(values)
+    ]
+    cells += seeds_of("newton", [0.0, 0.0, 0.0])
+    files = formats(store(tmp_path, cells))
+    for text in (files["README.md"], files["index.html"]):
+        assert "Over control" in text
+        assert "Blank erases the model" in text
+        assert "Worse erases the model" in text
+        assert "Better erases" not in text
+        assert "Newton erases" not in text
+    assert "inside the algorithm" in files["index.html"]
+    lines = {line["label"]: line for line in csv.DictReader(io.StringIO(files["board.csv"]))}
+    assert float(lines["better"]["control_accuracy_test_gap_mean"]) == pytest.approx(3.0)
+    assert lines["newton"]["control_accuracy_test_gap_mean"] == ""

@@ -52,9 +52,7 @@ def test_an_honest_certificate_is_not_refuted_though_it_could_have_been(tiny: st
     assert found.runs == 100, "half of the runs choose the threshold"
 
 
-def test_a_release_without_its_noise_is_refuted(
-    tiny: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_release_without_its_noise_is_refuted(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights that were never updated, under a hundredth of the noise that is claimed."""
 
     def cheat(self: Newton, request: Request) -> Release:

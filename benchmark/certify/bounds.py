@@ -39,6 +39,13 @@ _MEANINGS = {
     "hessian_lipschitz": "M, the Hessian is M-Lipschitz on the ball",
     "sampled_lipschitz": "the largest sampled ratio in place of M: an under-estimate",
     "retrain_gradient": "G, retraining ends at a gradient norm of at most G",
+    "sample_gradient": "G, no row's loss has a larger gradient; without the ridge",
+    "gradient_lipschitz": "L, of the gradient of the objective",
+    "step_size": "eta of gradient descent",
+    "steps": "T, steps of training and of retraining",
+    "rewound": "K, steps on the retained rows",
+    "trained": "n, rows that were trained on",
+    "capacity": "n_u, rows forgotten in all that the noise is made for",
 }
 
 

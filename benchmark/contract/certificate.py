@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Provenance = Literal["exact", "estimated", "assumed"]
 Definition = Literal["retrain", "unlearn-on-retain", "reference", "local"]
 Mode = Literal["budgeted", "instance", "noiseless"]
+Noise = Literal["release", "inside"]
 Verdict = Literal["exact", "proved", "conditional", "local", "vacuous", "none"]
 
 #: From the strongest statement to none; the order rows stand in.
@@ -64,7 +65,12 @@ class Certificate(BaseModel):
         sensitivity: Delta, a bound on the L2 distance to the retrained weights before noise.
         sigma: standard deviation of the release noise, per coordinate.
         trivial_sensitivity: the bound that the same theory gives to doing nothing; None where
-            the release is exact by construction.
+            the release is exact by construction, or the noise is drawn inside.
+        noise: where it is drawn. `release`: added to what is published, by `Request.release`.
+            `inside`: by the algorithm itself, so that the weights it returns are public as they
+            are. There `sigma` is the noise of one of its steps and `sensitivity` is m sigma for
+            an m such that the release is m-GDP: m = sensitivity / sigma composes over a stream
+            as ever, but no weights lie within that distance of the retrained ones.
         constants: every number the statement rests on.
         alternatives: bounds that were evaluated as well and are not better, or not proved.
         caveats: hypotheses that are false or were not checked, in words.
@@ -80,6 +86,7 @@ class Certificate(BaseModel):
     sensitivity: float = Field(ge=0)
     sigma: float = Field(ge=0)
     trivial_sensitivity: float | None = Field(None, gt=0)
+    noise: Noise = "release"
     constants: tuple[Constant, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
     caveats: tuple[str, ...] = ()

@@ -10,10 +10,12 @@ import torch
 
 
 class Clock:
-    """Wall-clock seconds per named phase, summed over repeats.
+    """Seconds per named phase, summed over repeats.
 
-    On CUDA the device is synchronised at both ends of a phase, so that work still queued is
-    charged to the phase that asked for it. `listener` hears the name of each phase as it starts.
+    On one CPU thread they are processor seconds, which other programs on the machine do not
+    lengthen; on several threads or a GPU, wall-clock seconds. On CUDA the device is synchronised
+    at both ends of a phase, so that work still queued is charged to the phase that asked for it.
+    `listener` hears the name of each phase as it starts.
     """
 
     def __init__(
@@ -47,4 +49,6 @@ class Clock:
         """Seconds on a monotonic clock, once the device has finished what was asked of it."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+        elif torch.get_num_threads() == 1:
+            return time.process_time()
         return time.perf_counter()

@@ -36,6 +36,8 @@ class Method(BaseModel, ABC):
     A subclass declares `name`, `title` and `source`, its parameters as annotated fields with
     defaults, and `unlearn`. It overrides `train` only if it needs a training of its own.
     `needs` says which rows' data it looks at, and whether the objective must be strongly convex.
+    `control` asks the runner for the noise-only control: the same request answered once more, with
+    the same noise, from zero weights. What does not beat it has erased the model.
     A field whose default is hard to vary names another value in `Field(examples=[...])`, which
     the contract tests use to see that the parameter changes something.
     """
@@ -49,6 +51,7 @@ class Method(BaseModel, ABC):
     needs: ClassVar[frozenset[Need]] = frozenset({"retain", "forget"})
     role: ClassVar[Role] = "entry"
     does_nothing: ClassVar[bool] = False
+    control: ClassVar[bool] = False
 
     @classmethod
     def build(cls, params: dict[str, Any]) -> Method:

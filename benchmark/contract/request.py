@@ -38,7 +38,7 @@ class Release:
 
     Attributes:
         predictor: the public model.
-        state: the start of the next request; its weights are the predictor's before noise.
+        state: the start of the next request; its weights are the predictor's before release noise.
         certificate: what is proved, or None.
     """
 
@@ -121,18 +121,26 @@ class Request:
         """A fresh generator of this request's own: requests of a stream never share draws."""
         return self.seeds.generator(axis, "request", self.number, *scope)
 
+    def noise(self, like: Tensor, sigma: float, *scope: object) -> Tensor:
+        """N(0, sigma^2 I) in the shape, device and precision of `like`, drawn in float64.
+
+        A method that adds noise inside names its step in `scope`: every scope has its own draw.
+        """
+        generator = self.generator("noise", *scope)
+        draw = torch.randn(like.shape, generator=generator, dtype=torch.float64)
+        return (sigma * draw).to(like.device, like.dtype)
+
     def release(
         self, weights: Tensor, certificate: Certificate | None = None, memory: Any = None
     ) -> Release:
-        """Publish `weights` ((d,) or (members, d)), plus the noise the certificate asks for."""
+        """Publish `weights` ((d,) or (members, d)), plus the noise the certificate asks for.
+
+        Where the certificate says that the noise was drawn inside the algorithm, none is added.
+        """
         published = weights
-        if certificate is not None and certificate.sigma > 0:
+        if certificate is not None and certificate.sigma > 0 and certificate.noise == "release":
             with self.clock.phase("noise"):
-                draw = torch.randn(
-                    weights.shape, generator=self.generator("noise"), dtype=torch.float64
-                )
-                noise = (certificate.sigma * draw).to(weights.device, weights.dtype)
-                published = weights + noise
+                published = weights + self.noise(weights, certificate.sigma)
         return Release(
             predictor=Predictor(self.problem.model, published),
             state=State(weights, self.retain, memory),

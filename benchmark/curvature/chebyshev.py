@@ -33,8 +33,8 @@ def chebyshev(
     x, r, products = b.new_zeros(b.shape), b, 0
     low, high, curvature = torch.inf, 0.0, None
     history: list[tuple[float, float]] = []
-    while size > goal and products + steps < max_products:
-        space = lanczos(operator, r, steps)
+    while size > goal and products + 2 <= max_products:
+        space = lanczos(operator, r, min(steps, max_products - products - 1))
         products += len(space.basis) + 1
         ritz, vectors = torch.linalg.eigh(space.projected)
         if float(ritz[0]) <= 0:

@@ -90,8 +90,7 @@ def largest_minibatch_curvature(
 
 
 def _products(loss: Loss, weights: Tensor) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """From x (k, batch, ...), y (k, batch) and u (k, d) to each minibatch's Hessian times its u, (k, d)."""
-
+    """Maps x (k, batch, ...), y (k, batch), u (k, d) to each minibatch's Hessian times its u."""
     per_chain = vmap(lambda w, x, y: loss(w, Rows(x, y)))
 
     def products(x: Tensor, y: Tensor, u: Tensor) -> Tensor:

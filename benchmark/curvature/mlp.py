@@ -163,7 +163,7 @@ class MLPHessian:
         backward: list[Tensor],
         total: list[Layer],
     ) -> None:
-        """Add the unscaled product over one chunk of rows to `total`; R stands for d/dt at w + t v."""
+        """Add the unscaled product over one chunk of rows to `total`; R is d/dt at w + t v."""
         x = self._x[rows]
         v, c = direction[0]
         rz = torch.addmm(c.unsqueeze(1), v, x.T)

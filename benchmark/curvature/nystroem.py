@@ -32,7 +32,7 @@ class Nystroem:
     products: int
 
     def preconditioner(self, damping: float) -> Callable[[Tensor], Tensor]:
-        """R -> P^{-1} r for P near (H + damping I) / (smallest value + damping).
+        """The map r -> P^{-1} r for P near (H + damping I) / (smallest value + damping).
 
         Args:
             damping: with it, H + damping I is positive definite.

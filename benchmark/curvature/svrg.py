@@ -69,33 +69,31 @@ def svrg(
     chunks = _Chunks(system, count)
     x, r, products = torch.zeros_like(b), b, 0.0
     history: list[tuple[float, float]] = []
-    if count >= FEWEST:
+    probing = PROBE_STEPS * sum(chunks.shares[:PROBES])
+    stochastic = count >= FEWEST and probing + 1 <= max_products
+    if stochastic:
         step = 1 / (MARGIN * max(_top(part, b) for part in chunks.parts[:PROBES]))
-        products += PROBE_STEPS * sum(chunks.shares[:PROBES])
-    while count >= FEWEST and size > goal and products + 1 <= max_products:
+        products += probing
+    while stochastic and size > goal and products + 1 <= max_products:
         candidate = x + _pass(chunks, r, step, generator)
         r_new = b - chunks @ candidate
         products += 2
-        before, size = size, float(r_new.norm())
-        if not size < before:
-            size = before
-            break
-        x, r = candidate, r_new
-        history.append((products, size / norm))
-        if size > CONTRACTION * before:
-            break
-    if size <= goal:
-        return Solution(x, size, products, True, None, tuple(history))
-    rest = conjugate_gradients(
-        chunks, r, tolerance=goal / size, max_products=max(0, int(max_products - products))
-    )
+        before, after = size, float(r_new.norm())
+        if after < before:
+            x, r, size = candidate, r_new, after
+            history.append((products, size / norm))
+        stochastic = after <= CONTRACTION * before
+    budget = int(max_products - products)
+    if size <= goal or budget < 1:
+        return Solution(x, size, products, size <= goal, None, tuple(history))
+    rest = conjugate_gradients(chunks, r, tolerance=goal / size, max_products=budget)
     history += [(products + p, relative * size / norm) for p, relative in rest.history]
     return measured(
         chunks,
         b,
         x + rest.x,
         goal=goal,
-        products=products + max(rest.products - 1, 0),
+        products=products + rest.products - 1,
         curvature=rest.curvature,
         history=tuple(history),
     )

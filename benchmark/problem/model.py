@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from benchmark.errors import AssumptionBroken
+
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
 
@@ -70,6 +72,10 @@ class Model:
         spec: the architecture.
         inputs: features per row.
         classes: number of labels.
+
+    Raises:
+        AssumptionBroken: if the net has buffers. Running statistics are functions of the rows that
+            were trained on, the forgotten ones too, and no certificate about weights covers them.
     """
 
     def __init__(self, spec: ModelSpec, inputs: int, classes: int) -> None:
@@ -78,6 +84,12 @@ class Model:
         # On the meta device no weight is drawn, so the global generator stays untouched.
         with torch.device("meta"):
             self._module = spec.module(inputs, classes)
+        buffers = [name for name, _ in self._module.named_buffers()]
+        if buffers:
+            raise AssumptionBroken(
+                f"the net has buffers ({', '.join(buffers)}): running statistics lie outside the "
+                "weights that are certified; use a normalisation without them"
+            )
         self._shapes = {name: p.shape for name, p in self._module.named_parameters()}
         self._sizes = [shape.numel() for shape in self._shapes.values()]
         self.dimension = sum(self._sizes)

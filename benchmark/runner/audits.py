@@ -25,12 +25,14 @@ def audit(request: Request, release: Release) -> dict[str, Value]:
     of models the certificate allows: each coordinate of N(0, sigma^2 I) is a projection on a unit
     vector, so noise that is too small, or absent, shows.
 
+    Noise drawn inside the algorithm is no such draw, and nothing is said of it.
+
     Args:
         request: that was answered.
         release: the answer.
     """
     certificate = release.certificate
-    if certificate is None or certificate.sigma == 0:
+    if certificate is None or certificate.sigma == 0 or certificate.noise == "inside":
         return {}
     noise = _noise(request, release)
     result = mechanism_audit(

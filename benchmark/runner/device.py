@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from benchmark.curvature.lissa import lissa
@@ -26,6 +27,7 @@ def prepare(name: str, threads: int) -> torch.device:
     if threads < 1:
         raise LetheError(f"threads must be 1 or more, not {threads}")
     torch.set_num_threads(threads)
+    threadpool_limits(limits=threads)  # SciPy's BLAS has threads of its own
     torch.use_deterministic_algorithms(True, warn_only=name == "cuda")
     device = torch.device(name)
     _warm_up(device)

@@ -106,6 +106,9 @@ def score_certificate(
     if not shared or weights.shape != reference.shape:
         note = "the method trains its own model: the shared retrained weights are not its target"
         return {"distance": Value(value=None, direction="lower", note=note)}
+    if certificate is not None and certificate.noise == "inside":
+        note = "the noise is drawn inside the algorithm: there are no weights before it"
+        return {"distance": Value(value=None, direction="lower", note=note)}
     distance = float(torch.linalg.vector_norm(weights.double() - reference.double()))
     scores = {"distance": Value(value=distance, direction="lower", n=1)}
     if certificate is not None and certificate.sensitivity > 0:
@@ -122,6 +125,27 @@ def score_certificate(
             note="what the noise gives at the measured distance",
         )
     return scores
+
+
+def score_control(outputs: Outputs, control: Outputs) -> dict[str, Value]:
+    """Test accuracy of the noise-only control, and what the row has over it.
+
+    Args:
+        outputs: of the release.
+        control: of the same method, request and noise, started from zero weights.
+    """
+    n = len(outputs.losses["test"])
+    ours, theirs = outputs.accuracy["test"], control.accuracy["test"]
+    return {
+        "control_accuracy_test": Value(value=100 * theirs, unit="%", direction="none", n=n),
+        "control_accuracy_test_gap": Value(
+            value=100 * (ours - theirs),
+            unit="points",
+            direction="higher",
+            n=n,
+            note="above the noise-only control",
+        ),
+    }
 
 
 def score_stream(certificates: list[Certificate | None]) -> dict[str, Value]:

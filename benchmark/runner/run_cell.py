@@ -5,21 +5,32 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmark.certify.composition import stream_epsilons
 from benchmark.contract.certificate import VERDICTS
 from benchmark.contract.clock import Clock
+from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request
 from benchmark.files import DiskError
+from benchmark.metrics.value import Value
 from benchmark.records import Failure, Record, Step, Times
 from benchmark.runner.audits import audit
 from benchmark.runner.cell import Cell
 from benchmark.runner.environment import describe
-from benchmark.runner.evaluate import predict, score, score_certificate, score_stream
+from benchmark.runner.evaluate import (
+    Outputs,
+    predict,
+    score,
+    score_certificate,
+    score_control,
+    score_stream,
+)
 from benchmark.runner.memory import PeakMemory
 from benchmark.runner.workbench import Workbench
 
@@ -108,6 +119,7 @@ def _measure(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> d
         "metrics": score(outputs, bench.reference_outputs)
         | score_certificate(release.state.weights, reference, certificates[-1], shared)
         | score_stream(certificates)
+        | _control(method, answers[-1].request, outputs, bench)
         | audit(answers[-1].request, release),
         "certificate": certificates[-1],
         "stream": _stream(answers),
@@ -121,6 +133,18 @@ def _measure(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> d
         ),
         "peak_memory": memory.bytes,
     }
+
+
+def _control(
+    method: Method, request: Request, outputs: Outputs, bench: Workbench
+) -> dict[str, Value]:
+    """The last request answered again from zero weights, with the same noise, on its own clock."""
+    if not method.control:
+        return {}
+    nothing = replace(request.original, weights=torch.zeros_like(request.original.weights))
+    again = replace(request, original=nothing, clock=Clock(bench.problem.device))
+    predictor = method.answer(again).predictor
+    return score_control(outputs, predict(predictor, bench.problem, bench.forget, bench.retain))
 
 
 def _stream(answers: list[Answer]) -> tuple[Step, ...]:

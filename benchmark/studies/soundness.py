@@ -49,13 +49,14 @@ class Answer:
 def methods() -> list[Method]:
     """Every registered method that may certify a distance to A(D_r), with its defaults.
 
-    One with a training of its own has another A, and is not asked.
+    One with a training of its own has another A, and is not asked; nor is one that draws its
+    noise inside, which leaves no weights to be near to A(D_r).
     """
     found = (registered.method for registered in registry.discover().values())
     return [
         cls.build({})
         for cls in found
-        if cls.certifies and cls.role == "entry" and not cls.has_own_training()
+        if cls.certifies and cls.role == "entry" and not cls.has_own_training() and not cls.control
     ]
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmark.bench.record import Record, SolverRecord
 from benchmark.studies.slack_record import SlackStudy
-from leaderboard.charts import bounds, gaps, slack, times
+from leaderboard.charts import bounds, gaps, slack, solvers, times
+from leaderboard.solvers import SystemTables, bench_tables, device
 from leaderboard.table import Table
 
 
@@ -46,3 +48,24 @@ def draw_slack(study: SlackStudy) -> SlackSection:
     """The study's plot, and its numbers in words."""
     chart = Chart(f"plots/{slack.NAME}.svg", slack.CAPTION, slack.draw(study))
     return SlackSection(slack.reading(study), chart)
+
+
+@dataclass(frozen=True)
+class BenchSection:
+    """What the board shows of `make bench`: tables by system, and a plot a device."""
+
+    tables: list[SystemTables]
+    charts: list[Chart]
+
+
+def draw_bench(records: list[Record]) -> BenchSection | None:
+    """The tables and plots of the bench's records; None if there is none."""
+    if not records:
+        return None
+    timed = [record for record in records if isinstance(record, SolverRecord)]
+    charts = []
+    for where in sorted({device(record) for record in timed}):
+        here = [record for record in timed if device(record) == where]
+        path = f"plots/{solvers.NAME}-{here[0].environment.device}.svg"
+        charts.append(Chart(path, f"{where}: {solvers.CAPTION}", solvers.draw(here)))
+    return BenchSection(bench_tables(records), charts)

@@ -1,0 +1,39 @@
+"""What the machine can do at best: the limits that achieved speeds are held against."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+
+from benchmark.bench.clock import CLOCK
+
+#: Side of the square matrices that are multiplied: large enough that the product is at its best.
+SIDE = 2048
+#: Numbers that are copied, well beyond any cache.
+LENGTH = 1 << 26
+#: The best of so many.
+REPEATS = 5
+
+
+@cache
+def limits(dtype: torch.dtype, device: torch.device) -> tuple[float, float]:
+    """Floating-point operations a second of a matrix product, and bytes a second of a copy."""
+    a = torch.ones(SIDE, SIDE, dtype=dtype, device=device)
+    out = torch.empty_like(a)
+    source = torch.ones(LENGTH, dtype=torch.float32, device=device)
+    target = torch.empty_like(source)
+    product = _best(lambda: torch.mm(a, a, out=out), device)
+    copy = _best(lambda: target.copy_(source), device)
+    return 2 * SIDE**3 / product, 2 * source.nbytes / copy
+
+
+def _best(work: object, device: torch.device) -> float:
+    found = []
+    for _ in range(REPEATS + 1):  # the first warms up
+        start = CLOCK()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        found.append(CLOCK() - start)
+    return min(found[1:])

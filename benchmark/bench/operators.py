@@ -1,0 +1,97 @@
+"""What one pass over the rows costs: a gradient, Hessian products, a step of the recursion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmark.bench.official import Recursion, double_backward
+from benchmark.bench.systems import Bench
+from benchmark.curvature.hessian import Hessian
+
+#: One pass, from a vector (d,) to a vector (d,).
+Pass = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class OperatorSpec:
+    """An operator that is timed.
+
+    Attributes:
+        build: the set-up; gives the pass.
+        rows: in one pass, of so many in the system.
+    """
+
+    name: str
+    title: str
+    role: Literal["gradient", "product", "minibatch"]
+    build: Callable[[Bench], Pass]
+    rows: Callable[[int], int] = lambda n: n
+
+
+def _gradient(bench: Bench) -> Pass:
+    return lambda _: bench.problem.gradient(bench.weights, bench.rows)
+
+
+def _own(bench: Bench) -> Pass:
+    return bench.problem.hessian(bench.weights, bench.rows).__matmul__
+
+
+def _kept_graph(bench: Bench) -> Pass:
+    return Hessian(lambda w: bench.problem.loss(w, bench.rows), bench.weights).__matmul__
+
+
+def _rebuilt(bench: Bench) -> Pass:
+    system = bench.system("0.1-norm")
+    return lambda vector: double_backward(system, bench.rows, vector)
+
+
+def _minibatch(bench: Bench) -> Pass:
+    system = bench.system("0.1-norm")
+    index = torch.arange(_minibatch_rows(len(bench.rows)))
+    return lambda vector: double_backward(system, bench.rows.take(index), vector)
+
+
+def _minibatch_rows(n: int) -> int:
+    return min(n, Recursion.batch)
+
+
+OPERATORS = (
+    OperatorSpec("gradient", "Gradient", "gradient", _gradient),
+    OperatorSpec("own", "Product, Problem.hessian", "product", _own),
+    OperatorSpec("kept-graph", "Product, graph kept", "product", _kept_graph),
+    OperatorSpec("rebuilt", "Product, graph built each time", "product", _rebuilt),
+    OperatorSpec("official", "Official product, 10 rows", "minibatch", _minibatch, _minibatch_rows),
+)
+
+
+def flops(one: Pass, vector: Tensor) -> int:
+    """Floating-point operations of a pass in its matrix products and convolutions."""
+    with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: _addmm}) as counter:
+        one(vector)
+    return counter.get_total_flops()
+
+
+def _addmm(_: torch.Size, a: torch.Size, b: torch.Size, **__: object) -> int:
+    """Of total += a @ b, which torch's counter leaves out when it is done in place."""
+    return 2 * a[0] * a[1] * b[1]
+
+
+def least_bytes(bench: Bench, rows: int) -> int:
+    """Bytes that a pass over so many rows cannot but read: the rows themselves, once."""
+    return bench.rows.x.nbytes * rows // len(bench.rows)
+
+
+def reference(bench: Bench, vector: Tensor) -> Tensor:
+    """Hess L(w) vector in float64, by reverse-over-reverse, (d,)."""
+    system = bench.system("0.1-norm")
+    precise = type(bench.rows)(bench.rows.x.double(), bench.rows.y)
+    weights = bench.weights.double().requires_grad_()
+    loss = system.problem.loss(weights, precise)
+    (gradient,) = torch.autograd.grad(loss, weights, create_graph=True)
+    return torch.autograd.grad(gradient, weights, vector.double())[0]

@@ -1,0 +1,1 @@
+"""Other libraries on the same systems; none of them is needed by anything but `make bench`."""

@@ -1,0 +1,224 @@
+"""The records of `make bench`: one JSON file a solver and damping, one an operator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from benchmark.errors import LetheError, explain
+from benchmark.files import replace_file
+from benchmark.records import Environment
+
+SCHEMA = 1
+
+#: Relative residuals ||b - A x|| / ||b|| that the time is taken to, the loosest first.
+TOLERANCES = (1e-1, 1e-2, 1e-3)
+
+#: lambda as a multiple of |lambda_min(H)| or of ||H||.
+Rule = Literal["0.1-norm", "1-norm", "1.5-lambda-min"]
+
+#: `ours`: in benchmark/curvature; `official`: the paper's recursion; `peer`: another library.
+Family = Literal["ours", "official", "peer"]
+
+
+#: `processor` seconds, which a busy machine does not lengthen, or `wall` clock.
+Clock = Literal["processor", "wall"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class SystemInfo(_Frozen):
+    """What is solved, up to the damping: H is the Hessian of the mean loss over the rows.
+
+    Attributes:
+        size: `smoke` tests the harness, `full` is for the board.
+        rows: how many the loss is the mean of.
+        dimension: of the weights.
+        smallest, largest: eigenvalues of H, by Lanczos.
+    """
+
+    name: str
+    title: str
+    size: Literal["smoke", "full"]
+    rows: int = Field(gt=0)
+    dimension: int = Field(gt=0)
+    precision: Literal["float32", "float64"]
+    smallest: float
+    largest: float
+
+
+class DampingInfo(_Frozen):
+    """The damping lambda, and the condition number of H + lambda I; None if it is indefinite."""
+
+    rule: Rule
+    value: float = Field(gt=0)
+    condition: float | None = Field(ge=1)
+
+
+class Outcome(_Frozen):
+    """One tolerance.
+
+    Attributes:
+        state: `reached`; `missed`, it ended above the tolerance; `failed`, it raised; `not run`,
+            with the reason as remark.
+        seconds: of each round, set-up included; of a miss, what was spent in vain.
+        residual: relative, recomputed from the answer by the benchmark.
+        products: with the Hessian over all rows, as far as the solver counts them.
+        remark: what a reader should know, in words.
+    """
+
+    tolerance: float = Field(gt=0)
+    state: Literal["reached", "missed", "failed", "not run"]
+    seconds: tuple[float, ...] = ()
+    residual: float | None = None
+    products: float | None = None
+    remark: str = ""
+
+    @property
+    def median(self) -> float | None:
+        """Seconds to the tolerance; None for a solver that did not reach it."""
+        return median(self.seconds) if self.state == "reached" and self.seconds else None
+
+
+class SolverRecord(_Frozen):
+    """A solver on a system with one damping.
+
+    Attributes:
+        clock: what the seconds are of.
+        key: of everything that makes a record current: system, damping, solver, machine.
+        outcomes: by tolerance, the loosest first.
+        peak_memory: bytes above what the system itself takes, in a process of its own; None where
+            it was not measured.
+        finished: when the last outcome was added, UTC.
+    """
+
+    schema_version: Literal[1] = SCHEMA
+    kind: Literal["solver"] = "solver"
+    key: str
+    system: SystemInfo
+    damping: DampingInfo
+    name: str
+    title: str
+    family: Family
+    source: str
+    clock: Clock
+    outcomes: tuple[Outcome, ...] = ()
+    peak_memory: int | None = None
+    environment: Environment
+    finished: str
+
+    def outcome(self, tolerance: float) -> Outcome | None:
+        """That of a tolerance, None if it has not been measured."""
+        return next((o for o in self.outcomes if o.tolerance == tolerance), None)
+
+    def with_outcome(self, outcome: Outcome) -> SolverRecord:
+        """The record with an outcome added or replaced."""
+        others = [o for o in self.outcomes if o.tolerance != outcome.tolerance]
+        ordered = sorted([*others, outcome], key=lambda o: -o.tolerance)
+        return self.model_copy(update={"outcomes": tuple(ordered)})
+
+
+class OperatorRecord(_Frozen):
+    """One pass over rows: a gradient, a Hessian product, a step of the official recursion.
+
+    Attributes:
+        key: of everything that makes a record current: system, operator, machine.
+        role: what a pass is, so that products are held against the gradient.
+        rows: in one pass.
+        clock: what the seconds are of.
+        setup: seconds to build the operator.
+        seconds: of each round.
+        flops: floating-point operations of one pass, in matrix products and convolutions.
+        bytes: that one pass cannot but read: the rows, once.
+        error: relative, against the reference product; None for what is no product.
+        peak_flops: per second, of a large matrix product on this machine in this precision.
+        bandwidth: bytes per second of a large copy on this machine.
+    """
+
+    schema_version: Literal[1] = SCHEMA
+    kind: Literal["operator"] = "operator"
+    key: str
+    system: SystemInfo
+    name: str
+    title: str
+    role: Literal["gradient", "product", "minibatch"]
+    rows: int = Field(gt=0)
+    clock: Clock
+    setup: float = Field(ge=0)
+    seconds: tuple[float, ...] = Field(min_length=1)
+    flops: int = Field(ge=0)
+    bytes: int = Field(ge=0)
+    error: float | None = None
+    peak_flops: float = Field(gt=0)
+    bandwidth: float = Field(gt=0)
+    environment: Environment
+    finished: str
+
+    @property
+    def median(self) -> float:
+        """Seconds of one pass."""
+        return median(self.seconds)
+
+
+Record = SolverRecord | OperatorRecord
+
+
+class _Envelope(BaseModel):
+    content: Annotated[Record, Field(discriminator="kind")]
+
+
+def read(path: Path) -> Record:
+    """The record in a file.
+
+    Raises:
+        LetheError: if it cannot be read, is no JSON or does not fit the schema.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except OSError as error:
+        raise LetheError(f"bench record {path} cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise LetheError(f"bench record {path} is damaged ({error}): delete it") from error
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > SCHEMA:
+        raise LetheError(
+            f"bench record {path} has schema {version}; this version reads {SCHEMA}: update"
+        )
+    try:
+        return _Envelope(content=content).content
+    except ValidationError as error:
+        raise explain(error, f"bench record {path} does not fit the schema") from error
+
+
+def write(path: Path, record: Record) -> None:
+    """Write atomically, keys in a fixed order, so that equal records are equal files."""
+    text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    replace_file(path, (text + "\n").encode())
+
+
+class Folder:
+    """A folder of records, `<device>/<system>/<damping, or operators>/<name>.json`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def solver_path(self, device: str, system: str, rule: Rule, name: str) -> Path:
+        return self.path / device / system / rule / f"{name}.json"
+
+    def operator_path(self, device: str, system: str, name: str) -> Path:
+        return self.path / device / system / "operators" / f"{name}.json"
+
+    def records(self) -> Iterator[Record]:
+        """Every record, by path.
+
+        Raises:
+            LetheError: for a damaged file.
+        """
+        yield from (read(path) for path in sorted(self.path.glob("*/*/*/*.json")))

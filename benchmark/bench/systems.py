@@ -1,0 +1,268 @@
+"""The systems that are solved: trained problems, their gradients and their dampings."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.bench.allcnn import AllCNNSpec
+from benchmark.bench.record import DampingInfo, Rule, SystemInfo
+from benchmark.contract.seeds import Seeds
+from benchmark.curvature.lanczos import extreme_eigenvalues
+from benchmark.curvature.system import System
+from benchmark.data import catalogue
+from benchmark.experiments import experiment as experiments
+from benchmark.experiments.build import build
+from benchmark.files import cache_folder, replace_file
+from benchmark.problem.model import Model
+from benchmark.problem.objective import Objective
+from benchmark.problem.problem import Problem
+from benchmark.problem.rows import Rows
+from benchmark.problem.training import AdamTraining
+from benchmark.runner.cell import fingerprint
+
+#: Raise this when a change here changes a system.
+RECIPE = 1
+
+Size = Literal["smoke", "full"]
+
+RULES: tuple[Rule, ...] = ("0.1-norm", "1-norm", "1.5-lambda-min")
+
+
+@dataclass(frozen=True)
+class SystemSpec:
+    """What determines a system but its damping.
+
+    Attributes:
+        source: the experiment whose problem it is; for the convolutional net a data set.
+        rows: that H is the mean over, forgotten ones taken away; None takes all there are.
+        forgotten: so many are.
+        lanczos: steps for the ends of the spectrum.
+    """
+
+    name: str
+    title: str
+    size: Size
+    source: str
+    net: Literal["dense", "allcnn"]
+    precision: Literal["float32", "float64"]
+    rows: int | None
+    forgotten: int
+    lanczos: int = 60
+
+    @property
+    def key(self) -> str:
+        return fingerprint({"recipe": RECIPE, **vars(self)})
+
+
+SPECS: dict[Size, tuple[SystemSpec, ...]] = {
+    "smoke": (
+        SystemSpec("digits-mlp", "Digits, MLP", "smoke", "digits-mlp", "dense", "float32", 600, 20),
+        SystemSpec(
+            "digits-softmax",
+            "Digits, softmax",
+            "smoke",
+            "digits-softmax",
+            "dense",
+            "float64",
+            600,
+            20,
+        ),
+        SystemSpec(
+            "digits-allcnn", "Digits, AllCNN/16", "smoke", "digits", "allcnn", "float32", 30, 2, 25
+        ),
+    ),
+    "full": (
+        SystemSpec(
+            "mnist-mlp",
+            "MNIST, MLP 784-32-32-10",
+            "full",
+            "mnist-mlp",
+            "dense",
+            "float32",
+            59_000,
+            500,
+        ),
+        SystemSpec(
+            "mnist-softmax-float32",
+            "MNIST, softmax, float32",
+            "full",
+            "mnist-softmax",
+            "dense",
+            "float32",
+            59_000,
+            500,
+        ),
+        SystemSpec(
+            "mnist-softmax-float64",
+            "MNIST, softmax, float64",
+            "full",
+            "mnist-softmax",
+            "dense",
+            "float64",
+            59_000,
+            500,
+        ),
+        SystemSpec(
+            "cifar10-allcnn",
+            "CIFAR-10, AllCNN/4",
+            "full",
+            "cifar10",
+            "allcnn",
+            "float32",
+            500,
+            10,
+            30,
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A system up to its damping, ready to be solved.
+
+    Attributes:
+        weights: w, (d,), trained on the retained and the forgotten rows.
+        rows: the retained ones.
+        b: the gradient over them at w, (d,).
+        smallest, largest: eigenvalues of the Hessian there, by Lanczos.
+    """
+
+    spec: SystemSpec
+    problem: Problem
+    weights: Tensor
+    rows: Rows
+    b: Tensor
+    smallest: float
+    largest: float
+
+    @property
+    def info(self) -> SystemInfo:
+        return SystemInfo(
+            name=self.spec.name,
+            title=self.spec.title,
+            size=self.spec.size,
+            rows=len(self.rows),
+            dimension=len(self.weights),
+            precision=self.spec.precision,
+            smallest=self.smallest,
+            largest=self.largest,
+        )
+
+    def damping(self, rule: Rule) -> DampingInfo:
+        """Lambda by one of the rules."""
+        norm = max(self.largest, -self.smallest)
+        by_rule = {
+            "0.1-norm": 0.1 * norm,
+            "1-norm": norm,
+            "1.5-lambda-min": 1.5 * abs(self.smallest),
+        }
+        value = by_rule[rule]
+        low, high = self.smallest + value, self.largest + value
+        condition = high / low if low > 0 else None
+        return DampingInfo(rule=rule, value=value, condition=condition)
+
+    def system(self, rule: Rule) -> System:
+        """The system with that damping; its operator is not built yet."""
+        return System(self.problem, self.weights, self.rows, self.damping(rule).value, self.b)
+
+
+def prepare(spec: SystemSpec, device: torch.device) -> Bench:
+    """Read the data, train and find the ends of the spectrum; the last two are kept on disk.
+
+    Raises:
+        LetheError: if the data cannot be had.
+    """
+    seeds = Seeds.all(0)
+    problem = _convolutional(spec, seeds) if spec.net == "allcnn" else _dense(spec, seeds)
+    path = cache_folder() / "bench" / f"{spec.key[:32]}.pt"
+    order = torch.randperm(len(problem.train), generator=seeds.generator("forget"))
+    retained = order[spec.forgotten :].sort().values
+    kept = _read(path)
+    dtype = getattr(torch, spec.precision)
+    problem = _moved(problem, device, dtype)
+    if kept is None:
+        weights = _train(spec, problem, seeds).to(dtype)
+        rows = problem.train.take(retained)
+        start = torch.randn(len(weights), generator=seeds.generator("training", "lanczos"))
+        smallest, largest = extreme_eigenvalues(
+            problem.hessian(weights, rows), start.to(weights), spec.lanczos
+        )
+        kept = {"weights": weights.cpu(), "smallest": smallest, "largest": largest}
+        buffer = io.BytesIO()
+        torch.save(kept, buffer)
+        replace_file(path, buffer.getvalue())
+    rows = problem.train.take(retained)
+    weights = kept["weights"].to(device)
+    return Bench(
+        spec=spec,
+        problem=problem,
+        weights=weights,
+        rows=rows,
+        b=problem.gradient(weights, rows),
+        smallest=kept["smallest"],
+        largest=kept["largest"],
+    )
+
+
+def _dense(spec: SystemSpec, seeds: Seeds) -> Problem:
+    """The experiment's problem with as many training rows as the system asks for, in float64."""
+    own = experiments.load(spec.source).problem
+    train = None if spec.rows is None else spec.rows + spec.forgotten
+    held_back = {"negatives": 1 if own.split.test is None else own.split.negatives, "train": train}
+    changes: dict[str, Any] = {
+        "split": own.split.model_copy(update=held_back),
+        "precision": "float64" if own.model.linear else spec.precision,
+    }
+    return build(own.model_copy(update=changes), seeds, torch.device("cpu"))[0]
+
+
+def _convolutional(spec: SystemSpec, seeds: Seeds) -> Problem:
+    """A narrow all-convolutional net on centred images (n, channels, height, width)."""
+    dataset = catalogue.load(spec.source)
+    total = spec.forgotten + (spec.rows or len(dataset.train.labels) - spec.forgotten)
+    order = torch.randperm(len(dataset.train.labels), generator=seeds.generator("split"))
+    chosen = order[:total].sort().values.numpy()
+    images = dataset.train.images[chosen].astype(np.float32)
+    images = images[..., None] if images.ndim == 3 else images
+    x = torch.from_numpy(images / (catalogue.levels(spec.source) / 2) - 1).movedim(-1, 1)
+    train = Rows(x.contiguous(), torch.from_numpy(dataset.train.labels[chosen]))
+    width, epochs = (24, 30) if spec.size == "full" else (6, 100)
+    return Problem(
+        model=Model(AllCNNSpec(width), train.x.shape[1], dataset.classes),
+        objective=Objective(ridge=5e-4),
+        training=AdamTraining(algorithm="adam", epochs=epochs, batch=50, learning_rate=2e-3),
+        train=train,
+        negatives=train,
+        test=train,
+    )
+
+
+def _moved(problem: Problem, device: torch.device, dtype: torch.dtype) -> Problem:
+    parts = ("train", "negatives", "test")
+    return replace(problem, **{part: getattr(problem, part).to(device, dtype) for part in parts})
+
+
+def _train(spec: SystemSpec, problem: Problem, seeds: Seeds) -> Tensor:
+    """Weights (d,) trained on all rows; a linear model in float64, where training converges."""
+    if problem.model.spec.linear:
+        problem = _moved(problem, problem.device, torch.float64)
+        easier = problem.training.model_copy(update={"tolerance": 1e-6})
+        problem = replace(problem, training=easier)
+    everything = torch.arange(len(problem.train))
+    return problem.fit(everything, seeds.generator("training"))
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """What was kept, None if it is missing or damaged."""
+    try:
+        return torch.load(path, weights_only=True)
+    except Exception:  # a damaged copy fails in many ways; all mean: make it again
+        return None

@@ -1,0 +1,44 @@
+"""The model-level audit as a table."""
+
+from __future__ import annotations
+
+from benchmark.studies.audit_record import AuditStudy, Finding
+from leaderboard.numbers import number
+from leaderboard.solvers import Cell, Grid, Line
+
+HEADING = "What whole runs can refute"
+
+READING = (
+    "Each certified method on digits, run again and again with fresh noise and, for nets, fresh "
+    "training, against as many runs of what its definition names as the other side. An observer "
+    "scores each run by the loss on the forgotten rows; half of the runs choose a threshold, the "
+    "other half judge it.",
+    "Proved ε is a lower bound at 95 % confidence, 0 where nothing was found. A claim at or above "
+    "the largest ε that perfect separation could prove with so many runs is not falsifiable by "
+    "them, which says nothing for it or against it. A claim below the proved ε is refuted.",
+)
+
+
+def audit_grid(study: AuditStudy) -> Grid:
+    """One line a row that was audited, then those that gave no answer."""
+    names = ("claimed ε", "proved ε", "could prove", "runs a side", "outcome")
+    lines = [_line(found) for found in study.findings]
+    lines += [
+        Line(row, reason, (Cell("–"),) * 4 + (Cell("no answer"),))
+        for row, reason in study.failures.items()
+    ]
+    return Grid((("", names),), tuple(lines))
+
+
+def _line(found: Finding) -> Line:
+    return Line(
+        f"{found.experiment}: {found.title}",
+        f"{found.verdict}, {found.definition}",
+        (
+            Cell(number(found.epsilon)),
+            Cell(number(found.lower)),
+            Cell(number(found.resolution)),
+            Cell(str(found.runs)),
+            Cell(f"🔴 {found.text}" if found.outcome == "refuted" else found.text),
+        ),
+    )

@@ -1,0 +1,90 @@
+"""Certified noisy fine-tuning with clipped weights."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor
+
+from benchmark.certify.inside import inside_certificate
+from benchmark.certify.noisy_descent import model_clipping_m, model_clipping_steps
+from benchmark.contract.method import Method, Source
+from benchmark.contract.request import Release, Request
+from benchmark.problem.ball import project
+from benchmark.problem.rows import Rows
+from benchmark.problem.training.descent import descend
+from benchmark.problem.training.noisy import epochs_left, noisy_descent
+
+
+class ModelClipping(Method):
+    """x <- Proj_C2(x - eta (gradient + lambda x)) + N(0, sigma^2 I) on the retained rows.
+
+    From x_0 = w*, as many steps as delta needs. Fine-tuning without noise follows, for the rest of
+    the epochs. Nothing is assumed of the loss, nor of the steps before the projection.
+    """
+
+    name = "model-clipping"
+    title = "Noisy fine-tuning, clipped weights"
+    source = Source(
+        paper="Koloskova, Allouah, Jha, Guerraoui, Koyejo: Certified Unlearning for Neural "
+        "Networks (ICML 2025)",
+        url="https://arxiv.org/abs/2506.06985",
+    )
+    certifies = True
+    control = True
+    needs = frozenset({"retain"})
+
+    #: C2, of the ball that the weights of every step are projected onto.
+    radius: float = Field(0.1, gt=0)
+    #: Noise per coordinate and step; the larger, the fewer steps.
+    sigma: float = Field(0.1, gt=0)
+    step_size: float = Field(0.1, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    #: Passes over the retained rows in all, with noise and without.
+    epochs: int = Field(30, ge=1)
+    batch: int = Field(32, ge=1, examples=[16])
+    #: Of the fine-tuning, by Adam.
+    learning_rate: float = Field(3e-3, gt=0)
+
+    def unlearn(self, request: Request) -> Release:
+        problem, rows, target = request.problem, request.retain_rows, request.target
+        steps = model_clipping_steps(
+            epsilon=target.epsilon, delta=target.delta, radius=self.radius, sigma=self.sigma
+        )
+        left = epochs_left(self.epochs, len(rows), steps=steps, batch=self.batch)
+        draws = request.generator("training", self.name)
+
+        def step(w: Tensor, part: Rows) -> Tensor:
+            direction = problem.gradient(w, part) + self.weight_decay * w
+            return project(w - self.step_size * direction, self.radius)
+
+        with request.clock.phase("noisy_descent"):
+            start = request.original.weights
+            weights = noisy_descent(
+                start,
+                rows,
+                step,
+                lambda t: request.noise(start, self.sigma, t),
+                draws,
+                steps=steps,
+                batch=self.batch,
+            )
+        with request.clock.phase("fine_tuning"):
+            weights = descend(
+                problem.loss,
+                weights,
+                rows,
+                draws,
+                epochs=left,
+                batch=self.batch,
+                learning_rate=self.learning_rate,
+                radius=problem.training.radius,
+            )
+        with request.clock.phase("certificate"):
+            certificate = inside_certificate(
+                target,
+                "noisy descent with clipped weights, contraction of the hockey-stick divergence",
+                m=model_clipping_m(radius=self.radius, steps=steps, sigma=self.sigma),
+                sigma=self.sigma,
+                constants={"model_clip": self.radius, "steps": steps},
+            )
+        return request.release(weights, certificate)

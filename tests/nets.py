@@ -1,0 +1,94 @@
+"""Five small nets as functions of flat weights, each with rows, in float64."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmark.problem.objective import Objective
+from benchmark.problem.problem import Problem
+from benchmark.problem.rows import Rows
+from tests import problems
+
+ROWS = 23  # no multiple of a chunk
+
+
+@dataclass(frozen=True)
+class Net:
+    """Logits as a function of weights (d,) and x, and where to differentiate the objective.
+
+    `problem` is the same net as the project knows it, if it does.
+    """
+
+    logits: Callable[[Tensor, Tensor], Tensor]
+    objective: Objective
+    rows: Rows
+    weights: Tensor
+    problem: Problem | None = None
+
+    def loss(self, weights: Tensor, rows: Rows) -> Tensor:
+        logits = self.logits(weights, rows.x)
+        return self.objective.data_term(logits, rows.y) + self.objective.penalty(weights)
+
+    def dense(self) -> Tensor:
+        """The Hessian by brute force, (d, d)."""
+        return torch.autograd.functional.hessian(lambda w: self.loss(w, self.rows), self.weights)
+
+    def gradient(self) -> Tensor:
+        return torch.autograd.functional.jacobian(lambda w: self.loss(w, self.rows), self.weights)
+
+
+def _known(problem: Problem) -> Net:
+    rows = problems.rows(ROWS, 5, 3, 0, torch.float64)
+    weights = problem.model.initial_weights(torch.Generator().manual_seed(1))
+    return Net(problem.model, problem.objective, rows, weights, problem)
+
+
+def _unpack(weights: Tensor, shapes: list[tuple[int, ...]]) -> list[Tensor]:
+    ends = list(accumulate(math.prod(shape) for shape in shapes))
+    return [
+        weights[end - math.prod(shape) : end].view(shape)
+        for end, shape in zip(ends, shapes, strict=True)
+    ]
+
+
+CONVOLUTION = [(3, 1, 3, 3), (3,), (3, 3 * 4), (3,)]
+RESIDUAL = [(2, 1, 3, 3), (2, 2, 3, 3), (2,), (2,), (3, 2), (3,)]
+
+
+def _convolution(weights: Tensor, x: Tensor) -> Tensor:
+    kernel, bias, head, shift = _unpack(weights, CONVOLUTION)
+    hidden = F.avg_pool2d(F.conv2d(x, kernel, bias, padding=1).tanh(), 2)
+    return hidden.flatten(1) @ head.T + shift
+
+
+def _residual(weights: Tensor, x: Tensor) -> Tensor:
+    stem, kernel, scale, offset, head, shift = _unpack(weights, RESIDUAL)
+    hidden = F.conv2d(x, stem, padding=1)
+    branch = F.group_norm(F.conv2d(hidden, kernel, padding=1), 1, scale, offset)
+    return (hidden + branch.tanh()).mean(dim=(2, 3)) @ head.T + shift
+
+
+def _image_net(logits: Callable[[Tensor, Tensor], Tensor], shapes: list[tuple[int, ...]]) -> Net:
+    generator = torch.Generator().manual_seed(2)
+    d = sum(math.prod(shape) for shape in shapes)
+    x = torch.randn(ROWS, 1, 4, 4, generator=generator, dtype=torch.float64)
+    y = torch.randint(3, (ROWS,), generator=generator)
+    weights = 0.4 * torch.randn(d, generator=generator, dtype=torch.float64)
+    return Net(logits, Objective(ridge=0.02), Rows(x, y), weights)
+
+
+NETS: dict[str, Callable[[], Net]] = {
+    "softmax": lambda: _known(problems.softmax()),
+    "quadratic": lambda: _known(problems.softmax(loss="squared")),
+    "tanh": lambda: _known(problems.mlp()),
+    "relu": lambda: _known(problems.mlp(activation="relu")),
+    "convolution": lambda: _image_net(_convolution, CONVOLUTION),
+    "residual": lambda: _image_net(_residual, RESIDUAL),
+}

@@ -1,0 +1,693 @@
+"""The inverse-Hessian bench: its baseline, its peers' harness, its records and their board."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from scipy.sparse import linalg
+from torch import Tensor
+
+from benchmark import cli, records
+from benchmark.bench import record as bench_record
+from benchmark.bench.allcnn import AllCNNSpec
+from benchmark.bench.clock import CLOCK
+from benchmark.bench.contender import Official, Task, Unsolvable, contenders
+from benchmark.bench.measure import ROUNDS, peak_memory, rounds
+from benchmark.bench.official import Recursion, double_backward
+from benchmark.bench.operators import OPERATORS, flops, reference
+from benchmark.bench.peers import curvlinops, dattri
+from benchmark.bench.peers.iterations import iterations
+from benchmark.bench.peers.net import as_module
+from benchmark.bench.peers.pydvl import Worker, Workers
+from benchmark.bench.record import (
+    TOLERANCES,
+    DampingInfo,
+    Folder,
+    OperatorRecord,
+    Outcome,
+    SolverRecord,
+    SystemInfo,
+)
+from benchmark.bench.session import Session, Work, find_contender, open_session
+from benchmark.bench.systems import SPECS, Bench, prepare
+from benchmark.curvature.system import System
+from benchmark.errors import LetheError
+from benchmark.experiments import experiment as experiments
+from benchmark.problem.model import Model
+from benchmark.problem.rows import Rows
+from benchmark.records import Environment
+from benchmark.runner.run import plan_of
+from leaderboard import build, check
+from leaderboard.charts import solvers as chart
+from leaderboard.solvers import HEADING, bench_tables
+from tests import problems, tiny_experiment
+
+ROOT = Path(__file__).resolve().parents[1]
+QUIET = Console(file=io.StringIO())
+
+
+def small_system(damping: float = 0.05, rows: Rows | None = None) -> System:
+    """Softmax regression in float64, at weights away from the optimum."""
+    problem = problems.softmax()
+    generator = torch.Generator().manual_seed(5)
+    weights = torch.randn(problem.model.dimension, generator=generator, dtype=torch.float64)
+    rows = problem.train if rows is None else rows
+    return System(problem, weights, rows, damping, problem.gradient(weights, rows))
+
+
+def dense(system: System) -> Tensor:
+    """H + lambda I by brute force, (d, d)."""
+    hessian = torch.autograd.functional.hessian(
+        lambda w: system.problem.loss(w, system.rows), system.weights
+    )
+    return hessian + system.damping * torch.eye(len(system.b), dtype=hessian.dtype)
+
+
+# --- the official recursion ---------------------------------------------------------------------
+
+
+def test_a_double_backward_is_the_hessian_of_those_rows() -> None:
+    system = small_system()
+    part = system.rows.take(torch.arange(7))
+    v = torch.linspace(-1, 1, len(system.b), dtype=torch.float64)
+    brute = torch.autograd.functional.hessian(
+        lambda w: system.problem.loss(w, part), system.weights
+    )
+    torch.testing.assert_close(double_backward(system, part, v), brute @ v)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 40])
+def test_on_rows_that_are_all_alike_the_recursion_is_a_geometric_series(depth: int) -> None:
+    alike = problems.softmax().train.take(torch.zeros(9, dtype=torch.int64))
+    system, scale = small_system(rows=alike), 3.0
+    a = dense(system) / scale
+    shrinking = torch.eye(len(a), dtype=a.dtype) - a
+    terms = [torch.linalg.matrix_power(shrinking, k) @ system.b for k in range(depth + 1)]
+    found = Recursion(chains=2, depth=depth, batch=3).solve(system, scale, torch.Generator())
+    torch.testing.assert_close(found, sum(terms) / scale)
+
+
+def test_the_recursion_nears_the_solution_and_more_chains_near_it_further() -> None:
+    system = small_system(damping=1.0)
+    exact = torch.linalg.solve(dense(system), system.b)
+
+    def error(chains: int) -> float:
+        recursion = Recursion(chains=chains, depth=150, batch=5)
+        x = recursion.solve(system, 20.0, torch.Generator().manual_seed(0))
+        return float((x - exact).norm() / exact.norm())
+
+    assert error(12) < error(1) < 0.5
+
+
+# --- peers --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("start", ["zero", "b"])
+@pytest.mark.parametrize("tolerance", [1e-1, 1e-3, 1e-6])
+def test_the_least_iterations_are_those_of_an_independent_conjugate_gradients(
+    start: str, tolerance: float
+) -> None:
+    system = small_system()
+    a, b = dense(system).numpy(), system.b.numpy()
+    x0 = np.zeros_like(b) if start == "zero" else b
+
+    def residual(k: int) -> float:
+        x, _ = linalg.cg(a, b, x0=x0.copy(), rtol=0, atol=0, maxiter=k) if k else (x0, 0)
+        return float(np.linalg.norm(b - a @ x) / np.linalg.norm(b))
+
+    k = iterations(system.operator, system.b, start=start, tolerance=tolerance, limit=100)
+    assert k is not None
+    assert residual(k) <= tolerance * (1 + 1e-6)
+    assert k == 0 or residual(k - 1) > tolerance
+
+
+def test_no_number_of_iterations_does_for_an_indefinite_system_or_a_small_limit() -> None:
+    b = torch.tensor([1.0, 1.0, 1.0])
+    indefinite = torch.diag(torch.tensor([1.0, 2.0, -4.0]))
+    assert iterations(indefinite, b, start="zero", tolerance=1e-3, limit=9) is None
+    spread = torch.diag(torch.tensor([1.0, 10.0, 100.0]))
+    assert iterations(spread, b, start="zero", tolerance=1e-3, limit=1) is None
+    assert iterations(spread, b, start="zero", tolerance=1e-3, limit=3) == 3
+
+
+def test_a_module_is_the_model_at_the_systems_weights() -> None:
+    problem = problems.mlp()
+    weights = problem.model.initial_weights(torch.Generator().manual_seed(1)).float()
+    system = System(problem, weights, problem.train, 1.0, weights)
+    state = torch.get_rng_state()
+    module = as_module(system)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.testing.assert_close(module(problem.train.x), problem.model(weights, problem.train.x))
+    with torch.no_grad():
+        next(module.parameters()).zero_()
+    assert not (weights == 0).any()  # a copy
+
+
+@pytest.mark.parametrize("library", [curvlinops, dattri], ids=["curvlinops", "dattri"])
+def test_a_library_solves_the_same_system(library: object) -> None:
+    pytest.importorskip(library.__name__.rsplit(".", 1)[-1])
+    system = small_system(damping=0.3)
+    exact = torch.linalg.solve(dense(system), system.b)
+    found = library.open_solver(system)(len(system.b))
+    torch.testing.assert_close(found, exact, rtol=1e-6, atol=1e-8)
+
+
+def test_an_environment_without_pydvl_is_one_line() -> None:
+    worker = Worker(Path(sys.executable), small_system())
+    try:
+        with pytest.raises(LetheError, match="pyDVL") as caught:
+            worker.solve(1.0, 2)
+    finally:
+        worker.close()
+    assert "pydvl" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+STAND_IN = """
+class HessianOperator:
+    def __init__(self, model, loss, batches):
+        ((x, y),) = batches
+        self.loss = loss(model(x), y)
+
+class CgOperator:
+    def __init__(self, operator, *, regularization, maxiter, **_):
+        self.factor = operator.loss * regularization * maxiter
+
+    def apply(self, b):
+        print("a library may print")
+        return self.factor * b
+"""
+
+
+def test_the_worker_hands_over_the_system_and_brings_back_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "pydvl" / "influence" / "torch"
+    package.mkdir(parents=True)
+    (package / "operator.py").write_text(STAND_IN)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    system = small_system()
+    loss = system.problem.data_loss(system.weights, system.rows)
+    shift = 0.25 + system.problem.objective.ridge
+    before = CLOCK.elsewhere
+    workers = Workers()
+    try:
+        worker = workers.of(Path(sys.executable), system)
+        for iterations_ in (2, 3):
+            expected = loss * shift * iterations_ * system.b
+            torch.testing.assert_close(worker.solve(0.25, iterations_), expected)
+        assert workers.of(Path(sys.executable), system) is worker
+    finally:
+        workers.close()
+    assert CLOCK.elsewhere > before  # its processor time counts
+
+
+def test_what_is_not_installed_says_how_to_get_it(tmp_path: Path) -> None:
+    found = {one.name: one for one in contenders(tmp_path / "nowhere")}
+    assert "make bench" in found["pydvl"].missing()
+    assert found["cg"].missing() == found["official"].missing() == ""
+
+
+def test_names_and_titles_are_distinct() -> None:
+    everything = contenders(None)
+    assert len({one.name for one in everything}) == len(everything)
+    assert len({one.title for one in everything}) == len(everything)
+
+
+def test_a_library_that_cannot_reach_the_tolerance_says_so() -> None:
+    pytest.importorskip("dattri")
+    system = small_system()
+    dattri_cg = find_contender("dattri", None, "smoke")
+    with (
+        pytest.raises(Unsolvable, match="do not reach"),
+        dattri_cg.ready(Task(system, 1.0, 1e-9, max_products=1)),
+    ):
+        pass
+
+
+# --- systems ------------------------------------------------------------------------------------
+
+
+def test_the_allcnn_has_the_published_layers() -> None:
+    channels = [3, 96, 96, 96, 192, 192, 192, 192, 192, 10]
+    kernels = [3, 3, 3, 3, 3, 3, 3, 1, 1]
+    weights = sum(
+        a * b * k * k + b for a, b, k in zip(channels, channels[1:], kernels, strict=False)
+    )
+    model = Model(AllCNNSpec(96), 3, 10)
+    assert model.dimension == weights
+    narrow = Model(AllCNNSpec(6), 1, 10)
+    w = narrow.initial_weights(torch.Generator().manual_seed(0)).float()
+    assert narrow(w, torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """The smoke size's softmax regression, prepared in an empty cache."""
+    monkeypatch.setenv("LETHE_CACHE", str(tmp_path / "cache"))
+    (spec,) = [s for s in SPECS["smoke"] if s.name == "digits-softmax"]
+    return prepare(spec, torch.device("cpu"))
+
+
+def test_a_system_is_at_the_ends_of_its_spectrum(bench: Bench) -> None:
+    eigenvalues = torch.linalg.eigvalsh(dense(bench.system("1-norm")))
+    damping = bench.damping("1-norm")
+    assert damping.value == pytest.approx(bench.largest)
+    assert float(eigenvalues[-1]) == pytest.approx(bench.largest + damping.value, rel=1e-6)
+    assert damping.condition == pytest.approx(float(eigenvalues[-1] / eigenvalues[0]), rel=1e-2)
+    assert bench.damping("0.1-norm").value == pytest.approx(0.1 * damping.value)
+    assert bench.damping("1.5-lambda-min").value == pytest.approx(1.5 * bench.smallest)
+    torch.testing.assert_close(bench.b, bench.problem.gradient(bench.weights, bench.rows))
+    assert len(bench.rows) == bench.spec.rows
+
+
+def test_a_system_that_was_prepared_is_read_from_disk_and_a_damaged_one_made_again(
+    bench: Bench, tmp_path: Path
+) -> None:
+    (path,) = (tmp_path / "cache" / "bench").iterdir()
+    again = prepare(bench.spec, torch.device("cpu"))
+    assert torch.equal(again.weights, bench.weights)
+    path.write_bytes(b"damaged")
+    anew = prepare(bench.spec, torch.device("cpu"))
+    assert torch.equal(anew.weights, bench.weights)
+    assert (anew.smallest, anew.largest) == (bench.smallest, bench.largest)
+
+
+def test_a_damping_below_the_negative_curvature_is_called_indefinite(bench: Bench) -> None:
+    concave = Bench(
+        bench.spec, bench.problem, bench.weights, bench.rows, bench.b, smallest=-3.0, largest=4.0
+    )
+    assert concave.damping("0.1-norm").condition is None
+    assert concave.damping("1.5-lambda-min").condition == pytest.approx(8.5 / 1.5)
+
+
+def test_operations_are_those_of_the_matrix_products(bench: Bench) -> None:
+    n, inputs = bench.rows.x.shape
+    classes = bench.problem.model.classes
+    vector = torch.ones_like(bench.b)
+    by_name = {one.name: flops(one.build(bench), vector) for one in OPERATORS}
+    once = 2 * n * inputs * classes  # rows times a matrix of weights' size
+    # forward and outer product, in place or not; building the graph adds those of the gradient
+    assert by_name["own"] == by_name["kept-graph"] == by_name["gradient"] == 2 * once
+    assert by_name["rebuilt"] == 4 * once
+    assert by_name["official"] * n == by_name["rebuilt"] * 10
+
+
+def test_the_reference_product_is_the_hessians(bench: Bench) -> None:
+    v = torch.linspace(-1, 1, len(bench.b), dtype=torch.float64)
+    system = bench.system("0.1-norm")
+    expected = dense(system) @ v - system.damping * v
+    torch.testing.assert_close(reference(bench, v), expected)
+
+
+# --- measuring ----------------------------------------------------------------------------------
+
+
+def test_what_takes_long_gets_fewer_rounds_but_one() -> None:
+    assert rounds(1e-4, 10) == ROUNDS >= 5
+    assert rounds(4.0, 10) == 2
+    assert rounds(1e4, 10) == 1
+
+
+def test_peak_memory_is_that_of_another_process(bench: Bench) -> None:
+    task = Task(bench.system("0.1-norm"), bench.largest, 1e-2, 50)
+    found = peak_memory(partial(find_contender, "cg", None, "smoke"), task)
+    assert found is None or 0 <= found < 2**30
+
+
+def test_the_recursion_says_beforehand_how_long_it_takes() -> None:
+    official = Official(Recursion(chains=2, depth=10))
+    with official.ready(Task(small_system(), 1.0, 1e-1, 100)) as run:
+        assert run.estimate is not None
+        assert run.estimate > 0
+        answer = run.solve()
+    assert answer.products == pytest.approx(2 * 10 * 10 / 60)
+
+
+# --- records ------------------------------------------------------------------------------------
+
+ENVIRONMENT = Environment(
+    versions={"torch": "2.0"},
+    git_revision="0" * 40,
+    git_dirty=False,
+    platform="Linux x",
+    cpu="A processor",
+    gpu=None,
+    device="cpu",
+    threads=1,
+    load_average=0.5,
+)
+SYSTEM = SystemInfo(
+    name="toy",
+    title="Toy | net",
+    size="smoke",
+    rows=100,
+    dimension=7,
+    precision="float32",
+    smallest=-0.1,
+    largest=10.0,
+)
+
+
+def reached(tolerance: float, *seconds: float, residual: float | None = None) -> Outcome:
+    return Outcome(
+        tolerance=tolerance,
+        state="reached",
+        seconds=seconds,
+        residual=residual or 0.9 * tolerance,
+        products=5,
+    )
+
+
+def missed(tolerance: float, seconds: float, residual: float) -> Outcome:
+    return Outcome(tolerance=tolerance, state="missed", seconds=(seconds,), residual=residual)
+
+
+def solver(
+    name: str, *outcomes: Outcome, family: str = "ours", rule: str = "0.1-norm"
+) -> SolverRecord:
+    return SolverRecord(
+        key="k",
+        system=SYSTEM,
+        damping=DampingInfo(rule=rule, value=1.0, condition=12.2),
+        name=name,
+        title=name.title(),
+        family=family,
+        source="Somebody 1952",
+        clock="wall",
+        outcomes=outcomes,
+        peak_memory=3 * 2**20,
+        environment=ENVIRONMENT,
+        finished="2026-01-01T00:00:00+00:00",
+    )
+
+
+def one_pass(name: str, role: str, *seconds: float, **more: object) -> OperatorRecord:
+    return OperatorRecord(
+        key="k",
+        system=SYSTEM,
+        name=name,
+        title=name.title(),
+        role=role,
+        rows=more.pop("rows", 100),
+        clock="wall",
+        setup=0.0,
+        seconds=seconds,
+        flops=more.pop("flops", 10**6),
+        bytes=more.pop("bytes", 10**6),
+        peak_flops=1e10,
+        bandwidth=1e9,
+        environment=ENVIRONMENT,
+        finished="2026-01-01T00:00:00+00:00",
+        **more,
+    )
+
+
+RECORDS = (
+    solver("fast", reached(1e-1, 1, 2, 9), reached(1e-2, 3, 3, 3, 3, 3), reached(1e-3, 4)),
+    solver("slow", reached(1e-1, 1, 1), reached(1e-2, 30), missed(1e-3, 60, 5e-3)),
+    solver("library", reached(1e-1, 5), family="peer"),
+    solver(
+        "official", *(missed(t, 90.0, 0.14) for t in TOLERANCES), family="official"
+    ),
+    one_pass("gradient", "gradient", 0.1, 0.2, 0.3),
+    one_pass("product", "product", 0.4, flops=10**9, bytes=10**8, error=1e-7),
+    one_pass("small", "minibatch", 0.01, rows=10),
+)  # fmt: skip
+
+
+def keep(folder: Path, found: tuple[SolverRecord | OperatorRecord, ...] = RECORDS) -> None:
+    store = Folder(folder)
+    for one in found:
+        if isinstance(one, SolverRecord):
+            path = store.solver_path("cpu", "toy", one.damping.rule, one.name)
+        else:
+            path = store.operator_path("cpu", "toy", one.name)
+        bench_record.write(path, one)
+
+
+def test_records_come_back_as_they_went(tmp_path: Path) -> None:
+    keep(tmp_path)
+    assert sorted(Folder(tmp_path).records(), key=str) == sorted(RECORDS, key=str)
+
+
+def test_a_solver_that_misses_a_tolerance_has_no_time_to_it() -> None:
+    assert reached(1e-1, 3, 1, 2).median == 2
+    assert missed(1e-1, 3, 0.2).median is None
+
+
+def test_an_outcome_is_added_in_order_and_replaced() -> None:
+    found = solver("x", reached(1e-3, 1)).with_outcome(reached(1e-1, 2))
+    assert [o.tolerance for o in found.outcomes] == [1e-1, 1e-3]
+    found = found.with_outcome(missed(1e-3, 5, 0.01))
+    assert found.outcome(1e-3).state == "missed"
+    assert found.outcome(1e-2) is None
+    assert len(found.outcomes) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (None, "is damaged"),
+        ({"schema_version": 2}, "update"),
+        ({"outcomes": 3}, "does not fit the schema"),
+        ({"kind": "slack"}, "does not fit the schema"),
+    ],
+)
+def test_a_damaged_record_is_one_line(
+    tmp_path: Path,
+    change: dict[str, object] | None,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    results = with_plan(tmp_path)
+    board = tmp_path / "board"
+    keep(board / "bench")
+    path = Folder(board / "bench").solver_path("cpu", "toy", "0.1-norm", "fast")
+    content = json.loads(path.read_text())
+    path.write_text("{" if change is None else json.dumps(content | change))
+    with pytest.raises(LetheError, match=words):
+        bench_record.read(path)
+    where = ("--results", str(results), "--to", str(board))
+    monkeypatch.setattr(sys, "argv", ["lethe", "leaderboard", *where])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    error = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert error.startswith("error: bench record ")
+    assert error.count("\n") == 1
+
+
+# --- the session --------------------------------------------------------------------------------
+
+
+def session(folder: Path, *, fresh: bool = False) -> Session:
+    return Session(
+        size="smoke",
+        folder=Folder(folder),
+        device=torch.device("cpu"),
+        python=None,
+        budget=1.0,
+        limit=60.0,
+        fresh=fresh,
+    )
+
+
+def some_work(found: Session, tolerance: float) -> Work:
+    return next(
+        w
+        for w in found.work()
+        if (w.spec.name, w.rule, w.contender.name, w.tolerance)
+        == ("digits-softmax", "1-norm", "cg", tolerance)
+    )
+
+
+def test_what_was_measured_is_kept_unless_asked_for_afresh(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = session(tmp_path / "out")
+    for tolerance in (1e-1, 1e-2):
+        assert first.kept(some_work(first, tolerance)) is None
+        first.keep(some_work(first, tolerance), reached(tolerance, 1.0))
+        # what is finished is on disk at once
+        assert session(tmp_path / "out").kept(some_work(first, tolerance)) == reached(tolerance, 1)
+    again = session(tmp_path / "out", fresh=True)
+    assert again.kept(some_work(again, 1e-1)) is None
+    again.keep(some_work(again, 1e-1), reached(1e-1, 2.0))
+    assert again.kept(some_work(again, 1e-1)) == reached(1e-1, 2.0)
+    assert again.kept(some_work(again, 1e-2)) is None  # made afresh as well
+    path = again.solver_path(some_work(again, 1e-1))
+    path.write_text("{")
+    assert session(tmp_path / "out").kept(some_work(again, 1e-1)) is None
+    again.keep(some_work(again, 1e-1), reached(1e-1, 2.0))
+    monkeypatch.setattr("benchmark.bench.session.cpu_model", lambda: "another processor")
+    assert session(tmp_path / "out").kept(some_work(again, 1e-1)) is None
+
+
+def test_what_was_left_out_for_its_time_is_tried_again_by_another_run(
+    bench: Bench, tmp_path: Path
+) -> None:
+    first = session(tmp_path / "out")
+    left = Outcome(tolerance=1e-1, state="not run", remark="it would take long")
+    first.keep(some_work(first, 1e-1), left)
+    assert first.kept(some_work(first, 1e-1)) == left
+    assert session(tmp_path / "out").kept(some_work(first, 1e-1)) is None
+
+
+def test_the_harness_measures_and_goes_on_where_it_stopped(bench: Bench, tmp_path: Path) -> None:
+    out, kept = tmp_path / "out", reached(1e-1, 123.0)
+    stopped = session(out)
+    stopped.keep(some_work(stopped, 1e-1), kept)
+    selection = "digits-softmax and (1-norm-cg or 1-norm-official or one_pass) and not 0.1-norm"
+    options = ("--out", str(out), "--budget", "0.2", "-k", selection, "-p", "no:cacheprovider")
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "benches", "-q", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "LETHE_CACHE": str(tmp_path / "cache")},
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    found = list(Folder(out).records())
+    cg, official = (
+        next(r for r in found if r.name == name and isinstance(r, SolverRecord))
+        for name in ("cg", "official")
+    )
+    assert cg.system.rows == bench.spec.rows
+    assert cg.outcome(1e-1) == kept  # not measured again
+    assert [o.tolerance for o in cg.outcomes] == list(TOLERANCES)
+    for outcome in cg.outcomes[1:]:
+        assert outcome.state == "reached"
+        assert 0 < outcome.residual <= 1.01 * outcome.tolerance
+        assert all(second > 0 for second in outcome.seconds)
+    # one run of the recursion is its answer to every tolerance
+    assert len({(o.seconds, o.residual) for o in official.outcomes}) == 1
+    products = [r for r in found if isinstance(r, OperatorRecord) and r.role == "product"]
+    assert products
+    for product in products:
+        assert product.error < 1e-10
+        assert len(product.seconds) >= 5
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"budget": 0.0}, "--budget must be above 0"),
+        ({"limit": -1.0}, "--limit must be above 0"),
+        ({"device": "abacus"}, "unknown device 'abacus'"),
+        ({"threads": 0}, "threads must be 1 or more"),
+        ({"out": Path(__file__)}, "is a file"),
+        ({"pydvl": Path("nowhere")}, "does not exist"),
+    ],
+)
+def test_bad_options_are_one_line(option: dict[str, object], words: str, tmp_path: Path) -> None:
+    options = {
+        "size": "smoke",
+        "out": tmp_path,
+        "device": "cpu",
+        "threads": 1,
+        "pydvl": None,
+        "budget": 1.0,
+        "limit": 1.0,
+        "fresh": False,
+    }
+    with pytest.raises(LetheError, match=words) as caught:
+        open_session(**options | option)
+    assert "\n" not in str(caught.value)
+
+
+# --- the board ----------------------------------------------------------------------------------
+
+
+def with_plan(tmp_path: Path) -> Path:
+    """A results folder that the board can be built from."""
+    results = tmp_path / "results"
+    experiment = experiments.load(str(tiny_experiment.write(tmp_path)))
+    records.write(records.Store(results).plan_path("tiny"), plan_of(experiment))
+    return results
+
+
+def test_the_table_gives_medians_bests_misses_and_ratios() -> None:
+    (table,) = bench_tables(RECORDS)
+    rows = {line.title: line.cells for line in table.solvers.lines}
+    assert list(rows) == ["Fast", "Slow", "Library", "Official"]
+    headings = table.solvers.headings
+    fast, slow, official = (
+        dict(zip(headings, rows[name], strict=True)) for name in ("Fast", "Slow", "Official")
+    )
+    group = "λ = 0.1 ‖H‖, s to: "
+    assert fast[group + "0.1"].text == "2.00 (3)"  # of 1, 2 and 9 in three rounds
+    assert slow[group + "0.1"].best
+    assert not fast[group + "0.1"].best
+    assert fast[group + "0.01"].text == "3.00"
+    assert fast[group + "0.01"].best
+    assert slow[group + "0.001"].text == "ends at 0.0050"
+    assert official[group + "0.1"].text == "ends at 0.14"
+    # the recursion reached 0.14 in 90 s; 0.1 is the first tolerance that is no worse
+    assert fast["× official"].text == "45"
+    assert slow["× official"].text == "90"
+    assert official["× official"].text == "–"
+    assert fast["peak MB"].text == "3.00"
+
+
+def test_the_operators_are_held_against_gradient_and_machine() -> None:
+    (table,) = bench_tables(RECORDS)
+    lines = {line.title: line.cells for line in table.operators.lines}
+    product = dict(zip(table.operators.headings, lines["Product"], strict=True))
+    assert product["ms"].text == "400"
+    assert product["× gradient"].text == "2.00"
+    assert product["GFLOP/s"].text == "2.50"  # 1e9 in 0.4 s
+    assert product["of matmul peak"].text == "25 %"
+    assert product["of bandwidth"].text == "25 %"  # 1e8 in 0.4 s of 1e9 a second
+    small = dict(zip(table.operators.headings, lines["Small"], strict=True))
+    assert small["µs a row"].text == "1000"
+    assert small["× gradient"].text == "–"  # another number of rows
+
+
+def test_no_two_solvers_look_alike() -> None:
+    names = [one.name for one in contenders(None)]
+    families = {one.name: one.family for one in contenders(None)}
+    found = [solver(name, reached(1e-1, 1), family=families[name]) for name in names]
+    looks = chart._looks(found)
+    assert set(looks) == set(names)
+    assert len({look[1:] for look in looks.values()}) == len(names)
+    assert len({(colour, line) for _, colour, _, line in looks.values()}) == len(names)
+
+
+def test_the_board_shows_the_bench_and_check_covers_it(tmp_path: Path) -> None:
+    results = with_plan(tmp_path)
+    first, second = tmp_path / "first", tmp_path / "second"
+    for board in (first, second):
+        keep(board / "bench")
+    names = [path.relative_to(first) for path in build(results, first)]
+    build(results, second)
+    assert Path("plots/solvers-cpu.svg") in names
+    assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
+    page, text = ((first / name).read_text() for name in ("index.html", "README.md"))
+    assert f">{HEADING}</h2>" in page
+    assert f"## {HEADING}" in text
+    assert "Toy \\| net" in text  # no column of its own
+    assert "](plots/solvers-cpu.svg)" in text
+    assert check(results, first) == []
+    path = Folder(first / "bench").solver_path("cpu", "toy", "0.1-norm", "slow")
+    path.unlink()
+    assert {"README.md", "index.html", "plots/solvers-cpu.svg"} <= set(check(results, first))
+
+
+def test_without_records_there_is_no_section(tmp_path: Path) -> None:
+    results = with_plan(tmp_path)
+    build(results, tmp_path / "board")
+    assert not list((tmp_path / "board").glob("plots/solvers*"))
+    for name in ("index.html", "README.md"):
+        assert HEADING not in (tmp_path / "board" / name).read_text()

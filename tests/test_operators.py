@@ -1,0 +1,305 @@
+"""Every product against the brute-force Hessian in float64, on small nets."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from functools import cache
+
+import numpy as np
+import pytest
+import scipy.sparse.linalg
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmark.curvature.chunks import slices
+from benchmark.curvature.counts import kept_bytes, product_counts
+from benchmark.curvature.dense import dense_matrix
+from benchmark.curvature.downdate import Differentiated
+from benchmark.curvature.gauss_newton import GaussNewton
+from benchmark.curvature.hessian import Damped, Hessian, multiply
+from benchmark.curvature.linear import LinearHessian
+from benchmark.curvature.mlp import MLPHessian
+from benchmark.curvature.peak import measured_peak
+from benchmark.curvature.row_mean import RowMean
+from benchmark.curvature.scipy_view import as_scipy
+from benchmark.errors import LetheError
+from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec
+from benchmark.problem.objective import Objective
+from benchmark.problem.rows import Rows
+from tests.nets import NETS, ROWS, Net
+
+FORMS = {
+    "whole": {},
+    "ragged": {"chunk": 7},
+    "half kept": {"chunk": 5, "kept_rows": 11},
+    "none kept": {"chunk": 9, "kept_rows": 0},
+    "chunk above the rows": {"chunk": 1000},
+}
+
+
+def by_autograd(net: Net, rows: Rows, **form: int) -> Differentiated:
+    def build(part: Rows) -> Hessian:
+        return Hessian(lambda w: net.loss(w, part), net.weights)
+
+    return RowMean(build, rows, **form) if form else build(rows)
+
+
+def by_problem(net: Net, rows: Rows, **form: int) -> Differentiated:
+    assert net.problem is not None
+    return net.problem.hessian(net.weights, rows, **form)
+
+
+def gauss_newton(net: Net, rows: Rows, **form: int) -> Differentiated:
+    objective = net.objective
+
+    def build(part: Rows) -> GaussNewton:
+        return GaussNewton(
+            lambda w: net.logits(w, part.x),
+            part.y,
+            net.weights,
+            loss=objective.loss,
+            ridge=objective.ridge,
+        )
+
+    return RowMean(build, rows, **form) if form else build(rows)
+
+
+def mlp(net: Net, rows: Rows, **options: object) -> MLPHessian:
+    assert net.problem is not None
+    spec, objective = net.problem.model.spec, net.objective
+    return MLPHessian(
+        rows.x,
+        rows.y,
+        net.weights,
+        widths=spec.hidden,
+        activation=spec.activation,
+        loss=objective.loss,
+        ridge=objective.ridge,
+        **options,
+    )
+
+
+def columns(operator: Differentiated, net: Net) -> Tensor:
+    """(d, d), one product a row; not symmetrised."""
+    return torch.stack([operator @ e for e in torch.eye(len(net.weights)).double()])
+
+
+@cache
+def dense_gauss_newton(name: str) -> Tensor:
+    """By brute force: the Jacobian of the logits, and each row's Hessian in its logits."""
+    net = NETS[name]()
+    jacobian = torch.autograd.functional.jacobian(lambda w: net.logits(w, net.rows.x), net.weights)
+    logits = net.logits(net.weights, net.rows.x)
+    inner = torch.stack(
+        [
+            torch.autograd.functional.hessian(
+                lambda one, i=i: net.objective.data_term(one[None], net.rows.y[i : i + 1]),
+                logits[i],
+            )
+            for i in range(len(logits))
+        ]
+    )
+    total = torch.einsum("nci,nce,nej->ij", jacobian, inner, jacobian) / len(logits)
+    return total + net.objective.ridge * torch.eye(len(total)).double()
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", NETS)
+def test_the_product_is_the_brute_force_hessian(name: str, form: str) -> None:
+    net = NETS[name]()
+    build = by_autograd if net.problem is None else by_problem
+    hessian = build(net, net.rows, **FORMS[form])
+    matrix = columns(hessian, net)
+    assert torch.allclose(matrix, net.dense(), rtol=0, atol=1e-13)
+    assert torch.allclose(matrix, matrix.T, rtol=0, atol=1e-13), "symmetric"
+    assert torch.allclose(hessian.gradient, net.gradient(), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", NETS)
+def test_the_gauss_newton_product_is_the_brute_force_one(name: str, form: str) -> None:
+    net = NETS[name]()
+    expected = dense_gauss_newton(name)
+    operator = gauss_newton(net, net.rows, **FORMS[form])
+    assert torch.allclose(columns(operator, net), expected, rtol=0, atol=1e-13)
+    assert torch.allclose(operator.gradient, net.gradient(), rtol=0, atol=1e-14)
+    if name in ("tanh", "relu"):
+        closed = mlp(net, net.rows, gauss_newton=True, **FORMS[form])
+        assert torch.allclose(columns(closed, net), expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("hidden", [(4,), (5, 4, 3)])
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared"])
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_the_r_operator_for_other_depths_and_losses(
+    hidden: tuple[int, ...], loss: str, activation: str
+) -> None:
+    model = Model(MLPSpec(kind="mlp", hidden=hidden, activation=activation), 5, 3)
+    rows = NETS["tanh"]().rows
+    weights = model.initial_weights(torch.Generator().manual_seed(3))
+    net = Net(model, Objective(loss=loss, ridge=0.01), rows, weights)
+    hessian = MLPHessian(
+        rows.x, rows.y, weights, widths=hidden, activation=activation, loss=loss, ridge=0.01
+    )
+    assert torch.allclose(columns(hessian, net), net.dense(), rtol=0, atol=1e-13)
+    assert torch.allclose(hessian.gradient, net.gradient(), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["softmax", "tanh", "relu"])
+def test_the_order_of_the_rows_is_irrelevant(name: str) -> None:
+    net = NETS[name]()
+    shuffled = net.rows.take(torch.randperm(ROWS, generator=torch.Generator().manual_seed(4)))
+    v = torch.randn(len(net.weights), generator=torch.Generator().manual_seed(5)).double()
+    once, again = (by_problem(net, rows, chunk=6) @ v for rows in (net.rows, shuffled))
+    assert not torch.equal(net.rows.x, shuffled.x)
+    assert torch.allclose(once, again, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_products_repeat_to_the_byte_whatever_came_between(name: str) -> None:
+    net = NETS[name]()
+    build = by_autograd if net.problem is None else by_problem
+    hessian = build(net, net.rows)
+    u, v = torch.randn(2, len(net.weights), generator=torch.Generator().manual_seed(6)).double()
+    before = hessian @ v
+    assert not torch.equal(hessian @ u, before)
+    assert torch.equal(hessian @ v, before)
+
+
+@pytest.mark.parametrize("kept", [None, 0])
+@pytest.mark.parametrize("name", ["softmax", "tanh", "convolution"])
+def test_weights_changed_in_place_do_not_change_the_product(name: str, kept: int | None) -> None:
+    net = NETS[name]()
+    if net.problem is not None:
+        hessian = by_problem(net, net.rows, chunk=8, kept_rows=kept)
+    elif kept is None:
+        hessian = by_autograd(net, net.rows)
+    else:
+        hessian = RowMean(
+            lambda part: Hessian(lambda w: net.loss(w, part), net.weights), net.rows, chunk=8
+        )
+    v = torch.ones(len(net.weights)).double()
+    before, gradient = hessian @ v, hessian.gradient.clone()
+    net.weights.data.mul_(3)
+    assert torch.equal(hessian @ v, before)
+    assert torch.equal(hessian.gradient, gradient)
+
+
+@pytest.mark.parametrize("name", ["softmax", "tanh", "relu"])
+def test_float32_agrees_with_float64(name: str) -> None:
+    net = NETS[name]()
+    v = torch.randn(len(net.weights), generator=torch.Generator().manual_seed(7)).double()
+    rows = Rows(net.rows.x.float(), net.rows.y)
+    assert net.problem is not None
+    narrow = net.problem.hessian(net.weights.float(), rows, chunk=10) @ v.float()
+    wide = by_problem(net, net.rows) @ v
+    assert narrow.dtype == torch.float32
+    assert float((narrow - wide).norm()) <= 1e-5 * float(wide.norm())
+
+
+def test_the_model_decides_on_the_operator() -> None:
+    kinds = {"softmax": LinearHessian, "tanh": MLPHessian, "relu": MLPHessian}
+    for name, kind in kinds.items():
+        net = NETS[name]()
+        assert isinstance(by_problem(net, net.rows), kind)
+
+
+@pytest.mark.parametrize("name", ["softmax", "quadratic", "tanh"])
+def test_a_block_of_products_is_the_products(name: str) -> None:
+    net = NETS[name]()
+    damped = Damped(by_problem(net, net.rows, chunk=7), 0.3)
+    vectors = torch.randn(4, len(net.weights), generator=torch.Generator().manual_seed(8)).double()
+    one_by_one = torch.stack([damped @ v for v in vectors])
+    assert torch.allclose(multiply(damped, vectors), one_by_one, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", ["softmax", "tanh"])
+@pytest.mark.parametrize("block", [1, 10, 1000])
+def test_the_assembled_matrix_is_the_hessian(name: str, block: int) -> None:
+    net = NETS[name]()
+    matrix = dense_matrix(by_problem(net, net.rows), net.weights, block=block)
+    assert torch.allclose(matrix, net.dense(), rtol=0, atol=1e-13)
+    assert torch.equal(matrix, matrix.T)
+
+
+def test_a_matrix_that_would_not_fit_is_refused() -> None:
+    with pytest.raises(LetheError, match="10,000 weights at most, not 10,001"):
+        dense_matrix(Damped(None, 0.0), torch.zeros(10_001))
+
+
+def test_scipy_sees_the_same_operator() -> None:
+    net = NETS["tanh"]()
+    hessian = by_problem(net, net.rows)
+    view = as_scipy(hessian, len(net.weights), torch.float64)
+    v = np.linspace(-1, 1, len(net.weights))
+    assert view.dtype == np.float64
+    assert np.allclose(view @ v, net.dense().numpy() @ v, rtol=0, atol=1e-13)
+    largest = scipy.sparse.linalg.eigsh(view, k=1, which="LA", return_eigenvectors=False)
+    assert largest[0] == pytest.approx(float(torch.linalg.eigvalsh(net.dense())[-1]))
+
+
+def test_widths_that_do_not_fit_the_weights_are_refused() -> None:
+    net = NETS["tanh"]()
+    with pytest.raises(ValueError, match="does not fit"):
+        MLPHessian(
+            net.rows.x,
+            net.rows.y,
+            net.weights[:-1],
+            widths=(6, 6),
+            activation="tanh",
+            loss="cross_entropy",
+            ridge=0.0,
+        )
+
+
+@pytest.mark.parametrize("chunk", [1, 6, 23, 24])
+def test_slices_cover_every_row_once_in_order(chunk: int) -> None:
+    parts = list(slices(ROWS, chunk))
+    assert [i for part in parts for i in range(part.start, part.stop)] == list(range(ROWS))
+    assert all(part.stop - part.start == chunk for part in parts[:-1])
+
+
+def test_a_chunk_of_no_rows_is_refused() -> None:
+    with pytest.raises(ValueError, match="1 row or more"):
+        slices(10, 0)
+
+
+@pytest.mark.parametrize("name", ["softmax", "tanh"])
+def test_counted_operations_are_those_that_torch_counts(name: str) -> None:
+    net = NETS[name]()
+    hessian = by_problem(net, net.rows, chunk=7)
+    v = torch.ones(len(net.weights)).double()
+
+    def multiply_adds(_: object, left: tuple, right: tuple, **__: object) -> int:
+        return 2 * left[0] * left[1] * right[1]  # torch knows `addmm`, not that one in place
+
+    in_place = {torch.ops.aten.addmm_: multiply_adds}
+    with FlopCounterMode(display=False, custom_mapping=in_place) as counter:
+        hessian @ v
+    assert net.problem is not None
+    counts = product_counts(net.problem.model, ROWS, 8)
+    assert counts is not None
+    assert counts.flops == counter.get_total_flops()
+    assert counts.bytes >= net.rows.x.numel() * 8
+
+
+def test_kept_bytes_are_those_of_the_tensors_kept() -> None:
+    net = NETS["tanh"]()
+    hessian = mlp(net, net.rows, chunk=7)
+    held = 0
+    for one in hessian._kept:
+        for field in fields(one):
+            value = getattr(one, field.name)
+            for tensor in value if isinstance(value, list) else [value]:
+                held += tensor.untyped_storage().nbytes()
+    assert net.problem is not None
+    assert kept_bytes(net.problem.model, ROWS, 8) == held
+    softmax = Model(SoftmaxSpec(), 5, 3)
+    assert kept_bytes(softmax, 10, 4) == 10 * 3 * 4, "probabilities alone"
+
+
+def test_the_peak_is_positive_and_finite() -> None:
+    peak = measured_peak(torch.float32, size=64, megabytes=1, repeats=1)
+    assert 0 < peak.flops < float("inf")
+    assert 0 < peak.bandwidth < float("inf")
