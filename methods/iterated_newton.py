@@ -10,7 +10,7 @@ from benchmark.certify.budget import certified
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request
 from benchmark.curvature.cg import conjugate_gradients
-from benchmark.curvature.downdate import Differentiated
+from benchmark.curvature.hessian import Differentiated
 
 
 class IteratedNewton(Method):

@@ -15,9 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmark.curvature.chunks import slices
 from benchmark.curvature.counts import kept_bytes, product_counts
 from benchmark.curvature.dense import dense_matrix
-from benchmark.curvature.downdate import Differentiated
 from benchmark.curvature.gauss_newton import GaussNewton
-from benchmark.curvature.hessian import Damped, Hessian, multiply
+from benchmark.curvature.hessian import Damped, Differentiated, Hessian, multiply
 from benchmark.curvature.linear import LinearHessian
 from benchmark.curvature.mlp import MLPHessian
 from benchmark.curvature.peak import measured_peak

@@ -21,7 +21,7 @@ from benchmark.contract.certificate import (
     Provenance,
     Target,
 )
-from benchmark.curvature.downdate import Differentiated
+from benchmark.curvature.hessian import Differentiated
 from benchmark.errors import AssumptionBroken
 from benchmark.problem.problem import Problem
 

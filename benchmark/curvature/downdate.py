@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from torch import Tensor
 
-
-class Differentiated(Protocol):
-    """A Hessian that holds the gradient at the same weights as well."""
-
-    @property
-    def gradient(self) -> Tensor: ...
-
-    def __matmul__(self, vector: Tensor, /) -> Tensor: ...
+from benchmark.curvature.hessian import Differentiated
 
 
 @dataclass(frozen=True)

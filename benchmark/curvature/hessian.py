@@ -16,6 +16,15 @@ class Operator(Protocol):
     def __matmul__(self, vector: Tensor, /) -> Tensor: ...
 
 
+class Differentiated(Protocol):
+    """A Hessian that holds the gradient at the same weights as well."""
+
+    @property
+    def gradient(self) -> Tensor: ...
+
+    def __matmul__(self, vector: Tensor, /) -> Tensor: ...
+
+
 class Hessian:
     """v -> hess f(w) v by reverse-over-reverse with the gradient's graph kept.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from benchmark.curvature.chunks import slices
-from benchmark.curvature.downdate import Differentiated
+from benchmark.curvature.hessian import Differentiated
 from benchmark.problem.rows import Rows
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from benchmark.curvature.downdate import Differentiated
+from benchmark.curvature.hessian import Differentiated
 from benchmark.errors import LetheError
 from benchmark.problem.rows import Rows
 

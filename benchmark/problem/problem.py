@@ -8,9 +8,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from benchmark.curvature.downdate import Differentiated, Downdated
+from benchmark.curvature.downdate import Downdated
 from benchmark.curvature.factor import Factor, linear_factor
-from benchmark.curvature.hessian import Hessian
+from benchmark.curvature.hessian import Differentiated, Hessian
 from benchmark.curvature.linear import LinearHessian
 from benchmark.curvature.mlp import MLPHessian
 from benchmark.curvature.row_mean import RowMean

@@ -148,6 +148,24 @@ def score_control(outputs: Outputs, control: Outputs) -> dict[str, Value]:
     }
 
 
+def score_restored(
+    predictor: Predictor, problem: Problem, forget: Tensor, true_labels: Tensor | None
+) -> dict[str, Value]:
+    """Accuracy on forgotten rows by their true labels, where they were trained on with wrong ones.
+
+    Args:
+        predictor: what was released.
+        problem: whose training labels are wrong on `forget`.
+        forget: (n,) row indices.
+        true_labels: (n,); None where the labels were right.
+    """
+    if true_labels is None:
+        return {}
+    outputs = predictor.log_probabilities(problem.train.take(forget).x)
+    share = 100 * accuracy(outputs, true_labels)
+    return {"accuracy_restored": Value(value=share, unit="%", direction="higher", n=len(forget))}
+
+
 def score_stream(certificates: list[Certificate | None]) -> dict[str, Value]:
     """How far a budget that was fixed beforehand goes over a stream of requests."""
     if len(certificates) < 2 or any(c is None or c.mode != "budgeted" for c in certificates):

@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 from benchmark import registry
+from benchmark.data.forget import ForgetSpec
 from benchmark.errors import LetheError, unknown
 from benchmark.experiments.build import fetch
 from benchmark.experiments.experiment import Experiment, Row
@@ -133,8 +134,7 @@ def settings(experiment: Experiment) -> dict[str, str]:
         "model": _words(model, "kind"),
         "objective": f"{problem.objective.loss}, ridge {problem.objective.ridge:g}",
         "training": _words(training, "algorithm"),
-        "request": f"{_stream(experiment.forget.requests)}{experiment.forget.count} "
-        f"{experiment.forget.scenario} rows",
+        "request": _stream(experiment.forget.requests) + _rows_in_words(experiment.forget),
         "target": f"epsilon {target.epsilon:g}, delta {target.delta:g}",
         "precision": problem.precision,
     }
@@ -156,6 +156,13 @@ def _rows(experiment: Experiment) -> list[Row]:
 
 def _stream(requests: int) -> str:
     return "" if requests == 1 else f"a stream of {requests} × "
+
+
+def _rows_in_words(forget: ForgetSpec) -> str:
+    if forget.scenario == "class":
+        return "all rows of one class"
+    count = forget.count if forget.share is None else f"{100 * forget.share:g} %"
+    return f"{count} {forget.scenario} rows"
 
 
 def _words(content: dict, head: str) -> str:

@@ -29,6 +29,7 @@ from benchmark.runner.evaluate import (
     score,
     score_certificate,
     score_control,
+    score_restored,
     score_stream,
 )
 from benchmark.runner.memory import PeakMemory
@@ -64,7 +65,7 @@ def run_cell(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> R
     except DiskError:
         raise
     except Exception as error:  # any error of a method: recorded, and the rest goes on
-        outcome = {"status": "failed", "failure": _failure(error)}
+        outcome = {"status": "failed", "failure": describe_failure(error)}
     return Record(
         key=cell.inputs.key,
         experiment=cell.experiment,
@@ -119,6 +120,7 @@ def _measure(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> d
         "metrics": score(outputs, bench.reference_outputs)
         | score_certificate(release.state.weights, reference, certificates[-1], shared)
         | score_stream(certificates)
+        | score_restored(release.predictor, problem, bench.forget, bench.true_labels)
         | _control(method, answers[-1].request, outputs, bench)
         | audit(answers[-1].request, release),
         "certificate": certificates[-1],
@@ -168,7 +170,8 @@ def _stream(answers: list[Answer]) -> tuple[Step, ...]:
     )
 
 
-def _failure(error: Exception) -> Failure:
+def describe_failure(error: Exception) -> Failure:
+    """What a record says of an error."""
     where = ""
     for frame in traceback.extract_tb(error.__traceback__):
         path = Path(frame.filename)

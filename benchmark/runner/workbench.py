@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import io
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import State
 from benchmark.data import catalogue
+from benchmark.data.scenarios import Context
 from benchmark.experiments.build import build
 from benchmark.files import replace_file
 from benchmark.problem.predictor import Predictor
+from benchmark.problem.rows import Rows
 from benchmark.records import DataInfo
 from benchmark.runner.cell import Inputs, fingerprint
 from benchmark.runner.evaluate import Outputs, predict
+from benchmark.shadow.bank import shadow_bank
+from benchmark.shadow.memorisation import leave_out_effect
+from benchmark.shadow.outputs import log_probabilities
+from benchmark.shadow.store import ModelStore
+
+#: Of the shadow bank, the first models are for attacks and the others rank rows by memorisation:
+#: an attack with models that chose its examples would find what they were chosen for.
+ATTACKING, BANK = 8, 64
 
 
 class Workbench:
@@ -40,9 +52,14 @@ class Workbench:
         self._folder = folder
         self.problem, self.split = build(inputs.problem, inputs.seeds, device)
         self.rows = torch.arange(len(self.problem.train))
-        self.requests = inputs.forget.draw(self.rows, inputs.seeds)
+        correct = self.problem.train
+        self._corrupt_labels()
+        context = Context(correct.y, correct.x, self._leave_out_effect)
+        self.requests = inputs.forget.draw(self.rows, inputs.seeds, context)
         self.forget = torch.cat(self.requests).sort().values
         self.retain = self.rows[~torch.isin(self.rows, self.forget)]
+        #: Of the forgotten rows, (n,), where they are trained on with wrong ones; else None.
+        self.true_labels = correct.take(self.forget).y if self._mislabelled else None
         # A constant of the data, known before any request: no method is charged for it.
         _ = self.problem.row_norm
 
@@ -81,6 +98,29 @@ class Workbench:
             forget=len(self.forget),
         )
 
+    @property
+    def _mislabelled(self) -> bool:
+        return self._inputs.forget.scenario == "mislabelled"
+
+    def _corrupt_labels(self) -> None:
+        """Give the rows of a `mislabelled` request their wrong labels, before anything trains."""
+        if self._mislabelled:
+            train, seeds = self.problem.train, self._inputs.seeds
+            y = self._inputs.forget.training_labels(train.y, self.problem.model.classes, seeds)
+            self.problem = replace(self.problem, train=Rows(train.x, y))
+
+    def _leave_out_effect(self) -> Tensor:
+        """(n,) by the probability of the label; trains most of a shadow bank."""
+        train = self.problem.train
+        store = ModelStore(self.problem, self._folder)
+        bank = shadow_bank(store, BANK, self._inputs.seeds).part(ATTACKING, BANK)
+        outputs = log_probabilities(
+            [Predictor(self.problem.model, weights) for weights in bank.weights], train
+        )
+        labels = train.y.cpu().numpy()
+        effect = leave_out_effect(np.exp(outputs[:, np.arange(len(labels)), labels]), bank.members)
+        return torch.from_numpy(effect)
+
     def _trained(self, rows: Tensor) -> tuple[Tensor, float]:
         path = self._artifact(rows)
         if path is not None and path.exists():
@@ -102,14 +142,14 @@ class Workbench:
     def _artifact(self, rows: Tensor) -> Path | None:
         if self._folder is None:
             return None
-        key = fingerprint(
-            {
-                "recipe": self._inputs.recipe,
-                "problem": self._inputs.problem.model_dump(mode="json"),
-                "split": self._inputs.seeds.split,
-                "training": self._inputs.seeds.training,
-                "device": self._inputs.device,
-                "rows": hashlib.sha256(rows.numpy().tobytes()).hexdigest(),
-            }
-        )
-        return self._folder / f"{key[:32]}.pt"
+        content = {
+            "recipe": self._inputs.recipe,
+            "problem": self._inputs.problem.model_dump(mode="json"),
+            "split": self._inputs.seeds.split,
+            "training": self._inputs.seeds.training,
+            "device": self._inputs.device,
+            "rows": hashlib.sha256(rows.numpy().tobytes()).hexdigest(),
+        }
+        if self._mislabelled:  # then what is forgotten decides what is trained on
+            content["labels"] = hashlib.sha256(self.problem.train.y.cpu().numpy()).hexdigest()
+        return self._folder / f"{fingerprint(content)[:32]}.pt"

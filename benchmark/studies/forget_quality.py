@@ -1,0 +1,366 @@
+"""Is it really forgotten? Many runs of every method, attacked and compared with retraining."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from benchmark.errors import LetheError
+from benchmark.experiments.build import fetch
+from benchmark.experiments.experiment import Experiment
+from benchmark.files import DiskError
+from benchmark.metrics import attack_registry
+from benchmark.metrics.attack_contract import Attack, RowAttack
+from benchmark.metrics.relearn import RelearnTime
+from benchmark.problem.predictor import Predictor
+from benchmark.records import Store
+from benchmark.records import write as write_plan
+from benchmark.runner.cell import Cell, fingerprint
+from benchmark.runner.environment import describe
+from benchmark.runner.progress import Display
+from benchmark.runner.run import plan_cells, plan_of
+from benchmark.runner.run_cell import describe_failure
+from benchmark.runner.workbench import ATTACKING, Workbench
+from benchmark.shadow import store as models_on_disk
+from benchmark.shadow.bank import shadow_bank
+from benchmark.shadow.replicas import trained, unlearned
+from benchmark.studies import relearning
+from benchmark.studies.quality_measures import Measured, Models, Setting, measure
+from benchmark.studies.quality_record import (
+    SCHEMA,
+    SHARES,
+    Distribution,
+    QualityRecord,
+    Score,
+    path_in,
+    read,
+    write,
+)
+
+#: Raise this when a change to shared code changes numbers: every record is then out of date.
+RECIPE = 1
+#: What is run unless experiments are named.
+EXPERIMENTS = ("digits-softmax", "digits-mlp")
+#: Models a side: of the row, of the reference, of the floor and of the ceiling.
+RUNS = 16
+#: Fewer leave too little to fit an attack on.
+FEWEST = 8
+#: Shadow models that an attack may use; no more are trained than one asks for.
+SHADOWS = 64
+
+#: Retraining is what the library trains many at a time, under roles of their own. The second
+#: retraining is the floor itself.
+_RETRAININGS = {"retrain": "unlearned", "retrain-other-seed": "floor"}
+
+
+@dataclass
+class Tally:
+    """How many rows were found, run and lost."""
+
+    kept: int = 0
+    ran: int = 0
+    failed: list[QualityRecord] = field(default_factory=list)
+
+
+def forget_quality(
+    experiments: list[Experiment],
+    results: Path,
+    device: torch.device,
+    *,
+    runs: int = RUNS,
+    shadows: int = SHADOWS,
+    console: Console | None = None,
+) -> Tally:
+    """Make every record of `experiments` that `results` does not hold already.
+
+    Args:
+        experiments: each of their rows and seeds gets a record.
+        results: where records go, one after each row, so that a stop loses one row at most;
+            trained models are kept in its `.artifacts`.
+        device: where to compute.
+        runs: models a side.
+        shadows: models that an attack may use as references; an even number.
+        console: for progress.
+
+    Raises:
+        LetheError: for anything wrong with the settings, the data or the disk. Nothing that was
+            finished is lost.
+    """
+    if runs < FEWEST:
+        raise LetheError(f"forget quality needs {FEWEST} runs or more, not {runs}")
+    if shadows < 2 or shadows % 2:
+        raise LetheError(f"shadows come in pairs: an even number from 2, not {shadows}")
+    console = console or Console(stderr=True)
+    attacks = tuple(attack() for attack in attack_registry.discover().values())
+    plans = [plan_cells(experiment, device.type) for experiment in experiments]
+    for experiment in experiments:
+        fetch(experiment.problem)
+        plan = Store(results).plan_path(experiment.name)
+        if not plan.exists():
+            write_plan(plan, plan_of(experiment))
+    tally = Tally()
+    with Display(console, total=sum(map(len, plans))) as display:
+        for cells in plans:
+            for _, of_one_seed in groupby(cells, key=lambda cell: cell.inputs.seeds):
+                study = Study(list(of_one_seed), results, device, attacks, runs, shadows)
+                _run_seed(study, results, display, tally)
+    return tally
+
+
+class Study:
+    """One experiment and seed: what its rows share, and the record of each.
+
+    Data and models are only touched if a row has to run.
+
+    Args:
+        cells: the rows.
+        results: the results folder.
+        device: where to compute.
+        attacks: to run.
+        runs: models a side.
+        shadows: models that an attack may use.
+    """
+
+    def __init__(
+        self,
+        cells: list[Cell],
+        results: Path,
+        device: torch.device,
+        attacks: tuple[Attack, ...],
+        runs: int,
+        shadows: int,
+    ) -> None:
+        self.cells, self.runs = cells, runs
+        self._inputs = cells[0].inputs
+        self._device, self._folder = device, results / ".artifacts"
+        self._attacks = attacks
+        self._shadows = _wanted(attacks, shadows, self._inputs.forget.scenario)
+
+    def inputs(self, cell: Cell) -> dict[str, Any]:
+        """Everything that determines a row's numbers."""
+        return {
+            "schema": SCHEMA,
+            "recipe": RECIPE,
+            "training_recipe": models_on_disk.RECIPE,
+            "relearning": [relearning.LEARNING_RATE, relearning.BATCH, relearning.LIMIT],
+            "cell": cell.inputs.model_dump(mode="json"),
+            "runs": self.runs,
+            "shadows": self._shadows,
+            "attacks": {attack.name: _attack_inputs(attack) for attack in self._attacks},
+        }
+
+    def record(self, cell: Cell) -> QualityRecord:
+        """Run a row. An error becomes a record with status `failed`.
+
+        Raises:
+            DiskError: if a model cannot be stored; that is no fault of the method.
+            LetheError: if the data cannot be had.
+        """
+        bench = self.bench  # what is wrong with the data is no row's failure
+        outcome: dict[str, Any]
+        start = time.perf_counter()
+        try:
+            yardsticks = self.target, self.relearnt, self.floor, self.ceiling
+            start = time.perf_counter()
+            found = self._measured(cell)
+            outcome = {"status": "ok", **_content(found, *yardsticks[2:], self._attacks)}
+        except DiskError:
+            raise
+        except Exception as error:  # any error of a method: recorded, and the rest goes on
+            outcome = {"status": "failed", "failure": describe_failure(error)}
+        inputs = self.inputs(cell)
+        return QualityRecord(
+            key=fingerprint(inputs),
+            experiment=cell.experiment,
+            method=cell.info,
+            seeds=cell.inputs.seeds,
+            runs=self.runs,
+            inputs=inputs,
+            seconds=time.perf_counter() - start,
+            environment=describe(bench.problem.device),
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            **outcome,
+        )
+
+    @cached_property
+    def bench(self) -> Workbench:
+        """Problem and request."""
+        return Workbench(self._inputs, self._device, self._folder)
+
+    @cached_property
+    def store(self) -> models_on_disk.ModelStore:
+        """The models of the problem."""
+        return models_on_disk.ModelStore(self.bench.problem, self._folder)
+
+    @cached_property
+    def setting(self) -> Setting:
+        """What all models are asked."""
+        shadows = None
+        if self._shadows:
+            shadows = shadow_bank(self.store, self._shadows, self._inputs.seeds)
+        return Setting(
+            problem=self.bench.problem,
+            forget=self.bench.forget,
+            true_labels=self.bench.true_labels,
+            seeds=self._inputs.seeds,
+            attacks=self._attacks,
+            shadows=shadows,
+        )
+
+    @cached_property
+    def reference(self) -> Models:
+        """Retrained models that everything is measured against."""
+        return self._trained(self.bench.retain, "reference")
+
+    @cached_property
+    def retrained_again(self) -> Models:
+        """Other retrained models: their distance to the reference is the floor."""
+        return self._trained(self.bench.retain, "floor")
+
+    @cached_property
+    def originals(self) -> Models:
+        """Models that saw every row; what methods without a training of their own unlearn."""
+        return self._trained(self.bench.rows, "unlearned")
+
+    @cached_property
+    def target(self) -> float:
+        """The loss at which the forgotten rows count as learnt: that of the originals."""
+        return self.originals.loss()
+
+    @cached_property
+    def relearnt(self) -> RelearnTime:
+        """How long the reference takes to learn the forgotten rows."""
+        return self.reference.relearnt(self.target)
+
+    @cached_property
+    def floor(self) -> Measured:
+        """Retrain against retrain."""
+        return measure(self.retrained_again, self.reference, self.target, self.relearnt)
+
+    @cached_property
+    def ceiling(self) -> Measured:
+        """What doing nothing gives."""
+        return measure(self.originals, self.reference, self.target, self.relearnt)
+
+    def _measured(self, cell: Cell) -> Measured:
+        role = _RETRAININGS.get(cell.method.name)
+        if role == "floor":
+            return self.floor
+        if role is not None:
+            models = self._trained(self.bench.retain, role)
+        else:
+            predictors = unlearned(
+                self.store,
+                cell.method,
+                self.bench.requests,
+                cell.inputs.seeds,
+                self.runs,
+                target=cell.inputs.target,
+            )
+            models = Models(self.setting, predictors)
+        return measure(models, self.reference, self.target, self.relearnt)
+
+    def _trained(self, rows: Tensor, role: str) -> Models:
+        weights = trained(self.store, rows, self._inputs.seeds, role, self.runs)
+        return Models(self.setting, [Predictor(self.bench.problem.model, w) for w in weights])
+
+
+def _run_seed(study: Study, results: Path, display: Display, tally: Tally) -> None:
+    for cell in study.cells:
+        path = path_in(results, cell.experiment, cell.info.label, cell.inputs.seeds.split)
+        record = _current(path, fingerprint(study.inputs(cell)))
+        if record is not None:
+            tally.kept += 1
+            display.advance()
+        else:
+            display.start(cell)
+            display.phase("forget quality")
+            record = study.record(cell)
+            write(path, record)
+            tally.ran += 1
+            display.finish(record)
+        if record.status == "failed":
+            tally.failed.append(record)
+
+
+def _wanted(attacks: tuple[Attack, ...], shadows: int, scenario: str) -> int:
+    """How many shadow models to train: what the hungriest attack asks for, if it may.
+
+    Where shadow models chose the forgotten rows, those that attack are the ones that did not.
+    """
+    asked = max((a.references for a in attacks if isinstance(a, RowAttack)), default=0)
+    allowed = min(shadows, ATTACKING) if scenario == "memorised" else shadows
+    return min(asked + asked % 2, allowed)
+
+
+def _attack_inputs(attack: Attack) -> dict[str, Any]:
+    source = Path(inspect.getfile(type(attack))).read_bytes()
+    return {
+        "source": hashlib.sha256(source).hexdigest(),
+        "params": attack.model_dump(mode="json"),
+    }
+
+
+def _content(
+    found: Measured, floor: Measured, ceiling: Measured, attacks: tuple[Attack, ...]
+) -> dict[str, Any]:
+    """The parts of a record that only a row that succeeded has."""
+    titles = {attack.name: attack.title for attack in attacks}
+    return {
+        "scores": {
+            name: Score(
+                value=ours.value,
+                floor=_value(floor, name),
+                ceiling=_value(ceiling, name),
+                direction=ours.direction,
+                unit=ours.unit,
+                interval=ours.interval,
+                n=ours.n,
+                censored=name in found.censored,
+                note=ours.note,
+            )
+            for name, ours in found.measures.items()
+        },
+        "distributions": {
+            name: Distribution(
+                title=titles[name],
+                unlearned=_quantiles(unlearned_scores),
+                retrained=_quantiles(retrained_scores),
+            )
+            for name, (unlearned_scores, retrained_scores) in found.scores.items()
+        },
+    }
+
+
+def _value(measured: Measured, name: str) -> float | None:
+    """None also where a rate was not computed, for want of the attack's scores."""
+    found = measured.measures.get(name)
+    return None if found is None else found.value
+
+
+def _quantiles(scores: np.ndarray) -> tuple[float, ...]:
+    """At `SHARES`, to six digits: they are for a plot."""
+    return tuple(float(f"{value:.6g}") for value in np.quantile(scores, SHARES))
+
+
+def _current(path: Path, key: str) -> QualityRecord | None:
+    """The record at `path` if it is of the same inputs; a damaged one is made again."""
+    if not path.exists():
+        return None
+    try:
+        found = read(path)
+    except LetheError:
+        return None
+    return found if found.key == key else None

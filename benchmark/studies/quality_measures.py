@@ -1,0 +1,289 @@
+"""Every forget-quality metric of a set of models, against a set of retrained ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.contract.seeds import Seeds
+from benchmark.errors import LetheError
+from benchmark.metrics.attack import auc
+from benchmark.metrics.attack_contract import Attack, ModelAttack, RowAttack
+from benchmark.metrics.attack_run import Views, attack_models, attack_rows
+from benchmark.metrics.jensen_shannon import jensen_shannon_to_retrain
+from benchmark.metrics.klom import klom, klom_measure
+from benchmark.metrics.kullback_leibler import kl_from_retrain
+from benchmark.metrics.margins import margins
+from benchmark.metrics.measure import Measure
+from benchmark.metrics.rates import attack_measures, auc_interval, gap_to_retrain, strongest
+from benchmark.metrics.relearn import RelearnTime, relearn_ratio
+from benchmark.metrics.statistics import bootstrap_interval
+from benchmark.metrics.utility import accuracy
+from benchmark.problem.predictor import Predictor
+from benchmark.problem.problem import Problem
+from benchmark.shadow.bank import ShadowBank
+from benchmark.shadow.outputs import log_probabilities
+from benchmark.studies.relearning import mean_loss, relearn_epochs
+
+#: Where an attack that tells models apart scores identical ones.
+CHANCE = Measure(0.5, "none", (0, 1))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is the same for all sets of models of one experiment and seed.
+
+    Attributes:
+        problem: data, model and objective.
+        forget: (n,) the forgotten rows.
+        true_labels: (n,) of the forgotten rows where they were trained on with wrong ones.
+        seeds: of which the evaluation seed drives every draw.
+        attacks: to run.
+        shadows: the models that attacks may use as references.
+    """
+
+    problem: Problem
+    forget: Tensor
+    true_labels: Tensor | None
+    seeds: Seeds
+    attacks: tuple[Attack, ...]
+    shadows: ShadowBank | None
+
+    def rng(self, *scope: object) -> np.random.Generator:
+        """A fresh generator: every set of models is measured with the same draws."""
+        return np.random.default_rng(self.seeds.generator("evaluation", *scope).initial_seed())
+
+    @cached_property
+    def shadow_views(self) -> tuple[np.ndarray, np.ndarray]:
+        """(models, n, classes) of the shadow models on forgotten rows and negatives."""
+        weights = [] if self.shadows is None else self.shadows.weights
+        predictors = [Predictor(self.problem.model, w) for w in weights]
+        parts = (self.problem.train.take(self.forget), self.problem.negatives)
+        if not predictors:
+            return tuple(np.empty((0, len(rows), self.problem.model.classes)) for rows in parts)
+        return tuple(log_probabilities(predictors, rows) for rows in parts)
+
+    def references(self, attack: RowAttack) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Outputs of the shadow models an attack is given, and their members (models, n)."""
+        forget, negatives = self.shadow_views
+        count = min(attack.references, len(forget))
+        members = np.zeros((0, len(self.forget)), dtype=bool)
+        if count:
+            members = self.shadows.members[:count][:, self.forget.numpy()]
+        return forget[:count], negatives[:count], members
+
+
+class Models:
+    """Models of one kind, and what they say, each computed once.
+
+    Args:
+        setting: what they are asked.
+        predictors: independent runs.
+    """
+
+    def __init__(self, setting: Setting, predictors: list[Predictor]) -> None:
+        self.setting, self.predictors = setting, predictors
+        self._attacked: dict[str, tuple[float, np.ndarray]] = {}
+
+    @cached_property
+    def forget(self) -> np.ndarray:
+        """(models, n, classes) log-probabilities of the forgotten rows."""
+        rows = self.setting.problem.train.take(self.setting.forget)
+        return log_probabilities(self.predictors, rows)
+
+    @cached_property
+    def negatives(self) -> np.ndarray:
+        """(models, m, classes) of rows never trained on."""
+        return log_probabilities(self.predictors, self.setting.problem.negatives)
+
+    @cached_property
+    def test(self) -> np.ndarray:
+        """(models, t, classes) of test rows."""
+        return log_probabilities(self.predictors, self.setting.problem.test)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """(n,) of the forgotten rows, as they were trained on."""
+        return self.setting.problem.train.y.cpu().numpy()[self.setting.forget.numpy()]
+
+    @cached_property
+    def margins(self) -> np.ndarray:
+        """(models, n) of the forgotten rows."""
+        return np.stack([margins(each, self.labels) for each in self.forget])
+
+    def attacked(self, attack: RowAttack) -> tuple[float, np.ndarray]:
+        """The attack's mean AUC over models, and each forgotten row's mean score (n,).
+
+        Raises:
+            LetheError: if the attack gives no valid scores.
+        """
+        if attack.name not in self._attacked:
+            known, unseen, members = self.setting.references(attack)
+            labels = self.setting.problem.negatives.y.cpu().numpy()
+            pairs = [
+                attack_rows(
+                    attack,
+                    Views(ours, known, self.labels),
+                    members,
+                    Views(theirs, unseen, labels),
+                    self.setting.rng("attack", attack.name),
+                )
+                for ours, theirs in zip(self.forget, self.negatives, strict=True)
+            ]
+            area = float(np.mean([auc(*pair) for pair in pairs]))
+            self._attacked[attack.name] = area, np.mean([pair[0] for pair in pairs], axis=0)
+        return self._attacked[attack.name]
+
+    def relearnt(self, target: float) -> RelearnTime:
+        """Epochs to learn the forgotten rows again.
+
+        Raises:
+            LetheError: if that diverges.
+        """
+        problem = self.setting.problem
+        return relearn_epochs(
+            problem,
+            self.predictors,
+            problem.train.take(self.setting.forget),
+            target,
+            lambda k: self.setting.seeds.generator("evaluation", "relearn", k),
+        )
+
+    def loss(self) -> float:
+        """The median model's mean loss on the forgotten rows."""
+        rows = self.setting.problem.train.take(self.setting.forget)
+        return float(np.median([mean_loss(predictor, rows) for predictor in self.predictors]))
+
+
+@dataclass
+class Measured:
+    """Metrics of one set of models.
+
+    Attributes:
+        measures: by name.
+        censored: names of those that are lower bounds.
+        scores: by attack, (n,) of each forgotten row under these and under retrained models.
+    """
+
+    measures: dict[str, Measure] = field(default_factory=dict)
+    censored: set[str] = field(default_factory=set)
+    scores: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+
+def measure(models: Models, reference: Models, target: float, relearnt: RelearnTime) -> Measured:
+    """Every metric of `models`.
+
+    Args:
+        models: to be judged.
+        reference: as many models that never saw the forgotten rows, independent of `models`.
+        target: the loss that counts as learnt again.
+        relearnt: how long that takes the reference.
+    """
+    found = Measured()
+    found.measures["klom"] = _klom(models, reference)
+    for attack in models.setting.attacks:
+        run = _told_apart if isinstance(attack, ModelAttack) else _attack
+        run(attack, models, reference, found)
+    found.measures["strongest_gap"] = _strongest(models.setting.attacks, found.measures)
+    found.measures |= _divergences(models, reference)
+    _relearn(models, target, relearnt, found)
+    if models.setting.true_labels is not None:
+        found.measures["restored_accuracy"] = _restored(models)
+    return found
+
+
+def _klom(models: Models, reference: Models) -> Measure:
+    found = klom_measure(reference.margins, models.margins)
+    if found.value is None:
+        return found
+    each = klom(reference.margins, models.margins)
+    rng = models.setting.rng("bootstrap", "klom")
+    interval = bootstrap_interval(lambda values: float(values.mean()), (each,), rng)
+    return replace(found, interval=(interval.low, interval.high))
+
+
+def _attack(attack: RowAttack, models: Models, reference: Models, found: Measured) -> None:
+    """The gap of an attack that tells rows apart, model by model."""
+    name, n = f"{attack.name}_gap", len(models.predictors)
+    try:
+        (ours, scores), (theirs, retrained) = models.attacked(attack), reference.attacked(attack)
+    except LetheError as error:
+        found.measures[name] = Measure(None, "lower", (0, 1), n=n, note=str(error))
+        return
+    areas = [Measure(area, "none", (0, 1), n=n) for area in (ours, theirs)]
+    found.measures[f"{attack.name}_auc"] = areas[0]
+    found.measures[name] = gap_to_retrain(*areas)
+    found.scores[attack.name] = scores, retrained
+
+
+def _told_apart(attack: ModelAttack, models: Models, reference: Models, found: Measured) -> None:
+    """AUC and rates of an attack that tells models apart; identical ones give an AUC of 1/2."""
+    try:
+        folds = attack_models(
+            attack,
+            models.forget,
+            reference.forget,
+            models.labels,
+            models.setting.rng("attack", attack.name),
+        )
+    except LetheError as error:
+        missing = Measure(None, "none", (0, 1), note=str(error))
+        found.measures |= {f"{attack.name}_{name}": missing for name in ("auc", "gap")}
+        return
+    rates = attack_measures(folds)
+    rng = models.setting.rng("bootstrap", attack.name)
+    interval = auc_interval(folds, rng, same_examples=True)
+    rates["auc"] = replace(rates["auc"], interval=interval)
+    rates["gap"] = gap_to_retrain(rates["auc"], CHANCE)
+    found.measures |= {f"{attack.name}_{name}": rate for name, rate in rates.items()}
+    # A likelihood ratio has no mean worth having; the median model stands for all.
+    ours, theirs = (np.concatenate(sides) for sides in zip(*folds, strict=True))
+    found.scores[attack.name] = np.median(ours, axis=0), np.median(theirs, axis=0)
+
+
+def _strongest(attacks: tuple[Attack, ...], measures: dict[str, Measure]) -> Measure:
+    """The largest gap of all attacks; that of the floor is as much the largest of several."""
+    gaps = {attack.name: measures[f"{attack.name}_gap"] for attack in attacks}
+    name = strongest(gaps)
+    if name is None:
+        return Measure(None, "lower", (0, 1), note="no attack gave a valid result")
+    title = next(attack.title for attack in attacks if attack.name == name)
+    return Measure(gaps[name].value, "lower", (0, 1), n=gaps[name].n, note=title)
+
+
+def _divergences(models: Models, reference: Models) -> dict[str, Measure]:
+    """Of predictions, each model beside one independent retrained model."""
+
+    def flat(outputs: np.ndarray) -> np.ndarray:
+        return outputs.reshape(-1, outputs.shape[-1])
+
+    ours, theirs = flat(models.forget), flat(reference.forget)
+    on_test = jensen_shannon_to_retrain(flat(reference.test), flat(models.test))
+    return {
+        "js_forget": jensen_shannon_to_retrain(theirs, ours)["js_mean"],
+        "kl_forget": kl_from_retrain(theirs, ours),
+        "js_test": on_test["js_mean"],
+    }
+
+
+def _relearn(models: Models, target: float, relearnt: RelearnTime, found: Measured) -> None:
+    try:
+        ours = models.relearnt(target)
+    except LetheError as error:
+        missing = Measure(None, "none", (0, np.inf), note=str(error))
+        found.measures |= {"relearn_ratio": missing, "relearn_gap": missing}
+        return
+    found.measures |= relearn_ratio(ours, relearnt)
+    if ours.censored:
+        found.censored |= {"relearn_ratio", "relearn_gap"}
+
+
+def _restored(models: Models) -> Measure:
+    """Accuracy on rows that were mislabelled in training, by their true labels."""
+    labels = models.setting.true_labels.cpu()
+    shares = [accuracy(torch.from_numpy(outputs), labels) for outputs in models.forget]
+    return Measure(100 * float(np.mean(shares)), "higher", (0, 100), unit="%", n=len(labels))

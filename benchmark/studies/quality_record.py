@@ -1,0 +1,129 @@
+"""Forget-quality records: one JSON file a row and seed, beside the record of the cell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from benchmark.contract.seeds import Seeds
+from benchmark.errors import LetheError, explain
+from benchmark.files import replace_file
+from benchmark.metrics.value import Direction
+from benchmark.records import Environment, Failure, MethodInfo
+
+SCHEMA = 1
+#: Shares at which a distribution of scores is kept: 0, 5, ... 100 %.
+SHARES = tuple(k / 20 for k in range(21))
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Score(_Frozen):
+    """One metric of a row, between what perfect unlearning and what doing nothing give.
+
+    Attributes:
+        value: of the row; None where it is not defined, with the reason in `note`.
+        floor: the same metric of a second set of retrained models.
+        ceiling: of the original models.
+        direction: which way is better.
+        unit: "" for a pure number.
+        interval: of confidence, for other examples and the same models.
+        n: how many numbers it was computed from.
+        censored: a time limit came first, so that the value is a lower bound.
+        note: why there is no value, or how to read it.
+    """
+
+    value: float | None
+    floor: float | None
+    ceiling: float | None
+    direction: Direction
+    unit: str = ""
+    interval: tuple[float, float] | None = None
+    n: int | None = None
+    censored: bool = False
+    note: str = ""
+
+
+class Distribution(_Frozen):
+    """How an attack scores the forgotten examples, higher for what looks trained on.
+
+    Attributes:
+        title: of the attack.
+        unlearned: at each of `SHARES`, the quantile over examples, models averaged.
+        retrained: the same of models that never saw the examples.
+    """
+
+    title: str
+    unlearned: tuple[float, ...] = Field(min_length=len(SHARES), max_length=len(SHARES))
+    retrained: tuple[float, ...] = Field(min_length=len(SHARES), max_length=len(SHARES))
+
+
+class QualityRecord(_Frozen):
+    """What many runs of one method, experiment and seed say of its forgetting.
+
+    Attributes:
+        key: sha256 of `inputs`; a row with the same key need not run again.
+        inputs: everything that determines the numbers.
+        runs: models a side.
+        scores: by metric; None if it failed.
+        distributions: by attack.
+        seconds: how long it took, without what the rows of a seed share.
+    """
+
+    schema_version: Literal[1] = SCHEMA
+    kind: Literal["quality"] = "quality"
+    key: str
+    experiment: str
+    status: Literal["ok", "failed"]
+    method: MethodInfo
+    seeds: Seeds
+    runs: int = Field(ge=1)
+    inputs: dict[str, Any]
+    scores: dict[str, Score] = {}
+    distributions: dict[str, Distribution] = {}
+    seconds: float
+    environment: Environment
+    failure: Failure | None = None
+    finished: str
+
+
+def path_in(results: Path, experiment: str, label: str, seed: int) -> Path:
+    """Where a results folder keeps a row's record."""
+    return results / experiment / label / f"quality-{seed}.json"
+
+
+def read(path: Path) -> QualityRecord:
+    """The record in a file.
+
+    Raises:
+        LetheError: if it cannot be read, is no JSON or does not fit the schema.
+    """
+    try:
+        return QualityRecord.model_validate(json.loads(path.read_text()))
+    except OSError as error:
+        raise LetheError(f"record {path} cannot be read ({error.strerror})") from error
+    except ValidationError as error:
+        raise explain(error, f"record {path} does not fit the schema") from error
+    except ValueError as error:
+        raise LetheError(f"record {path} is damaged ({error}): delete it and run again") from error
+
+
+def read_all(results: Path) -> list[QualityRecord]:
+    """Every record of a results folder, by experiment, label and seed.
+
+    Raises:
+        LetheError: for a damaged file.
+    """
+    found = [read(path) for path in results.glob("*/*/quality-*.json")]
+    return sorted(found, key=lambda r: (r.experiment, r.method.label, r.seeds.split))
+
+
+def write(path: Path, record: QualityRecord) -> None:
+    """Write atomically, keys in a fixed order, so that equal records are equal files."""
+    text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    replace_file(path, (text + "\n").encode())
