@@ -22,6 +22,7 @@ from benchmark.curvature.mlp import MLPHessian
 from benchmark.curvature.peak import measured_peak
 from benchmark.curvature.row_mean import RowMean
 from benchmark.curvature.scipy_view import as_scipy
+from benchmark.curvature.within_memory import WithinMemory
 from benchmark.errors import LetheError
 from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec
 from benchmark.problem.objective import Objective
@@ -302,3 +303,30 @@ def test_the_peak_is_positive_and_finite() -> None:
     peak = measured_peak(torch.float32, size=64, megabytes=1, repeats=1)
     assert 0 < peak.flops < float("inf")
     assert 0 < peak.bandwidth < float("inf")
+
+
+class Crowded:
+    """An operator that has memory for so many rows a chunk only."""
+
+    def __init__(self, rows: Rows, chunk: int, room: int) -> None:
+        if chunk > room:
+            raise torch.OutOfMemoryError("full")
+        self._mean = rows.x[:, 0].mean()
+
+    @property
+    def gradient(self) -> torch.Tensor:
+        return self._mean
+
+    def __matmul__(self, vector: torch.Tensor) -> torch.Tensor:
+        return self._mean * vector
+
+
+def test_out_of_memory_halves_the_chunk_and_says_so_once_a_time() -> None:
+    rows = Rows(torch.arange(100.0).view(100, 1), torch.zeros(100, dtype=torch.int64))
+    with pytest.warns(UserWarning, match="out of memory") as heard:
+        operator = WithinMemory(lambda chunk: Crowded(rows, chunk, room=30), 100)
+    assert operator.chunk == 25
+    assert len(heard) == 2
+    assert float((operator @ torch.ones(1))[0]) == float(operator.gradient) == 49.5
+    with pytest.warns(UserWarning, match="1 rows"), pytest.raises(torch.OutOfMemoryError):
+        WithinMemory(lambda chunk: Crowded(rows, chunk, room=0), 4)

@@ -75,7 +75,7 @@ SPECS: dict[Size, tuple[SystemSpec, ...]] = {
             20,
         ),
         SystemSpec(
-            "digits-allcnn", "Digits, AllCNN/16", "smoke", "digits", "allcnn", "float32", 30, 2, 25
+            "digits-allcnn", "Digits, AllCNN/16", "smoke", "digits", "allcnn", "float32", 30, 2, 24
         ),
     ),
     "full": (
@@ -118,7 +118,7 @@ SPECS: dict[Size, tuple[SystemSpec, ...]] = {
             "float32",
             500,
             10,
-            30,
+            28,
         ),
     ),
 }
@@ -234,11 +234,11 @@ def _convolutional(spec: SystemSpec, seeds: Seeds) -> Problem:
     images = images[..., None] if images.ndim == 3 else images
     x = torch.from_numpy(images / (catalogue.levels(spec.source) / 2) - 1).movedim(-1, 1)
     train = Rows(x.contiguous(), torch.from_numpy(dataset.train.labels[chosen]))
-    width, epochs = (24, 30) if spec.size == "full" else (6, 100)
+    width, epochs = (24, 20) if spec.size == "full" else (6, 100)
     return Problem(
         model=Model(AllCNNSpec(width), train.x.shape[1], dataset.classes),
         objective=Objective(ridge=5e-4),
-        training=AdamTraining(algorithm="adam", epochs=epochs, batch=50, learning_rate=2e-3),
+        training=AdamTraining(algorithm="adam", epochs=epochs, batch=50, learning_rate=1e-3),
         train=train,
         negatives=train,
         test=train,

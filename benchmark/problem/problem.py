@@ -14,6 +14,7 @@ from benchmark.curvature.hessian import Differentiated, Hessian
 from benchmark.curvature.linear import LinearHessian
 from benchmark.curvature.mlp import MLPHessian
 from benchmark.curvature.row_mean import RowMean
+from benchmark.curvature.within_memory import WithinMemory
 from benchmark.errors import AssumptionBroken
 from benchmark.problem.model import MLPSpec, Model
 from benchmark.problem.objective import Objective
@@ -93,7 +94,22 @@ class Problem:
             kept_rows: rows whose forward and backward passes are kept for the next product; those
                 of the others are computed anew each time. All by default. With `chunk` it bounds
                 the memory of anything but a linear model, which keeps its probabilities alone.
+
+        On a GPU that runs out of memory the chunks are halved until it does not.
         """
+        if rows.x.device.type == "cpu":
+            return self._hessian(weights, rows, chunk, kept_rows)
+        return WithinMemory(
+            # what is kept shrinks with the chunk, or a smaller chunk would save nothing
+            lambda size: self._hessian(
+                weights, rows, size, kept_rows if size >= (chunk or len(rows)) else size
+            ),
+            chunk or len(rows),
+        )
+
+    def _hessian(
+        self, weights: Tensor, rows: Rows, chunk: int | None, kept_rows: int | None
+    ) -> Differentiated:
         spec, loss, ridge = self.model.spec, self.objective.loss, self.objective.ridge
         if spec.linear:
             return LinearHessian(rows.x, rows.y, weights, loss=loss, ridge=ridge, chunk=chunk)

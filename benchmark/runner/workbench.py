@@ -8,8 +8,8 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
+from scipy.special import expit
 from torch import Tensor
 
 from benchmark.contract.clock import Clock
@@ -25,7 +25,7 @@ from benchmark.runner.cell import Inputs, fingerprint
 from benchmark.runner.evaluate import Outputs, predict
 from benchmark.shadow.bank import shadow_bank
 from benchmark.shadow.memorisation import leave_out_effect
-from benchmark.shadow.outputs import log_probabilities
+from benchmark.shadow.outputs import label_margins
 from benchmark.shadow.store import ModelStore
 
 #: Of the shadow bank, the first models are for attacks and the others rank rows by memorisation:
@@ -111,15 +111,11 @@ class Workbench:
 
     def _leave_out_effect(self) -> Tensor:
         """(n,) by the probability of the label; trains most of a shadow bank."""
-        train = self.problem.train
         store = ModelStore(self.problem, self._folder)
         bank = shadow_bank(store, BANK, self._inputs.seeds).part(ATTACKING, BANK)
-        outputs = log_probabilities(
-            [Predictor(self.problem.model, weights) for weights in bank.weights], train
-        )
-        labels = train.y.cpu().numpy()
-        effect = leave_out_effect(np.exp(outputs[:, np.arange(len(labels)), labels]), bank.members)
-        return torch.from_numpy(effect)
+        predictors = (Predictor(self.problem.model, weights) for weights in bank.weights)
+        probabilities = expit(label_margins(predictors, self.problem.train))
+        return torch.from_numpy(leave_out_effect(probabilities, bank.members))
 
     def _trained(self, rows: Tensor) -> tuple[Tensor, float]:
         path = self._artifact(rows)

@@ -34,7 +34,8 @@ def draw(records: list[SolverRecord]) -> bytes:
     rules = [rule for rule in RULES if any(r.damping.rule == rule for r in records)]
     looks = _looks(records)
     with style.look():
-        figure = Figure(figsize=(3.3 * len(rules) + 0.6, 2.5 * len(systems) + 1.1))
+        width = max(8.6, 3.3 * len(rules) + 0.6)  # room for the legend
+        figure = Figure(figsize=(width, 2.5 * len(systems) + 1.1))
         figure.set_layout_engine("constrained")
         places = figure.subplots(len(systems), len(rules), squeeze=False, sharey=True, sharex="row")
         for across, system in zip(places, systems, strict=True):
@@ -53,20 +54,26 @@ _Look = tuple[str, str, str, str]
 
 
 def _looks(records: list[SolverRecord]) -> dict[str, _Look]:
-    """Title, colour, marker and line of each solver: no two share colour and line style."""
+    """Title, colour, marker and line of each solver that got anywhere: no two look alike."""
     order = ("ours", "peer", "official")
-    found = {(order.index(r.family), r.title, r.name): r for r in records}
+    drawn = [r for r in records if any(_drawn(outcome) for outcome in r.outcomes)]
+    found = {(order.index(r.family), r.title, r.name): r for r in drawn}
     looks: dict[str, _Look] = {}
     counts = dict.fromkeys(order, 0)
     for (_, title, name), record in sorted(found.items()):
         i, counts[record.family] = counts[record.family], counts[record.family] + 1
         # libraries take the palette from its end, so that they meet ours as late as can be
         place = i if record.family == "ours" else -1 - i
-        colour, marker = _COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)]
+        colour, marker = _COLOURS[place % len(_COLOURS)], _MARKERS[i % len(_MARKERS)]
         if record.family == "official":
             colour, marker = style.INK, "X"
         looks[name] = (title, colour, marker, _LINES[record.family])
     return looks
+
+
+def _drawn(outcome: Outcome) -> bool:
+    """Whether there is a point for it."""
+    return bool(outcome.seconds) and outcome.residual is not None
 
 
 def _title(records: list[SolverRecord]) -> str:
@@ -79,9 +86,11 @@ def _title(records: list[SolverRecord]) -> str:
 def _panel(axes: Axes, records: list[SolverRecord], looks: dict[str, _Look]) -> None:
     axes.set(xscale="log", yscale="log")
     for record in records:
+        if record.name not in looks:
+            continue
         _, colour, marker, line = looks[record.name]
         width = 1.3 if record.family == "ours" else 1.1
-        points = [_point(o) for o in record.outcomes if o.median is not None]
+        points = [_point(o) for o in record.outcomes if o.state == "reached" and _drawn(o)]
         if points:
             sns.lineplot(
                 x=[x for x, _ in points],
@@ -97,7 +106,7 @@ def _panel(axes: Axes, records: list[SolverRecord], looks: dict[str, _Look]) -> 
                 legend=False,
             )
         for outcome in record.outcomes:
-            if outcome.state == "missed" and outcome.residual is not None and outcome.seconds:
+            if outcome.state == "missed" and _drawn(outcome):
                 x, y = _point(outcome)
                 axes.plot([x], [y], marker="x", color=colour, markersize=6.5, markeredgewidth=1.8)
                 break
