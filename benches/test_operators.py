@@ -10,7 +10,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmark.bench.clock import CLOCK
 from benchmark.bench.machine import limits
-from benchmark.bench.measure import ROUNDS, rounds
+from benchmark.bench.measure import ROUNDS, finish
 from benchmark.bench.operators import OPERATORS, OperatorSpec, flops, least_bytes, reference
 from benchmark.bench.session import Session
 from benchmark.bench.systems import SPECS, SystemSpec
@@ -45,12 +45,16 @@ def test_one_pass(operator: Timed, session: Session, benchmark: BenchmarkFixture
     vector = torch.randn(len(bench.weights), generator=generator).to(bench.weights)
     start = CLOCK()
     one = measured.build(bench)
+    finish(session.device)
     setup = CLOCK() - start
-    result = one(vector)  # warm
-    start = CLOCK()
-    result = one(vector)
-    count = max(ROUNDS, rounds(CLOCK() - start, session.budget))
-    benchmark.pedantic(one, args=(vector,), rounds=count, iterations=1)
+
+    def whole() -> torch.Tensor:
+        result = one(vector)
+        finish(session.device)
+        return result
+
+    whole()  # warm
+    result = benchmark.pedantic(whole, rounds=ROUNDS, iterations=1)
     error = None
     if measured.role == "product":
         truth = reference(bench, vector)

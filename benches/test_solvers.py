@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
-import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmark.bench.clock import CLOCK
 from benchmark.bench.contender import Answer, Run, Unsolvable
-from benchmark.bench.measure import rounds
+from benchmark.bench.measure import finish, rounds
 from benchmark.bench.record import TOLERANCES, Outcome
 from benchmark.bench.session import Session, Work
 from benchmark.errors import LetheError
@@ -75,7 +74,13 @@ def _timed(work: Work, session: Session, benchmark: BenchmarkFixture, run: Run) 
         remark = f"it would take about {estimate:.0f} s"
         return Outcome(tolerance=work.tolerance, state="not run", remark=remark)
     count = rounds(estimate, session.budget)
-    answer: Answer = benchmark.pedantic(run.solve, rounds=count, iterations=1, warmup_rounds=0)
+
+    def whole() -> Answer:
+        found = run.solve()
+        finish(session.device)
+        return found
+
+    answer: Answer = benchmark.pedantic(whole, rounds=count, iterations=1, warmup_rounds=0)
     residual = session.bench(work.spec).system(work.rule).residual(answer.x)
     judged = _judged(residual, work.tolerance)
     remark = "; ".join(filter(None, [answer.remark, judged.pop("remark")]))
@@ -105,6 +110,5 @@ def _estimate(work: Work, session: Session, run: Run) -> float:
     session.warm.add(place)
     start = CLOCK()
     run.solve()
-    if session.device.type == "cuda":
-        torch.cuda.synchronize(session.device)
+    finish(session.device)
     return CLOCK() - start

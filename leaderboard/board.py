@@ -10,6 +10,7 @@ from leaderboard.audits import audit_grid
 from leaderboard.charts import draw_bench, draw_charts, draw_slack
 from leaderboard.markdown import render_markdown
 from leaderboard.page import render_page
+from leaderboard.quality import quality_sections
 from leaderboard.solvers import load_bench
 from leaderboard.spreadsheet import render_csv
 from leaderboard.table import load
@@ -57,14 +58,16 @@ def _render(results: Path, out: Path) -> dict[str, bytes]:
     bench = draw_bench(load_bench(out / "bench"))
     audited = audit_record.read(results)
     audit = audit_grid(audited) if audited else None
+    quality = quality_sections(results)
     files = {
-        "README.md": render_markdown(tables, charts, slack, audit, bench).encode(),
+        "README.md": render_markdown(tables, charts, slack, audit, bench, quality).encode(),
         "board.csv": render_csv(tables).encode(),
-        "index.html": render_page(tables, charts, slack, audit, bench).encode(),
+        "index.html": render_page(tables, charts, slack, audit, bench, quality).encode(),
     }
     drawn = [chart for of_table in charts.values() for chart in of_table]
     drawn += [slack.chart] if slack else []
     drawn += bench.charts if bench else []
+    drawn += [chart for section in quality for chart in section.charts]
     return files | {chart.path: chart.svg for chart in drawn}
 
 

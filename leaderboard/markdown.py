@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from leaderboard import audits, solvers, words
+from leaderboard import audits, quality, solvers, words
 from leaderboard.charts import BenchSection, Chart, SlackSection
 from leaderboard.columns import COLUMNS, COST, FORGETTING, GUARANTEE, UTILITY, Column
 from leaderboard.details import data, environment
@@ -23,6 +23,7 @@ def render_markdown(
     slack: SlackSection | None = None,
     audit: solvers.Grid | None = None,
     bench: BenchSection | None = None,
+    forgotten: Sequence[quality.QualitySection] = (),
 ) -> str:
     """All tables with their plots and footnotes, then what the words mean.
 
@@ -32,12 +33,15 @@ def render_markdown(
         slack: of the slack study, if there is one.
         audit: of the model-level audit, if there is one.
         bench: of the inverse-Hessian bench, if there is one.
+        forgotten: of forget quality, one an experiment.
     """
     parts = ["# Leaderboard", words.INTRODUCTION]
     parts.append("The same board with every certificate in full: [index.html](index.html).")
     parts.append(_bullets(words.READING))
     for table in tables:
         parts += _section(table, charts[table.slug])
+    if forgotten:
+        parts += _forgotten(forgotten)
     if slack:
         parts += ["## How slack the certificates are", _escape(slack.reading), _image(slack.chart)]
     if audit:
@@ -122,6 +126,18 @@ def _footnotes(table: Table, rows: list[Row]) -> Iterable[str]:
             yield f"{row.title}, seed {seed}: failed, {error}"
         if row.missing:
             yield f"{row.title}: missing, seeds {', '.join(map(str, row.missing))}."
+
+
+def _forgotten(sections: Iterable[quality.QualitySection]) -> Iterable[str]:
+    """Forget quality, experiment by experiment."""
+    yield f"## {quality.HEADING}"
+    yield _bullets(map(_escape, quality.READING))
+    for section in sections:
+        yield f"### {_escape(section.title)}"
+        yield "\n".join(_grid(section.grid, "Row"))
+        yield _escape(section.facts)
+        yield _bullets(map(_escape, section.notes))
+        yield from map(_image, section.charts)
 
 
 def _bench(bench: BenchSection) -> Iterable[str]:

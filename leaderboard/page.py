@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from leaderboard import audits, solvers, words
+from leaderboard import audits, quality, solvers, words
 from leaderboard.charts import BenchSection, Chart, SlackSection
 from leaderboard.columns import COLUMNS, GROUPS
 from leaderboard.details import command, data, environment, phases, proof
@@ -24,6 +24,7 @@ def render_page(
     slack: SlackSection | None = None,
     audit: Grid | None = None,
     bench: BenchSection | None = None,
+    forgotten: Sequence[quality.QualitySection] = (),
 ) -> str:
     """The page of all tables; plots are beside it, everything else is in it.
 
@@ -33,6 +34,7 @@ def render_page(
         slack: of the slack study, if there is one.
         audit: of the model-level audit, if there is one.
         bench: of the inverse-Hessian bench, if there is one.
+        forgotten: of forget quality, one an experiment.
     """
     templates = Environment(
         loader=PackageLoader("leaderboard"),
@@ -52,6 +54,8 @@ def render_page(
         audit=audit,
         audits=audits,
         bench=bench,
+        forgotten=forgotten,
+        quality=quality,
         solvers=solvers,
     )
 

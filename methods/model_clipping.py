@@ -34,16 +34,16 @@ class ModelClipping(Method):
     needs = frozenset({"retain"})
 
     #: C2, of the ball that the weights of every step are projected onto.
-    radius: float = Field(0.1, gt=0)
+    radius: float = Field(0.1, gt=0, examples=[0.05])
     #: Noise per coordinate and step; the larger, the fewer steps.
     sigma: float = Field(0.1, gt=0)
     step_size: float = Field(0.1, gt=0)
     weight_decay: float = Field(0.0, ge=0)
     #: Passes over the retained rows in all, with noise and without.
-    epochs: int = Field(30, ge=1)
-    batch: int = Field(32, ge=1, examples=[16])
+    epochs: int = Field(15, ge=1)
+    batch: int = Field(64, ge=1, examples=[16])
     #: Of the fine-tuning, by Adam.
-    learning_rate: float = Field(3e-3, gt=0)
+    learning_rate: float = Field(1e-2, gt=0)
 
     def unlearn(self, request: Request) -> Release:
         problem, rows, target = request.problem, request.retain_rows, request.target

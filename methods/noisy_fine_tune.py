@@ -35,18 +35,18 @@ class NoisyFineTune(Method):
     needs = frozenset({"retain"})
 
     #: C0, of the ball that the original is projected onto.
-    radius: float = Field(1.0, ge=0)
+    radius: float = Field(0.5, ge=0)
     #: C1, the norm that every step's gradient is clipped to.
     clip: float = Field(0.01, ge=0)
     #: T, eta and lambda of the noisy steps; 1 - eta lambda must lie in [0, 1].
-    steps: int = Field(30, ge=1)
-    step_size: float = Field(0.15, gt=0)
+    steps: int = Field(12, ge=1)
+    step_size: float = Field(0.3, gt=0)
     weight_decay: float = Field(1.0, ge=0)
     #: Passes over the retained rows in all, with noise and without.
-    epochs: int = Field(30, ge=1)
-    batch: int = Field(32, ge=1, examples=[16])
+    epochs: int = Field(15, ge=1)
+    batch: int = Field(64, ge=1, examples=[16])
     #: Of the fine-tuning, by Adam.
-    learning_rate: float = Field(3e-3, gt=0)
+    learning_rate: float = Field(1e-2, gt=0)
 
     def unlearn(self, request: Request) -> Release:
         problem, rows = request.problem, request.retain_rows

@@ -33,10 +33,10 @@ class OutputPerturbation(Method):
     #: C0, of the ball that the original is projected onto.
     radius: float = Field(0.02, gt=0)
     #: Passes over the retained rows.
-    epochs: int = Field(30, ge=0)
-    batch: int = Field(32, ge=1, examples=[16])
+    epochs: int = Field(15, ge=0)
+    batch: int = Field(64, ge=1, examples=[16])
     #: Of the fine-tuning, by Adam.
-    learning_rate: float = Field(3e-3, gt=0)
+    learning_rate: float = Field(1e-2, gt=0)
 
     def unlearn(self, request: Request) -> Release:
         problem = request.problem

@@ -188,7 +188,7 @@ def test_T7_noise_is_fresh_at_every_step_release_and_seed(
 
     monkeypatch.setattr(Request, "noise", spy)
     start, method = start_of(problem), cls()
-    steps = {NoisyFineTune: 30, ModelClipping: 6, OutputPerturbation: 1}[cls]
+    steps = {NoisyFineTune: 12, ModelClipping: 6, OutputPerturbation: 1}[cls]
     unlearned(method, problem, start)
     assert len(drawn) == steps, "drawn by the algorithm, and not once more by the release"
     unlearned(method, problem, start, number=1)

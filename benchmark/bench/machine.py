@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import torch
 
 from benchmark.bench.clock import CLOCK
+from benchmark.bench.measure import finish
 
 #: Side of the square matrices that are multiplied: large enough that the product is at its best.
-SIDE = 2048
+SIDE = 1024
 #: Numbers that are copied, well beyond any cache.
-LENGTH = 1 << 26
+LENGTH = 1 << 24
 #: The best of so many.
 REPEATS = 5
 
@@ -28,12 +30,11 @@ def limits(dtype: torch.dtype, device: torch.device) -> tuple[float, float]:
     return 2 * SIDE**3 / product, 2 * source.nbytes / copy
 
 
-def _best(work: object, device: torch.device) -> float:
+def _best(work: Callable[[], object], device: torch.device) -> float:
     found = []
     for _ in range(REPEATS + 1):  # the first warms up
         start = CLOCK()
         work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        finish(device)
         found.append(CLOCK() - start)
     return min(found[1:])

@@ -24,6 +24,12 @@ def rounds(seconds: float, budget: float) -> int:
     return max(1, min(ROUNDS, int(budget / max(seconds, 1e-9))))
 
 
+def finish(device: torch.device) -> None:
+    """Wait for what the device has been given to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def peak_memory(find: Callable[[], Contender], task: Task) -> int | None:
     """Bytes that a solve needs above the system itself; None where it cannot be measured.
 

@@ -95,7 +95,7 @@ def unlearned(
         own = replica_seeds(seeds, role, k)
         key = store.key(
             method=method.name,
-            source=hashlib.sha256(Path(inspect.getfile(type(method))).read_bytes()).hexdigest(),
+            source=_source(method),
             params=method.model_dump(mode="json"),
             requests=[request.tolist() for request in requests],
             target=target.model_dump(mode="json"),
@@ -106,6 +106,7 @@ def unlearned(
             clock = Clock(problem.device)
             if shared is None:
                 state = method.train(problem, rows, own, clock)
+                store.write(_training_key(store, method, rows, own), state.weights)
             else:
                 state = State(shared[k], rows)
             state = method.prepare(problem, state, own, clock)
@@ -115,6 +116,53 @@ def unlearned(
         if listener is not None:
             listener(k + 1, count)
     return predictors
+
+
+def trained_by(
+    store: ModelStore, method: Method, rows: Tensor, seeds: Seeds, role: str, count: int
+) -> list[Predictor]:
+    """As `trained`, for a method with a training of its own.
+
+    On all rows and under the role of `unlearned`, these are the originals that it unlearned; if
+    the store keeps anything, they are not trained again.
+
+    Args:
+        store: of the problem.
+        method: that overrides `train`.
+        rows: (m,) sorted indices.
+        seeds: that the replicas' own follow from.
+        role: a name that tells sets of replicas apart.
+        count: how many.
+
+    Raises:
+        LetheError: if the method fails in a known way.
+        DiskError: if the store's folder cannot be written.
+    """
+    predictors = []
+    for k in range(count):
+        own = replica_seeds(seeds, role, k)
+        key = _training_key(store, method, rows, own)
+        weights = store.read(key)
+        if weights is None:
+            weights = method.train(store.problem, rows, own, Clock(store.problem.device)).weights
+            store.write(key, weights)
+        predictors.append(Predictor(store.problem.model, weights))
+    return predictors
+
+
+def _training_key(store: ModelStore, method: Method, rows: Tensor, seeds: Seeds) -> str:
+    return store.key(
+        trained_by=method.name,
+        source=_source(method),
+        params=method.model_dump(mode="json"),
+        rows=rows.tolist(),
+        seeds=seeds.model_dump(mode="json"),
+    )
+
+
+def _source(method: Method) -> str:
+    """sha256, in hex, of the file the method is written in."""
+    return hashlib.sha256(Path(inspect.getfile(type(method))).read_bytes()).hexdigest()
 
 
 def _answer(

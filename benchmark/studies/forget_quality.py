@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -17,6 +18,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from benchmark.contract.method import Method
 from benchmark.errors import LetheError
 from benchmark.experiments.build import fetch
 from benchmark.experiments.experiment import Experiment
@@ -24,6 +26,7 @@ from benchmark.files import DiskError
 from benchmark.metrics import attack_registry
 from benchmark.metrics.attack_contract import Attack, RowAttack
 from benchmark.metrics.relearn import RelearnTime
+from benchmark.metrics.statistics import LEVEL
 from benchmark.problem.predictor import Predictor
 from benchmark.records import Store
 from benchmark.records import write as write_plan
@@ -35,7 +38,7 @@ from benchmark.runner.run_cell import describe_failure
 from benchmark.runner.workbench import ATTACKING, Workbench
 from benchmark.shadow import store as models_on_disk
 from benchmark.shadow.bank import shadow_bank
-from benchmark.shadow.replicas import trained, unlearned
+from benchmark.shadow.replicas import trained, trained_by, unlearned
 from benchmark.studies import relearning
 from benchmark.studies.quality_measures import Measured, Models, Setting, measure
 from benchmark.studies.quality_record import (
@@ -46,6 +49,7 @@ from benchmark.studies.quality_record import (
     Score,
     path_in,
     read,
+    verdict,
     write,
 )
 
@@ -54,7 +58,7 @@ RECIPE = 1
 #: What is run unless experiments are named.
 EXPERIMENTS = ("digits-softmax", "digits-mlp")
 #: Models a side: of the row, of the reference, of the floor and of the ceiling.
-RUNS = 16
+RUNS = 12
 #: Fewer leave too little to fit an attack on.
 FEWEST = 8
 #: Shadow models that an attack may use; no more are trained than one asks for.
@@ -172,10 +176,8 @@ class Study:
         outcome: dict[str, Any]
         start = time.perf_counter()
         try:
-            yardsticks = self.target, self.relearnt, self.floor, self.ceiling
-            start = time.perf_counter()
-            found = self._measured(cell)
-            outcome = {"status": "ok", **_content(found, *yardsticks[2:], self._attacks)}
+            found, yardsticks = self._measured(cell)
+            outcome = {"status": "ok", **_content(found, yardsticks, self._attacks)}
         except DiskError:
             raise
         except Exception as error:  # any error of a method: recorded, and the rest goes on
@@ -220,19 +222,75 @@ class Study:
         )
 
     @cached_property
-    def reference(self) -> Models:
-        """Retrained models that everything is measured against."""
-        return self._trained(self.bench.retain, "reference")
+    def shared(self) -> Yardsticks:
+        """For all rows that unlearn the problem's own models."""
+        return Yardsticks(
+            lambda: self._trained(self.bench.retain, "reference"),
+            lambda: self._trained(self.bench.retain, "floor"),
+            lambda: self._trained(self.bench.rows, "unlearned"),
+        )
+
+    def _own(self, method: Method) -> Yardsticks:
+        """For a row with a training of its own: what that gives is what it is compared with."""
+
+        def models(rows: Tensor, role: str) -> Models:
+            seeds = self._inputs.seeds
+            predictors = trained_by(self.store, method, rows, seeds, role, self.runs)
+            return Models(self.setting, predictors)
+
+        return Yardsticks(
+            lambda: models(self.bench.retain, "reference"),
+            lambda: models(self.bench.retain, "floor"),
+            lambda: models(self.bench.rows, "unlearned"),
+        )
+
+    def _measured(self, cell: Cell) -> tuple[Measured, Yardsticks]:
+        method = cell.method
+        role = _RETRAININGS.get(method.name)
+        if role == "floor":
+            return self.shared.floor, self.shared
+        if role is not None:
+            return self.shared.measure(self._trained(self.bench.retain, role)), self.shared
+        yardsticks = self._own(method) if method.has_own_training() else self.shared
+        predictors = unlearned(
+            self.store,
+            method,
+            self.bench.requests,
+            cell.inputs.seeds,
+            self.runs,
+            target=cell.inputs.target,
+        )
+        return yardsticks.measure(Models(self.setting, predictors)), yardsticks
+
+    def _trained(self, rows: Tensor, role: str) -> Models:
+        weights = trained(self.store, rows, self._inputs.seeds, role, self.runs)
+        return Models(self.setting, [Predictor(self.bench.problem.model, w) for w in weights])
+
+
+class Yardsticks:
+    """What rows are measured against, trained when it is first asked for.
+
+    Args:
+        reference: gives retrained models that everything is compared with.
+        again: gives other retrained models; their distance to the reference is the floor.
+        originals: gives models that saw every row: the ceiling.
+    """
+
+    def __init__(
+        self,
+        reference: Callable[[], Models],
+        again: Callable[[], Models],
+        originals: Callable[[], Models],
+    ) -> None:
+        self._reference, self._again, self._originals = reference, again, originals
 
     @cached_property
-    def retrained_again(self) -> Models:
-        """Other retrained models: their distance to the reference is the floor."""
-        return self._trained(self.bench.retain, "floor")
+    def reference(self) -> Models:
+        return self._reference()
 
     @cached_property
     def originals(self) -> Models:
-        """Models that saw every row; what methods without a training of their own unlearn."""
-        return self._trained(self.bench.rows, "unlearned")
+        return self._originals()
 
     @cached_property
     def target(self) -> float:
@@ -247,34 +305,16 @@ class Study:
     @cached_property
     def floor(self) -> Measured:
         """Retrain against retrain."""
-        return measure(self.retrained_again, self.reference, self.target, self.relearnt)
+        return self.measure(self._again())
 
     @cached_property
     def ceiling(self) -> Measured:
         """What doing nothing gives."""
-        return measure(self.originals, self.reference, self.target, self.relearnt)
+        return self.measure(self.originals)
 
-    def _measured(self, cell: Cell) -> Measured:
-        role = _RETRAININGS.get(cell.method.name)
-        if role == "floor":
-            return self.floor
-        if role is not None:
-            models = self._trained(self.bench.retain, role)
-        else:
-            predictors = unlearned(
-                self.store,
-                cell.method,
-                self.bench.requests,
-                cell.inputs.seeds,
-                self.runs,
-                target=cell.inputs.target,
-            )
-            models = Models(self.setting, predictors)
+    def measure(self, models: Models) -> Measured:
+        """Every metric of `models`."""
         return measure(models, self.reference, self.target, self.relearnt)
-
-    def _trained(self, rows: Tensor, role: str) -> Models:
-        weights = trained(self.store, rows, self._inputs.seeds, role, self.runs)
-        return Models(self.setting, [Predictor(self.bench.problem.model, w) for w in weights])
 
 
 def _run_seed(study: Study, results: Path, display: Display, tally: Tally) -> None:
@@ -314,11 +354,14 @@ def _attack_inputs(attack: Attack) -> dict[str, Any]:
 
 
 def _content(
-    found: Measured, floor: Measured, ceiling: Measured, attacks: tuple[Attack, ...]
+    found: Measured, yardsticks: Yardsticks, attacks: tuple[Attack, ...]
 ) -> dict[str, Any]:
     """The parts of a record that only a row that succeeded has."""
+    floor, ceiling = yardsticks.floor, yardsticks.ceiling
     titles = {attack.name: attack.title for attack in attacks}
+    p_values = found.measures["p_value"].value, ceiling.measures["p_value"].value
     return {
+        "verdict": verdict(*(p <= 1 - LEVEL for p in p_values)),
         "scores": {
             name: Score(
                 value=ours.value,

@@ -19,6 +19,7 @@ from benchmark.metrics.klom import klom, klom_measure
 from benchmark.metrics.kullback_leibler import kl_from_retrain
 from benchmark.metrics.margins import margins
 from benchmark.metrics.measure import Measure
+from benchmark.metrics.permutation import energy_test
 from benchmark.metrics.rates import attack_measures, auc_interval, gap_to_retrain, strongest
 from benchmark.metrics.relearn import RelearnTime, relearn_ratio
 from benchmark.metrics.statistics import bootstrap_interval
@@ -184,6 +185,7 @@ def measure(models: Models, reference: Models, target: float, relearnt: RelearnT
         relearnt: how long that takes the reference.
     """
     found = Measured()
+    found.measures["p_value"] = _energy(models, reference)
     found.measures["klom"] = _klom(models, reference)
     for attack in models.setting.attacks:
         run = _told_apart if isinstance(attack, ModelAttack) else _attack
@@ -204,6 +206,13 @@ def _klom(models: Models, reference: Models) -> Measure:
     rng = models.setting.rng("bootstrap", "klom")
     interval = bootstrap_interval(lambda values: float(values.mean()), (each,), rng)
     return replace(found, interval=(interval.low, interval.high))
+
+
+def _energy(models: Models, reference: Models) -> Measure:
+    """Of "these are retrained models"; the margins of the forgotten rows are what is tested."""
+    rng = models.setting.rng("permutation")
+    p_value = energy_test(models.margins, reference.margins, rng)
+    return Measure(p_value, "none", (0, 1), n=len(models.predictors))
 
 
 def _attack(attack: RowAttack, models: Models, reference: Models, found: Measured) -> None:

@@ -19,6 +19,10 @@ SCHEMA = 1
 SHARES = tuple(k / 20 for k in range(21))
 
 
+#: `unresolved`: not even doing nothing is told from retraining, so that passing says nothing.
+Verdict = Literal["distinguishable", "indistinguishable", "unresolved"]
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -70,9 +74,10 @@ class QualityRecord(_Frozen):
         key: sha256 of `inputs`; a row with the same key need not run again.
         inputs: everything that determines the numbers.
         runs: models a side.
-        scores: by metric; None if it failed.
+        scores: by metric; none if it failed.
+        verdict: of this seed's models, see `verdict`; None if it failed.
         distributions: by attack.
-        seconds: how long it took, without what the rows of a seed share.
+        seconds: how long it took; the first row of a seed bears what all of them share.
     """
 
     schema_version: Literal[1] = SCHEMA
@@ -85,11 +90,24 @@ class QualityRecord(_Frozen):
     runs: int = Field(ge=1)
     inputs: dict[str, Any]
     scores: dict[str, Score] = {}
+    verdict: Verdict | None = None
     distributions: dict[str, Distribution] = {}
     seconds: float
     environment: Environment
     failure: Failure | None = None
     finished: str
+
+
+def verdict(told: bool, nothing_told: bool) -> Verdict:
+    """What to say of a row: only a test that doing nothing fails can be passed.
+
+    Args:
+        told: whether the row was told from retraining.
+        nothing_told: whether the originals were, by the same test.
+    """
+    if told:
+        return "distinguishable"
+    return "indistinguishable" if nothing_told else "unresolved"
 
 
 def path_in(results: Path, experiment: str, label: str, seed: int) -> Path:

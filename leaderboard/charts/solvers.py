@@ -41,8 +41,11 @@ def draw(records: list[SolverRecord]) -> bytes:
         for across, system in zip(places, systems, strict=True):
             for axes, rule in zip(across, rules, strict=True):
                 here = [r for r in records if (r.system.name, r.damping.rule) == (system, rule)]
+                if not here:
+                    axes.set_axis_off()
+                    continue
                 _panel(axes, here, looks)
-                axes.set_title(_title(here) if here else RULES[rule])
+                axes.set_title(_title(here))
             across[0].set_ylabel("relative residual")
         for axes in places[-1]:
             axes.set_xlabel("seconds")

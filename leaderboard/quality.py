@@ -1,0 +1,406 @@
+"""Forget quality: a table and a plot for each experiment that has records of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import combine_pvalues
+
+from benchmark.metrics.spread import RESOLUTION
+from benchmark.metrics.statistics import LEVEL, tie_groups, verdict
+from benchmark.records import Plan, PlannedRow, Store
+from benchmark.studies import quality_record
+from benchmark.studies.quality_record import SHARES, Distribution, QualityRecord, Score, read_all
+from leaderboard.charts import Chart
+from leaderboard.charts import quality as plot
+from leaderboard.interval import arithmetic
+from leaderboard.numbers import measured
+from leaderboard.ranking import YARDSTICKS
+from leaderboard.shown import NOTHING
+from leaderboard.solvers import Cell, Grid, Line
+
+HEADING = "Is it really forgotten?"
+
+READING = (
+    "Every row is run many times, each time with fresh training and noise, and compared with as "
+    "many retrained models. Doing nothing is the ceiling of every column; its floor is what a "
+    "second set of retrained models gives: perfect unlearning scores no better, on average. A "
+    "method with a training of its own is compared with that training on the retained rows, and "
+    "has yardsticks of its own.",
+    "KLoM is the divergence of the margins' distribution from that of retrained models, mean over "
+    "forgotten rows. U-LiRA tells unlearned from retrained models, fitted on some and scored on "
+    "others: 0.5 is chance, and TPR is the share it finds at that rate of false alarms. RMIA and "
+    "the population attack tell forgotten rows from rows never trained on; shown is how far their "
+    "AUC is from the one on retrained models. Best known is the largest gap of all attacks, also "
+    "for the floor. JS and KL compare predictions with those of an independent retrained model. "
+    "Relearn is the number of epochs until the forgotten rows are learnt again over the same for "
+    "retrained models: below 1 something was left.",
+    "Verdict: a permutation test of the models' margins against those of retrained models, and "
+    "paired one-sided t tests over seeds of KLoM, best-known gap, JS, relearning and, where labels "
+    "were wrong, restored accuracy, each against its floor; together they call retraining "
+    "distinguishable in 5 % of cases at most. Indistinguishable means that so many seeds and runs "
+    "do not tell the row from retraining, not that nothing could. Where they do not tell the "
+    "original either, the row is unresolved.",
+)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column.
+
+    Attributes:
+        key: of the score.
+        name: what the table calls it.
+        rank: the score that the best are found by; "" if none are.
+    """
+
+    key: str
+    name: str
+    rank: str = ""
+
+
+METRICS = (
+    Metric("klom", "KLoM, nats", "klom"),
+    Metric("u-lira_auc", "U-LiRA AUC", "u-lira_gap"),
+    Metric("u-lira_tpr_at_1_percent", "U-LiRA TPR at 1 %"),
+    Metric("u-lira_tpr_at_0.1_percent", "U-LiRA TPR at 0.1 %"),
+    Metric("rmia_gap", "RMIA gap", "rmia_gap"),
+    Metric("population_gap", "population gap", "population_gap"),
+    Metric("strongest_gap", "best known", "strongest_gap"),
+    Metric("js_forget", "JS, nats", "js_forget"),
+    Metric("kl_forget", "KL, nats", "kl_forget"),
+    Metric("js_test", "JS on test, nats", "js_test"),
+    Metric("relearn_ratio", "relearn", "relearn_gap"),
+    Metric("restored_accuracy", "restored, %", "restored_accuracy"),
+)
+
+#: What the verdict is over, and the word for it.
+JUDGED = {
+    "klom": "KLoM",
+    "strongest_gap": "best-known attack",
+    "js_forget": "JS",
+    "relearn_gap": "relearning",
+    "restored_accuracy": "restored accuracy",
+}
+
+#: Attacks whose scores are plotted, the first that some row has.
+PLOTTED = ("u-lira", "rmia")
+
+#: Reads a row's value, its floor or its ceiling out of a score.
+_Part = Callable[[Score], float | None]
+_Scores = dict[int, dict[str, Score]]
+
+
+@dataclass(frozen=True)
+class QualitySection:
+    """What the board shows of one experiment.
+
+    Attributes:
+        facts: what it was computed with, in one sentence.
+        notes: failures, gaps and why there is no value.
+    """
+
+    slug: str
+    title: str
+    grid: Grid
+    facts: str
+    notes: tuple[str, ...]
+    charts: tuple[Chart, ...]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A planned row and its records by seed."""
+
+    plan: PlannedRow
+    records: dict[int, QualityRecord]
+
+    @property
+    def scores(self) -> _Scores:
+        return {s: r.scores for s, r in sorted(self.records.items()) if r.status == "ok"}
+
+
+def quality_sections(results: Path) -> list[QualitySection]:
+    """One for each experiment and device with records.
+
+    Raises:
+        LetheError: for a damaged file.
+    """
+    plans = {plan.experiment: plan for plan in Store(results).plans()}
+    found: dict[tuple[str, str], list[QualityRecord]] = defaultdict(list)
+    for record in read_all(results):
+        found[record.experiment, record.environment.device].append(record)
+    return [
+        _section(plans.get(experiment), records, device)
+        for (experiment, device), records in sorted(found.items())
+    ]
+
+
+def judge(scores: _Scores, part: _Part) -> tuple[str, list[str]]:
+    """The verdict over a row's seeds, and the tests that tell it from retraining.
+
+    Each test at a level that keeps all of them together at 95 %: the permutation tests of the
+    seeds, combined by Fisher's method, and a paired t test over seeds for each metric of
+    `JUDGED`.
+
+    Args:
+        scores: by seed, one or more.
+        part: the row's values, or its ceilings.
+    """
+    found = _told(scores, part)
+    return quality_record.verdict(bool(found), bool(_told(scores, _ceiling))), found
+
+
+def _told(scores: _Scores, part: _Part) -> list[str]:
+    seeds = list(scores.values())
+    judged = [key for key in JUDGED if all(_known(of_seed.get(key), part) for of_seed in seeds)]
+    level = 1 - (1 - LEVEL) / (1 + len(judged) * (len(seeds) > 1))
+    p_value = combine_pvalues([part(of_seed["p_value"]) for of_seed in seeds]).pvalue
+    told = ["margins"] if p_value <= 1 - level else []
+    for key in judged:
+        entries = [of_seed[key] for of_seed in seeds]
+        found = verdict(
+            np.array([part(entry) for entry in entries]),
+            np.array([entry.floor for entry in entries]),
+            entries[0].direction,
+            level,
+        )
+        # Deterministic training has a floor of 0 and no spread: round-off is no finding.
+        if found.kind == "distinguishable" and abs(found.excess.mean) > RESOLUTION:
+            told.append(JUDGED[key])
+    return told
+
+
+def _known(score: Score | None, part: _Part) -> bool:
+    return score is not None and part(score) is not None and score.floor is not None
+
+
+def _section(plan: Plan | None, records: list[QualityRecord], device: str) -> QualitySection:
+    first = records[0]
+    rows = _rows(plan, records)
+    seeds = sorted(plan.seeds if plan else {r.seeds.split for r in records})
+    slug = f"{first.experiment}-{plot.NAME}" + ("" if device == "cpu" else f"-{device}")
+    title = plan.title if plan else first.experiment
+    runs = sorted({record.runs for row in rows for record in row.records.values()})
+    charts = _charts(slug, title, rows)
+    return QualitySection(
+        slug=slug,
+        title=f"{title} ({device})",
+        grid=_grid(rows, seeds),
+        facts=f"{len(seeds)} seeds, {' or '.join(map(str, runs))} models a side.",
+        notes=tuple(_notes(rows, seeds)),
+        charts=tuple(charts),
+    )
+
+
+def _rows(plan: Plan | None, records: list[QualityRecord]) -> list[_Row]:
+    """Yardsticks first, then entries, in the order of the plan."""
+    planned = {row.label: row for row in plan.rows} if plan else {}
+    if plan is None:
+        for r in records:
+            fields = PlannedRow.model_fields
+            planned[r.method.label] = PlannedRow(**{f: getattr(r.method, f) for f in fields})
+    seeds = set(plan.seeds) if plan else {r.seeds.split for r in records}
+    by_label: dict[str, dict[int, QualityRecord]] = defaultdict(dict)
+    for record in records:
+        if record.seeds.split in seeds:
+            by_label[record.method.label][record.seeds.split] = record
+    order = (*YARDSTICKS, "entry")
+    rows = [_Row(row, by_label[label]) for label, row in planned.items()]
+    return sorted(rows, key=lambda row: order.index(row.plan.role))
+
+
+# --- the table ---------------------------------------------------------------------------------
+
+
+def _grid(rows: list[_Row], seeds: list[int]) -> Grid:
+    keys = {key for row in rows for scores in row.scores.values() for key in scores}
+    columns = [metric for metric in METRICS if metric.key in keys]
+    best = {metric.key: _best(rows, metric, len(seeds)) for metric in columns}
+    shared = _shared(rows)
+    lines = []
+    if shared:
+        lines.append(_line("Retrain, other seed", "floor", shared, columns, _floor))
+        lines.append(_line("Do nothing", "ceiling", shared, columns, _ceiling))
+    for row in rows:
+        if row.plan.role in ("floor", "ceiling"):
+            continue  # they are the first two lines
+        scores = row.scores
+        role = "" if row.plan.role == "entry" else row.plan.role
+        count = "" if len(scores) == len(seeds) else f"{len(scores)}/{len(seeds)} seeds"
+        remark = ", ".join(filter(None, [role, count]))
+        winners = {key for key, labels in best.items() if row.plan.label in labels}
+        lines.append(_line(row.plan.title, remark, scores, columns, _value, winners))
+        if _own_yardsticks(scores, shared):
+            title = row.plan.title
+            lines.append(_line(f"{title}, other seed", "its own floor", scores, columns, _floor))
+            lines.append(
+                _line(f"{title}, nothing forgotten", "its own ceiling", scores, columns, _ceiling)
+            )
+    names = (*(metric.name for metric in columns), "verdict")
+    return Grid((("", names),), tuple(lines))
+
+
+def _value(score: Score) -> float | None:
+    return score.value
+
+
+def _floor(score: Score) -> float | None:
+    return score.floor
+
+
+def _ceiling(score: Score) -> float | None:
+    return score.ceiling
+
+
+def _line(
+    title: str,
+    remark: str,
+    scores: _Scores,
+    columns: list[Metric],
+    part: _Part,
+    winners: frozenset[str] | set[str] = frozenset(),
+) -> Line:
+    cells = [Cell(_text(scores, metric, part), best=metric.key in winners) for metric in columns]
+    return Line(title, remark, (*cells, Cell(_verdict(scores, part))))
+
+
+def _text(scores: _Scores, metric: Metric, part: _Part) -> str:
+    entries = [of_seed[metric.key] for of_seed in scores.values() if metric.key in of_seed]
+    entries = [entry for entry in entries if part(entry) is not None]
+    if not entries:
+        return NOTHING
+    estimate = arithmetic([part(entry) for entry in entries])
+    mean, spread = measured(estimate.mean, estimate.spread)
+    text = f"{mean} ± {spread}" if spread else mean
+    if part is _value:
+        text = f"≥ {text}" if any(entry.censored for entry in entries) else text
+        if metric.key == "strongest_gap":
+            text += f" ({', '.join(sorted({entry.note for entry in entries}))})"
+    return text if len(entries) == len(scores) else f"{text} (n = {len(entries)})"
+
+
+def _verdict(scores: _Scores, part: _Part) -> str:
+    if part is _floor or not scores:
+        return NOTHING
+    kind, told = judge(scores, part)
+    runs = next(iter(scores.values()))["p_value"].n
+    size = f"{len(scores)} × {runs} runs"
+    return {
+        "distinguishable": f"told apart by {', '.join(told)}",
+        "indistinguishable": f"indistinguishable from retrain at {size}",
+        "unresolved": f"unresolved at {size}",
+    }[kind]
+
+
+def _yardsticks(scores: _Scores) -> dict[int, tuple]:
+    """By seed, floors and ceilings that tell what models a row was held against."""
+    return {
+        seed: tuple((of_seed[key].floor, of_seed[key].ceiling) for key in ("klom", "js_test"))
+        for seed, of_seed in scores.items()
+    }
+
+
+def _own_yardsticks(scores: _Scores, shared: _Scores) -> bool:
+    ours, theirs = _yardsticks(scores), _yardsticks(shared)
+    return any(ours[seed] != theirs[seed] for seed in ours.keys() & theirs.keys())
+
+
+def _shared(rows: list[_Row]) -> _Scores:
+    """Scores with the floors and ceilings that most rows have."""
+    found = [row.scores for row in rows if row.scores]
+    kinds = [str(_yardsticks(scores)) for scores in found]
+    whole = max(map(len, found), default=0)
+    return max(
+        (scores for scores in found if len(scores) == whole),
+        key=lambda scores: (kinds.count(str(_yardsticks(scores))), _count(scores)),
+        default={},
+    )
+
+
+def _count(scores: _Scores) -> int:
+    return sum(map(len, scores.values()))
+
+
+def _best(rows: list[_Row], metric: Metric, seeds: int) -> set[str]:
+    """Labels of the best entries: those that cannot be told from the best one."""
+    if not metric.rank:
+        return set()
+    entries = {
+        row.plan.label: [of_seed.get(metric.rank) for of_seed in row.scores.values()]
+        for row in rows
+        if row.plan.role == "entry" and len(row.scores) == seeds
+    }
+    entries = {
+        label: scores
+        for label, scores in entries.items()
+        if all(_known(score, _value) for score in scores)
+    }
+    if len(entries) < 2:  # the best of one is no finding
+        return set()
+    floors = [[score.floor for score in scores] for scores in entries.values()]
+    groups = tie_groups(
+        {label: np.array([s.value for s in scores]) for label, scores in entries.items()},
+        np.median(floors, axis=0),
+        next(iter(entries.values()))[0].direction,
+    )
+    return set(groups[0]) if len(groups) > 1 else set()
+
+
+# --- what has no number ------------------------------------------------------------------------
+
+
+def _notes(rows: list[_Row], seeds: list[int]) -> Iterator[str]:
+    if len({record.runs for row in rows for record in row.records.values()}) > 1:
+        yield "The records come from different numbers of runs: make them again."
+    reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
+    done = [row for row in rows if row.scores]
+    for row in done:
+        for metric in METRICS:
+            entries = (of_seed.get(metric.key) for of_seed in row.scores.values())
+            for note in sorted({e.note for e in entries if e is not None and e.value is None}):
+                reasons[metric.name, note].append(row.plan.title)
+    for (name, note), titles in reasons.items():
+        everyone = len(titles) == len(done)
+        start = f"No row has {name}" if everyone else f"{', '.join(titles)}: no {name}"
+        yield f"{start}: {note}."
+    for row in rows:
+        for seed, record in sorted(row.records.items()):
+            if record.failure is not None:
+                failure = record.failure
+                where = f" ({failure.where})" if failure.where else ""
+                text = " ".join(f"{failure.type}: {failure.message}{where}".split())
+                yield f"{row.plan.title}, seed {seed}: failed, {text}"
+        if missing := [str(seed) for seed in seeds if seed not in row.records]:
+            yield f"{row.plan.title}: missing, seeds {', '.join(missing)}."
+
+
+# --- the plot ----------------------------------------------------------------------------------
+
+
+def _charts(slug: str, title: str, rows: list[_Row]) -> Iterator[Chart]:
+    for attack in PLOTTED:
+        found = [(row, _distributions(row, attack)) for row in rows]
+        found = [(row, distributions) for row, distributions in found if distributions]
+        if not found:
+            continue
+        pairs = [
+            plot.Pair(
+                row.plan.title,
+                tuple(np.mean([d.unlearned for d in distributions], axis=0)),
+                tuple(np.mean([d.retrained for d in distributions], axis=0)),
+            )
+            for row, distributions in found
+        ]
+        caption = plot.CAPTION.format(attack=found[0][1][0].title)
+        yield Chart(f"plots/{slug}.svg", f"{title}: {caption}", plot.draw(pairs, SHARES))
+        return
+
+
+def _distributions(row: _Row, attack: str) -> list[Distribution]:
+    records = (record for _, record in sorted(row.records.items()))
+    return [r.distributions[attack] for r in records if attack in r.distributions]
