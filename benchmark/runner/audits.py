@@ -25,15 +25,18 @@ def audit(request: Request, release: Release) -> dict[str, Value]:
     of models the certificate allows: each coordinate of N(0, sigma^2 I) is a projection on a unit
     vector, so noise that is too small, or absent, shows.
 
-    Noise drawn inside the algorithm is no such draw, and nothing is said of it.
+    Noise drawn inside the algorithm is no such draw: only whole runs audit it.
 
     Args:
         request: that was answered.
         release: the answer.
     """
     certificate = release.certificate
-    if certificate is None or certificate.sigma == 0 or certificate.noise == "inside":
+    if certificate is None or certificate.sigma == 0:
         return {}
+    if certificate.noise == "inside":
+        note = "the noise is drawn inside the algorithm: whole runs audit it (lethe audit)"
+        return {"audited_epsilon": Value(value=None, direction="none", note=note)}
     noise = _noise(request, release)
     result = mechanism_audit(
         certificate.sensitivity + noise[:DRAWS], noise[DRAWS:], certificate.delta, CONFIDENCE
