@@ -59,7 +59,7 @@ def _speedup(record: Record) -> Value | None:
 def _once(record: Record) -> Value | None:
     if record.times is None:
         return None
-    return Value(value=record.times.precomputation, unit="s", direction="lower")
+    return Value(value=record.times.precomputation, unit="s")
 
 
 def _pays_after(record: Record) -> Value | None:

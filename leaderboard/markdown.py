@@ -12,7 +12,7 @@ from leaderboard.columns import COLUMNS, COST, FORGETTING, GUARANTEE, UTILITY, C
 from leaderboard.details import data, environment
 from leaderboard.ranking import Mark, entries, marks, yardsticks
 from leaderboard.shown import NOTHING, certified, failures, remarks, seeds, shown
-from leaderboard.table import Row, Table
+from leaderboard.table import Row, Table, filled
 
 _Marks = Mapping[tuple[str, str], Mark]
 
@@ -62,17 +62,16 @@ def _section(table: Table, charts: list[Chart]) -> list[str]:
         f"## {_escape(table.title)} ({_escape(table.device)})",
         _escape(table.description),
         _escape("; ".join(settings)) + "." if settings else "",
-        "\n".join(_quality(rows, best)),
-        "\n".join(_cost(rows, best)),
+        "\n".join(_quality(rows, filled(table, UTILITY + FORGETTING), best)),
+        "\n".join(_cost(rows, filled(table, GUARANTEE + COST), best)),
         _bullets(_escape(note) for note in _footnotes(table, rows)),
         *map(_image, charts),
         _escape("; ".join(facts)) + "." if facts else "",
     ]
 
 
-def _quality(rows: list[Row], best: _Marks) -> Iterable[str]:
+def _quality(rows: list[Row], columns: tuple[Column, ...], best: _Marks) -> Iterable[str]:
     """What is proved, and how near the answer is to retraining."""
-    columns = UTILITY + FORGETTING
     yield _line(["Method", "Verdict", "Certified (ε, δ)", *_headings(columns), "Seeds"])
     yield _line([":--", ":--", ":--", *["--:"] * len(columns), ":--"])
     for row in rows:
@@ -84,9 +83,8 @@ def _quality(rows: list[Row], best: _Marks) -> Iterable[str]:
         yield _line([_name(row), _verdict(row), pair, *numbers, _seeds(row)])
 
 
-def _cost(rows: list[Row], best: _Marks) -> Iterable[str]:
+def _cost(rows: list[Row], columns: tuple[Column, ...], best: _Marks) -> Iterable[str]:
     """How good the bound is, and what the answer costs."""
-    columns = GUARANTEE + COST
     yield _line(["Method", *_headings(columns)])
     yield _line([":--", *["--:"] * len(columns)])
     for row in rows:

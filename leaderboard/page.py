@@ -15,7 +15,7 @@ from leaderboard.numbers import number
 from leaderboard.ranking import Mark, entries, marks, yardsticks
 from leaderboard.shown import certified, failures, remarks, seeds, shown
 from leaderboard.solvers import Grid
-from leaderboard.table import Row, Table
+from leaderboard.table import Row, Table, filled
 
 
 def render_page(
@@ -46,9 +46,7 @@ def render_page(
     templates.filters["number"] = number
     return templates.get_template("index.html").render(
         tables=[_table(table, charts[table.slug]) for table in tables],
-        groups=GROUPS,
         columns=COLUMNS,
-        starts={members[0].key for members in list(GROUPS.values())[1:]},
         words=words,
         slack=slack,
         audit=audit,
@@ -62,6 +60,7 @@ def render_page(
 
 def _table(table: Table, charts: list[Chart]) -> dict[str, Any]:
     best = marks(table)
+    groups = {name: filled(table, members) for name, members in GROUPS.items()}
     sections = {"Yardsticks": yardsticks(table), "Entries": entries(table)}
     return {
         "slug": table.slug,
@@ -80,6 +79,9 @@ def _table(table: Table, charts: list[Chart]) -> dict[str, Any]:
             for name, rows in sections.items()
             if rows
         },
+        "groups": groups,
+        "columns": [column for members in groups.values() for column in members],
+        "starts": {members[0].key for members in list(groups.values())[1:] if members},
         "remarks": remarks(table),
         "charts": charts,
     }

@@ -133,6 +133,11 @@ class Table:
         return [record for row in self.rows for record in row.found]
 
 
+def filled(table: Table, columns: Iterable[Column]) -> tuple[Column, ...]:
+    """Those of `columns` that some row of the table has a number for."""
+    return tuple(c for c in columns if any(row.values(c) for row in table.rows))
+
+
 def load(results: Path) -> list[Table]:
     """The tables of a results folder, by experiment and device.
 

@@ -676,3 +676,16 @@ def test_a_row_no_better_than_its_noise_only_control_erases_the_model(tmp_path):
     lines = {line["label"]: line for line in csv.DictReader(io.StringIO(files["board.csv"]))}
     assert float(lines["better"]["control_accuracy_test_gap_mean"]) == pytest.approx(3.0)
     assert lines["newton"]["control_accuracy_test_gap_mean"] == ""
+
+
+def test_columns_that_no_row_fills_are_left_out(tmp_path):
+    """Also where the first group has none, whose heading spans the certified pair."""
+    bare = {"accuracy_test_gap": 0.5}
+    files = formats(store(tmp_path / "results", [record("tune", metrics=bare)]))
+    page, markdown = files["index.html"], files["README.md"]
+    heading = '<th role="columnheader" scope="col" class="number first">'
+    assert "Guarantee" in page
+    assert "Capacity" not in page.split("What the words mean")[0]
+    assert heading in page
+    assert "Slack |" not in markdown
+    assert "Test gap (points) |" in markdown

@@ -9,7 +9,6 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator, SymmetricalLogLocator
 
@@ -58,10 +57,8 @@ def draw(pairs: list[Pair], shares: tuple[float, ...]) -> bytes:
         handles = [
             Patch(color=_OURS, label="the method"),
             Patch(color=_RETRAINED, label="retrained models"),
-            Line2D([], [], linestyle="", marker="o", color=_OURS, mec="white", label="median"),
-            Line2D([], [], linestyle="", marker="D", color=_RETRAINED, mec="white", label="median"),
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8)
+        figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8)
         return style.to_svg(figure)
 
 
