@@ -13,10 +13,10 @@ SIZE    ?= full
 OUT     ?= $(RESULTS)/leaderboard/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo mnist test lint leaderboard check soundness slack audit bench doctor list clean
+.PHONY: help setup demo mnist test lint leaderboard check soundness slack audit forget-quality bench doctor list clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make the virtual environment with pinned versions (the others do it themselves)
 
@@ -68,6 +68,9 @@ $(PEERS): $(READY)
 
 audit: $(READY) ## try to refute every certificate with whole runs on digits, a few minutes
 	@$(LETHE) audit --results $(RESULTS)
+
+forget-quality: $(READY) ## attack every row on digits: is it really forgotten? some minutes
+	@$(LETHE) forget-quality --results $(RESULTS)
 
 doctor: $(READY) ## say what is there: versions, devices, data sets
 	@$(LETHE) doctor

@@ -217,6 +217,41 @@ def audit(results: Results = Path("runs")) -> None:
 
 
 @app.command()
+def forget_quality(
+    experiment: Annotated[
+        list[str] | None, typer.Argument(help="Names, or paths of .toml files.")
+    ] = None,
+    runs: Annotated[int, typer.Option(help="Models a side.")] = 10,
+    shadows: Annotated[int, typer.Option(help="Shadow models that an attack may use; even.")] = 64,
+    results: Results = Path("runs"),
+    device: Device = "cpu",
+    threads: Threads = 1,
+) -> None:
+    """Run every row many times and attack it: is it really forgotten? Keeps what is there."""
+    from benchmark.runner.device import prepare
+    from benchmark.studies import forget_quality as study
+
+    loaded = [experiments.load(name) for name in experiment or study.EXPERIMENTS]
+    try:
+        tally = study.forget_quality(
+            loaded,
+            results,
+            prepare(device, threads),
+            runs=runs,
+            shadows=shadows,
+            console=err,
+        )
+    except KeyboardInterrupt:
+        err.print("stopped: the same command goes on from here")
+        raise typer.Exit(130) from None
+    _render(results, results / "leaderboard")
+    out.print(f"{tally.ran} rows run, {tally.kept} kept, {len(tally.failed)} failed")
+    out.print(f"The page: {results / 'leaderboard' / 'index.html'}#forgotten", soft_wrap=True)
+    if tally.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
 def doctor() -> None:
     """Say what is there: versions, devices, data sets found and verified."""
     from benchmark.doctor import examine

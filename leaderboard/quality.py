@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ READING = (
     "Verdict: a permutation test of the models' margins against those of retrained models, and "
     "paired one-sided t tests over seeds of KLoM, best-known gap, JS, relearning and, where labels "
     "were wrong, restored accuracy, each against its floor; together they call retraining "
-    "distinguishable in 5 % of cases at most. Indistinguishable means that so many seeds and runs "
+    "distinguishable in about 5 % of cases. Indistinguishable means that so many seeds and runs "
     "do not tell the row from retraining, not that nothing could. Where they do not tell the "
     "original either, the row is unresolved.",
 )
@@ -54,37 +55,42 @@ class Metric:
 
     Attributes:
         key: of the score.
-        name: what the table calls it.
+        group, name: what the table calls it.
         rank: the score that the best are found by; "" if none are.
     """
 
     key: str
+    group: str
     name: str
     rank: str = ""
 
+    @property
+    def heading(self) -> str:
+        return f"{self.group}: {self.name}" if self.group else self.name
+
 
 METRICS = (
-    Metric("klom", "KLoM, nats", "klom"),
-    Metric("u-lira_auc", "U-LiRA AUC", "u-lira_gap"),
-    Metric("u-lira_tpr_at_1_percent", "U-LiRA TPR at 1 %"),
-    Metric("u-lira_tpr_at_0.1_percent", "U-LiRA TPR at 0.1 %"),
-    Metric("rmia_gap", "RMIA gap", "rmia_gap"),
-    Metric("population_gap", "population gap", "population_gap"),
-    Metric("strongest_gap", "best known", "strongest_gap"),
-    Metric("js_forget", "JS, nats", "js_forget"),
-    Metric("kl_forget", "KL, nats", "kl_forget"),
-    Metric("js_test", "JS on test, nats", "js_test"),
-    Metric("relearn_ratio", "relearn", "relearn_gap"),
-    Metric("restored_accuracy", "restored, %", "restored_accuracy"),
+    Metric("klom", "", "KLoM, nats", "klom"),
+    Metric("u-lira_auc", "U-LiRA", "AUC", "u-lira_gap"),
+    Metric("u-lira_tpr_at_1_percent", "U-LiRA", "TPR at 1 %"),
+    Metric("u-lira_tpr_at_0.1_percent", "U-LiRA", "TPR at 0.1 %"),
+    Metric("rmia_gap", "Gap of attack", "RMIA", "rmia_gap"),
+    Metric("population_gap", "Gap of attack", "population", "population_gap"),
+    Metric("strongest_gap", "Gap of attack", "best known", "strongest_gap"),
+    Metric("js_forget", "Divergence, nats", "JS", "js_forget"),
+    Metric("kl_forget", "Divergence, nats", "KL", "kl_forget"),
+    Metric("js_test", "Divergence, nats", "JS on test", "js_test"),
+    Metric("relearn_ratio", "", "relearn", "relearn_gap"),
+    Metric("restored_accuracy", "", "restored, %", "restored_accuracy"),
 )
 
 #: What the verdict is over, and the word for it.
 JUDGED = {
     "klom": "KLoM",
-    "strongest_gap": "best-known attack",
+    "strongest_gap": "attack",
     "js_forget": "JS",
-    "relearn_gap": "relearning",
-    "restored_accuracy": "restored accuracy",
+    "relearn_gap": "relearn",
+    "restored_accuracy": "restored",
 }
 
 #: Attacks whose scores are plotted, the first that some row has.
@@ -218,8 +224,7 @@ def _rows(plan: Plan | None, records: list[QualityRecord]) -> list[_Row]:
 
 
 def _grid(rows: list[_Row], seeds: list[int]) -> Grid:
-    keys = {key for row in rows for scores in row.scores.values() for key in scores}
-    columns = [metric for metric in METRICS if metric.key in keys]
+    columns = [metric for metric in METRICS if _filled(rows, metric)]
     best = {metric.key: _best(rows, metric, len(seeds)) for metric in columns}
     shared = _shared(rows)
     lines = []
@@ -241,8 +246,17 @@ def _grid(rows: list[_Row], seeds: list[int]) -> Grid:
             lines.append(
                 _line(f"{title}, nothing forgotten", "its own ceiling", scores, columns, _ceiling)
             )
-    names = (*(metric.name for metric in columns), "verdict")
-    return Grid((("", names),), tuple(lines))
+    groups = [
+        (group, tuple(metric.name for metric in members))
+        for group, members in groupby(columns, key=lambda metric: metric.group)
+    ]
+    return Grid((("", ("verdict",)), *groups), tuple(lines))
+
+
+def _filled(rows: list[_Row], metric: Metric) -> bool:
+    """Whether some row has a number; why there is none is said below the table."""
+    scores = (of.get(metric.key) for row in rows for of in row.scores.values())
+    return any(score is not None and score.value is not None for score in scores)
 
 
 def _value(score: Score) -> float | None:
@@ -266,7 +280,7 @@ def _line(
     winners: frozenset[str] | set[str] = frozenset(),
 ) -> Line:
     cells = [Cell(_text(scores, metric, part), best=metric.key in winners) for metric in columns]
-    return Line(title, remark, (*cells, Cell(_verdict(scores, part))))
+    return Line(title, remark, (Cell(_verdict(scores, part)), *cells))
 
 
 def _text(scores: _Scores, metric: Metric, part: _Part) -> str:
@@ -363,7 +377,7 @@ def _notes(rows: list[_Row], seeds: list[int]) -> Iterator[str]:
         for metric in METRICS:
             entries = (of_seed.get(metric.key) for of_seed in row.scores.values())
             for note in sorted({e.note for e in entries if e is not None and e.value is None}):
-                reasons[metric.name, note].append(row.plan.title)
+                reasons[metric.heading, note].append(row.plan.title)
     for (name, note), titles in reasons.items():
         everyone = len(titles) == len(done)
         start = f"No row has {name}" if everyone else f"{', '.join(titles)}: no {name}"

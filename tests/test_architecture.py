@@ -18,6 +18,8 @@ FORBIDDEN = {
     "benchmark/contract": ("benchmark.runner", "benchmark.experiments", "benchmark.certify"),
     "benchmark/problem": ("benchmark.contract", "benchmark.runner", "benchmark.certify"),
     "benchmark/metrics": ("benchmark.runner", "benchmark.problem", "benchmark.data"),
+    "benchmark/shadow": ("benchmark.runner", "methods", "baselines", "leaderboard"),
+    "benchmark/attacks": ("benchmark.runner", "methods", "baselines", "leaderboard"),
     "benchmark/runner": ("methods", "baselines", "leaderboard"),
     "benchmark/studies": ("methods", "baselines", "leaderboard"),
 }

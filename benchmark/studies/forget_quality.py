@@ -57,12 +57,8 @@ from benchmark.studies.quality_record import (
 RECIPE = 1
 #: What is run unless experiments are named.
 EXPERIMENTS = ("digits-softmax", "digits-mlp")
-#: Models a side: of the row, of the reference, of the floor and of the ceiling.
-RUNS = 12
-#: Fewer leave too little to fit an attack on.
+#: Models a side; fewer leave too little to fit an attack on.
 FEWEST = 8
-#: Shadow models that an attack may use; no more are trained than one asks for.
-SHADOWS = 64
 
 #: Retraining is what the library trains many at a time, under roles of their own. The second
 #: retraining is the floor itself.
@@ -83,8 +79,8 @@ def forget_quality(
     results: Path,
     device: torch.device,
     *,
-    runs: int = RUNS,
-    shadows: int = SHADOWS,
+    runs: int,
+    shadows: int,
     console: Console | None = None,
 ) -> Tally:
     """Make every record of `experiments` that `results` does not hold already.
@@ -94,8 +90,9 @@ def forget_quality(
         results: where records go, one after each row, so that a stop loses one row at most;
             trained models are kept in its `.artifacts`.
         device: where to compute.
-        runs: models a side.
-        shadows: models that an attack may use as references; an even number.
+        runs: models a side: of the row, the reference, the floor and the ceiling.
+        shadows: models that an attack may use as references, an even number; no more are trained
+            than one asks for.
         console: for progress.
 
     Raises:

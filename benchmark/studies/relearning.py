@@ -16,10 +16,10 @@ from benchmark.problem.rows import Rows
 from benchmark.problem.training.descent import batches
 
 #: Adam's; small, so that there are epochs to count.
-LEARNING_RATE = 1e-3
+LEARNING_RATE = 3e-3
 BATCH = 128
 #: Epochs after which it is given up.
-LIMIT = 100
+LIMIT = 50
 
 
 def mean_loss(predictor: Predictor, rows: Rows) -> float:

@@ -26,6 +26,8 @@ METHOD = "newton"
 SEEDS = (0, 1, 2)
 #: The net is trained this long only: its bounds hold for any training within the ball.
 EPOCHS = 10
+#: G, which is assumed of that training.
+GRADIENT = 0.1
 
 Change = Callable[[Experiment, Row, float], tuple[Experiment, Row]]
 
@@ -58,9 +60,11 @@ def _ridge(experiment: Experiment, row: Row, value: float) -> tuple[Experiment, 
 
 
 def _radius(experiment: Experiment, row: Row, value: float) -> tuple[Experiment, Row]:
-    changes = {"radius": value, "epochs": EPOCHS}
+    # where the ball is active no gradient tolerance is met
+    changes = {"radius": value, "epochs": EPOCHS, "gradient_tolerance": None}
     training = experiment.problem.training.model_copy(update=changes)
-    return _with_problem(experiment, training=training), row
+    assumed = row.model_copy(update={"params": {**row.params, "retrain_gradient": GRADIENT}})
+    return _with_problem(experiment, training=training), assumed
 
 
 def _parameter(name: str) -> Change:
