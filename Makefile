@@ -29,7 +29,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(READY) ## run the whole benchmark on scikit-learn's digits, about a minute
+demo: $(READY) ## run the whole benchmark on scikit-learn's digits, about two minutes
 	@$(LETHE) run digits-softmax digits-mlp digits-stream --results $(RESULTS)
 
 mnist: $(READY) ## the same on MNIST, from $LETHE_DATA or downloaded
