@@ -66,7 +66,7 @@ $(PEERS): $(READY)
 	@$(VENV)/bin/python $(SITE) > "$$($(PYDVL)/bin/python $(SITE))/lethe.pth" # the same torch
 	@touch $@
 
-audit: $(READY) ## try to refute every certificate with whole runs on digits, a few minutes
+audit: $(READY) ## try to refute every certificate with whole runs on digits, ten minutes
 	@$(LETHE) audit --results $(RESULTS)
 
 forget-quality: $(READY) ## attack every row on digits: is it really forgotten? some minutes
