@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from benchmark.studies.audit_record import AuditStudy, Finding
+from leaderboard.grid import Cell, Grid, Line
 from leaderboard.numbers import number
-from leaderboard.solvers import Cell, Grid, Line
 
 HEADING = "What whole runs can refute"
 

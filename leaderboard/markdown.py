@@ -10,6 +10,7 @@ from leaderboard import audits, quality, solvers, words
 from leaderboard.charts import BenchSection, Chart, SlackSection
 from leaderboard.columns import COLUMNS, COST, FORGETTING, GUARANTEE, UTILITY, Column
 from leaderboard.details import data, environment
+from leaderboard.grid import Grid
 from leaderboard.ranking import Mark, entries, marks, yardsticks
 from leaderboard.shown import NOTHING, certified, failures, remarks, seeds, shown
 from leaderboard.table import Row, Table, filled
@@ -21,7 +22,7 @@ def render_markdown(
     tables: list[Table],
     charts: Mapping[str, list[Chart]],
     slack: SlackSection | None = None,
-    audit: solvers.Grid | None = None,
+    audit: Grid | None = None,
     bench: BenchSection | None = None,
     forgotten: Sequence[quality.QualitySection] = (),
 ) -> str:
@@ -150,7 +151,7 @@ def _bench(bench: BenchSection) -> Iterable[str]:
     yield from map(_image, bench.charts)
 
 
-def _grid(grid: solvers.Grid, name: str) -> Iterable[str]:
+def _grid(grid: Grid, name: str) -> Iterable[str]:
     yield _line([name, *map(_escape, grid.headings)])
     yield _line([":--", *["--:"] * len(grid.headings)])
     for line in grid.lines:

@@ -11,10 +11,10 @@ from leaderboard import audits, quality, solvers, words
 from leaderboard.charts import BenchSection, Chart, SlackSection
 from leaderboard.columns import COLUMNS, GROUPS
 from leaderboard.details import command, data, environment, phases, proof
+from leaderboard.grid import Grid
 from leaderboard.numbers import number
 from leaderboard.ranking import Mark, entries, marks, yardsticks
 from leaderboard.shown import certified, failures, remarks, seeds, shown
-from leaderboard.solvers import Grid
 from leaderboard.table import Row, Table, filled
 
 

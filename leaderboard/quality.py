@@ -18,11 +18,11 @@ from benchmark.studies import quality_record
 from benchmark.studies.quality_record import SHARES, Distribution, QualityRecord, Score, read_all
 from leaderboard.charts import Chart
 from leaderboard.charts import quality as plot
+from leaderboard.grid import Cell, Grid, Line
 from leaderboard.interval import arithmetic
 from leaderboard.numbers import measured
 from leaderboard.ranking import YARDSTICKS
 from leaderboard.shown import NOTHING
-from leaderboard.solvers import Cell, Grid, Line
 
 HEADING = "Is it really forgotten?"
 

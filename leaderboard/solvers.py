@@ -16,6 +16,7 @@ from benchmark.bench.record import (
     Rule,
     SolverRecord,
 )
+from leaderboard.grid import Cell, Grid, Line
 from leaderboard.numbers import number
 
 HEADING = "Inverse-Hessian solvers"
@@ -43,38 +44,6 @@ RULES: dict[Rule, str] = {
 MAIN: Rule = "0.1-norm"
 
 _FULL_ROUNDS = 5
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A text, and whether it is the best of its column."""
-
-    text: str
-    best: bool = False
-
-
-@dataclass(frozen=True)
-class Line:
-    """A row of a table: its name, what it is, and a cell a column."""
-
-    title: str
-    remark: str
-    cells: tuple[Cell, ...]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table: groups of columns with a heading each, and lines."""
-
-    groups: tuple[tuple[str, tuple[str, ...]], ...]
-    lines: tuple[Line, ...]
-
-    @property
-    def headings(self) -> tuple[str, ...]:
-        """Of all columns, with the group's where it has one."""
-        return tuple(
-            f"{group}: {name}" if group else name for group, names in self.groups for name in names
-        )
 
 
 @dataclass(frozen=True)
