@@ -9,10 +9,9 @@ from leaderboard.numbers import number
 HEADING = "What whole runs can refute"
 
 READING = (
-    "Each certified method on digits, run again and again with fresh noise and, for nets, fresh "
-    "training, against as many runs of what its definition names as the other side. An observer "
-    "scores each run by the loss on the forgotten rows; half of the runs choose a threshold, the "
-    "other half judge it.",
+    "Each certified method on digits, run again and again with fresh noise and training, against "
+    "as many runs of what its definition names as the other side. An observer scores each run by "
+    "the loss on the forgotten rows; half of the runs choose a threshold, the other half judge it.",
     "Proved ε is a lower bound at 95 % confidence, 0 where nothing was found. A claim at or above "
     "the largest ε that perfect separation could prove with so many runs is not falsifiable by "
     "them, which says nothing for it or against it. A claim below the proved ε is refuted.",
