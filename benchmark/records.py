@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from benchmark import json_file
 from benchmark.contract.certificate import Certificate, Verdict
 from benchmark.contract.seeds import Seeds
-from benchmark.errors import LetheError, explain
-from benchmark.files import replace_file
+from benchmark.errors import LetheError
 from benchmark.metrics.value import Value
 
 SCHEMA = 2
@@ -200,20 +199,9 @@ def read(path: Path) -> Record | Plan:
     Raises:
         LetheError: if it cannot be read, is no JSON or does not fit the schema.
     """
-    try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise LetheError(f"record {path} cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise LetheError(f"record {path} is damaged ({error}): delete it and run again") from error
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if isinstance(version, int) and version != SCHEMA:
-        cure = "update Lethe" if version > SCHEMA else "delete it and run again"
-        raise LetheError(f"record {path} has schema {version}; this version reads {SCHEMA}: {cure}")
-    try:
-        return _Envelope(content=content).content
-    except ValidationError as error:
-        raise explain(error, f"record {path} does not fit the schema") from error
+    return json_file.read(
+        path, "record", SCHEMA, lambda content: _Envelope(content=content).content
+    )
 
 
 def read_record(path: Path) -> Record:
@@ -222,12 +210,6 @@ def read_record(path: Path) -> Record:
     if not isinstance(content, Record):
         raise LetheError(f"{path} is an experiment's plan, not the record of a cell")
     return content
-
-
-def write(path: Path, content: Record | Plan) -> None:
-    """Write atomically, keys in a fixed order, so that equal records are equal files."""
-    text = json.dumps(content.model_dump(mode="json"), indent=1, ensure_ascii=False)
-    replace_file(path, (text + "\n").encode())
 
 
 class Store:

@@ -17,7 +17,7 @@ from rich.console import Console
 from scipy.sparse import linalg
 from torch import Tensor
 
-from benchmark import cli, records
+from benchmark import cli, json_file, records
 from benchmark.bench import record as bench_record
 from benchmark.bench.allcnn import AllCNNSpec
 from benchmark.bench.clock import CLOCK
@@ -433,7 +433,7 @@ def keep(folder: Path, found: tuple[SolverRecord | OperatorRecord, ...] = RECORD
             path = store.solver_path("cpu", "toy", one.damping.rule, one.name)
         else:
             path = store.operator_path("cpu", "toy", one.name)
-        bench_record.write(path, one)
+        json_file.write(path, one)
 
 
 def test_records_come_back_as_they_went(tmp_path: Path) -> None:
@@ -614,7 +614,7 @@ def with_plan(tmp_path: Path) -> Path:
     """A results folder that the board can be built from."""
     results = tmp_path / "results"
     experiment = experiments.load(str(tiny_experiment.write(tmp_path)))
-    records.write(records.Store(results).plan_path("tiny"), plan_of(experiment))
+    json_file.write(records.Store(results).plan_path("tiny"), plan_of(experiment))
     return results
 
 

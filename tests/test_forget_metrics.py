@@ -21,6 +21,7 @@ from scipy.stats import t as student
 from sklearn.metrics import roc_curve
 
 import benchmark.attacks
+from benchmark import plugins
 from benchmark.attacks.population import Population
 from benchmark.attacks.rmia import RMIA
 from benchmark.attacks.ulira import ULiRA
@@ -29,7 +30,6 @@ from benchmark.metrics import attack_registry
 from benchmark.metrics.attack import auc
 from benchmark.metrics.attack_contract import Attack, ModelAttack, ModelCase, RowAttack, RowCase
 from benchmark.metrics.attack_run import Views, attack_models, attack_rows
-from benchmark.metrics.fidelity import alarm_rate, alters_inputs, batches_matter, order_matters
 from benchmark.metrics.jensen_shannon import jensen_shannon, jensen_shannon_to_retrain
 from benchmark.metrics.klom import klom, klom_floor, klom_measure
 from benchmark.metrics.kullback_leibler import kl_from_retrain, kullback_leibler
@@ -53,6 +53,7 @@ from benchmark.metrics.statistics import (
     verdict,
 )
 from benchmark.metrics.ulira import likelihood_ratio
+from tests.fidelity import alarm_rate, alters_inputs, batches_matter, order_matters
 
 logits = arrays(np.float64, (4, 3), elements=st.floats(-30, 30))
 SEEDS = 100
@@ -764,9 +765,9 @@ def test_an_unknown_attack_has_a_near_one() -> None:
 def test_an_installed_plug_in_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     good = EntryPoint("b", "tests.test_forget_metrics:Broken", "lethe.attacks")
     bad = EntryPoint("b", "tests.test_forget_metrics:SEEDS", "lethe.attacks")
-    monkeypatch.setattr(attack_registry, "entry_points", lambda group: [good])
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [good])
     assert attack_registry.find("broken").__name__ == "Broken"
-    monkeypatch.setattr(attack_registry, "entry_points", lambda group: [bad])
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [bad])
     with pytest.raises(LetheError, match="is not a RowAttack or ModelAttack"):
         attack_registry.discover()
 

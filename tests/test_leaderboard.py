@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 from scipy.stats import ttest_1samp
 
+from benchmark import json_file
 from benchmark.contract.certificate import Certificate
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import LetheError
@@ -28,7 +29,6 @@ from benchmark.records import (
     Record,
     Store,
     Times,
-    write,
 )
 from leaderboard import build, check, terminal_tables
 from leaderboard.columns import BY_KEY
@@ -172,10 +172,10 @@ def plan(*labels: str, seeds: tuple[int, ...] = (0, 1, 2)) -> Plan:
 def store(folder: Path, cells: list[Record], planned: Plan | None = None) -> Path:
     place = Store(folder)
     if planned:
-        write(place.plan_path(planned.experiment), planned)
+        json_file.write(place.plan_path(planned.experiment), planned)
     for cell in cells:
         path = place.cell_path(cell.experiment, cell.method.label, cell.seeds.split)
-        write(path, cell)
+        json_file.write(path, cell)
     return folder
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from benchmark import records
+from benchmark import json_file, records
 from benchmark.contract.request import Release, Request
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
@@ -103,7 +103,7 @@ def test_the_study_is_kept_shown_and_made_again_when_damaged(
     assert computed
     assert {found.title for found in study.findings} == {"Single-step Newton", "Retrain"}
     assert audit_study(results, QUIET) == (study, False)
-    records.write(records.Store(results).plan_path("tiny"), plan_of(experiments.load(tiny)))
+    json_file.write(records.Store(results).plan_path("tiny"), plan_of(experiments.load(tiny)))
     build(results, tmp_path / "board")
     for name in ("index.html", "README.md"):
         text = (tmp_path / "board" / name).read_text()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import baselines
-from benchmark import registry
+from benchmark import plugins, registry
 from benchmark.errors import LetheError
 from methods.newton import Newton
 
@@ -78,7 +78,7 @@ def test_an_entry_point_adds_a_method(monkeypatch: pytest.MonkeyPatch) -> None:
     def points(group: str) -> list[EntryPoint]:
         return [EntryPoint("outside", "tests.plugin:Outside", group)]
 
-    monkeypatch.setattr(registry, "entry_points", points)
+    monkeypatch.setattr(plugins, "entry_points", points)
     assert registry.find("outside").method.name == "outside"
 
 
@@ -86,6 +86,6 @@ def test_an_entry_point_that_is_no_method_is_refused(monkeypatch: pytest.MonkeyP
     def points(group: str) -> list[EntryPoint]:
         return [EntryPoint("outside", "tests.plugin:NOT_A_METHOD", group)]
 
-    monkeypatch.setattr(registry, "entry_points", points)
+    monkeypatch.setattr(plugins, "entry_points", points)
     with pytest.raises(LetheError, match="is not a Method class"):
         registry.discover()

@@ -16,12 +16,13 @@ import torch
 from rich.console import Console
 
 import baselines
+from benchmark import json_file
 from benchmark.certify.gaussian import epsilon_for
 from benchmark.contract.request import Release, Request
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.files import DiskError, replace_file
-from benchmark.records import Record, Store, read, read_record, write
+from benchmark.records import Record, Store, read, read_record
 from benchmark.runner import run as runner
 from benchmark.runner.memory import PeakMemory
 from benchmark.runner.reproduce import compare, numbers, reproduce
@@ -241,7 +242,7 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(
 def test_records_survive_a_round_trip(tmp_path: Path) -> None:
     run(tmp_path, methods=["newton"], seeds=[0])
     record = read_record(cell(tmp_path))
-    write(tmp_path / "copy.json", record)
+    json_file.write(tmp_path / "copy.json", record)
     assert (tmp_path / "copy.json").read_bytes() == cell(tmp_path).read_bytes()
 
 

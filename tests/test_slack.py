@@ -12,7 +12,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from benchmark import cli, records
+from benchmark import cli, json_file, records
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.runner.run import plan_of
@@ -40,7 +40,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(slack, "SWEEPS", sweeps)
     results = tmp_path / "results"
     experiment = experiments.load(str(toml))
-    records.write(records.Store(results).plan_path("tiny"), plan_of(experiment))
+    json_file.write(records.Store(results).plan_path("tiny"), plan_of(experiment))
     return results
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from benchmark.errors import LetheError, explain
-from benchmark.files import replace_file
+from benchmark import json_file
 from benchmark.records import Environment
 
 SCHEMA = 1
@@ -180,27 +178,9 @@ def read(path: Path) -> Record:
     Raises:
         LetheError: if it cannot be read, is no JSON or does not fit the schema.
     """
-    try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise LetheError(f"bench record {path} cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise LetheError(f"bench record {path} is damaged ({error}): delete it") from error
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if isinstance(version, int) and version > SCHEMA:
-        raise LetheError(
-            f"bench record {path} has schema {version}; this version reads {SCHEMA}: update"
-        )
-    try:
-        return _Envelope(content=content).content
-    except ValidationError as error:
-        raise explain(error, f"bench record {path} does not fit the schema") from error
-
-
-def write(path: Path, record: Record) -> None:
-    """Write atomically, keys in a fixed order, so that equal records are equal files."""
-    text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False)
-    replace_file(path, (text + "\n").encode())
+    return json_file.read(
+        path, "bench record", SCHEMA, lambda content: _Envelope(content=content).content
+    )
 
 
 class Folder:

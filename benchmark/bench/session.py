@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from benchmark import json_file
 from benchmark.bench.clock import CLOCK, kind_for
 from benchmark.bench.contender import Contender, Task, contenders
 from benchmark.bench.measure import peak_memory
@@ -21,7 +22,6 @@ from benchmark.bench.record import (
     Rule,
     SolverRecord,
     read,
-    write,
 )
 from benchmark.bench.systems import SPECS, Bench, Size, SystemSpec, prepare
 from benchmark.errors import LetheError
@@ -154,7 +154,7 @@ class Session:
         self._begun.add(path)
         if outcome.state == "not run":
             self._left.add(work.label)
-        write(path, record.model_copy(update=changes).with_outcome(outcome))
+        json_file.write(path, record.model_copy(update=changes).with_outcome(outcome))
 
     def kept_operator(self, spec: SystemSpec, name: str) -> OperatorRecord | None:
         """The operator's record that is there and current."""
@@ -174,7 +174,7 @@ class Session:
             finished=_now(),
             **measured,
         )
-        write(path, record)
+        json_file.write(path, record)
         self._begun.add(path)
 
     def _solver_record(self, work: Work) -> SolverRecord | None:
@@ -186,11 +186,7 @@ class Session:
         """The record at `path` if it is of this system and machine; a damaged one is made again."""
         if not path.exists() or (self.fresh and path not in self._begun):
             return None
-        try:
-            record = read(path)
-        except LetheError:
-            return None
-        return record if record.key == key else None
+        return json_file.current(partial(read, path), key)
 
     def _key(self, spec: SystemSpec, what: str, name: str) -> str:
         return fingerprint(

@@ -6,13 +6,14 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from benchmark import parameters
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
-from benchmark.errors import LetheError, explain, unknown
+from benchmark.errors import LetheError
 from benchmark.problem.problem import Problem
 
 #: `reference` is what the rest is measured against, `floor` how close a second retraining comes
@@ -60,13 +61,7 @@ class Method(BaseModel, ABC):
         Raises:
             LetheError: for an unknown parameter or a value of the wrong type or range.
         """
-        for key in params:
-            if key not in cls.model_fields:
-                raise unknown(f"parameter of {cls.name}", key, cls.model_fields)
-        try:
-            return cls(**params)
-        except ValidationError as error:
-            raise explain(error, f"method {cls.name}") from error
+        return parameters.build(cls, params, cls.name, "method")
 
     @classmethod
     def has_own_training(cls) -> bool:

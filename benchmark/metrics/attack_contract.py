@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from benchmark import parameters
 from benchmark.contract.method import Source
-from benchmark.errors import explain, unknown
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,7 @@ class Attack(BaseModel, ABC):
         Raises:
             LetheError: for an unknown parameter or a value of the wrong type or range.
         """
-        for key in params:
-            if key not in cls.model_fields:
-                raise unknown(f"parameter of attack {cls.name}", key, cls.model_fields)
-        try:
-            return cls(**params)
-        except ValidationError as error:
-            raise explain(error, f"attack {cls.name}") from error
+        return parameters.build(cls, params, cls.name, "attack")
 
 
 class RowAttack(Attack):

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
-from pathlib import Path
 
 import torch
 from rich.console import Console
 
-from benchmark import registry
+from benchmark import json_file, registry
 from benchmark.data.forget import ForgetSpec
 from benchmark.errors import LetheError, unknown
 from benchmark.experiments.build import fetch
 from benchmark.experiments.experiment import Experiment, Row
-from benchmark.records import Plan, PlannedRow, Record, Store, read_record, write
+from benchmark.records import Plan, PlannedRow, Record, Store, read_record
 from benchmark.runner.cell import Cell, describe
 from benchmark.runner.progress import Display
 from benchmark.runner.run_cell import run_cell
@@ -63,7 +63,7 @@ def run(
     plans = [(e, plan_cells(e, device.type, methods, seeds)) for e in experiments]
     for experiment, _ in plans:
         fetch(experiment.problem)
-        write(store.plan_path(experiment.name), plan_of(experiment))
+        json_file.write(store.plan_path(experiment.name), plan_of(experiment))
     tally = Tally()
     with Display(console, total=sum(len(cells) for _, cells in plans)) as display:
         for _, cells in plans:
@@ -183,7 +183,8 @@ def _run_seed(
     bench: Workbench | None = None
     for cell in cells:
         path = store.cell_path(cell.experiment, cell.info.label, cell.inputs.seeds.split)
-        if not fresh and (kept := _current(path, cell)):
+        kept = json_file.current(partial(read_record, path), cell.inputs.key)
+        if kept and not fresh:
             tally.kept += 1
             if kept.status == "failed":
                 tally.failed.append(kept)
@@ -193,21 +194,10 @@ def _run_seed(
         if bench is None:
             bench = Workbench(cell.inputs, device, None if fresh else store.folder / ".artifacts")
         record = run_cell(cell, bench, display.phase)
-        write(path, record)
+        json_file.write(path, record)
         tally.ran += 1
         if record.status == "failed":
             tally.failed.append(record)
         display.finish(record)
         if tracker is not None:
             tracker.log(record)
-
-
-def _current(path: Path, cell: Cell) -> Record | None:
-    """The record at `path` if it is of the same inputs; a damaged one is run again."""
-    if not path.exists():
-        return None
-    try:
-        record = read_record(path)
-    except LetheError:
-        return None
-    return record if record.key == cell.inputs.key else None

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from benchmark import json_file
 from benchmark.contract.certificate import Definition, Verdict
-from benchmark.errors import LetheError, explain
-from benchmark.files import replace_file
 from benchmark.records import Environment
 
 SCHEMA = 1
@@ -79,21 +77,6 @@ def read(results: Path) -> AuditStudy | None:
         LetheError: if it cannot be read, is no JSON or does not fit the schema.
     """
     path = path_in(results)
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except OSError as error:
-        raise LetheError(f"audit study {path} cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise LetheError(f"audit study {path} is damaged ({error}): delete it") from error
-    try:
-        return AuditStudy.model_validate(content)
-    except ValidationError as error:
-        raise explain(error, f"audit study {path} does not fit the schema") from error
-
-
-def write(results: Path, study: AuditStudy) -> None:
-    """Write atomically, keys in a fixed order, so that equal studies are equal files."""
-    text = json.dumps(study.model_dump(mode="json"), indent=1, ensure_ascii=False)
-    replace_file(path_in(results), (text + "\n").encode())
+    return json_file.read(path, "audit study", SCHEMA, AuditStudy.model_validate)

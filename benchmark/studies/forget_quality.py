@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from benchmark import json_file
 from benchmark.contract.method import Method
 from benchmark.errors import LetheError
 from benchmark.experiments.build import fetch
@@ -29,7 +30,6 @@ from benchmark.metrics.relearn import RelearnTime
 from benchmark.metrics.statistics import LEVEL
 from benchmark.problem.predictor import Predictor
 from benchmark.records import Store
-from benchmark.records import write as write_plan
 from benchmark.runner.cell import Cell, fingerprint
 from benchmark.runner.environment import describe
 from benchmark.runner.progress import Display
@@ -50,7 +50,6 @@ from benchmark.studies.quality_record import (
     path_in,
     read,
     verdict,
-    write,
 )
 
 #: Raise this when a change to shared code changes numbers: every record is then out of date.
@@ -110,7 +109,7 @@ def forget_quality(
         fetch(experiment.problem)
         plan = Store(results).plan_path(experiment.name)
         if not plan.exists():
-            write_plan(plan, plan_of(experiment))
+            json_file.write(plan, plan_of(experiment))
     tally = Tally()
     with Display(console, total=sum(map(len, plans))) as display:
         for cells in plans:
@@ -317,7 +316,7 @@ class Yardsticks:
 def _run_seed(study: Study, results: Path, display: Display, tally: Tally) -> None:
     for cell in study.cells:
         path = path_in(results, cell.experiment, cell.info.label, cell.inputs.seeds.split)
-        record = _current(path, fingerprint(study.inputs(cell)))
+        record = json_file.current(partial(read, path), fingerprint(study.inputs(cell)))
         if record is not None:
             tally.kept += 1
             display.advance()
@@ -325,7 +324,7 @@ def _run_seed(study: Study, results: Path, display: Display, tally: Tally) -> No
             display.start(cell)
             display.phase("forget quality")
             record = study.record(cell)
-            write(path, record)
+            json_file.write(path, record)
             tally.ran += 1
             display.finish(record)
         if record.status == "failed":
@@ -393,14 +392,3 @@ def _value(measured: Measured, name: str) -> float | None:
 def _quantiles(scores: np.ndarray) -> tuple[float, ...]:
     """At `SHARES`, to six digits: they are for a plot."""
     return tuple(float(f"{value:.6g}") for value in np.quantile(scores, SHARES))
-
-
-def _current(path: Path, key: str) -> QualityRecord | None:
-    """The record at `path` if it is of the same inputs; a damaged one is made again."""
-    if not path.exists():
-        return None
-    try:
-        found = read(path)
-    except LetheError:
-        return None
-    return found if found.key == key else None

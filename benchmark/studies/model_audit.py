@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
+from benchmark import json_file
 from benchmark.audit.model_level import model_audit
 from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method
@@ -23,7 +24,7 @@ from benchmark.runner.cell import Cell, fingerprint
 from benchmark.runner.environment import describe
 from benchmark.runner.run import plan_cells
 from benchmark.runner.workbench import Workbench
-from benchmark.studies.audit_record import SCHEMA, AuditStudy, Finding, read, write
+from benchmark.studies.audit_record import SCHEMA, AuditStudy, Finding, path_in, read
 
 #: Experiments and runs a side: enough to refute epsilon = 1, in some ten minutes in all.
 PLAN = {"digits-softmax": 64, "digits-mlp": 24}
@@ -42,7 +43,7 @@ def audit_study(results: Path, console: Console) -> tuple[AuditStudy, bool]:
     work = {name: _cells(name) for name in PLAN}
     keys = {name: [cell.inputs.key for cell in cells] for name, cells in work.items()}
     key = fingerprint({"schema": SCHEMA, "plan": PLAN, "confidence": CONFIDENCE, "cells": keys})
-    if (kept := _current(results, key)) is not None:
+    if (kept := json_file.current(lambda: read(results), key)) is not None:
         return kept, False
     findings, failures = [], {}
     for name, cells in work.items():
@@ -66,7 +67,7 @@ def audit_study(results: Path, console: Console) -> tuple[AuditStudy, bool]:
         failures=failures,
         environment=describe(torch.device("cpu")),
     )
-    write(results, study)
+    json_file.write(path_in(results), study)
     return study, True
 
 
@@ -173,12 +174,3 @@ def _cells(name: str) -> list[Cell]:
     """The rows of an experiment that certify."""
     cells = plan_cells(experiments.load(name), "cpu", seeds=[0])
     return [cell for cell in cells if cell.method.certifies]
-
-
-def _current(results: Path, key: str) -> AuditStudy | None:
-    """The study that is there, if it is of the same inputs; a damaged one is made again."""
-    try:
-        found = read(results)
-    except LetheError:
-        return None
-    return found if found is not None and found.key == key else None

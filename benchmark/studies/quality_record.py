@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from benchmark import json_file
 from benchmark.contract.seeds import Seeds
-from benchmark.errors import LetheError, explain
-from benchmark.files import replace_file
 from benchmark.metrics.value import Direction
 from benchmark.records import Environment, Failure, MethodInfo
 
@@ -121,14 +119,7 @@ def read(path: Path) -> QualityRecord:
     Raises:
         LetheError: if it cannot be read, is no JSON or does not fit the schema.
     """
-    try:
-        return QualityRecord.model_validate(json.loads(path.read_text()))
-    except OSError as error:
-        raise LetheError(f"record {path} cannot be read ({error.strerror})") from error
-    except ValidationError as error:
-        raise explain(error, f"record {path} does not fit the schema") from error
-    except ValueError as error:
-        raise LetheError(f"record {path} is damaged ({error}): delete it and run again") from error
+    return json_file.read(path, "record", SCHEMA, QualityRecord.model_validate)
 
 
 def read_all(results: Path) -> list[QualityRecord]:
@@ -139,9 +130,3 @@ def read_all(results: Path) -> list[QualityRecord]:
     """
     found = [read(path) for path in results.glob("*/*/quality-*.json")]
     return sorted(found, key=lambda r: (r.experiment, r.method.label, r.seeds.split))
-
-
-def write(path: Path, record: QualityRecord) -> None:
-    """Write atomically, keys in a fixed order, so that equal records are equal files."""
-    text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False)
-    replace_file(path, (text + "\n").encode())

@@ -10,17 +10,16 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from benchmark import registry
+from benchmark import json_file, registry
 from benchmark.contract.certificate import Certificate
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request
-from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.experiments.experiment import Experiment, Row
 from benchmark.runner.cell import Cell, fingerprint
 from benchmark.runner.environment import describe
 from benchmark.runner.workbench import Workbench
-from benchmark.studies.slack_record import SCHEMA, Panel, Point, Series, SlackStudy, read, write
+from benchmark.studies.slack_record import SCHEMA, Panel, Point, Series, SlackStudy, path_in, read
 
 METHOD = "newton"
 SEEDS = (0, 1, 2)
@@ -127,7 +126,7 @@ def slack_study(results: Path, console: Console) -> tuple[SlackStudy, bool]:
             ],
         }
     )
-    if (kept := _current(results, key)) is not None:
+    if (kept := json_file.current(lambda: read(results), key)) is not None:
         return kept, False
     benches: dict[str, Workbench] = {}
     panels = []
@@ -144,7 +143,7 @@ def slack_study(results: Path, console: Console) -> tuple[SlackStudy, bool]:
             Panel(experiment=title, setting=sweep.setting, usual=sweep.usual, points=points)
         )
     study = SlackStudy(key=key, panels=tuple(panels), environment=describe(torch.device("cpu")))
-    write(results, study)
+    json_file.write(path_in(results), study)
     return study, True
 
 
@@ -159,15 +158,6 @@ def _cells(sweep: Sweep) -> tuple[str, list[tuple[float, Cell]]]:
         changed, row_of = sweep.change(experiment, row, value)
         cells += [(value, Cell.of(changed, row_of, registered, seed, "cpu")) for seed in SEEDS]
     return experiment.title, cells
-
-
-def _current(results: Path, key: str) -> SlackStudy | None:
-    """The study that is there, if it is of the same inputs; a damaged one is made again."""
-    try:
-        found = read(results)
-    except LetheError:
-        return None
-    return found if found is not None and found.key == key else None
 
 
 def _point(value: float, cell: Cell, benches: dict[str, Workbench]) -> Point:

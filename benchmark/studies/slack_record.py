@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from benchmark.errors import LetheError, explain
-from benchmark.files import replace_file
+from benchmark import json_file
 from benchmark.records import Environment
 
 SCHEMA = 1
@@ -87,26 +85,6 @@ def read(results: Path) -> SlackStudy | None:
         LetheError: if it cannot be read, is no JSON or does not fit the schema.
     """
     path = path_in(results)
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except OSError as error:
-        raise LetheError(f"slack study {path} cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise LetheError(f"slack study {path} is damaged ({error}): delete it") from error
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if isinstance(version, int) and version > SCHEMA:
-        raise LetheError(
-            f"slack study {path} has schema {version}; this version reads {SCHEMA}: update"
-        )
-    try:
-        return SlackStudy.model_validate(content)
-    except ValidationError as error:
-        raise explain(error, f"slack study {path} does not fit the schema") from error
-
-
-def write(results: Path, study: SlackStudy) -> None:
-    """Write atomically, keys in a fixed order, so that equal studies are equal files."""
-    text = json.dumps(study.model_dump(mode="json"), indent=1, ensure_ascii=False)
-    replace_file(path_in(results), (text + "\n").encode())
+    return json_file.read(path, "slack study", SCHEMA, SlackStudy.model_validate)

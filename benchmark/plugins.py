@@ -1,0 +1,102 @@
+"""Finding classes that register by being there: in packages, and in installed plug-ins."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from types import ModuleType
+
+from benchmark.errors import LetheError
+
+_DECLARED = ("name", "title", "source")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is looked for, and where.
+
+    Attributes:
+        word: for a sentence, e.g. `method`.
+        wanted: what a plug-in must be, for a sentence.
+        accepts: whether a class is one.
+        packages: whose files are looked through.
+        group: of the entry points.
+    """
+
+    word: str
+    wanted: str
+    accepts: Callable[[type], bool]
+    packages: tuple[str, ...]
+    group: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """A class, and the package or distribution it was found in."""
+
+    cls: type
+    origin: str
+
+
+def discover(kind: Kind) -> dict[str, Found]:
+    """All classes of a kind by name, in the order of packages and files, then plug-ins.
+
+    Raises:
+        LetheError: if a file cannot be imported, a class lacks a declaration or two share a name.
+    """
+    found: dict[str, Found] = {}
+    for one in [*_in_packages(kind), *_in_entry_points(kind)]:
+        cls = one.cls
+        for attribute in _DECLARED:
+            if not hasattr(cls, attribute):
+                raise LetheError(f"{_place(cls)} declares no '{attribute}'")
+        other = found.get(cls.name)
+        if other is not None and other.cls is not cls:
+            raise LetheError(
+                f"two {kind.word}s are called '{cls.name}': {_place(other.cls)} and {_place(cls)}"
+            )
+        found[cls.name] = one
+    return found
+
+
+def _in_packages(kind: Kind) -> Iterator[Found]:
+    for name in kind.packages:
+        package = importlib.import_module(name)
+        for info in pkgutil.iter_modules(package.__path__, f"{name}."):
+            for cls in _classes_in(_import(info.name)):
+                if kind.accepts(cls):
+                    yield Found(cls, name)
+
+
+def _in_entry_points(kind: Kind) -> Iterator[Found]:
+    for point in sorted(entry_points(group=kind.group), key=lambda p: (p.name, p.value)):
+        try:
+            loaded = point.load()
+        except Exception as error:  # a plug-in may fail in any way; say whose fault it is
+            raise LetheError(f"plug-in '{point.name}' cannot be loaded: {error}") from error
+        if not (inspect.isclass(loaded) and kind.accepts(loaded)):
+            raise LetheError(f"plug-in '{point.name}' ({point.value}) is not {kind.wanted}")
+        yield Found(loaded, point.dist.name if point.dist else kind.group)
+
+
+def _import(module: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except Exception as error:  # any error in a dropped-in file; name the file
+        where = module.replace(".", "/") + ".py"
+        raise LetheError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _classes_in(module: ModuleType) -> Iterator[type]:
+    """The concrete classes that are defined in the module, not imported into it."""
+    for _, cls in inspect.getmembers(module, inspect.isclass):
+        if cls.__module__ == module.__name__ and not inspect.isabstract(cls):
+            yield cls
+
+
+def _place(cls: type) -> str:
+    return f"{cls.__module__.replace('.', '/')}.py ({cls.__name__})"
