@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import scipy.sparse.linalg
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
+from benchmark.bench.machine import limits
+from benchmark.bench.operators import flops
 from benchmark.curvature.chunks import slices
-from benchmark.curvature.counts import kept_bytes, product_counts
 from benchmark.curvature.dense import dense_matrix
 from benchmark.curvature.gauss_newton import GaussNewton
 from benchmark.curvature.hessian import Damped, Differentiated, Hessian, multiply
 from benchmark.curvature.linear import LinearHessian
 from benchmark.curvature.mlp import MLPHessian
-from benchmark.curvature.peak import measured_peak
 from benchmark.curvature.row_mean import RowMean
 from benchmark.curvature.scipy_view import as_scipy
 from benchmark.curvature.within_memory import WithinMemory
 from benchmark.errors import LetheError
-from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec
+from benchmark.problem.model import MLPSpec, Model
 from benchmark.problem.objective import Objective
 from benchmark.problem.rows import Rows
 from tests.nets import NETS, ROWS, Net
@@ -265,44 +264,23 @@ def test_a_chunk_of_no_rows_is_refused() -> None:
         slices(10, 0)
 
 
-@pytest.mark.parametrize("name", ["softmax", "tanh"])
-def test_counted_operations_are_those_that_torch_counts(name: str) -> None:
+@pytest.mark.parametrize(("name", "hidden"), [("softmax", ()), ("tanh", (6, 6))])
+def test_a_product_computes_no_more_than_the_product_rule_asks_for(
+    name: str, hidden: tuple[int, ...]
+) -> None:
+    """Two matrix products with the rows, six with each later layer, as the bench counts them."""
     net = NETS[name]()
     hessian = by_problem(net, net.rows, chunk=7)
-    v = torch.ones(len(net.weights)).double()
-
-    def multiply_adds(_: object, left: tuple, right: tuple, **__: object) -> int:
-        return 2 * left[0] * left[1] * right[1]  # torch knows `addmm`, not that one in place
-
-    in_place = {torch.ops.aten.addmm_: multiply_adds}
-    with FlopCounterMode(display=False, custom_mapping=in_place) as counter:
-        hessian @ v
+    counted = flops(hessian.__matmul__, torch.ones(len(net.weights)).double())
     assert net.problem is not None
-    counts = product_counts(net.problem.model, ROWS, 8)
-    assert counts is not None
-    assert counts.flops == counter.get_total_flops()
-    assert counts.bytes >= net.rows.x.numel() * 8
+    sizes = [net.rows.x.shape[1], *hidden, net.problem.model.classes]
+    first, *later = [a * b for a, b in pairwise(sizes)]
+    assert counted == ROWS * (4 * first + 12 * sum(later))
 
 
-def test_kept_bytes_are_those_of_the_tensors_kept() -> None:
-    net = NETS["tanh"]()
-    hessian = mlp(net, net.rows, chunk=7)
-    held = 0
-    for one in hessian._kept:
-        for field in fields(one):
-            value = getattr(one, field.name)
-            for tensor in value if isinstance(value, list) else [value]:
-                held += tensor.untyped_storage().nbytes()
-    assert net.problem is not None
-    assert kept_bytes(net.problem.model, ROWS, 8) == held
-    softmax = Model(SoftmaxSpec(), 5, 3)
-    assert kept_bytes(softmax, 10, 4) == 10 * 3 * 4, "probabilities alone"
-
-
-def test_the_peak_is_positive_and_finite() -> None:
-    peak = measured_peak(torch.float32, size=64, megabytes=1, repeats=1)
-    assert 0 < peak.flops < float("inf")
-    assert 0 < peak.bandwidth < float("inf")
+def test_the_machines_limits_are_positive_and_finite() -> None:
+    for limit in limits(torch.float32, torch.device("cpu")):
+        assert 0 < limit < float("inf")
 
 
 class Crowded:

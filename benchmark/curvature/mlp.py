@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -28,6 +29,7 @@ class _Pass:
         slopes: of each hidden layer, (units, m): the activation's derivative.
         bends: of each hidden layer, (units, m): its second derivative times the loss's derivative
             in the activation; None where it is zero.
+        first: (units, m): the loss's derivative in the first layer's z.
         p: (classes, m), for `loss_curvature`.
     """
 
@@ -35,6 +37,7 @@ class _Pass:
     deltas: list[Tensor]
     slopes: list[Tensor]
     bends: list[Tensor | None]
+    first: Tensor
     p: Tensor | None
 
 
@@ -80,21 +83,25 @@ class MLPHessian:
         self._gauss_newton = gauss_newton
         classes = _classes(len(weights), x.shape[1], widths)
         self._sizes = [x.shape[1], *widths, classes]
-        w = weights.detach().clone()
-        self._layers = self._split(w)
+        self._weights = weights.detach().clone()
+        self._layers = self._split(self._weights)
         self._slices = list(slices(len(x), default_chunk(x.device) if chunk is None else chunk))
-        self._kept: list[_Pass] = []
-        total = torch.zeros_like(w)
-        for rows in self._slices:
-            one = self._pass(rows, self._split(total))
-            if kept_rows is None or rows.stop <= kept_rows:
-                self._kept.append(one)
-        self._gradient = total.div_(len(x)).add_(w, alpha=ridge)
+        last = len(x) if kept_rows is None else kept_rows
+        self._kept = [self._pass(rows) for rows in self._slices if rows.stop <= last]
 
-    @property
+    @cached_property
     def gradient(self) -> Tensor:
-        """Gradient of L at w, (d,)."""
-        return self._gradient
+        """Gradient of L at w, (d,); computed when it is first asked for, from what is kept."""
+        total = torch.zeros_like(self._weights)
+        outer = self._split(total)
+        for i, rows in enumerate(self._slices):
+            one = self._kept[i] if i < len(self._kept) else self._pass(rows)
+            inputs = [self._x[rows].T, *(pair[:, 0] for pair in one.pairs)]
+            deltas = [one.first, *(both[:, 1] for both in one.deltas)]
+            for (matrix, bias), delta, a in zip(outer, deltas, inputs, strict=True):
+                matrix.addmm_(delta, a.T)
+                bias.add_(delta.sum(dim=1))
+        return total.div_(len(self._x)).add_(self._weights, alpha=self._ridge)
 
     def __matmul__(self, vector: Tensor) -> Tensor:
         """The Hessian (or Gauss-Newton matrix) of L at w times `vector`, (d,)."""
@@ -128,31 +135,34 @@ class MLPHessian:
             backward.append(w if self._gauss_newton else torch.stack([w, v], dim=1).flatten(0, 1))
         return forward, backward
 
-    def _pass(self, rows: slice, gradient: list[Layer] | None = None) -> _Pass:
-        """Forward and backward over `rows`; adds the loss's gradient to `gradient` if given."""
+    def _pass(self, rows: slice) -> _Pass:
+        """Forward and backward over `rows`."""
         x, layers = self._x[rows], self._layers
         (w, b), pairs, slopes = layers[0], [], []
         z = torch.addmm(b.unsqueeze(1), w, x.T)
         for w, b in layers[1:]:
-            a = z.tanh() if self._activation == "tanh" else z.relu()
-            slopes.append(1 - a * a if self._activation == "tanh" else (a > 0).to(a.dtype))
-            pairs.append(torch.stack([a, torch.zeros_like(a)], dim=1))
+            pair = _with_room(z)
+            a = pair[:, 0]
+            if self._activation == "tanh":
+                torch.tanh(z, out=a)
+                slopes.append(1 - a * a)
+            else:
+                torch.clamp(z, min=0, out=a)
+                slopes.append((a > 0).to(a.dtype))
+            pairs.append(pair)
             z = torch.addmm(b.unsqueeze(1), w, a)
         delta, p = loss_error(self._loss, z, self._y[rows])
         deltas, bends = [], []
-        for i in range(len(layers) - 1, -1, -1):
-            a = pairs[i - 1][:, 0] if i else x.T
-            if gradient is not None:
-                gradient[i][0].addmm_(delta, a.T)
-                gradient[i][1].add_(delta.sum(dim=1))
-            if not i:
-                break
-            deltas.append(torch.stack([torch.zeros_like(delta), delta], dim=1))
+        for i in range(len(layers) - 1, 0, -1):
+            a = pairs[i - 1][:, 0]
+            both = _with_room(delta)
+            both[:, 1] = delta
+            deltas.append(both)
             g = layers[i][0].T @ delta
             curved = self._activation == "tanh" and not self._gauss_newton
             bends.append(-2 * a * slopes[i - 1] * g if curved else None)
             delta = slopes[i - 1] * g
-        return _Pass(pairs, deltas[::-1], slopes, bends[::-1], p)
+        return _Pass(pairs, deltas[::-1], slopes, bends[::-1], delta, p)
 
     def _add_product(
         self,
@@ -192,6 +202,12 @@ class MLPHessian:
         outer, bias = total[0]
         outer.addmm_(r_delta, x)
         bias.add_(r_delta.sum(dim=1))
+
+
+def _with_room(like: Tensor) -> Tensor:
+    """(units, 2, m) not filled, for a value and its directional derivative of `like` (units, m)."""
+    units, m = like.shape
+    return like.new_empty(units, 2, m)
 
 
 def _classes(dimension: int, inputs: int, widths: Sequence[int]) -> int:

@@ -16,8 +16,8 @@ class Solution:
 
     Attributes:
         x: (d,).
-        residual: ||b - A x||, recomputed from x, not carried along the recursion; infinite where
-            the recursion ended in numbers that are none.
+        residual: ||b - A x||, from products with x or the parts that it is a sum of, equal to a
+            recomputed one up to round-off; infinite where the recursion ended in no numbers.
         products: operator products spent, the residual's one included; work on a part of the
             rows counts as the fraction of a product that it is.
         converged: whether residual <= tolerance * ||b||, and A was not seen to be indefinite.

@@ -147,7 +147,7 @@ SOLVERS: dict[str, Solver] = {
         Solver(
             "cg-nystroem", "CG, Nyström preconditioner", "Frangella, Tropp & Udell 2023", _nystroem
         ),
-        Solver("svrg", "SVRG, then CG", "Johnson & Zhang 2013", _svrg),
+        Solver("svrg", "SVRG, accelerated", "Johnson & Zhang 2013", _svrg),
         Solver("chebyshev", "Chebyshev, Lanczos bounds", "Saad 2003", _chebyshev),
         Solver("cholesky", "Dense Cholesky", "Golub & Van Loan 2013", _cholesky),
         Solver("lissa", "LiSSA, as published", "Agarwal, Bullins & Hazan 2017", _lissa(0)),

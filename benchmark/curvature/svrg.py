@@ -1,12 +1,14 @@
-"""Variance-reduced stochastic iteration over cached chunks, with conjugate gradients behind it."""
+"""Stochastic passes over cached chunks, accelerated, with conjugate gradients behind them."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from benchmark.curvature.cg import conjugate_gradients
-from benchmark.curvature.hessian import Damped
+from benchmark.curvature.hessian import Damped, Operator
 from benchmark.curvature.lanczos import lanczos
 from benchmark.curvature.solution import Solution, measured
 from benchmark.curvature.system import System
@@ -15,9 +17,10 @@ from benchmark.problem.rows import Rows
 #: Chunks the rows are cut into, fewer where a chunk would have less than SMALLEST rows; with
 #: less than FEWEST a pass is too short to help, and conjugate gradients do it all.
 CHUNKS, SMALLEST, FEWEST = 100, 64, 10
-#: A pass and the product after it must shrink the residual to this share; conjugate gradients
-#: do better than that on all but ill-conditioned systems.
-CONTRACTION = 0.5
+#: Share of the chunks that a pass takes at first. One that leaves more than SLOW of the residual
+#: makes the next ones twice as long; where even a whole one leaves more than STUCK, conjugate
+#: gradients take over.
+SHARE, SLOW, STUCK = 0.4, 0.4, 0.8
 #: Chunks that the step size is measured on, Lanczos steps on each, and the margin for the others.
 PROBES, PROBE_STEPS, MARGIN = 2, 5, 1.2
 
@@ -44,20 +47,49 @@ class _Chunks:
         return total
 
 
+class _Residuals:
+    """The least ||b - A x|| over all x in the span of the directions so far.
+
+    Generalised conjugate residuals (Eisenstat, Elman & Schultz 1983): each direction d comes with
+    its product A d, and both are combined so that the products are orthonormal. The residual is
+    that of x up to round-off, as it is b less multiples of products that were computed.
+    """
+
+    def __init__(self, operator: Operator, b: Tensor) -> None:
+        self._operator = operator
+        self._kept: list[tuple[Tensor, Tensor]] = []
+        self.x, self.r = torch.zeros_like(b), b
+
+    def add(self, d: Tensor) -> None:
+        """Add the direction `d` (d,), at the cost of one product."""
+        q = self._operator @ d
+        for other, image in self._kept:
+            share = image.dot(q)
+            d, q = d - share * other, q - share * image
+        size = q.norm()
+        if size > 0:
+            d, q = d / size, q / size
+            length = self.r.dot(q)
+            self._kept.append((d, q))
+            self.x, self.r = self.x + length * d, self.r - length * q
+
+
 def svrg(
     system: System, *, tolerance: float, max_products: int, generator: torch.Generator
 ) -> Solution:
     """Solve by stochastic steps whose variance vanishes with the residual (Johnson & Zhang 2013).
 
-    Each pass solves A z = r, r the residual of x, by steps z <- z - s (A_i z - r) over all chunks
-    i in random order, and adds to x the mean of the later half of them; then one product gives
-    the new r. As A_i z is small when r is, so is the noise. A pass that does not halve the
-    residual hands over to conjugate gradients, which also tell an indefinite system.
+    Each pass makes steps z <- z - s (A_i z - r) towards A z = r, r the residual of x, over some of
+    the chunks i in random order, and takes the mean of the later half of them. As A_i z is small
+    when r is, so is the noise. The mean is a direction, and x is the best in the span of all
+    directions so far: the pass is a preconditioner that may change from one product to the next.
+    Passes that do not shrink the residual hand over to conjugate gradients, which also tell an
+    indefinite system.
 
     Args:
         system: its rows are used in chunks, whose forward and backward passes are kept.
         tolerance: relative to ||b||.
-        max_products: budget of operator products; the last one for the residual is not in it.
+        max_products: budget of operator products.
         generator: orders the chunks.
     """
     b = system.b
@@ -67,31 +99,33 @@ def svrg(
     if size <= goal:
         return measured(system.operator, b, torch.zeros_like(b), goal=goal, products=0)
     chunks = _Chunks(system, count)
-    x, r, products = torch.zeros_like(b), b, 0.0
-    history: list[tuple[float, float]] = []
-    probing = PROBE_STEPS * sum(chunks.shares[:PROBES])
-    stochastic = count >= FEWEST and probing + 1 <= max_products
+    least = _Residuals(chunks, b)
+    products = PROBE_STEPS * sum(chunks.shares[:PROBES])
+    share, history = SHARE, []
+    stochastic = count >= FEWEST and products + share + 1 <= max_products
     if stochastic:
+        order = _shuffled(count, generator)
         step = 1 / (MARGIN * max(_top(part, b) for part in chunks.parts[:PROBES]))
-        products += probing
-    while stochastic and size > goal and products + 1 <= max_products:
-        candidate = x + _pass(chunks, r, step, generator)
-        r_new = b - chunks @ candidate
-        products += 2
-        before, after = size, float(r_new.norm())
-        if after < before:
-            x, r, size = candidate, r_new, after
-            history.append((products, size / norm))
-        stochastic = after <= CONTRACTION * before
+    else:
+        products = 0.0
+    while stochastic and size > goal:
+        length = round(share * count)
+        least.add(_pass(chunks, least.r, step, [next(order) for _ in range(length)]))
+        before, size = size, float(least.r.norm())
+        products += length / count + 1
+        history.append((products, size / norm))
+        # what is not a number is stuck as well
+        stochastic = (share < 1 or size < STUCK * before) and products + share + 1 <= max_products
+        share = min(1.0, 2 * share) if size > SLOW * before else share
     budget = int(max_products - products)
     if size <= goal or budget < 1:
-        return Solution(x, size, products, size <= goal, None, tuple(history))
-    rest = conjugate_gradients(chunks, r, tolerance=goal / size, max_products=budget)
+        return Solution(least.x, size, products, size <= goal, None, tuple(history))
+    rest = conjugate_gradients(chunks, least.r, tolerance=goal / size, max_products=budget)
     history += [(products + p, relative * size / norm) for p, relative in rest.history]
     return measured(
         chunks,
         b,
-        x + rest.x,
+        least.x + rest.x,
         goal=goal,
         products=products + rest.products - 1,
         curvature=rest.curvature,
@@ -104,9 +138,14 @@ def _top(part: Damped, b: Tensor) -> float:
     return float(torch.linalg.eigvalsh(lanczos(part, b, PROBE_STEPS).projected).abs().max())
 
 
-def _pass(chunks: _Chunks, r: Tensor, step: float, generator: torch.Generator) -> Tensor:
+def _shuffled(count: int, generator: torch.Generator) -> Iterator[int]:
+    """All numbers below `count` in random order, and again in another, without end."""
+    while True:
+        yield from torch.randperm(count, generator=generator).tolist()
+
+
+def _pass(chunks: _Chunks, r: Tensor, step: float, order: list[int]) -> Tensor:
     """The mean of the later half of the steps towards A z = r, (d,)."""
-    order = torch.randperm(len(chunks.parts), generator=generator).tolist()
     z, mean, first = torch.zeros_like(r), torch.zeros_like(r), len(order) // 2
     for k, i in enumerate(order):
         z = z + step * (r - chunks.parts[i] @ z)
