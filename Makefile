@@ -10,13 +10,22 @@ PEERS   := $(VENV)/.peers
 PYDVL   := $(VENV)/pydvl
 SITE    := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 SIZE    ?= full
+# how large experiments are: smoke, cpu or paper; unset, what suits the machine
+PROFILE ?=
+SCALE    = $(addprefix --profile ,$(PROFILE))
 OUT     ?= $(RESULTS)/leaderboard/bench
+# experiments and models a side of forget quality; unset, both digits heads and 10
+ATTACKED ?=
+RUNS     ?=
+EPOCHS  := epochs-1 epochs-3 epochs-10 paper epochs-100
+ABLATED := paper radius-5 radius-10 radius-21 forget-10 forget-100 forget-5000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo mnist test lint leaderboard check soundness slack audit forget-quality bench doctor list clean
+.PHONY: help setup demo mnist cifar10 svhn sequential nonconvergence hessian ablation scenarios all \
+	test lint leaderboard check soundness slack audit forget-quality false-alarms bench doctor list clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make the virtual environment with pinned versions (the others do it themselves)
 
@@ -32,8 +41,31 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## run the whole benchmark on scikit-learn's digits, about two minutes
 	@$(LETHE) run digits-softmax digits-mlp digits-stream --results $(RESULTS)
 
-mnist: $(READY) ## the same on MNIST, from $LETHE_DATA or downloaded
-	@$(LETHE) run mnist-softmax mnist-mlp --results $(RESULTS)
+mnist: $(READY) ## the same on MNIST, from $LETHE_DATA or downloaded; PROFILE=smoke tries it out
+	@$(LETHE) run mnist-softmax mnist-mlp --results $(RESULTS) $(SCALE)
+
+cifar10: $(READY) ## AllCNN on CIFAR-10; PROFILE=smoke, cpu or paper (on a GPU)
+	@$(LETHE) run cifar10-allcnn --results $(RESULTS) $(SCALE)
+
+svhn: $(READY) ## ResNet-18 on a part of SVHN, from $LETHE_DATA; PROFILE likewise
+	@$(LETHE) run svhn-resnet18 --results $(RESULTS) $(SCALE)
+
+sequential: $(READY) ## 10 x 100 deletions, one request after the other
+	@$(LETHE) run mnist-stream mnist-sequential --results $(RESULTS) $(SCALE)
+
+nonconvergence: $(READY) ## training stopped early: its gradient, the certificate and the utility
+	@$(LETHE) run mnist-nonconvergence --results $(RESULTS) \
+		$(addprefix --profile ,$(or $(PROFILE),$(EPOCHS)))
+
+ablation: $(READY) ## damping, norm bound, noise, LiSSA's chains and depth, rows forgotten
+	@$(LETHE) run mnist-ablation --results $(RESULTS) \
+		$(addprefix --profile ,$(or $(PROFILE),$(ABLATED)))
+
+scenarios: $(READY) ## a class, a sub-population, memorised and mislabelled digits forgotten
+	@$(LETHE) run digits-mlp-class digits-mlp-subpopulation digits-mlp-memorised \
+		digits-mlp-mislabelled --results $(RESULTS)
+
+all: demo mnist cifar10 svhn sequential nonconvergence hessian scenarios ablation ## all that this machine can
 
 test: $(READY) ## run the tests
 	@$(VENV)/bin/python -m pytest
@@ -53,6 +85,9 @@ soundness: $(READY) ## hold every proved bound against the truth on 2,000 random
 slack: $(READY) ## measure how slack the certificates are, under a minute
 	@$(LETHE) slack --results $(RESULTS)
 
+hessian: $(READY) ## efficient against exact inverse Hessian: time and error, some minutes
+	@$(LETHE) inverse-hessian --results $(RESULTS)
+
 bench: $(PEERS) ## time every inverse-Hessian solver and library; SIZE=smoke tries it out
 	@$(VENV)/bin/python -m pytest benches -v --no-header -rfE --benchmark-columns=median,rounds \
 		--size $(SIZE) --out $(OUT) --pydvl $(PYDVL)/bin/python $(BENCH)
@@ -69,8 +104,11 @@ $(PEERS): $(READY)
 audit: $(READY) ## try to refute every certificate with whole runs on digits, ten minutes
 	@$(LETHE) audit --results $(RESULTS)
 
-forget-quality: $(READY) ## attack every row on digits: is it really forgotten? some minutes
-	@$(LETHE) forget-quality --results $(RESULTS)
+forget-quality: $(READY) ## is it really forgotten? attacks on digits, or on ATTACKED=mnist-mlp
+	@$(LETHE) forget-quality $(ATTACKED) --results $(RESULTS) $(addprefix --runs ,$(RUNS))
+
+false-alarms: $(READY) ## count wrong verdicts of forget quality over 100 seeds, ten minutes
+	@$(LETHE) false-alarms --results $(RESULTS)
 
 doctor: $(READY) ## say what is there: versions, devices, data sets
 	@$(LETHE) doctor

@@ -69,6 +69,8 @@ class Times(_Frozen):
         training: of the original that was unlearned from (not part of `unlearn`).
         precomputation: of what the method computes once, for all requests (not part of `unlearn`).
         retrain: of the reference model, on the retained rows.
+        tuning: of trying settings, before the first request (not part of `unlearn`); None if
+            nothing was tuned.
     """
 
     unlearn: float
@@ -76,6 +78,22 @@ class Times(_Frozen):
     training: float
     precomputation: float
     retrain: float
+    tuning: float | None = None
+
+
+class Trial(_Frozen):
+    """One setting that was tried: its score, or what went wrong."""
+
+    params: dict[str, Any]
+    score: float | None
+    failure: str | None = None
+
+
+class Tuned(_Frozen):
+    """What tuning chose, and from what; see `benchmark.runner.tuning`."""
+
+    params: dict[str, Any]
+    trials: tuple[Trial, ...]
 
 
 class Step(_Frozen):
@@ -83,7 +101,8 @@ class Step(_Frozen):
 
     Attributes:
         epsilon: of this release alone.
-        composed_epsilon: of all releases so far together, for someone who sees them all.
+        composed_epsilon: of all releases so far together, for someone who sees them all; None
+            where they do not compose.
         sensitivity, sigma: of this release.
         reached: the least proved bound on its distance; below `sensitivity` if that is a budget.
         theorem: what gives the sensitivity.
@@ -91,7 +110,7 @@ class Step(_Frozen):
     """
 
     epsilon: float
-    composed_epsilon: float
+    composed_epsilon: float | None
     sensitivity: float
     reached: float
     sigma: float
@@ -131,6 +150,7 @@ class Record(_Frozen):
         certificate: of the release; in a stream, of the last one.
         stream: every certified release of a stream of two requests or more.
         verdict: of the certificate, or `none`; in a stream, the weakest.
+        tuned: how the method's parameters were chosen; None if they were not.
         seconds: how long the cell took in all, failed or not.
         peak_memory: bytes above the level before the request; None if it was not measured.
     """
@@ -149,6 +169,7 @@ class Record(_Frozen):
     stream: tuple[Step, ...] = ()
     verdict: Verdict = "none"
     times: Times | None = None
+    tuned: Tuned | None = None
     seconds: float
     peak_memory: int | None = None
     environment: Environment

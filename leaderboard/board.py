@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmark.files import replace_file
-from benchmark.studies import audit_record, slack_record
+from benchmark.studies import audit_record, inverse_hessian_record, slack_record
 from leaderboard.audits import audit_grid
 from leaderboard.charts import draw_bench, draw_charts, draw_slack
+from leaderboard.inverse_hessian import inverse_hessian_grid
 from leaderboard.markdown import render_markdown
 from leaderboard.page import render_page
 from leaderboard.quality import quality_sections
@@ -58,11 +59,19 @@ def _render(results: Path, out: Path) -> dict[str, bytes]:
     bench = draw_bench(load_bench(out / "bench"))
     audited = audit_record.read(results)
     audit = audit_grid(audited) if audited else None
+    inverses = inverse_hessian_record.read(results)
     quality = quality_sections(results)
+    sections = {
+        "slack": slack,
+        "audit": audit,
+        "inverse": inverse_hessian_grid(inverses) if inverses else None,
+        "bench": bench,
+        "forgotten": quality,
+    }
     files = {
-        "README.md": render_markdown(tables, charts, slack, audit, bench, quality).encode(),
+        "README.md": render_markdown(tables, charts, **sections).encode(),
         "board.csv": render_csv(tables).encode(),
-        "index.html": render_page(tables, charts, slack, audit, bench, quality).encode(),
+        "index.html": render_page(tables, charts, **sections).encode(),
     }
     drawn = [chart for of_table in charts.values() for chart in of_table]
     drawn += [slack.chart] if slack else []

@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from leaderboard import audits, quality, solvers, words
+from leaderboard import audits, inverse_hessian, quality, solvers, words
 from leaderboard.charts import BenchSection, Chart, SlackSection
 from leaderboard.columns import COLUMNS, COST, FORGETTING, GUARANTEE, UTILITY, Column
 from leaderboard.details import data, environment
@@ -23,6 +23,7 @@ def render_markdown(
     charts: Mapping[str, list[Chart]],
     slack: SlackSection | None = None,
     audit: Grid | None = None,
+    inverse: Grid | None = None,
     bench: BenchSection | None = None,
     forgotten: Sequence[quality.QualitySection] = (),
 ) -> str:
@@ -33,6 +34,7 @@ def render_markdown(
         charts: by a table's slug.
         slack: of the slack study, if there is one.
         audit: of the model-level audit, if there is one.
+        inverse: of the inverse-Hessian study, if there is one.
         bench: of the inverse-Hessian bench, if there is one.
         forgotten: of forget quality, one an experiment.
     """
@@ -48,6 +50,9 @@ def render_markdown(
     if audit:
         parts += [f"## {audits.HEADING}", _bullets(map(_escape, audits.READING))]
         parts.append("\n".join(_grid(audit, "Row")))
+    if inverse:
+        parts += [f"## {inverse_hessian.HEADING}", _bullets(map(_escape, inverse_hessian.READING))]
+        parts.append("\n".join(_grid(inverse, "Solver")))
     if bench:
         parts += _bench(bench)
     parts += _glossary()

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from leaderboard import audits, quality, solvers, words
+from leaderboard import audits, inverse_hessian, quality, solvers, words
 from leaderboard.charts import BenchSection, Chart, SlackSection
 from leaderboard.columns import COLUMNS, GROUPS
 from leaderboard.details import command, data, environment, phases, proof
@@ -23,6 +23,7 @@ def render_page(
     charts: Mapping[str, list[Chart]],
     slack: SlackSection | None = None,
     audit: Grid | None = None,
+    inverse: Grid | None = None,
     bench: BenchSection | None = None,
     forgotten: Sequence[quality.QualitySection] = (),
 ) -> str:
@@ -33,6 +34,7 @@ def render_page(
         charts: by a table's slug.
         slack: of the slack study, if there is one.
         audit: of the model-level audit, if there is one.
+        inverse: of the inverse-Hessian study, if there is one.
         bench: of the inverse-Hessian bench, if there is one.
         forgotten: of forget quality, one an experiment.
     """
@@ -51,6 +53,8 @@ def render_page(
         slack=slack,
         audit=audit,
         audits=audits,
+        inverse=inverse,
+        inverse_hessian=inverse_hessian,
         bench=bench,
         forgotten=forgotten,
         quality=quality,

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import combine_pvalues
 
-from benchmark.metrics.spread import RESOLUTION
-from benchmark.metrics.statistics import LEVEL, tie_groups, verdict
+from benchmark.metrics.statistics import tie_groups
 from benchmark.records import Plan, PlannedRow, Store
-from benchmark.studies import quality_record
-from benchmark.studies.quality_record import SHARES, Distribution, QualityRecord, Score, read_all
+from benchmark.studies.quality_record import SHARES, Distribution, QualityRecord, read_all
+from benchmark.studies.quality_verdict import Part, Scores, ceiling, floor, judge, known, own, told
 from leaderboard.charts import Chart
 from leaderboard.charts import quality as plot
 from leaderboard.grid import Cell, Grid, Line
@@ -30,8 +28,10 @@ READING = (
     "Every row is run many times, each time with fresh training and noise, and compared with as "
     "many retrained models. Doing nothing is the ceiling of every column; its floor is what a "
     "second set of retrained models gives: perfect unlearning scores no better, on average. A "
-    "method with a training of its own is compared with that training on the retained rows, and "
-    "has yardsticks of its own.",
+    "method with noise is compared with retrained models under the same noise, as its certificate "
+    "is about them, and one with a training of its own with that training on the retained rows: "
+    "both have a floor and a ceiling of their own. Where the noise hides doing nothing as well, "
+    "it says little that it hides what the method left.",
     "KLoM is the divergence of the margins' distribution from that of retrained models, mean over "
     "forgotten rows. U-LiRA tells unlearned from retrained models, fitted on some and scored on "
     "others: 0.5 is chance, and TPR is the share it finds at that rate of false alarms. RMIA and "
@@ -84,21 +84,8 @@ METRICS = (
     Metric("restored_accuracy", "", "restored, %", "restored_accuracy"),
 )
 
-#: What the verdict is over, and the word for it.
-JUDGED = {
-    "klom": "KLoM",
-    "strongest_gap": "attack",
-    "js_forget": "JS",
-    "relearn_gap": "relearn",
-    "restored_accuracy": "restored",
-}
-
-#: Attacks whose scores are plotted, the first that some row has.
+#: Attacks whose scores may be plotted, the first of those that most rows have.
 PLOTTED = ("u-lira", "rmia")
-
-#: Reads a row's value, its floor or its ceiling out of a score.
-_Part = Callable[[Score], float | None]
-_Scores = dict[int, dict[str, Score]]
 
 
 @dataclass(frozen=True)
@@ -126,7 +113,7 @@ class _Row:
     records: dict[int, QualityRecord]
 
     @property
-    def scores(self) -> _Scores:
+    def scores(self) -> Scores:
         return {s: r.scores for s, r in sorted(self.records.items()) if r.status == "ok"}
 
 
@@ -146,45 +133,6 @@ def quality_sections(results: Path) -> list[QualitySection]:
     ]
 
 
-def judge(scores: _Scores, part: _Part) -> tuple[str, list[str]]:
-    """The verdict over a row's seeds, and the tests that tell it from retraining.
-
-    Each test at a level that keeps all of them together at 95 %: the permutation tests of the
-    seeds, combined by Fisher's method, and a paired t test over seeds for each metric of
-    `JUDGED`.
-
-    Args:
-        scores: by seed, one or more.
-        part: the row's values, or its ceilings.
-    """
-    found = _told(scores, part)
-    return quality_record.verdict(bool(found), bool(_told(scores, _ceiling))), found
-
-
-def _told(scores: _Scores, part: _Part) -> list[str]:
-    seeds = list(scores.values())
-    judged = [key for key in JUDGED if all(_known(of_seed.get(key), part) for of_seed in seeds)]
-    level = 1 - (1 - LEVEL) / (1 + len(judged) * (len(seeds) > 1))
-    p_value = combine_pvalues([part(of_seed["p_value"]) for of_seed in seeds]).pvalue
-    told = ["margins"] if p_value <= 1 - level else []
-    for key in judged:
-        entries = [of_seed[key] for of_seed in seeds]
-        found = verdict(
-            np.array([part(entry) for entry in entries]),
-            np.array([entry.floor for entry in entries]),
-            entries[0].direction,
-            level,
-        )
-        # Deterministic training has a floor of 0 and no spread: round-off is no finding.
-        if found.kind == "distinguishable" and abs(found.excess.mean) > RESOLUTION:
-            told.append(JUDGED[key])
-    return told
-
-
-def _known(score: Score | None, part: _Part) -> bool:
-    return score is not None and part(score) is not None and score.floor is not None
-
-
 def _section(plan: Plan | None, records: list[QualityRecord], device: str) -> QualitySection:
     first = records[0]
     rows = _rows(plan, records)
@@ -197,10 +145,14 @@ def _section(plan: Plan | None, records: list[QualityRecord], device: str) -> Qu
         slug=slug,
         title=f"{title} ({device})",
         grid=_grid(rows, seeds),
-        facts=f"{len(seeds)} seeds, {' or '.join(map(str, runs))} models a side.",
+        facts=f"{_counted(len(seeds), 'seed')}, {' or '.join(map(str, runs))} models a side.",
         notes=tuple(_notes(rows, seeds)),
         charts=tuple(charts),
     )
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _rows(plan: Plan | None, records: list[QualityRecord]) -> list[_Row]:
@@ -229,8 +181,8 @@ def _grid(rows: list[_Row], seeds: list[int]) -> Grid:
     shared = _shared(rows)
     lines = []
     if shared:
-        lines.append(_line("Retrain, other seed", "floor", shared, columns, _floor))
-        lines.append(_line("Do nothing", "ceiling", shared, columns, _ceiling))
+        lines.append(_line("Retrain, other seed", "floor", shared, columns, floor))
+        lines.append(_line("Do nothing", "ceiling", shared, columns, ceiling))
     for row in rows:
         if row.plan.role in ("floor", "ceiling"):
             continue  # they are the first two lines
@@ -239,13 +191,10 @@ def _grid(rows: list[_Row], seeds: list[int]) -> Grid:
         count = "" if len(scores) == len(seeds) else f"{len(scores)}/{len(seeds)} seeds"
         remark = ", ".join(filter(None, [role, count]))
         winners = {key for key, labels in best.items() if row.plan.label in labels}
-        lines.append(_line(row.plan.title, remark, scores, columns, _value, winners))
+        lines.append(_line(row.plan.title, remark, scores, columns, own, winners))
         if _own_yardsticks(scores, shared):
-            title = row.plan.title
-            lines.append(_line(f"{title}, other seed", "its own floor", scores, columns, _floor))
-            lines.append(
-                _line(f"{title}, nothing forgotten", "its own ceiling", scores, columns, _ceiling)
-            )
+            lines.append(_line("its floor", "", scores, columns, floor))
+            lines.append(_line("its ceiling", "", scores, columns, ceiling))
     groups = [
         (group, tuple(metric.name for metric in members))
         for group, members in groupby(columns, key=lambda metric: metric.group)
@@ -259,31 +208,19 @@ def _filled(rows: list[_Row], metric: Metric) -> bool:
     return any(score is not None and score.value is not None for score in scores)
 
 
-def _value(score: Score) -> float | None:
-    return score.value
-
-
-def _floor(score: Score) -> float | None:
-    return score.floor
-
-
-def _ceiling(score: Score) -> float | None:
-    return score.ceiling
-
-
 def _line(
     title: str,
     remark: str,
-    scores: _Scores,
+    scores: Scores,
     columns: list[Metric],
-    part: _Part,
+    part: Part,
     winners: frozenset[str] | set[str] = frozenset(),
 ) -> Line:
     cells = [Cell(_text(scores, metric, part), best=metric.key in winners) for metric in columns]
     return Line(title, remark, (Cell(_verdict(scores, part)), *cells))
 
 
-def _text(scores: _Scores, metric: Metric, part: _Part) -> str:
+def _text(scores: Scores, metric: Metric, part: Part) -> str:
     entries = [of_seed[metric.key] for of_seed in scores.values() if metric.key in of_seed]
     entries = [entry for entry in entries if part(entry) is not None]
     if not entries:
@@ -291,15 +228,15 @@ def _text(scores: _Scores, metric: Metric, part: _Part) -> str:
     estimate = arithmetic([part(entry) for entry in entries])
     mean, spread = measured(estimate.mean, estimate.spread)
     text = f"{mean} ± {spread}" if spread else mean
-    if part is _value:
+    if part is own:
         text = f"≥ {text}" if any(entry.censored for entry in entries) else text
         if metric.key == "strongest_gap":
             text += f" ({', '.join(sorted({entry.note for entry in entries}))})"
     return text if len(entries) == len(scores) else f"{text} (n = {len(entries)})"
 
 
-def _verdict(scores: _Scores, part: _Part) -> str:
-    if part is _floor or not scores:
+def _verdict(scores: Scores, part: Part) -> str:
+    if part is floor or not scores:
         return NOTHING
     kind, told = judge(scores, part)
     runs = next(iter(scores.values()))["p_value"].n
@@ -311,7 +248,7 @@ def _verdict(scores: _Scores, part: _Part) -> str:
     }[kind]
 
 
-def _yardsticks(scores: _Scores) -> dict[int, tuple]:
+def _yardsticks(scores: Scores) -> dict[int, tuple]:
     """By seed, floors and ceilings that tell what models a row was held against."""
     return {
         seed: tuple((of_seed[key].floor, of_seed[key].ceiling) for key in ("klom", "js_test"))
@@ -319,12 +256,12 @@ def _yardsticks(scores: _Scores) -> dict[int, tuple]:
     }
 
 
-def _own_yardsticks(scores: _Scores, shared: _Scores) -> bool:
+def _own_yardsticks(scores: Scores, shared: Scores) -> bool:
     ours, theirs = _yardsticks(scores), _yardsticks(shared)
     return any(ours[seed] != theirs[seed] for seed in ours.keys() & theirs.keys())
 
 
-def _shared(rows: list[_Row]) -> _Scores:
+def _shared(rows: list[_Row]) -> Scores:
     """Scores with the floors and ceilings that most rows have."""
     found = [row.scores for row in rows if row.scores]
     kinds = [str(_yardsticks(scores)) for scores in found]
@@ -336,7 +273,7 @@ def _shared(rows: list[_Row]) -> _Scores:
     )
 
 
-def _count(scores: _Scores) -> int:
+def _count(scores: Scores) -> int:
     return sum(map(len, scores.values()))
 
 
@@ -347,12 +284,13 @@ def _best(rows: list[_Row], metric: Metric, seeds: int) -> set[str]:
     entries = {
         row.plan.label: [of_seed.get(metric.rank) for of_seed in row.scores.values()]
         for row in rows
-        if row.plan.role == "entry" and len(row.scores) == seeds
+        # what hides doing nothing as well is no way to forget
+        if row.plan.role == "entry" and len(row.scores) == seeds and told(row.scores, ceiling)
     }
     entries = {
         label: scores
         for label, scores in entries.items()
-        if all(_known(score, _value) for score in scores)
+        if all(known(score, own) for score in scores)
     }
     if len(entries) < 2:  # the best of one is no finding
         return set()
@@ -397,22 +335,24 @@ def _notes(rows: list[_Row], seeds: list[int]) -> Iterator[str]:
 
 
 def _charts(slug: str, title: str, rows: list[_Row]) -> Iterator[Chart]:
-    for attack in PLOTTED:
-        found = [(row, _distributions(row, attack)) for row in rows]
-        found = [(row, distributions) for row, distributions in found if distributions]
-        if not found:
-            continue
-        pairs = [
-            plot.Pair(
-                row.plan.title,
-                tuple(np.mean([d.unlearned for d in distributions], axis=0)),
-                tuple(np.mean([d.retrained for d in distributions], axis=0)),
-            )
-            for row, distributions in found
-        ]
-        caption = plot.CAPTION.format(attack=found[0][1][0].title)
-        yield Chart(f"plots/{slug}.svg", f"{title}: {caption}", plot.draw(pairs, SHARES))
+    """One, by the attack that most rows have scores of."""
+    found = {
+        attack: [(row, scores) for row in rows if (scores := _distributions(row, attack))]
+        for attack in PLOTTED
+    }
+    attack = max(PLOTTED, key=lambda attack: len(found[attack]))
+    if not found[attack]:
         return
+    pairs = [
+        plot.Pair(
+            row.plan.title,
+            tuple(np.mean([d.unlearned for d in distributions], axis=0)),
+            tuple(np.mean([d.retrained for d in distributions], axis=0)),
+        )
+        for row, distributions in found[attack]
+    ]
+    caption = plot.CAPTION.format(attack=found[attack][0][1][0].title)
+    yield Chart(f"plots/{slug}.svg", f"{title}: {caption}", plot.draw(pairs, SHARES))
 
 
 def _distributions(row: _Row, attack: str) -> list[Distribution]:

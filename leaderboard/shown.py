@@ -76,7 +76,8 @@ def certified(row: Row) -> Certified | None:
     """The row's (epsilon, delta); None without a certificate."""
     if not row.certificates:
         return None
-    composed = [record.stream[-1].composed_epsilon for record in row.done.values() if record.stream]
+    streams = [record.stream for record in row.done.values() if record.stream]
+    composed = [e for stream in streams if (e := stream[-1].composed_epsilon) is not None]
     return Certified(
         epsilon=span([c.epsilon for c in row.certificates], 2),
         delta=span([c.delta for c in row.certificates], 2),

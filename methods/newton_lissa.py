@@ -29,8 +29,7 @@ class NewtonLissa(Newton):
     def _solve(self, request: Request, damped: Damped, gradient: Tensor) -> Tensor:
         problem = request.problem
         step = lissa(
-            problem.data_loss,
-            request.original.weights,
+            problem.minibatch_hessians(request.original.weights),
             request.retain_rows,
             gradient,
             request.generator("training", self.name),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from baselines.fine_tune import FineTune
 from benchmark.cli import app
 from benchmark.contract.request import Release, Request
+from benchmark.contract.seeds import Seeds
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.metrics.permutation import energy_test
@@ -24,14 +26,16 @@ from benchmark.runner.run import plan_cells, run
 from benchmark.runner.workbench import ATTACKING, BANK, Workbench
 from benchmark.shadow.bank import shadow_bank
 from benchmark.shadow.memorisation import leave_out_effect
-from benchmark.shadow.replicas import trained_by, unlearned
+from benchmark.shadow.replicas import compared_with, unlearned
 from benchmark.shadow.store import ModelStore
 from benchmark.studies import quality_record
-from benchmark.studies.forget_quality import Tally, forget_quality
+from benchmark.studies.false_alarms import count, false_alarms
+from benchmark.studies.forget_quality import Study, Tally, forget_quality
 from benchmark.studies.quality_record import QualityRecord, Score, path_in, read, read_all, verdict
+from benchmark.studies.quality_verdict import judge, own
 from benchmark.studies.relearning import mean_loss, relearn_epochs
 from leaderboard import build, check
-from leaderboard.quality import judge, quality_sections
+from leaderboard.quality import quality_sections
 from tests import tiny_experiment
 
 QUIET = Console(file=io.StringIO())
@@ -133,8 +137,8 @@ def test_deterministic_training_leaves_no_distribution_to_compare(tmp_path: Path
     toml = tiny(tmp_path, '"nothing", "retrain", "newton"', ("seeds = [0, 1]", "seeds = [0]"))
     assert study(toml, tmp_path / "r").failed == []
     rows = by_row(tmp_path / "r")
-    for records in rows.values():
-        scores = records[0].scores
+    for label in ("nothing", "retrain"):
+        scores = rows[label][0].scores
         assert scores["klom"].value is None
         assert "same margins" in scores["klom"].note
         assert scores["u-lira_auc"].value is None
@@ -142,6 +146,9 @@ def test_deterministic_training_leaves_no_distribution_to_compare(tmp_path: Path
         assert scores["population_gap"].value is not None
     assert rows["retrain"][0].verdict == "indistinguishable"
     assert rows["nothing"][0].verdict == "distinguishable"
+    # Release noise is a distribution, and the retrained models that it is held against have it.
+    assert rows["newton"][0].scores["klom"].value < rows["newton"][0].scores["klom"].ceiling / 10
+    assert rows["newton"][0].verdict == "indistinguishable"
 
 
 def test_a_method_with_its_own_training_is_held_against_that(tmp_path: Path) -> None:
@@ -158,7 +165,7 @@ def test_a_method_with_its_own_training_is_held_against_that(tmp_path: Path) -> 
     assert ours["js_test"].floor != shared["js_test"].floor
     assert rows["sisa"][0].verdict != "distinguishable"
     titles = [line.title for line in quality_sections(tmp_path / "r")[0].grid.lines]
-    assert titles[-3:] == ["SISA", "SISA, other seed", "SISA, nothing forgotten"]
+    assert titles[-3:] == ["SISA", "its floor", "its ceiling"]
 
 
 def test_originals_of_a_method_with_its_own_training_are_those_it_unlearned(
@@ -169,16 +176,16 @@ def test_originals_of_a_method_with_its_own_training_are_those_it_unlearned(
     bench = Workbench(cell.inputs, CPU, folder=None)
     store = ModelStore(bench.problem, tmp_path / "models")
     seeds = cell.inputs.seeds
-    unlearned(store, cell.method, bench.requests, seeds, 1)
+    answers = unlearned(store, cell.method, bench.requests, seeds, 1)
 
     def never(*_: object) -> None:
         raise AssertionError("an original on disk is not trained again")
 
     monkeypatch.setattr(type(cell.method), "_train_shard", never)
-    (kept,) = trained_by(store, cell.method, bench.rows, seeds, "unlearned", 1)
+    (kept,) = compared_with(store, cell.method, answers, bench.rows, seeds, "unlearned")
     assert kept.weights.shape[0] == cell.method.shards
     with pytest.raises(AssertionError):
-        trained_by(store, cell.method, bench.retain, seeds, "unlearned", 1)
+        compared_with(store, cell.method, answers, bench.retain, seeds, "unlearned")
 
 
 # --- the permutation test
@@ -329,17 +336,61 @@ def scores(value: float, ceiling: float, p_value: float, ceiling_p: float) -> di
 
 
 def test_a_verdict_over_seeds_needs_a_ceiling_that_is_told() -> None:
-    def value(score: Score) -> float | None:
-        return score.value
-
     low = {seed: scores(0.1, 5 + seed / 10, 0.6, 0.001) for seed in range(3)}
-    assert judge(low, value) == ("indistinguishable", [])
+    assert judge(low, own) == ("indistinguishable", [])
     blind = {seed: scores(0.1, 0.1, 0.6, 0.4) for seed in range(3)}
-    assert judge(blind, value) == ("unresolved", [])
+    assert judge(blind, own) == ("unresolved", [])
     high = {seed: scores(3 + seed / 10, 5, 0.3, 0.001) for seed in range(3)}
-    assert judge(high, value) == ("distinguishable", ["KLoM"])
+    assert judge(high, own) == ("distinguishable", ["KLoM"])
     single = {0: scores(3, 5, 0.001, 0.001)}
-    assert judge(single, value) == ("distinguishable", ["margins"])
+    assert judge(single, own) == ("distinguishable", ["margins"])
+
+
+# --- false alarms
+
+
+def test_false_alarms_are_counted_over_groups_of_seeds() -> None:
+    """Retraining is told apart for seeds 0 and 1, doing nothing for all but seed 4."""
+    p_values = [(0.001, 0.001), (0.03, 0.001), (0.6, 0.001), (0.7, 0.001), (0.8, 0.4)]
+    records = [
+        SimpleNamespace(seeds=Seeds.all(k), scores=scores(0.1 + k / 100, 5 + k / 10, *pair))
+        for k, pair in enumerate(p_values)
+    ]
+    alone, in_pairs = count(records, 1), count(records, 2)
+    assert (alone.verdicts, alone.retrain, alone.nothing) == (5, 2, 4)
+    assert (in_pairs.verdicts, in_pairs.retrain, in_pairs.nothing) == (2, 1, 2), "seed 4 is left"
+    assert alone.interval == pytest.approx((0.0527, 0.8534), abs=1e-4)
+    assert not alone.sound
+    assert in_pairs.sound, "one of two is no evidence"
+
+
+def test_the_false_alarm_study_keeps_its_records_apart(tmp_path: Path) -> None:
+    fast = (MLP[1][0], MLP[1][1].replace("30", "8"))
+    loaded = experiments.load(str(tiny(tmp_path, '"nothing"', MLP[0], fast, *MLP[2:])))
+    settings = {"seeds": 2, "group": 2, "runs": 8, "shadows": 8, "console": QUIET}
+    alone, together = false_alarms(loaded, tmp_path / "r", CPU, **settings)
+    assert (alone.verdicts, together.verdicts) == (2, 1)
+    assert read_all(tmp_path / "r") == []
+    with pytest.raises(LetheError, match="a group has 2 seeds or more"):
+        false_alarms(loaded, tmp_path / "r", CPU, **settings | {"group": 3})
+
+
+def test_a_row_is_compared_with_the_setting_that_was_tuned(tmp_path: Path) -> None:
+    """Where an experiment tunes, forget quality judges what the board's row runs with."""
+    toml = tiny(tmp_path, '"nothing", "fine-tune"', *MLP, ("seeds = [0, 1]", "seeds = [0]"))
+    loaded = experiments.load(str(toml))
+    split = loaded.problem.split.model_copy(update={"validation": 10})
+    problem = loaded.problem.model_copy(update={"split": split})
+    searched = experiments.Row(method="fine-tune", label="fine-tune", search={"epochs": (1, 9)})
+    changes = {"tuning": 3, "problem": problem, "rows": (searched,)}
+    tuned = loaded.model_copy(update=changes)
+    cells = plan_cells(tuned, "cpu")
+    one = Study(cells, tmp_path / "r", CPU, (), 8, 8)
+    (cell,) = (cell for cell in cells if cell.method.name == "fine-tune")
+    run([tuned], Store(tmp_path / "r"), CPU, console=QUIET)
+    record = read_record(Store(tmp_path / "r").cell_path("tiny", "fine-tune", 0))
+    assert len(record.tuned.trials) == 3
+    assert one.method(cell).epochs == record.tuned.params["epochs"]
 
 
 # --- scenarios

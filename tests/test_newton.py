@@ -11,6 +11,7 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request
 from benchmark.contract.seeds import Seeds
 from benchmark.curvature.lissa import lissa
+from benchmark.curvature.minibatches import differentiated
 from benchmark.errors import AssumptionBroken
 from benchmark.problem.rows import Rows
 from methods.newton import Newton
@@ -209,7 +210,7 @@ def test_lissa_on_a_quadratic_with_full_batches_is_its_closed_form() -> None:
     one = Rows(problem.train.x[:1], problem.train.y[:1])  # every draw is the same row
     b = torch.randn(len(w), generator=Seeds().generator("training")).double()
     ours = lissa(
-        problem.loss, w, one, b, Seeds().generator("noise"),
+        differentiated(problem.loss, w), one, b, Seeds().generator("noise"),
         damping=0.3, scale=40.0, chains=2, depth=7, batch=3,
     )  # fmt: skip
     hessian = problem.hessian(w, one)

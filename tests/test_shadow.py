@@ -13,8 +13,10 @@ from torch import Tensor
 from baselines.nothing import Nothing
 from baselines.retrain import Retrain
 from baselines.sisa import SISA
+from benchmark.contract.clock import Clock
+from benchmark.contract.request import Request, State
 from benchmark.contract.seeds import Seeds
-from benchmark.errors import LetheError
+from benchmark.errors import DidNotConverge, LetheError
 from benchmark.metrics.margins import margins
 from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec
 from benchmark.problem.objective import Objective
@@ -26,10 +28,12 @@ from benchmark.shadow import store as store_module
 from benchmark.shadow.bank import members, shadow_bank
 from benchmark.shadow.memorisation import leave_out_effect
 from benchmark.shadow.outputs import label_margins, log_probabilities
-from benchmark.shadow.replicas import replica_seeds, trained, unlearned
+from benchmark.shadow.replicas import compared_with, replica_seeds, trained, unlearned
 from benchmark.shadow.stacked import StackedNets
 from benchmark.shadow.store import ModelStore
 from benchmark.shadow.training import Run, train
+from methods.newton import Newton
+from methods.output_perturbation import OutputPerturbation
 from tests import problems
 
 TANH = MLPSpec(kind="mlp", hidden=(6, 4), activation="tanh")
@@ -122,13 +126,31 @@ def test_training_to_a_tolerance_is_the_problems_own() -> None:
     assert torch.equal(train(problem, runs(3)), separately(problem, runs(3)))
 
 
-def test_descent_to_a_tolerance_ends_where_the_problem_ends_it() -> None:
-    problem = adam_problem()
-    settings = {"batch": 60, "gradient_tolerance": 1e-2, "max_epochs": 2000}
-    problem = replace(problem, training=problem.training.model_copy(update=settings))
-    weights = train(problem, runs(3))
-    for run, w in zip(runs(3), weights, strict=True):
+def to_tolerance(problem: Problem, tolerance: float, max_epochs: int = 2000) -> Problem:
+    settings = {"batch": 60, "gradient_tolerance": tolerance, "max_epochs": max_epochs}
+    return replace(problem, training=problem.training.model_copy(update=settings))
+
+
+@pytest.mark.parametrize("radius", [None, 40.0])
+def test_descent_to_a_tolerance_ends_where_the_problem_ends_it(radius: float | None) -> None:
+    """Each model leaves the stack at an epoch of its own, and the others go on as before."""
+    problem = to_tolerance(adam_problem(radius=radius), 1e-2)
+    together = train(problem, runs(5))
+    torch.testing.assert_close(together, separately(problem, runs(5)), rtol=1e-7, atol=1e-8)
+    for run, w in zip(runs(5), together, strict=True):
         assert float(problem.gradient(w, problem.train.take(run.rows)).norm()) <= 1e-2
+
+
+def test_a_schedule_is_followed() -> None:
+    problem = adam_problem()
+    settings = {"schedule": "cosine"}
+    problem = replace(problem, training=problem.training.model_copy(update=settings))
+    assert torch.equal(train(problem, runs(2)), separately(problem, runs(2)))
+
+
+def test_a_tolerance_that_some_model_misses_is_said() -> None:
+    with pytest.raises(DidNotConverge, match="raise max_epochs"):
+        train(to_tolerance(adam_problem(), 1e-2, max_epochs=8), runs(3))
 
 
 def test_models_of_unequal_size_are_not_trained_together() -> None:
@@ -175,6 +197,18 @@ def test_a_run_that_is_asked_for_twice_is_trained_once(monkeypatch: pytest.Monke
     weights = ModelStore(adam_problem(), None).train([*runs(2), *runs(2)])
     assert sizes == [2]
     assert torch.equal(weights[:2], weights[2:])
+
+
+def test_training_to_the_one_minimum_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes, problem, rows = counted(monkeypatch), problems.softmax(), torch.arange(40)
+    store = ModelStore(problem, None)
+    seeds = [Run.of(rows, torch.Generator().manual_seed(k)) for k in range(4)]
+    weights = store.train([*seeds, Run.of(rows[1:], torch.Generator())])
+    assert sizes == [2], "one model for each set of rows"
+    for run, w in zip(seeds, weights, strict=False):
+        assert torch.equal(w, weights[0])
+        assert float((problem.fit(rows, run.generator) - w).norm()) < 1e-8
+    assert float((weights[4] - weights[0]).norm()) > 1e-4
 
 
 def test_a_stop_loses_the_batch_in_flight_alone(
@@ -351,19 +385,20 @@ def test_unlearned_replicas_answer_the_request(tmp_path: Path) -> None:
     )
     assert heard == [(1, 3), (2, 3), (3, 3)]
     originals = trained(store, torch.arange(60), Seeds(), "unlearned", 3)
-    for predictor, weights in zip(untouched, originals, strict=True):
-        assert torch.equal(predictor.weights, weights)
-    for k, predictor in enumerate(unlearned(store, Retrain(), (FORGET,), Seeds(), 2)):
+    for answer, weights in zip(untouched, originals, strict=True):
+        assert torch.equal(answer.predictor.weights, weights)
+        assert (answer.sigma, answer.inside) == (0, False)
+    for k, answer in enumerate(unlearned(store, Retrain(), (FORGET,), Seeds(), 2)):
         own = replica_seeds(Seeds(), "unlearned", k)
         expected = problem.fit(torch.arange(10, 60), own.generator("training"))
-        torch.testing.assert_close(predictor.weights, expected, rtol=1e-9, atol=1e-11)
+        torch.testing.assert_close(answer.predictor.weights, expected, rtol=1e-9, atol=1e-11)
 
 
 def test_a_stream_of_requests_is_answered_in_turn() -> None:
     store = ModelStore(adam_problem(), None)
     both = unlearned(store, Retrain(), (FORGET, torch.arange(20, 30)), Seeds(), 1)
     at_once = unlearned(store, Retrain(), (torch.cat([FORGET, torch.arange(20, 30)]),), Seeds(), 1)
-    assert torch.equal(both[0].weights, at_once[0].weights)
+    assert torch.equal(both[0].predictor.weights, at_once[0].predictor.weights)
 
 
 def test_answers_are_kept_also_those_of_ensembles(
@@ -372,15 +407,74 @@ def test_answers_are_kept_also_those_of_ensembles(
     store = ModelStore(adam_problem(), tmp_path)
     method = SISA(shards=2, slices=1)
     first = unlearned(store, method, (FORGET,), Seeds(), 2)
-    assert first[0].weights.shape == (2, store.problem.model.dimension)
+    assert first[0].predictor.weights.shape == (2, store.problem.model.dimension)
 
     def never(self: SISA, request: object) -> None:
         raise AssertionError("an answer on disk is not computed again")
 
     monkeypatch.setattr(SISA, "unlearn", never)
     again = unlearned(store, method, (FORGET,), Seeds(), 2)
-    assert all(torch.equal(a.weights, b.weights) for a, b in zip(first, again, strict=True))
+    for one, other in zip(first, again, strict=True):
+        assert torch.equal(one.predictor.weights, other.predictor.weights)
     with pytest.raises(AssertionError):
         unlearned(store, SISA(shards=3, slices=1), (FORGET,), Seeds(), 2)
     with pytest.raises(AssertionError):
         unlearned(store, method, (FORGET[1:],), Seeds(), 2)
+
+
+# --- what the answers are compared with
+
+
+def drawn(models: list[Predictor], base: Tensor) -> Tensor:
+    return torch.stack([model.weights for model in models]) - base
+
+
+def test_release_noise_is_on_both_sides(tmp_path: Path) -> None:
+    """Retrained models get the noise of the answers, of the same size and other draws."""
+    problem = problems.softmax()
+    store = ModelStore(problem, tmp_path)
+    answers = unlearned(store, Newton(), (FORGET,), Seeds(), 40)
+    assert answers[0].sigma > 0
+    assert not answers[0].inside
+    rows = torch.arange(10, len(problem.train))
+    retrained = trained(store, rows, Seeds(), "reference", 1)[0]
+    sides = {
+        role: drawn(compared_with(store, Newton(), answers, rows, Seeds(), role), retrained)
+        for role in ("reference", "floor")
+    }
+    for noise in sides.values():
+        assert float(noise.std() / answers[0].sigma) == pytest.approx(1, abs=0.15)
+        assert float(noise.mean().abs()) < 4 * answers[0].sigma / noise.numel() ** 0.5
+    distances = torch.cdist(*sides.values())
+    assert float(distances.min()) > 0.5 * answers[0].sigma * noise.shape[1] ** 0.5
+
+
+def test_without_noise_they_are_retrained_models() -> None:
+    store, rows = ModelStore(adam_problem(), None), torch.arange(10, 60)
+    answers = unlearned(store, Nothing(), (FORGET,), Seeds(), 2)
+    found = compared_with(store, Nothing(), answers, rows, Seeds(), "reference")
+    assert not drawn(found, trained(store, rows, Seeds(), "reference", 2)).any()
+
+
+def test_noise_inside_is_that_of_a_retrained_model_with_nothing_to_forget(tmp_path: Path) -> None:
+    problem, method = problems.softmax(), OutputPerturbation()
+    store, rows = ModelStore(problem, tmp_path), torch.arange(10, len(problem.train))
+    answers = unlearned(store, method, (FORGET,), Seeds(), 2)
+    assert answers[0].inside
+    found = compared_with(store, method, answers, rows, Seeds(), "reference")
+    own = replica_seeds(Seeds(), "reference", 1)
+    state = State(trained(store, rows, Seeds(), "reference", 2)[1], rows)
+    request = Request.of(problem, state, torch.tensor([], dtype=torch.int64), seeds=own)
+    assert torch.equal(found[1].weights, method.answer(request).predictor.weights)
+
+
+def test_a_training_of_its_own_is_on_both_sides(tmp_path: Path) -> None:
+    store, rows, method = ModelStore(adam_problem(), tmp_path), torch.arange(10, 60), SISA(slices=1)
+    answers = unlearned(store, method, (FORGET,), Seeds(), 2)
+    found = compared_with(store, method, answers, rows, Seeds(), "reference")
+    own = replica_seeds(Seeds(), "reference", 0)
+    expected = method.train(store.problem, rows, own, Clock()).weights
+    assert torch.equal(found[0].weights, expected)
+    again = ModelStore(adam_problem(), tmp_path)
+    reread = compared_with(again, method, answers, rows, Seeds(), "reference")
+    assert torch.equal(reread[0].weights, expected)

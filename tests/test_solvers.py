@@ -16,12 +16,15 @@ from benchmark.curvature.chebyshev import chebyshev
 from benchmark.curvature.dense import dense_matrix
 from benchmark.curvature.lanczos import lanczos
 from benchmark.curvature.lissa import largest_minibatch_curvature, lissa
+from benchmark.curvature.minibatches import differentiated
 from benchmark.curvature.minres import minres
 from benchmark.curvature.nystroem import nystroem
 from benchmark.curvature.solution import Solution
 from benchmark.curvature.solvers import SOLVERS
 from benchmark.curvature.system import System
 from benchmark.errors import LetheError
+from benchmark.problem.model import MLPSpec, Model
+from benchmark.problem.objective import Objective
 from benchmark.problem.rows import Rows
 from tests import problems
 
@@ -288,7 +291,9 @@ def test_lissa_is_the_papers_recursion_chain_by_chain(averaged: int) -> None:
     problem, w, rows, b = system.problem, system.weights, system.rows, system.b
     settings = {"damping": 0.3, "scale": 7.0, "chains": 2, "depth": 5, "batch": 4}
     generator = torch.Generator().manual_seed(6)
-    estimate = lissa(problem.loss, w, rows, b, generator, averaged=averaged, **settings)
+    estimate = lissa(
+        differentiated(problem.loss, w), rows, b, generator, averaged=averaged, **settings
+    )
     generator = torch.Generator().manual_seed(6)
     u, tail = [b.clone() for _ in range(2)], []
     for _ in range(5):
@@ -302,6 +307,26 @@ def test_lissa_is_the_papers_recursion_chain_by_chain(averaged: int) -> None:
     assert torch.allclose(estimate, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared"])
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("hidden", [(4,), (6, 5, 4)])
+def test_a_nets_minibatch_products_are_those_of_autograd(
+    loss: str, activation: str, hidden: tuple[int, ...]
+) -> None:
+    problem = replace(
+        problems.mlp(activation=activation),
+        model=Model(MLPSpec(kind="mlp", hidden=hidden, activation=activation), 5, 3),
+        objective=Objective(loss=loss, ridge=1e-3),
+    )
+    generator = torch.Generator().manual_seed(9)
+    w = problem.model.initial_weights(generator)
+    x, y = torch.randn(4, 7, 5, generator=generator).double(), problem.train.y[:28].view(4, 7)
+    u = torch.randn(4, len(w), generator=generator).double()
+    ours = problem.minibatch_hessians(w)(x, y, u)
+    theirs = differentiated(problem.data_loss, w)(x, y, u)
+    assert torch.allclose(ours, theirs, rtol=0, atol=1e-12)
+
+
 def test_averaging_the_tail_brings_lissa_nearer() -> None:
     system = damped(0.3)
     x, damping = exact(system), system.damping
@@ -309,10 +334,8 @@ def test_averaging_the_tail_brings_lissa_nearer() -> None:
 
     def error(averaged: int) -> float:
         generator = torch.Generator().manual_seed(8)
-        problem, rows = system.problem, system.rows
-        estimate = lissa(
-            problem.loss, system.weights, rows, system.b, generator, averaged=averaged, **settings
-        )
+        products = system.problem.minibatch_hessians(system.weights)
+        estimate = lissa(products, system.rows, system.b, generator, averaged=averaged, **settings)
         return float((estimate - x).norm() / x.norm())
 
     assert error(100) < error(1) < 1
@@ -323,7 +346,7 @@ def test_the_largest_minibatch_curvature_is_that_of_a_dense_hessian() -> None:
     problem, w, rows = system.problem, system.weights, system.rows
     generator = torch.Generator().manual_seed(7)
     found = largest_minibatch_curvature(
-        problem.loss, w, rows, generator, batch=4, trials=6, steps=200
+        differentiated(problem.loss, w), rows, len(w), generator, batch=4, trials=6, steps=200
     )
     index = torch.randint(60, (24,), generator=torch.Generator().manual_seed(7)).view(6, 4)
     parts = [rows.take(i) for i in index]

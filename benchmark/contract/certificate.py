@@ -74,6 +74,8 @@ class Certificate(BaseModel):
         constants: every number the statement rests on.
         alternatives: bounds that were evaluated as well and are not better, or not proved.
         caveats: hypotheses that are false or were not checked, in words.
+        composes: whether the releases of a stream compose like Gaussian mechanisms; not where
+            they share one draw of the noise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -90,6 +92,7 @@ class Certificate(BaseModel):
     constants: tuple[Constant, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
     caveats: tuple[str, ...] = ()
+    composes: bool = Field(True, exclude_if=bool)
 
     @classmethod
     def by_construction(cls, reason: str) -> Certificate:

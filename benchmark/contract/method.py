@@ -39,6 +39,8 @@ class Method(BaseModel, ABC):
     `needs` says which rows' data it looks at, and whether the objective must be strongly convex.
     `control` asks the runner for the noise-only control: the same request answered once more, with
     the same noise, from zero weights. What does not beat it has erased the model.
+    `search` is the search space of its tuning: candidate values of some parameters. Methods that
+    declare one get the same number of trials (benchmark.runner.tuning).
     A field whose default is hard to vary names another value in `Field(examples=[...])`, which
     the contract tests use to see that the parameter changes something.
     """
@@ -53,6 +55,7 @@ class Method(BaseModel, ABC):
     role: ClassVar[Role] = "entry"
     does_nothing: ClassVar[bool] = False
     control: ClassVar[bool] = False
+    search: ClassVar[dict[str, tuple[Any, ...]]] = {}
 
     @classmethod
     def build(cls, params: dict[str, Any]) -> Method:

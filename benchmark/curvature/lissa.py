@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
-from torch.func import vmap
 
+from benchmark.curvature.minibatches import Products
 from benchmark.problem.rows import Rows
-
-Loss = Callable[[Tensor, Rows], Tensor]
 
 
 def lissa(
-    loss: Loss,
-    weights: Tensor,
+    products: Products,
     rows: Rows,
     b: Tensor,
     generator: torch.Generator,
@@ -27,15 +22,14 @@ def lissa(
     batch: int,
     averaged: int = 1,
 ) -> Tensor:
-    """An estimate of (hess loss(w) + damping I)^{-1} b, (d,), as Zhang et al. publish it.
+    """An estimate of (hess L(w) + damping I)^{-1} b, (d,), as Zhang et al. publish it.
 
     Each chain runs u <- b + u - (H_batch u + damping u) / scale from u = b; the estimate is the
     mean over chains of u / scale. All chains advance in one batched program. It may diverge: a
     caller must measure the residual.
 
     Args:
-        loss: the objective of weights (d,) and rows.
-        weights: (d,).
+        products: with the Hessians of minibatches at w, see `Problem.minibatch_hessians`.
         rows: what minibatches are drawn from, with replacement.
         b: (d,) right-hand side.
         generator: draws the minibatches.
@@ -46,7 +40,6 @@ def lissa(
         batch: rows of one minibatch.
         averaged: last steps of which the mean is taken; 1 is the paper's recursion.
     """
-    products = _products(loss, weights)
     u = b.expand(chains, -1).clone()
     total = torch.zeros_like(u)
     for step in range(depth):
@@ -59,9 +52,9 @@ def lissa(
 
 
 def largest_minibatch_curvature(
-    loss: Loss,
-    weights: Tensor,
+    products: Products,
     rows: Rows,
+    dimension: int,
     generator: torch.Generator,
     *,
     batch: int,
@@ -73,33 +66,19 @@ def largest_minibatch_curvature(
     Power iteration on all trial minibatches at once.
 
     Args:
-        loss: the objective of weights (d,) and rows.
-        weights: (d,).
+        products: with the Hessians of minibatches.
         rows: what minibatches are drawn from, with replacement.
+        dimension: d.
         generator: draws the minibatches and where the iteration starts.
         batch: rows of one minibatch.
         trials: minibatches.
         steps: of the power iteration.
     """
-    products = _products(loss, weights)
     x, y = _minibatches(rows, trials, batch, generator)
-    u = torch.randn(trials, len(weights), generator=generator, dtype=torch.float64).to(weights)
+    u = torch.randn(trials, dimension, generator=generator, dtype=torch.float64).to(x)
     for _ in range(steps):
         u = products(x, y, u / u.norm(dim=1, keepdim=True))
     return float(u.norm(dim=1).max())
-
-
-def _products(loss: Loss, weights: Tensor) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """Maps x (k, batch, ...), y (k, batch), u (k, d) to each minibatch's Hessian times its u."""
-    per_chain = vmap(lambda w, x, y: loss(w, Rows(x, y)))
-
-    def products(x: Tensor, y: Tensor, u: Tensor) -> Tensor:
-        # Every chain has weights of its own to differentiate in, all of the same value.
-        w = weights.detach().expand(len(u), -1).requires_grad_()
-        (gradient,) = torch.autograd.grad(per_chain(w, x, y).sum(), w, create_graph=True)
-        return torch.autograd.grad(gradient, w, u)[0]
-
-    return products
 
 
 def _minibatches(

@@ -103,7 +103,7 @@ def _lissa(averaged: float) -> Solve:
         system: System, tolerance: float, budget: int, generator: torch.Generator
     ) -> Solution:
         # The ridge is a multiple of the identity as well, and takes half the time as one.
-        n, loss = len(system.rows), system.problem.data_loss
+        n, hessians = len(system.rows), system.problem.minibatch_hessians(system.weights)
         damping = system.damping + system.problem.objective.ridge
         goal = tolerance * float(system.b.norm())
         probing = SCALE_TRIALS * SCALE_STEPS * BATCH / n
@@ -112,17 +112,16 @@ def _lissa(averaged: float) -> Solve:
             zero = torch.zeros_like(system.b)
             return measured(system.operator, system.b, zero, goal=goal, products=0)
         largest = largest_minibatch_curvature(
-            loss,
-            system.weights,
+            hessians,
             system.rows,
+            len(system.b),
             generator,
             batch=BATCH,
             trials=SCALE_TRIALS,
             steps=SCALE_STEPS,
         )
         x = lissa(
-            loss,
-            system.weights,
+            hessians,
             system.rows,
             system.b,
             generator,

@@ -9,9 +9,12 @@ from typing import Literal, get_args
 import numpy as np
 
 from benchmark.data import hog, scattering
+from benchmark.data.pixels import pixels
 from benchmark.errors import unknown
 
-Features = Literal["unit-pixels", "centred-pixels", "hog", "scattering"]
+Features = Literal["unit-pixels", "centred-pixels", "pixels", "hog", "scattering"]
+#: Those that keep an image's rows, columns and channels: what convolutions can look at.
+PIXELS = ("unit-pixels", "centred-pixels", "pixels")
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,17 @@ DESCRIPTORS = {
 def compute(kind: Features, images: np.ndarray, levels: int) -> np.ndarray:
     """(n, inputs) features of uint8 `images` (n, height, width[, channel]) in 0..levels.
 
-    `centred-pixels` maps pixels to -1..1, in float64. All others have rows of norm 1 at most,
+    `centred-pixels` maps pixels to -1..1, in float64; `pixels` normalises the channels of colour
+    images, in float32 (see `benchmark.data.pixels`). All others have rows of norm 1 at most,
     which makes the norm of a row with its bias column at most sqrt(2): `unit-pixels` in float64,
     up to its rounding; `hog` and `scattering` in float32, exactly (see `unit_rows`). A blank
     image's row is 0.
 
     Raises:
-        LetheError: for an unknown kind.
+        LetheError: for an unknown kind, or `pixels` of images without colour.
     """
+    if kind == "pixels":
+        return pixels(images, levels)
     if kind in DESCRIPTORS:
         return unit_rows(DESCRIPTORS[kind].compute(images / levels))
     flat = images.reshape(len(images), -1).astype(np.float64)

@@ -19,12 +19,13 @@ class SplitSpec(BaseModel):
     """How many rows go where.
 
     Where rows are grouped, whole groups are held back until there are at least `negatives` rows,
-    then at least `test` rows; `train` is exact in any case.
+    then at least `test` rows, then `validation`; `train` is exact in any case.
 
     Attributes:
         negatives: rows held back from training as never-trained examples for attacks.
         test: rows held back for testing, where the data set has no official test split.
         train: training rows; all that are left if None.
+        validation: rows held back to tune on; none if None, and then no record's key knows of it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,6 +33,7 @@ class SplitSpec(BaseModel):
     negatives: int = Field(ge=1)
     test: int | None = Field(None, ge=1)
     train: int | None = Field(None, ge=2)
+    validation: int | None = Field(None, ge=1, exclude_if=lambda value: value is None)
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,14 @@ class Split:
     Attributes:
         train, negatives: into the data set's training part; disjoint.
         test: into the same part and disjoint from both, or None for the official test split.
+        validation: into the same part and disjoint from all, or None if there is none.
         No group has rows in two of them.
     """
 
     train: Tensor
     negatives: Tensor
     test: Tensor | None
+    validation: Tensor | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -55,6 +59,8 @@ class Split:
         for rows in (self.train, self.negatives, self.test):
             digest.update(b"official" if rows is None else rows.numpy().tobytes())
             digest.update(b"|")
+        if self.validation is not None:
+            digest.update(self.validation.numpy().tobytes())
         return digest.hexdigest()
 
 
@@ -71,7 +77,8 @@ def split(dataset: Dataset, spec: SplitSpec, seeds: Seeds) -> Split:
     order, place = _shuffled(dataset.train, seeds)
     total = len(order)
     first = _whole_groups(place, spec.negatives)
-    held = _whole_groups(place, first + spec.test) if spec.test else first
+    second = _whole_groups(place, first + spec.test) if spec.test else first
+    held = _whole_groups(place, second + spec.validation) if spec.validation else second
     wanted = spec.train if spec.train is not None else total - held
     if wanted < 2 or held + wanted > total:
         raise LetheError(
@@ -80,7 +87,8 @@ def split(dataset: Dataset, spec: SplitSpec, seeds: Seeds) -> Split:
     return Split(
         train=order[held : held + wanted].sort().values,
         negatives=order[:first].sort().values,
-        test=None if spec.test is None else order[first:held].sort().values,
+        test=None if spec.test is None else order[first:second].sort().values,
+        validation=None if spec.validation is None else order[second:held].sort().values,
     )
 
 

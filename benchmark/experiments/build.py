@@ -46,12 +46,15 @@ def build(spec: ProblemSpec, seeds: Seeds, device: torch.device) -> tuple[Proble
 
     test = rows(dataset.train if dataset.test is None else dataset.test, chosen.test)
     train = rows(dataset.train, chosen.train)
+    height, width, *channels = dataset.train.images.shape[1:]
+    image = (height, width, *(channels or [1]))
     problem = Problem(
-        model=Model(spec.model, train.x.shape[1], dataset.classes),
+        model=Model(spec.model, image if spec.convolutional else train.x.shape[1], dataset.classes),
         objective=spec.objective,
         training=spec.training,
         train=train,
         negatives=rows(dataset.train, chosen.negatives),
         test=test,
+        validation=None if chosen.validation is None else rows(dataset.train, chosen.validation),
     )
     return problem, chosen

@@ -6,14 +6,16 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from benchmark.contract.certificate import Target
-from benchmark.data.features import Features
+from benchmark.data.features import PIXELS, Features
 from benchmark.data.forget import ForgetSpec
 from benchmark.data.split import SplitSpec
 from benchmark.errors import LetheError, explain, unknown
-from benchmark.problem.model import MLPSpec, SoftmaxSpec
+from benchmark.experiments.profile import at_scale
+from benchmark.problem.model import ModelSpec
+from benchmark.problem.models.convolutional import ConvolutionalSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.training import AdamTraining, NewtonTraining
 
@@ -28,10 +30,25 @@ class ProblemSpec(BaseModel):
     data: str
     features: Features
     split: SplitSpec
-    model: Annotated[SoftmaxSpec | MLPSpec, Field(discriminator="kind")]
+    model: Annotated[ModelSpec, Field(discriminator="kind")]
     objective: Objective
     training: Annotated[NewtonTraining | AdamTraining, Field(discriminator="algorithm")]
     precision: Literal["float32", "float64"]
+
+    @model_validator(mode="after")
+    def _images(self) -> ProblemSpec:
+        training = self.training
+        if self.convolutional and self.features not in PIXELS:
+            raise ValueError(f"a convolutional net looks at pixels: {', '.join(PIXELS)}")
+        augmented = isinstance(training, AdamTraining) and training.augment is not None
+        if augmented and not self.convolutional:
+            raise ValueError("training.augment is for convolutional nets")
+        return self
+
+    @property
+    def convolutional(self) -> bool:
+        """Whether the model sees rows as images."""
+        return isinstance(self.model, ConvolutionalSpec)
 
     @property
     def strongly_convex(self) -> bool:
@@ -40,7 +57,10 @@ class ProblemSpec(BaseModel):
 
 
 class Row(BaseModel):
-    """One row of an experiment: a method, a label of its own and parameters off their default."""
+    """One row of an experiment: a method, a label of its own and parameters off their default.
+
+    `search` replaces the search space that the method declares, where the experiment tunes.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -48,6 +68,7 @@ class Row(BaseModel):
     label: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     title: str | None = None
     params: dict[str, Any] = {}
+    search: dict[str, tuple[Any, ...]] = {}
 
 
 class Experiment(BaseModel):
@@ -56,6 +77,9 @@ class Experiment(BaseModel):
     Attributes:
         methods: the methods that take part; all that can, by default.
         rows: settings of methods that do not run with their defaults; `rows_for` adds the rest.
+        tuning: settings tried of every uncertified method with a search space; none if None.
+        device: `cuda` if nothing less will do.
+        profiles: names of the other scales that the file has; see `benchmark.experiments.profile`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,6 +93,9 @@ class Experiment(BaseModel):
     seeds: tuple[int, ...] = Field(min_length=1)
     methods: tuple[str, ...] | None = None
     rows: tuple[Row, ...] = ()
+    tuning: int | None = Field(None, ge=1)
+    device: Literal["cpu", "cuda"] = "cpu"
+    profiles: tuple[str, ...] = ()
 
     @field_validator("seeds")
     @classmethod
@@ -76,6 +103,14 @@ class Experiment(BaseModel):
         if len(set(seeds)) != len(seeds) or min(seeds) < 0:
             raise ValueError("seeds must be distinct and not negative")
         return seeds
+
+    @model_validator(mode="after")
+    def _can_be_tuned(self) -> Experiment:
+        if self.tuning is None and any(row.search for row in self.rows):
+            raise ValueError("a row has a search space: set tuning, the settings to try")
+        if self.tuning is not None and self.problem.split.validation is None:
+            raise ValueError("tuning needs rows to score settings on: set problem.split.validation")
+        return self
 
     def rows_for(self, methods: list[str]) -> list[Row]:
         """One row or more for every name in `methods`: those the file sets up, else the default.
@@ -107,11 +142,15 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def load(name: str) -> Experiment:
+def load(name: str, profile: str | None = None) -> Experiment:
     """The experiment `name`, or the one in the file `name` if it ends in `.toml`.
 
+    Args:
+        name: as `names` lists it, or a path.
+        profile: its scale; the file as it stands if None.
+
     Raises:
-        LetheError: if there is none, or the file is not valid.
+        LetheError: if there is none, it has no such profile, or the file is not valid.
     """
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.is_file():
@@ -120,8 +159,28 @@ def load(name: str) -> Experiment:
         raise unknown("experiment", name, names())
     try:
         content = tomllib.loads(path.read_text())
-        return Experiment.model_validate({"name": path.stem, **content})
+        return Experiment.model_validate(at_scale({"name": path.stem, **content}, profile))
     except tomllib.TOMLDecodeError as error:
         raise LetheError(f"experiment file {path.name} is not valid TOML: {error}") from error
     except ValidationError as error:
-        raise explain(error, f"experiment file {path.name}") from error
+        where = f"experiment file {path.name}" + (f", profile {profile}" if profile else "")
+        raise explain(error, where) from error
+
+
+def load_here(name: str, profile: str | None, *, gpu: bool) -> Experiment:
+    """As `load`, on a machine with a GPU or without.
+
+    By default it is the file as it stands with a GPU, else its profile `cpu` if it has one.
+
+    Raises:
+        LetheError: also if the experiment needs a GPU and there is none.
+    """
+    profiles = load(name).profiles
+    if profile is None and not gpu and "cpu" in profiles:
+        profile = "cpu"
+    found = load(name, profile)
+    if found.device == "cuda" and not gpu:
+        smaller = [other for other in profiles if load(name, other).device == "cpu"]
+        remedy = f"use --profile {' or '.join(smaller)}" if smaller else "it has no smaller profile"
+        raise LetheError(f"experiment {found.name} needs a GPU, and none is used here: {remedy}")
+    return found

@@ -10,6 +10,9 @@ from benchmark.errors import LetheError
 from benchmark.metrics.attack_contract import Attack, ModelAttack, ModelCase, RowAttack, RowCase
 from benchmark.metrics.outputs import probabilities
 
+#: Into how many parts models are cut: an attack is fitted on all but one, and scores that one.
+FOLDS = 4
+
 
 @dataclass(frozen=True)
 class Views:
@@ -92,7 +95,7 @@ def attack_models(
     retrained: np.ndarray,
     labels: np.ndarray,
     rng: np.random.Generator,
-    folds: int = 4,
+    folds: int = FOLDS,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Held-out scores of unlearned and of retrained models, fold by fold.
 

@@ -2,67 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from typing import Literal
+from itertools import accumulate
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 
 from benchmark.errors import AssumptionBroken
+from benchmark.problem.models.allcnn import AllCNNSpec
+from benchmark.problem.models.convolutional import ConvolutionalSpec, Shape
+from benchmark.problem.models.fully_connected import MLPSpec, SoftmaxSpec
+from benchmark.problem.models.resnet18 import ResNet18Spec
+from benchmark.problem.models.start import kaiming, uniform
 
-ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+#: Features per row; of a convolutional net, height, width and channels of the image in a row.
+Inputs = int | Shape
 
+ModelSpec = SoftmaxSpec | MLPSpec | AllCNNSpec | ResNet18Spec
 
-class SoftmaxSpec(BaseModel):
-    """Softmax regression: one linear layer with a bias."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["softmax"] = "softmax"
-
-    @property
-    def linear(self) -> bool:
-        return True
-
-    @property
-    def smooth(self) -> bool:
-        return True
-
-    def module(self, inputs: int, classes: int) -> nn.Module:
-        return nn.Linear(inputs, classes)
-
-
-class MLPSpec(BaseModel):
-    """Fully connected net; the paper's MNIST model is 784-32-32-10.
-
-    tanh is the default because a ReLU net has no Lipschitz Hessian (Zhang et al. assume one).
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["mlp"]
-    hidden: tuple[int, ...] = Field((32, 32), min_length=1)
-    activation: Literal["tanh", "relu"] = "tanh"
-
-    @property
-    def linear(self) -> bool:
-        return False
-
-    @property
-    def smooth(self) -> bool:
-        return self.activation != "relu"
-
-    def module(self, inputs: int, classes: int) -> nn.Module:
-        layers: list[nn.Module] = []
-        for width in self.hidden:
-            layers += [nn.Linear(inputs, width), ACTIVATIONS[self.activation]()]
-            inputs = width
-        return nn.Sequential(*layers, nn.Linear(inputs, classes))
-
-
-ModelSpec = SoftmaxSpec | MLPSpec
+__all__ = ["AllCNNSpec", "MLPSpec", "Model", "ModelSpec", "ResNet18Spec", "SoftmaxSpec"]
 
 
 class Model:
@@ -70,24 +28,30 @@ class Model:
 
     Args:
         spec: the architecture.
-        inputs: features per row.
+        inputs: features per row, or the shape of an image; rows are flat in any case.
         classes: number of labels.
+
+    Attributes:
+        chunk: rows that a pass over all data takes at a time; all of them if None.
 
     Raises:
         AssumptionBroken: if the net has buffers. Running statistics are functions of the rows that
             were trained on, the forgotten ones too, and no certificate about weights covers them.
     """
 
-    def __init__(self, spec: ModelSpec, inputs: int, classes: int) -> None:
+    def __init__(self, spec: ModelSpec, inputs: Inputs, classes: int) -> None:
         self.spec = spec
+        self.inputs = inputs
         self.classes = classes
+        self.chunk = spec.chunk if isinstance(spec, ConvolutionalSpec) else None
         # On the meta device no weight is drawn, so the global generator stays untouched.
         with torch.device("meta"):
             self._module = spec.module(inputs, classes)
         buffers = [name for name, _ in self._module.named_buffers()]
         if buffers:
+            others = f" and {len(buffers) - 1} more" if len(buffers) > 1 else ""
             raise AssumptionBroken(
-                f"the net has buffers ({', '.join(buffers)}): running statistics lie outside the "
+                f"the net has buffers ({buffers[0]}{others}): running statistics lie outside the "
                 "weights that are certified; use a normalisation without them"
             )
         self._shapes = {name: p.shape for name, p in self._module.named_parameters()}
@@ -103,13 +67,17 @@ class Model:
         }
         return functional_call(self._module, named, (x,))
 
+    @property
+    def layers(self) -> list[slice]:
+        """Where each layer lies in the flat weights, first to last: its weight and its bias."""
+        sizes: dict[str, int] = {}
+        for name, size in zip(self._shapes, self._sizes, strict=True):
+            layer = name.rpartition(".")[0]
+            sizes[layer] = sizes.get(layer, 0) + size
+        ends = list(accumulate(sizes.values()))
+        return [slice(stop - size, stop) for stop, size in zip(ends, sizes.values(), strict=True)]
+
     def initial_weights(self, generator: torch.Generator) -> Tensor:
-        """(d,) float64 on the CPU: uniform in +-1/sqrt(fan-in), as torch initialises a layer."""
-        pieces = []
-        fan_in = 1
-        for shape in self._shapes.values():
-            if len(shape) > 1:
-                fan_in = math.prod(shape[1:])
-            uniform = torch.rand(shape.numel(), generator=generator, dtype=torch.float64)
-            pieces.append((2 * uniform - 1) / math.sqrt(fan_in))
-        return torch.cat(pieces)
+        """(d,) float64 on the CPU, drawn as the architecture asks for."""
+        draw = kaiming if isinstance(self.spec, ConvolutionalSpec) else uniform
+        return draw(self._shapes, generator)

@@ -30,5 +30,9 @@ class Predictor:
     @torch.no_grad()
     def log_probabilities(self, x: Tensor) -> Tensor:
         """(n, classes) float64 log-probabilities for `x` (n, inputs)."""
-        each = [self.model(w, x).double().log_softmax(dim=1) for w in self.members]
+        parts = x.split(self.model.chunk or max(1, len(x)))
+        each = [
+            torch.cat([self.model(w, part).double().log_softmax(dim=1) for part in parts])
+            for w in self.members
+        ]
         return torch.stack(each).logsumexp(dim=0) - torch.tensor(float(len(each))).double().log()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -12,6 +12,7 @@ from benchmark.curvature.downdate import Downdated
 from benchmark.curvature.factor import Factor, linear_factor
 from benchmark.curvature.hessian import Differentiated, Hessian
 from benchmark.curvature.linear import LinearHessian
+from benchmark.curvature.minibatches import Products, differentiated, fully_connected
 from benchmark.curvature.mlp import MLPHessian
 from benchmark.curvature.row_mean import RowMean
 from benchmark.curvature.within_memory import WithinMemory
@@ -33,6 +34,7 @@ class Problem:
         train: rows that may be trained on; indices into it name data points.
         negatives: rows like the training rows that are never trained on (for attacks).
         test: rows for utility.
+        validation: rows for tuning, which are in none of the others; None if there are none.
     """
 
     model: Model
@@ -41,6 +43,7 @@ class Problem:
     train: Rows
     negatives: Rows
     test: Rows
+    validation: Rows | None = field(default=None, kw_only=True)
 
     @property
     def device(self) -> torch.device:
@@ -71,7 +74,14 @@ class Problem:
     def gradient(self, weights: Tensor, rows: Rows) -> Tensor:
         """Grad L(w, rows), (d,)."""
         w = weights.detach().requires_grad_()
-        return torch.autograd.grad(self.loss(w, rows), w)[0]
+        parts = rows.split(self.model.chunk)
+        if len(parts) == 1:
+            return torch.autograd.grad(self.loss(w, rows), w)[0]
+        total = torch.zeros_like(weights)
+        for part in parts:
+            gradient = torch.autograd.grad(self.loss(w, part), w)[0]
+            total.add_(gradient, alpha=len(part) / len(rows))
+        return total
 
     def hessian(
         self,
@@ -90,15 +100,17 @@ class Problem:
             weights: w, (d,).
             rows: over which L is the mean.
             chunk: rows multiplied at a time. By default what suits the device, or all of them
-                where there is no closed form.
+                where there is no closed form; of a convolutional net on a CPU, `model.chunk`.
             kept_rows: rows whose forward and backward passes are kept for the next product; those
-                of the others are computed anew each time. All by default. With `chunk` it bounds
-                the memory of anything but a linear model, which keeps its probabilities alone.
+                of the others are computed anew each time. All by default, and one chunk where the
+                model has a `chunk`. With `chunk` it bounds the memory of anything but a linear
+                model, which keeps its probabilities alone.
 
         On a GPU that runs out of memory the chunks are halved until it does not.
         """
         if rows.x.device.type == "cpu":
-            return self._hessian(weights, rows, chunk, kept_rows)
+            kept_rows = self.model.chunk if kept_rows is None else kept_rows
+            return self._hessian(weights, rows, chunk or self.model.chunk, kept_rows)
         return WithinMemory(
             # what is kept shrinks with the chunk, or a smaller chunk would save nothing
             lambda size: self._hessian(
@@ -132,6 +144,18 @@ class Problem:
         if chunk is None and kept_rows is None:
             return build(rows)
         return RowMean(build, rows, chunk=chunk or len(rows), kept_rows=kept_rows)
+
+    def minibatch_hessians(self, weights: Tensor) -> Products:
+        """Products with the Hessians, at `weights` (d,), of the data loss on many minibatches."""
+        spec = self.model.spec
+        if not isinstance(spec, MLPSpec):
+            return differentiated(self.data_loss, weights)
+        return fully_connected(
+            weights,
+            sizes=(self.train.x.shape[1], *spec.hidden, self.model.classes),
+            activation=spec.activation,
+            loss=self.objective.loss,
+        )
 
     def hessian_on(self, weights: Tensor, index: Tensor) -> Differentiated:
         """Hess L(w, train[index]), without a copy of the rows where few are left out."""

@@ -26,6 +26,12 @@ class Rows:
         index = index.to(self.y.device)
         return Rows(self.x[index], self.y[index])
 
+    def split(self, size: int | None) -> list[Rows]:
+        """Consecutive parts of `size` rows, the last one ragged; one part if None."""
+        size = size or max(1, len(self))
+        pairs = zip(self.x.split(size), self.y.split(size), strict=True)
+        return [Rows(x, y) for x, y in pairs]
+
     def largest_norm(self, *, bias: bool) -> float:
         """R: the largest norm of a row; with a bias a layer sees one more column, of ones.
 

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmark.contract.certificate import Target
 from benchmark.contract.method import Method
@@ -18,6 +18,7 @@ from benchmark.errors import explain
 from benchmark.experiments.experiment import Experiment, ProblemSpec, Row
 from benchmark.records import MethodInfo
 from benchmark.registry import Registered
+from benchmark.runner.tuning import TuningSpec, tuning_of
 
 #: Raise this when a change to shared code changes results: every record is then out of date.
 RECIPE = 2
@@ -37,6 +38,7 @@ class Inputs(BaseModel):
     method: str
     method_source: str
     params: dict[str, Any]
+    tuning: TuningSpec | None = Field(None, exclude_if=lambda value: value is None)
 
     @property
     def key(self) -> str:
@@ -72,7 +74,8 @@ class Cell(BaseModel):
         """The cell of `row` for `seed` on all axes.
 
         Raises:
-            LetheError: for a parameter the method does not have.
+            LetheError: for a parameter the method does not have, or a search space that does not
+                fit it.
         """
         method = registered.method.build(row.params)
         inputs = Inputs(
@@ -85,6 +88,7 @@ class Cell(BaseModel):
             method=method.name,
             method_source=source_hash(registered.method),
             params=method.model_dump(mode="json"),
+            tuning=tuning_of(method, experiment.tuning, row.search),
         )
         info = describe(method, registered, row.label, row.title)
         return cls(experiment=experiment.name, method=method, info=info, inputs=inputs)

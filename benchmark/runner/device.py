@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from benchmark.curvature.lissa import lissa
+from benchmark.curvature.minibatches import differentiated
 from benchmark.errors import LetheError
 from benchmark.problem.rows import Rows
 from benchmark.problem.training.descent import descend
@@ -47,4 +48,4 @@ def _warm_up(device: torch.device) -> None:
         # torch's forward-mode rules are loaded through its own deprecated torch.jit
         warnings.simplefilter("ignore", FutureWarning)
         settings = {"damping": 1.0, "scale": 4.0, "chains": 1, "depth": 1, "batch": 1}
-        lissa(loss, weights, row, weights, torch.Generator(), **settings)
+        lissa(differentiated(loss, weights), row, weights, torch.Generator(), **settings)

@@ -168,7 +168,9 @@ def score_restored(
 
 def score_stream(certificates: list[Certificate | None]) -> dict[str, Value]:
     """How far a budget that was fixed beforehand goes over a stream of requests."""
-    if len(certificates) < 2 or any(c is None or c.mode != "budgeted" for c in certificates):
+    if len(certificates) < 2 or any(
+        c is None or c.mode != "budgeted" or not c.composes for c in certificates
+    ):
         return {}
     n, budget = len(certificates), certificates[-1].sensitivity
     capacity = deletion_capacity([certificate.reached for certificate in certificates], budget)

@@ -129,6 +129,8 @@ def settings(experiment: Experiment) -> dict[str, str]:
     problem, target = experiment.problem, experiment.target
     model = problem.model.model_dump()
     training = problem.training.model_dump(exclude_none=True)
+    tuning = experiment.tuning
+    tried = f"{tuning} settings tried of each uncertified method with a search space"
     return {
         "data": f"{problem.data}, {problem.features}",
         "model": _words(model, "kind"),
@@ -137,7 +139,7 @@ def settings(experiment: Experiment) -> dict[str, str]:
         "request": _stream(experiment.forget.requests) + _rows_in_words(experiment.forget),
         "target": f"epsilon {target.epsilon:g}, delta {target.delta:g}",
         "precision": problem.precision,
-    }
+    } | ({} if tuning is None else {"tuning": tried})
 
 
 def _rows(experiment: Experiment) -> list[Row]:

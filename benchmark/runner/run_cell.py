@@ -33,6 +33,7 @@ from benchmark.runner.evaluate import (
     score_stream,
 )
 from benchmark.runner.memory import PeakMemory
+from benchmark.runner.tuning import tune
 from benchmark.runner.workbench import Workbench
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -66,10 +67,12 @@ def run_cell(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> R
         raise
     except Exception as error:  # any error of a method: recorded, and the rest goes on
         outcome = {"status": "failed", "failure": describe_failure(error)}
+    tuned = outcome.get("tuned")
+    params = cell.info.params | (tuned.params if tuned else {})
     return Record(
         key=cell.inputs.key,
         experiment=cell.experiment,
-        method=cell.info,
+        method=cell.info.model_copy(update={"params": params}),
         seeds=cell.inputs.seeds,
         inputs=cell.inputs.model_dump(mode="json"),
         data=bench.data,
@@ -91,6 +94,14 @@ def _measure(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> d
         own = Clock(problem.device)
         original = method.train(problem, bench.rows, seeds, own)
         training = sum(own.seconds.values())
+    tuned, tuning = None, None
+    if cell.inputs.tuning is not None:
+        listener("tuning")
+        first = Request.of(
+            problem, original, bench.requests[0], target=cell.inputs.target, seeds=seeds
+        )
+        tuned, tuning = tune(method, cell.inputs.tuning, first)
+        method = method.build(method.model_dump() | tuned.params)
     once = Clock(problem.device, listener)
     original = method.prepare(problem, original, seeds, once)
     reference, retrain = bench.reference
@@ -132,7 +143,9 @@ def _measure(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> d
             training=training,
             precomputation=sum(once.seconds.values()),
             retrain=retrain,
+            tuning=tuning,
         ),
+        "tuned": tuned,
         "peak_memory": memory.bytes,
     }
 
@@ -155,11 +168,12 @@ def _stream(answers: list[Answer]) -> tuple[Step, ...]:
     if len(answers) == 1 or None in certificates:
         return ()
     ms = [c.sensitivity / c.sigma if c.sigma else 0.0 for c in certificates]
-    epsilons = stream_epsilons(ms, certificates[-1].delta) if any(ms) else None
+    composes = all(c.composes for c in certificates)
+    epsilons = stream_epsilons(ms, certificates[-1].delta) if any(ms) and composes else None
     return tuple(
         Step(
             epsilon=c.epsilon,
-            composed_epsilon=epsilons[i].composed if epsilons else 0.0,
+            composed_epsilon=epsilons[i].composed if epsilons else (0.0 if composes else None),
             sensitivity=c.sensitivity,
             reached=c.reached,
             sigma=c.sigma,

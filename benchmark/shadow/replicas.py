@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +15,7 @@ from torch import Tensor
 from benchmark.contract.certificate import Target
 from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method
-from benchmark.contract.request import Request, State
+from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.problem.predictor import Predictor
 from benchmark.problem.problem import Problem
@@ -55,6 +58,21 @@ def trained(store: ModelStore, rows: Tensor, seeds: Seeds, role: str, count: int
     return store.train([Run.of(rows, own.generator("training")) for own in each])
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What one run of a method published.
+
+    Attributes:
+        predictor: after the last request.
+        sigma: of its noise per coordinate; 0 without.
+        inside: the noise was drawn by the algorithm and not at the release.
+    """
+
+    predictor: Predictor
+    sigma: float
+    inside: bool
+
+
 def unlearned(
     store: ModelStore,
     method: Method,
@@ -65,7 +83,7 @@ def unlearned(
     target: Target | None = None,
     role: str = "unlearned",
     listener: Listener | None = None,
-) -> list[Predictor]:
+) -> list[Answer]:
     """What `count` independent runs of a method publish after the last of `requests`.
 
     Each run trains on every training row, then unlearns. Originals are trained together and
@@ -85,98 +103,153 @@ def unlearned(
         LetheError: if `count` is 0, a request is not valid or the method fails in a known way.
         DiskError: if the store's folder cannot be written.
     """
-    problem, target = store.problem, target or Target()
-    rows = torch.arange(len(problem.train))
-    shared = None
-    if not method.has_own_training():
-        shared = trained(store, rows, seeds, role, count)
-    predictors = []
+    target = target or Target()
+    start = _Start(store, method, torch.arange(len(store.problem.train)), seeds, role, count)
+    answers = []
     for k in range(count):
-        own = replica_seeds(seeds, role, k)
-        key = store.key(
-            method=method.name,
-            source=_source(method),
-            params=method.model_dump(mode="json"),
-            requests=[request.tolist() for request in requests],
-            target=target.model_dump(mode="json"),
-            seeds=own.model_dump(mode="json"),
-        )
-        weights = store.read(key)
-        if weights is None:
-            clock = Clock(problem.device)
-            if shared is None:
-                state = method.train(problem, rows, own, clock)
-                store.write(_training_key(store, method, rows, own), state.weights)
-            else:
-                state = State(shared[k], rows)
-            state = method.prepare(problem, state, own, clock)
-            weights = _answer(problem, method, state, requests, own, target)
-            store.write(key, weights)
-        predictors.append(Predictor(problem.model, weights))
+        answers.append(_answer(start, k, requests, target))
         if listener is not None:
             listener(k + 1, count)
-    return predictors
+    return answers
 
 
-def trained_by(
-    store: ModelStore, method: Method, rows: Tensor, seeds: Seeds, role: str, count: int
+def compared_with(
+    store: ModelStore,
+    method: Method,
+    answers: list[Answer],
+    rows: Tensor,
+    seeds: Seeds,
+    role: str,
+    *,
+    target: Target | None = None,
 ) -> list[Predictor]:
-    """As `trained`, for a method with a training of its own.
+    """Models trained on `rows`, by the method's own training if it has one, under its noise.
 
-    On all rows and under the role of `unlearned`, these are the originals that it unlearned; if
-    the store keeps anything, they are not trained again.
+    On the retained rows they are what the definitions of certified unlearning compare the answers
+    with: retrained models, the noise of a release added to them as well; where the noise is inside
+    the algorithm, what that makes of a retrained model when it has nothing to forget. On all rows
+    they are the ceiling: nothing is forgotten, and the noise hides what it hides.
 
     Args:
         store: of the problem.
-        method: that overrides `train`.
+        method: that gave the answers.
+        answers: as many models come back, each under the noise of one answer.
         rows: (m,) sorted indices.
         seeds: that the replicas' own follow from.
-        role: a name that tells sets of replicas apart.
-        count: how many.
+        role: a name that tells sets of replicas apart; noise is drawn anew for each.
+        target: the (epsilon, delta) asked for.
 
     Raises:
         LetheError: if the method fails in a known way.
         DiskError: if the store's folder cannot be written.
     """
-    predictors = []
-    for k in range(count):
-        own = replica_seeds(seeds, role, k)
-        key = _training_key(store, method, rows, own)
-        weights = store.read(key)
-        if weights is None:
-            weights = method.train(store.problem, rows, own, Clock(store.problem.device)).weights
-            store.write(key, weights)
-        predictors.append(Predictor(store.problem.model, weights))
-    return predictors
+    start = _Start(store, method, rows, seeds, role, len(answers))
+    nothing = (torch.tensor([], dtype=torch.int64),)
+    found = []
+    for k, answer in enumerate(answers):
+        if answer.inside:
+            found.append(_answer(start, k, nothing, target or Target()).predictor)
+            continue
+        weights = start.weights(k)
+        if answer.sigma > 0:
+            noise = start.seeds(k).generator("noise", "compared", role)
+            draw = torch.randn(weights.shape, generator=noise, dtype=torch.float64)
+            weights = weights + (answer.sigma * draw).to(weights.device, weights.dtype)
+        found.append(Predictor(store.problem.model, weights))
+    return found
 
 
-def _training_key(store: ModelStore, method: Method, rows: Tensor, seeds: Seeds) -> str:
+class _Start:
+    """What the runs of a method start from: the problem's models, or those of its own training.
+
+    Args:
+        store: of the problem.
+        method: that unlearns.
+        rows: (m,) sorted indices that are trained on.
+        seeds: that the runs' own follow from.
+        role: a name that tells sets of replicas apart.
+        count: how many.
+    """
+
+    def __init__(
+        self, store: ModelStore, method: Method, rows: Tensor, seeds: Seeds, role: str, count: int
+    ) -> None:
+        self.store, self.method, self.rows = store, method, rows
+        self._seeds, self._role, self._count = seeds, role, count
+
+    def seeds(self, k: int) -> Seeds:
+        """Of run k."""
+        return replica_seeds(self._seeds, self._role, k)
+
+    def weights(self, k: int) -> Tensor:
+        """Of run k; if the store keeps anything, trained once."""
+        if not self.method.has_own_training():
+            return self._shared[k]
+        weights = self.store.read(self._key(k))
+        return self.state(k).weights if weights is None else weights
+
+    def state(self, k: int) -> State:
+        """Of run k, with all that the method remembers of its training."""
+        if not self.method.has_own_training():
+            return State(self._shared[k], self.rows)
+        problem = self.store.problem
+        state = self.method.train(problem, self.rows, self.seeds(k), Clock(problem.device))
+        self.store.write(self._key(k), state.weights)
+        return state
+
+    @cached_property
+    def _shared(self) -> Tensor:
+        return trained(self.store, self.rows, self._seeds, self._role, self._count)
+
+    def _key(self, k: int) -> str:
+        return _method_key(self.store, self.method, self.seeds(k), rows=self.rows.tolist())
+
+
+def _method_key(store: ModelStore, method: Method, seeds: Seeds, **content: Any) -> str:
+    """The key of something that a method computed."""
     return store.key(
-        trained_by=method.name,
-        source=_source(method),
+        method=method.name,
+        source=hashlib.sha256(Path(inspect.getfile(type(method))).read_bytes()).hexdigest(),
         params=method.model_dump(mode="json"),
-        rows=rows.tolist(),
         seeds=seeds.model_dump(mode="json"),
+        **content,
     )
 
 
-def _source(method: Method) -> str:
-    """sha256, in hex, of the file the method is written in."""
-    return hashlib.sha256(Path(inspect.getfile(type(method))).read_bytes()).hexdigest()
+def _answer(start: _Start, k: int, requests: tuple[Tensor, ...], target: Target) -> Answer:
+    """Run k's, read or computed."""
+    store, method, seeds = start.store, start.method, start.seeds(k)
+    content = {
+        "rows": start.rows.tolist(),
+        "requests": [request.tolist() for request in requests],
+        "target": target.model_dump(mode="json"),
+    }
+    keys = [_method_key(store, method, seeds, part=part, **content) for part in ("", "noise")]
+    weights, noise = (store.read(key) for key in keys)
+    if weights is None or noise is None:
+        problem = store.problem
+        release = _release(problem, method, start.state(k), requests, seeds, target)
+        weights, certificate = release.predictor.weights, release.certificate
+        sigma = 0.0 if certificate is None else certificate.sigma
+        inside = certificate is not None and certificate.noise == "inside"
+        noise = torch.tensor([sigma, inside], dtype=torch.float64)
+        for key, tensor in zip(keys, (weights, noise), strict=True):
+            store.write(key, tensor)
+    return Answer(Predictor(store.problem.model, weights), float(noise[0]), bool(noise[1]))
 
 
-def _answer(
+def _release(
     problem: Problem,
     method: Method,
     state: State,
     requests: tuple[Tensor, ...],
     seeds: Seeds,
     target: Target,
-) -> Tensor:
-    """The weights that are published after the last request, (d,) or (members, d)."""
-    weights = state.weights
+) -> Release:
+    """The answer to the last request."""
+    state = method.prepare(problem, state, seeds, Clock(problem.device))
     for number, forget in enumerate(requests):
         request = Request.of(problem, state, forget, target=target, seeds=seeds, number=number)
         release = method.answer(request)
-        state, weights = release.state, release.predictor.weights
-    return weights
+        state = release.state
+    return release

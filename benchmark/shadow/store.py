@@ -18,10 +18,11 @@ from benchmark.errors import LetheError
 from benchmark.files import replace_file
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
+from benchmark.problem.training import NewtonTraining
 from benchmark.shadow.training import Run, train
 
 #: Raise this when a change to training changes weights: what is on disk is then out of date.
-RECIPE = 1
+RECIPE = 2
 #: Models in one batched program: on the CPU what the caches hold, on a GPU what fills it.
 BATCH = {"cpu": 8, "cuda": 64}
 
@@ -57,6 +58,8 @@ class ModelStore:
     def train(self, runs: list[Run]) -> Tensor:
         """Weights (len(runs), d), one row a run, read or trained.
 
+        Runs that name the same model are trained once.
+
         Raises:
             LetheError: if there is no run, or runs that are trained together differ in size.
             DiskError: if the folder cannot be written.
@@ -65,6 +68,7 @@ class ModelStore:
         if not runs:
             raise LetheError("there is no model to train")
         shape = (self.problem.model.dimension,)
+        runs = [self._named(run) for run in runs]
         keys = [self.run_key(run) for run in runs]
         found = {key: w for key in keys if (w := self.read(key, shape)) is not None}
         wanted = dict(zip(keys, runs, strict=True))
@@ -81,6 +85,7 @@ class ModelStore:
 
     def run_key(self, run: Run) -> str:
         """The key of one training run's weights."""
+        run = self._named(run)
         return self.key(rows=_digest([run.rows]), seed=run.seed)
 
     def key(self, **content: Any) -> str:
@@ -120,6 +125,11 @@ class ModelStore:
             np.save(buffer, weights.detach().cpu().numpy())
             payload = buffer.getvalue()
             replace_file(self._path(key), hashlib.sha256(payload).digest() + payload)
+
+    def _named(self, run: Run) -> Run:
+        """Where training goes to the one minimum there is, one run stands for those of any seed."""
+        converges = isinstance(self.problem.training, NewtonTraining)
+        return Run(run.rows, 0) if converges and self.problem.strong_convexity else run
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{key[:32]}.npy"

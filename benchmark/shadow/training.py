@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmark.errors import LetheError
+from benchmark.errors import DidNotConverge, LetheError
+from benchmark.problem.ball import ball_residual
 from benchmark.problem.model import MLPSpec, SoftmaxSpec
 from benchmark.problem.problem import Problem
 from benchmark.problem.training import AdamTraining
-from benchmark.shadow.stacked import StackedNets
+from benchmark.shadow.descent import StackedDescent
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ def train(problem: Problem, runs: list[Run]) -> Tensor:
     """Weights (models, d); row k is what `problem.fit` gives for the rows and generator of run k.
 
     Fully connected nets in minibatch training run in one batched program, equal to separate runs
-    up to round-off: each sees its own start and its own batches. Others run one after the other.
+    up to round-off: each sees its own start and its own batches. Others run one after the other,
+    so do those whose learning rate follows a schedule.
 
     Args:
         problem: whose training rows the runs name.
@@ -51,39 +53,49 @@ def train(problem: Problem, runs: list[Run]) -> Tensor:
         DidNotConverge: if a training is held to a tolerance and misses it.
     """
     spec, training = problem.model.spec, problem.training
-    # Held to a tolerance, each model would stop at an epoch of its own.
-    by_the_clock = isinstance(training, AdamTraining) and training.gradient_bound is None
-    if by_the_clock and isinstance(spec, SoftmaxSpec | MLPSpec):
-        return _descend(problem, training, runs)
+    plain = isinstance(training, AdamTraining) and training.schedule is None
+    if plain and isinstance(spec, SoftmaxSpec | MLPSpec):
+        return _together(problem, training, runs)
     return torch.stack([problem.fit(run.rows, run.generator) for run in runs])
 
 
-def _descend(problem: Problem, training: AdamTraining, runs: list[Run]) -> Tensor:
-    """As `benchmark.problem.training.descent`; Adam works elementwise, so that one serves all."""
-    sizes = {len(run.rows) for run in runs}
-    if len(sizes) > 1:
+def _together(problem: Problem, training: AdamTraining, runs: list[Run]) -> Tensor:
+    if len({len(run.rows) for run in runs}) > 1:
         raise LetheError("models that are trained together need equally many rows")
-    x, y = problem.train.x, problem.train.y
-    one_hot = torch.eye(problem.model.classes, dtype=x.dtype, device=x.device)[y]
-    nets = StackedNets(problem.model.spec, problem.objective, x.shape[1], problem.model.classes)
-    generators = [run.generator for run in runs]
     rows = torch.stack([run.rows for run in runs])
-    weights = torch.stack([problem.model.initial_weights(g) for g in generators])
-    weights = weights.to(x.device, x.dtype)
-    weights.grad = torch.empty_like(weights)
-    optimiser = torch.optim.Adam([weights], lr=training.learning_rate, fused=True)
+    descent = StackedDescent(problem, training, rows, [run.generator for run in runs])
     for _ in range(training.epochs):
-        order = torch.stack([torch.randperm(rows.shape[1], generator=g) for g in generators])
-        for part in rows.gather(1, order).to(x.device).split(training.batch, dim=1):
-            flat = part.flatten()
-            nets.gradient(
-                weights,
-                x.index_select(0, flat).unflatten(0, part.shape),
-                one_hot.index_select(0, flat).unflatten(0, part.shape),
-                out=weights.grad,
-            )
-            optimiser.step()
-            if training.radius is not None:
-                norms = torch.linalg.vector_norm(weights, dim=1, keepdim=True)
-                weights.mul_((training.radius / norms).clamp(max=1))
-    return weights
+        descent.epoch()
+    if training.gradient_tolerance is None:
+        return descent.weights
+    return _to_tolerance(problem, training, runs, descent)
+
+
+def _to_tolerance(
+    problem: Problem, training: AdamTraining, runs: list[Run], descent: StackedDescent
+) -> Tensor:
+    """Each model goes on until its own gradient is within the tolerance, then leaves the stack."""
+    found = torch.empty_like(descent.weights)
+    going = torch.arange(len(runs))
+    for epoch in range(training.epochs, max(training.epochs, training.max_epochs) + 1):
+        left = zip(going.tolist(), descent.weights, strict=True)
+        residuals = torch.tensor([_residual(problem, runs[k].rows, w) for k, w in left])
+        wanting = residuals > training.gradient_tolerance
+        found[going[~wanting]] = descent.weights[(~wanting).to(found.device)]
+        going = going[wanting]
+        if len(going) == 0:
+            return found
+        if epoch < training.max_epochs:
+            if not wanting.all():
+                descent.keep(wanting)
+            descent.epoch()
+    raise DidNotConverge(
+        f"{len(going)} of {len(runs)} trainings stopped at gradient norms up to "
+        f"{float(residuals.max()):.3g}, above their tolerance {training.gradient_tolerance:.3g}: "
+        "raise max_epochs or gradient_tolerance"
+    )
+
+
+def _residual(problem: Problem, rows: Tensor, weights: Tensor) -> float:
+    gradient = problem.gradient(weights, problem.train.take(rows))
+    return ball_residual(weights, gradient, problem.training.radius)

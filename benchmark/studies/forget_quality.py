@@ -20,6 +20,7 @@ from torch import Tensor
 
 from benchmark import json_file
 from benchmark.contract.method import Method
+from benchmark.contract.request import Request
 from benchmark.errors import LetheError
 from benchmark.experiments.build import fetch
 from benchmark.experiments.experiment import Experiment
@@ -35,10 +36,11 @@ from benchmark.runner.environment import describe
 from benchmark.runner.progress import Display
 from benchmark.runner.run import plan_cells, plan_of
 from benchmark.runner.run_cell import describe_failure
+from benchmark.runner.tuning import tune
 from benchmark.runner.workbench import ATTACKING, Workbench
 from benchmark.shadow import store as models_on_disk
 from benchmark.shadow.bank import shadow_bank
-from benchmark.shadow.replicas import trained, trained_by, unlearned
+from benchmark.shadow.replicas import Answer, compared_with, trained, unlearned
 from benchmark.studies import relearning
 from benchmark.studies.quality_measures import Measured, Models, Setting, measure
 from benchmark.studies.quality_record import (
@@ -80,6 +82,8 @@ def forget_quality(
     *,
     runs: int,
     shadows: int,
+    methods: list[str] | None = None,
+    seeds: list[int] | None = None,
     console: Console | None = None,
 ) -> Tally:
     """Make every record of `experiments` that `results` does not hold already.
@@ -92,6 +96,8 @@ def forget_quality(
         runs: models a side: of the row, the reference, the floor and the ceiling.
         shadows: models that an attack may use as references, an even number; no more are trained
             than one asks for.
+        methods: only these; by default those of the experiments.
+        seeds: only these; likewise.
         console: for progress.
 
     Raises:
@@ -104,12 +110,10 @@ def forget_quality(
         raise LetheError(f"shadows come in pairs: an even number from 2, not {shadows}")
     console = console or Console(stderr=True)
     attacks = tuple(attack() for attack in attack_registry.discover().values())
-    plans = [plan_cells(experiment, device.type) for experiment in experiments]
+    plans = [plan_cells(one, device.type, methods, seeds) for one in experiments]
     for experiment in experiments:
         fetch(experiment.problem)
-        plan = Store(results).plan_path(experiment.name)
-        if not plan.exists():
-            json_file.write(plan, plan_of(experiment))
+        json_file.write(Store(results).plan_path(experiment.name), plan_of(experiment))
     tally = Tally()
     with Display(console, total=sum(map(len, plans))) as display:
         for cells in plans:
@@ -219,20 +223,20 @@ class Study:
 
     @cached_property
     def shared(self) -> Yardsticks:
-        """For all rows that unlearn the problem's own models."""
+        """For all rows that unlearn the problem's own models and add no noise."""
         return Yardsticks(
             lambda: self._trained(self.bench.retain, "reference"),
             lambda: self._trained(self.bench.retain, "floor"),
             lambda: self._trained(self.bench.rows, "unlearned"),
         )
 
-    def _own(self, method: Method) -> Yardsticks:
-        """For a row with a training of its own: what that gives is what it is compared with."""
+    def _own(self, cell: Cell, method: Method, answers: list[Answer]) -> Yardsticks:
+        """For a row with noise or a training of its own: what it is compared with has them too."""
 
         def models(rows: Tensor, role: str) -> Models:
-            seeds = self._inputs.seeds
-            predictors = trained_by(self.store, method, rows, seeds, role, self.runs)
-            return Models(self.setting, predictors)
+            seeds, target = cell.inputs.seeds, cell.inputs.target
+            found = compared_with(self.store, method, answers, rows, seeds, role, target=target)
+            return Models(self.setting, found)
 
         return Yardsticks(
             lambda: models(self.bench.retain, "reference"),
@@ -240,15 +244,29 @@ class Study:
             lambda: models(self.bench.rows, "unlearned"),
         )
 
+    def method(self, cell: Cell) -> Method:
+        """The method, tuned as the row of the board is where the experiment tunes."""
+        if cell.inputs.tuning is None:
+            return cell.method
+        bench, inputs = self.bench, cell.inputs
+        first = Request.of(
+            bench.problem,
+            bench.original[0],
+            bench.requests[0],
+            target=inputs.target,
+            seeds=inputs.seeds,
+        )
+        tuned, _ = tune(cell.method, inputs.tuning, first)
+        return cell.method.model_copy(update=tuned.params)
+
     def _measured(self, cell: Cell) -> tuple[Measured, Yardsticks]:
-        method = cell.method
+        method = self.method(cell)
         role = _RETRAININGS.get(method.name)
         if role == "floor":
             return self.shared.floor, self.shared
         if role is not None:
             return self.shared.measure(self._trained(self.bench.retain, role)), self.shared
-        yardsticks = self._own(method) if method.has_own_training() else self.shared
-        predictors = unlearned(
+        answers = unlearned(
             self.store,
             method,
             self.bench.requests,
@@ -256,7 +274,9 @@ class Study:
             self.runs,
             target=cell.inputs.target,
         )
-        return yardsticks.measure(Models(self.setting, predictors)), yardsticks
+        alike = not method.has_own_training() and all(answer.sigma == 0 for answer in answers)
+        yardsticks = self.shared if alike else self._own(cell, method, answers)
+        return yardsticks.measure(Models(self.setting, [a.predictor for a in answers])), yardsticks
 
     def _trained(self, rows: Tensor, role: str) -> Models:
         weights = trained(self.store, rows, self._inputs.seeds, role, self.runs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -13,14 +14,20 @@ from benchmark.contract.seeds import Seeds
 from benchmark.errors import LetheError
 from benchmark.metrics.attack import auc
 from benchmark.metrics.attack_contract import Attack, ModelAttack, RowAttack
-from benchmark.metrics.attack_run import Views, attack_models, attack_rows
+from benchmark.metrics.attack_run import FOLDS, Views, attack_models, attack_rows
 from benchmark.metrics.jensen_shannon import jensen_shannon_to_retrain
 from benchmark.metrics.klom import klom, klom_measure
 from benchmark.metrics.kullback_leibler import kl_from_retrain
 from benchmark.metrics.margins import margins
 from benchmark.metrics.measure import Measure
 from benchmark.metrics.permutation import energy_test
-from benchmark.metrics.rates import attack_measures, auc_interval, gap_to_retrain, strongest
+from benchmark.metrics.rates import (
+    FALSE_POSITIVE_RATES,
+    attack_measures,
+    auc_interval,
+    gap_to_retrain,
+    strongest,
+)
 from benchmark.metrics.relearn import RelearnTime, relearn_ratio
 from benchmark.metrics.statistics import bootstrap_interval
 from benchmark.metrics.utility import accuracy
@@ -244,6 +251,9 @@ def _told_apart(attack: ModelAttack, models: Models, reference: Models, found: M
         found.measures |= {f"{attack.name}_{name}": missing for name in ("auc", "gap")}
         return
     rates = attack_measures(folds)
+    for name, rate in FALSE_POSITIVE_RATES.items():
+        if rates[name].value is None:
+            rates[name] = replace(rates[name], note=_runs_wanted(rate, len(models.labels)))
     rng = models.setting.rng("bootstrap", attack.name)
     interval = auc_interval(folds, rng, same_examples=True)
     rates["auc"] = replace(rates["auc"], interval=interval)
@@ -252,6 +262,12 @@ def _told_apart(attack: ModelAttack, models: Models, reference: Models, found: M
     # A likelihood ratio has no mean worth having; the median model stands for all.
     ours, theirs = (np.concatenate(sides) for sides in zip(*folds, strict=True))
     found.scores[attack.name] = np.median(ours, axis=0), np.median(theirs, axis=0)
+
+
+def _runs_wanted(rate: float, examples: int) -> str:
+    """Why so low a false-positive rate is not resolved: it takes 1 / rate scores in each fold."""
+    runs = FOLDS * math.ceil(1 / (rate * examples) - 1e-9)
+    return f"it needs {runs} runs or more of {examples} forgotten rows"
 
 
 def _strongest(attacks: tuple[Attack, ...], measures: dict[str, Measure]) -> Measure:

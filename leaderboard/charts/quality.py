@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from dataclasses import dataclass
 
@@ -10,9 +11,10 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, NullLocator, SymmetricalLogLocator
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from leaderboard.charts import style
+from leaderboard.numbers import number
 
 NAME = "forgotten"
 CAPTION = (
@@ -83,6 +85,15 @@ def _scale(axes: Axes) -> None:
         return
     axes.set_xscale("symlog", linthresh=1)
     axes.set_xlim(min(1.5 * low, low / 1.5), max(1.5 * high, high / 1.5))
-    axes.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1))
+    axes.set_xticks(_powers(*axes.get_xlim()))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}".replace("-", "−")))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: number(x, 1)))
+
+
+def _powers(low: float, high: float) -> list[float]:
+    """0 and powers of ten on both sides of it, as many as have room."""
+    decades = [math.floor(math.log10(max(1.0, end))) for end in (-low, high)]
+    stride = 1 + sum(decades) // 8
+    below, above = (range(0, last + 1, stride) for last in decades)
+    negative = [-(10.0**k) for k in reversed(below)] if low < -1 else []
+    return [*negative, 0.0, *(10.0**k for k in above if high > 1)]

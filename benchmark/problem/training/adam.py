@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor
 
 from benchmark.errors import DidNotConverge
 from benchmark.problem.ball import ball_residual
+from benchmark.problem.models.convolutional import ConvolutionalSpec
 from benchmark.problem.rows import Rows
-from benchmark.problem.training.descent import descend
+from benchmark.problem.training.augment import Augmentation, augmented
+from benchmark.problem.training.descent import Schedule, descend
 
 if TYPE_CHECKING:
     from benchmark.problem.problem import Problem
+
+
+def optional() -> Any:
+    """A field that is None unless it is set, and is written only then."""
+    return Field(None, exclude_if=lambda value: value is None)
 
 
 class AdamTraining(BaseModel):
@@ -26,6 +34,11 @@ class AdamTraining(BaseModel):
     objective (its residual in the ball, see `benchmark.problem.ball`) has that norm or less;
     missing that within `max_epochs` is an error, so that a certificate may rely on it. Where the
     ball is active it will be missed: Adam's rescaled gradient has other fixed points there.
+
+    Attributes:
+        schedule: of the learning rate, whose highest value is `learning_rate`; constant if None.
+            It ends with the epochs, and a `gradient_tolerance` must be met by then.
+        augment: how images change every time they are trained on; they do not if None.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +50,15 @@ class AdamTraining(BaseModel):
     radius: float | None = Field(None, gt=0)
     gradient_tolerance: float | None = Field(None, gt=0)
     max_epochs: int = Field(1000, ge=1)
+    # left out of the keys of records where they are not set
+    schedule: Schedule | None = optional()
+    augment: Augmentation | None = optional()
+
+    @field_validator("schedule", "augment", mode="before")
+    @classmethod
+    def _unset(cls, value: Any) -> Any:
+        """`none` unsets what a profile would take over from its file: TOML has no null."""
+        return None if value == "none" else value
 
     @property
     def gradient_bound(self) -> float | None:
@@ -54,31 +76,50 @@ class AdamTraining(BaseModel):
         """Weights (d,) after `effort` times the epochs, at least one.
 
         Raises:
-            DidNotConverge: if there is a gradient tolerance and `max_epochs` do not reach it.
+            DidNotConverge: if there is a gradient tolerance and it is not reached in time.
         """
-        epochs = max(1, round(effort * self.epochs))
+        epochs = last = max(1, round(effort * self.epochs))
         goal = self.gradient_tolerance
+        if goal is not None and self.schedule is None:
+            last = max(epochs, self.max_epochs)
 
         def stationary(weights: Tensor, epoch: int) -> bool:
             return epoch >= epochs and self._residual(problem, weights, rows) <= goal
 
         weights = descend(
-            problem.loss,
+            self._loss(problem, generator),
             start,
             rows,
             generator,
-            epochs=epochs if goal is None else max(epochs, self.max_epochs),
+            epochs=last,
             batch=self.batch,
             learning_rate=self.learning_rate,
             radius=self.radius,
+            schedule=self.schedule,
             finished=None if goal is None else stationary,
         )
         if goal is not None and (reached := self._residual(problem, weights, rows)) > goal:
             raise DidNotConverge(
                 f"training stopped at gradient norm {reached:.3g}, above its tolerance "
-                f"{goal:.3g}: raise max_epochs or gradient_tolerance"
+                f"{goal:.3g}: raise {'epochs' if self.schedule else 'max_epochs'} or "
+                "gradient_tolerance"
             )
         return weights
+
+    def _loss(
+        self, problem: Problem, generator: torch.Generator
+    ) -> Callable[[Tensor, Rows], Tensor]:
+        """The objective as training sees it: of augmented rows; on a GPU convolved in bfloat16."""
+        half = problem.device.type == "cuda" and isinstance(problem.model.spec, ConvolutionalSpec)
+
+        def loss(weights: Tensor, rows: Rows) -> Tensor:
+            if self.augment is not None:
+                rows = augmented(rows, self.augment, problem.model.inputs, generator)
+            with torch.autocast("cuda", torch.bfloat16, enabled=half):
+                data_loss = problem.data_loss(weights, rows)
+            return data_loss + problem.objective.penalty(weights)
+
+        return loss
 
     def _residual(self, problem: Problem, weights: Tensor, rows: Rows) -> float:
         return ball_residual(weights, problem.gradient(weights, rows), self.radius)

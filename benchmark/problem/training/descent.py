@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from benchmark.problem.ball import project
 from benchmark.problem.rows import Rows
 
+Schedule = Literal["cosine", "one-cycle"]
+
 
 def batches(rows: Rows, size: int, generator: torch.Generator) -> Iterator[Rows]:
     """One epoch over `rows` in a fresh random order, in batches of `size` (the last is ragged)."""
-    order = torch.randperm(len(rows), generator=generator)
-    shuffled = rows.take(order)
+    order = torch.randperm(len(rows), generator=generator).to(rows.y.device)
     for start in range(0, len(rows), size):
-        stop = start + size
-        yield Rows(shuffled.x[start:stop], shuffled.y[start:stop])
+        yield rows.take(order[start : start + size])
 
 
 def descend(
@@ -30,22 +33,58 @@ def descend(
     batch: int,
     learning_rate: float,
     radius: float | None = None,
+    schedule: Schedule | None = None,
     finished: Callable[[Tensor, int], bool] | None = None,
 ) -> Tensor:
     """Minimise `loss(weights, batch)` over `rows` by Adam (Kingma & Ba 2015); returns (d,).
 
     Each step is followed by a projection onto the ball of `radius`, if one is given. After each
-    epoch `finished(weights, epochs so far)` may end it before all `epochs` are over.
+    epoch `finished(weights, epochs so far)` may end it before all `epochs` are over. A `schedule`
+    changes the learning rate step by step, over all epochs and up to `learning_rate`.
     """
     weights = start.detach().clone().requires_grad_()
     optimiser = torch.optim.Adam([weights], lr=learning_rate, fused=True)
+    scheduler = _scheduler(schedule, optimiser, epochs * math.ceil(len(rows) / batch))
     for epoch in range(epochs):
         for part in batches(rows, batch, generator):
-            (weights.grad,) = torch.autograd.grad(loss(weights, part), weights)
+            weights.grad = _gradient(loss, weights, part)
             optimiser.step()
+            if scheduler is not None:
+                scheduler.step()
             if radius is not None:
                 with torch.no_grad():
                     weights.copy_(project(weights, radius))
         if finished is not None and finished(weights.detach(), epoch + 1):
             break
     return weights.detach()
+
+
+def _gradient(loss: Callable[[Tensor, Rows], Tensor], weights: Tensor, part: Rows) -> Tensor:
+    """Of the mean loss over `part`, (d,); half by half where the memory does not suffice.
+
+    Raises:
+        torch.OutOfMemoryError: if it does not suffice for half either.
+    """
+    try:
+        return torch.autograd.grad(loss(weights, part), weights)[0]
+    except torch.OutOfMemoryError:
+        if len(part) < 2:
+            raise
+    torch.cuda.empty_cache()
+    total = torch.zeros_like(weights)
+    for half in part.split(math.ceil(len(part) / 2)):
+        gradient = torch.autograd.grad(loss(weights, half), weights)[0]
+        total.add_(gradient, alpha=len(half) / len(part))
+    return total
+
+
+def _scheduler(
+    schedule: Schedule | None, optimiser: torch.optim.Optimizer, steps: int
+) -> LRScheduler | None:
+    """Half a cosine down to 0, or first up and then down (Smith & Topin 2019)."""
+    if schedule is None:
+        return None
+    if schedule == "cosine":
+        return CosineAnnealingLR(optimiser, T_max=steps)
+    highest = optimiser.param_groups[0]["lr"]
+    return OneCycleLR(optimiser, max_lr=highest, total_steps=steps + 1, cycle_momentum=False)

@@ -1,0 +1,1 @@
+"""Architectures, one idea a file: a specification builds the module that `Model` calls."""

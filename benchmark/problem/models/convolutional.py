@@ -1,0 +1,86 @@
+"""What the convolutional nets share."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+#: Height, width and channels of an image.
+Shape = tuple[int, int, int]
+
+GROUPS = 8
+
+ACTIVATIONS = {
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "softplus": nn.Softplus,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+}
+
+
+class ConvolutionalSpec(BaseModel):
+    """A convolutional net on images of any size, given as flat rows.
+
+    Smooth by default, and without running statistics: SiLU has bounded derivatives of every
+    order, and GroupNorm (Wu & He 2018) looks at one image alone. BatchNorm and ReLU are the
+    published variants; `Model` refuses a net with BatchNorm's running statistics.
+
+    Attributes:
+        width: channels of the first layer.
+        norm: after each convolution; with one, convolutions have no bias.
+        activation: after that.
+        chunk: rows of a pass over all data that are taken at a time, to bound its memory.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    chunk: ClassVar[int] = 250
+
+    width: int = Field(ge=1)
+    norm: Literal["group", "none", "batch"] = "group"
+    activation: Literal["silu", "gelu", "softplus", "tanh", "relu"] = "silu"
+
+    @property
+    def linear(self) -> bool:
+        return False
+
+    @property
+    def smooth(self) -> bool:
+        return self.activation != "relu"
+
+    def normalisation(self, channels: int) -> nn.Module:
+        """The layer after a convolution with so many channels."""
+        if self.norm == "group":
+            return nn.GroupNorm(math.gcd(GROUPS, channels), channels)
+        return nn.BatchNorm2d(channels) if self.norm == "batch" else nn.Identity()
+
+    def nonlinearity(self) -> nn.Module:
+        """The activation."""
+        return ACTIVATIONS[self.activation]()
+
+    def convolution(self, inputs: int, channels: int, kernel: int, stride: int) -> list[nn.Module]:
+        """A padded convolution, normalised and activated."""
+        bias = self.norm == "none"
+        return [
+            nn.Conv2d(inputs, channels, kernel, stride, kernel // 2, bias=bias),
+            self.normalisation(channels),
+            self.nonlinearity(),
+        ]
+
+
+class Images(nn.Module):
+    """Flat rows (n, height * width * channels) as images (n, channels, height, width).
+
+    A view: its memory is in channels-last order, which convolutions are fastest in.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unflatten(1, self.shape).movedim(-1, 1)

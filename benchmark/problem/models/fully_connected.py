@@ -1,0 +1,57 @@
+"""Softmax regression and fully connected nets."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+
+
+class SoftmaxSpec(BaseModel):
+    """Softmax regression: one linear layer with a bias."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["softmax"] = "softmax"
+
+    @property
+    def linear(self) -> bool:
+        return True
+
+    @property
+    def smooth(self) -> bool:
+        return True
+
+    def module(self, inputs: int, classes: int) -> nn.Module:
+        return nn.Linear(inputs, classes)
+
+
+class MLPSpec(BaseModel):
+    """Fully connected net; the paper's MNIST model is 784-32-32-10.
+
+    tanh is the default because a ReLU net has no Lipschitz Hessian (Zhang et al. assume one).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["mlp"]
+    hidden: tuple[int, ...] = Field((32, 32), min_length=1)
+    activation: Literal["tanh", "relu"] = "tanh"
+
+    @property
+    def linear(self) -> bool:
+        return False
+
+    @property
+    def smooth(self) -> bool:
+        return self.activation != "relu"
+
+    def module(self, inputs: int, classes: int) -> nn.Module:
+        layers: list[nn.Module] = []
+        for width in self.hidden:
+            layers += [nn.Linear(inputs, width), ACTIVATIONS[self.activation]()]
+            inputs = width
+        return nn.Sequential(*layers, nn.Linear(inputs, classes))

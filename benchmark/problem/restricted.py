@@ -1,0 +1,78 @@
+"""A problem in some of the weights, the others held fixed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from benchmark.problem.model import Inputs, Model
+from benchmark.problem.problem import Problem
+
+
+@dataclass(frozen=True)
+class AnyNet:
+    """In place of a model's spec: nothing is known that a closed form could use."""
+
+    linear: bool = False
+    smooth: bool = False
+
+
+@dataclass(frozen=True)
+class RestrictedModel:
+    """A model as a function of its free weights (k,).
+
+    Attributes:
+        model: of all weights (d,).
+        weights: (d,), of which those that are not free stay.
+        free: (d,) bool.
+    """
+
+    model: Model
+    weights: Tensor
+    free: Tensor
+    spec: AnyNet = AnyNet()
+
+    @property
+    def inputs(self) -> Inputs:
+        return self.model.inputs
+
+    @property
+    def chunk(self) -> int | None:
+        return self.model.chunk
+
+    def __call__(self, part: Tensor, x: Tensor) -> Tensor:
+        """Logits (n, classes) for `part` (k,) and `x` (n, ...)."""
+        return self.model(self.whole(part), x)
+
+    def whole(self, part: Tensor) -> Tensor:
+        """(d,): the free weights from `part` (k,), the others bit for bit as they were."""
+        return self.weights.masked_scatter(self.free, part)
+
+
+def restricted(problem: Problem, weights: Tensor, free: Tensor) -> Problem:
+    """The same data, objective and training, as a problem in the weights that are `free`.
+
+    The ridge of the fixed weights is a constant and left out. The ball of the whole problem cuts
+    the plane of the free weights in a smaller one, which the training then projects onto.
+
+    Args:
+        problem: in all weights (d,).
+        weights: (d,), where the others are fixed; in the ball, if there is one.
+        free: (d,) bool.
+    """
+    training = problem.training
+    if training.radius is not None:
+        fixed = float(weights[~free].norm())
+        room = math.sqrt(max(0.0, training.radius**2 - fixed**2))
+        training = training.model_copy(update={"radius": room})
+    return replace(problem, model=RestrictedModel(problem.model, weights, free), training=training)
+
+
+def last_layers(model: Model, k: int) -> Tensor:
+    """(d,) bool on the CPU: the weights of the last `k` layers, or of all if there are fewer."""
+    free = torch.zeros(model.dimension, dtype=torch.bool)
+    free[model.layers[-k:][0].start :] = True
+    return free

@@ -1,0 +1,135 @@
+"""Tuning: some settings of a method are tried before the first request, on the clock.
+
+Every method gets the same number of trials. The setting that stands in the experiment is always
+the first, the others are drawn without repetition from the method's search space. A setting's
+score, in points, is
+
+    validation accuracy - |accuracy on the rows to forget - validation accuracy|:
+
+a model that forgot answers on them as it does on rows it never saw. No retrained model is asked,
+since nobody who unlearns has one; the test rows are not looked at either.
+
+Certified methods are not tuned: the choice of a setting looks at the rows to forget, and what it
+gives away would have to be accounted for in the certificate.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from benchmark.contract.clock import Clock
+from benchmark.contract.method import Method
+from benchmark.contract.request import Request
+from benchmark.contract.seeds import Seeds
+from benchmark.errors import LetheError
+from benchmark.metrics.utility import accuracy
+from benchmark.problem.predictor import Predictor
+from benchmark.problem.rows import Rows
+from benchmark.records import Trial, Tuned
+
+Setting = dict[str, Any]
+
+
+class TuningSpec(BaseModel):
+    """How a cell's method is tuned.
+
+    Attributes:
+        trials: settings tried at most, the one that is there included.
+        search: candidate values of each parameter.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trials: int = Field(ge=1)
+    search: dict[str, tuple[Any, ...]] = Field(min_length=1)
+
+
+def tuning_of(
+    method: Method, trials: int | None, search: dict[str, tuple[Any, ...]]
+) -> TuningSpec | None:
+    """How `method` is tuned; None if it is not: it certifies, or has nothing to search.
+
+    Args:
+        method: as the experiment sets it up.
+        trials: of the experiment; None if it does not tune.
+        search: of the experiment's row, in place of what the method declares.
+
+    Raises:
+        LetheError: if the experiment wants a method tuned that cannot be, or a candidate is not a
+            value that its parameter takes.
+    """
+    if method.certifies or method.has_own_training():
+        if search:
+            raise LetheError(
+                f"{method.name} is not tuned: it certifies, and its certificate does not account "
+                "for trials, or trains its own original; leave out its search space"
+            )
+        return None
+    search = search or method.search
+    if trials is None or not search:
+        return None
+    checked = {
+        name: tuple(getattr(method.build({name: value}), name) for value in values)
+        for name, values in search.items()
+    }
+    return TuningSpec(trials=trials, search=checked)
+
+
+def settings(method: Method, spec: TuningSpec, seeds: Seeds) -> list[Setting]:
+    """The settings to try: the method's own, then random other ones out of its search space."""
+    own = {name: getattr(method, name) for name in spec.search}
+    grid = [
+        dict(zip(spec.search, values, strict=True))
+        for values in itertools.product(*spec.search.values())
+    ]
+    others = [setting for setting in grid if setting != own]
+    generator = seeds.generator("evaluation", "tuning", method.name)
+    order = torch.randperm(len(others), generator=generator).tolist()
+    return [own, *(others[i] for i in order[: spec.trials - 1])]
+
+
+def tune(method: Method, spec: TuningSpec, request: Request) -> tuple[Tuned, float]:
+    """Try the settings on `request`, preparation included; the best, the first of equals.
+
+    A setting that raises an error is passed over, and the error kept.
+
+    Returns:
+        what was tried and chosen, and the seconds it took.
+
+    Raises:
+        LetheError: if every setting fails.
+    """
+    clock = Clock(request.problem.device)
+    with clock.phase("tuning"):
+        trials = [
+            _try(method.build(method.model_dump() | setting), setting, request)
+            for setting in settings(method, spec, request.seeds)
+        ]
+    found = [trial for trial in trials if trial.score is not None]
+    if not found:
+        raise LetheError(f"all {len(trials)} settings failed, the first by {trials[0].failure}")
+    best = max(found, key=lambda trial: trial.score)
+    return Tuned(params=best.params, trials=tuple(trials)), clock.seconds["tuning"]
+
+
+def score(predictor: Predictor, validation: Rows, forget: Rows) -> float:
+    """What a setting is chosen by, in points; 100 at most."""
+    seen = accuracy(predictor.log_probabilities(forget.x), forget.y)
+    unseen = accuracy(predictor.log_probabilities(validation.x), validation.y)
+    return 100 * (unseen - abs(seen - unseen))
+
+
+def _try(method: Method, setting: Setting, request: Request) -> Trial:
+    problem, clock = request.problem, Clock(request.problem.device)
+    try:
+        original = method.prepare(problem, request.original, request.seeds, clock)
+        release = method.answer(replace(request, original=original, clock=clock))
+    except Exception as error:  # any error of a method; the other settings may do better
+        return Trial(params=setting, score=None, failure=f"{type(error).__name__}: {error}")
+    reached = score(release.predictor, problem.validation, request.forget_rows)
+    return Trial(params=setting, score=reached)

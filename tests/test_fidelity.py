@@ -1,0 +1,246 @@
+"""Errors of published forgetting scores: a detector each, over all there is and over a culprit."""
+
+from __future__ import annotations
+
+import types
+
+import numpy as np
+import pytest
+import torch
+from pydantic import Field
+from scipy.special import log_softmax
+
+from benchmark import registry
+from benchmark.contract.method import Method, Source
+from benchmark.contract.request import Release, Request
+from benchmark.contract.seeds import Seeds
+from benchmark.errors import AssumptionBroken
+from benchmark.metrics import attack_registry
+from benchmark.metrics.attack_contract import ModelAttack
+from benchmark.metrics.attack_run import attack_models
+from benchmark.metrics.jensen_shannon import jensen_shannon_to_retrain
+from benchmark.metrics.klom import klom_measure
+from benchmark.metrics.kullback_leibler import kl_from_retrain
+from benchmark.metrics.permutation import energy_test
+from benchmark.metrics.rates import attack_measures
+from benchmark.problem.model import Model
+from benchmark.problem.models.fully_connected import MLPSpec
+from benchmark.problem.predictor import Predictor
+from benchmark.problem.training.descent import descend
+from benchmark.shadow.bank import shadow_bank
+from benchmark.shadow.replicas import trained, unlearned
+from benchmark.shadow.store import ModelStore
+from benchmark.studies.quality_measures import Models, Setting, measure
+from tests import problems, test_contract
+from tests.fidelity import batches_matter, order_matters
+
+METHODS = registry.discover()
+ATTACKS = attack_registry.discover()
+FORGET = torch.tensor([3, 17, 41, 58])
+RUNS, SEEDS = 4, 40
+
+
+# --- culprits, caught by the contract that every method is held to
+
+
+class Culprit(Method):
+    """Distils its original into a student, and gets something wrong."""
+
+    name = "culprit"
+    title = "Culprit"
+    source = Source(paper="An example", url="https://example.org/culprit")
+
+    def unlearn(self, request: Request) -> Release:
+        teacher = request.original.weights
+        student = self._student(teacher)
+        draws = request.generator("training", self.name)
+
+        def loss(w: torch.Tensor, rows: object) -> torch.Tensor:
+            return (w - self._target(teacher, w)).square().sum()
+
+        settings = {"epochs": 1, "batch": 16, "learning_rate": 0.1}
+        trained = descend(loss, student, request.retain_rows, draws, **settings)
+        return request.release(self._published(student, trained))
+
+    def _student(self, teacher: torch.Tensor) -> torch.Tensor:
+        return teacher
+
+    def _target(self, teacher: torch.Tensor, student: torch.Tensor) -> torch.Tensor:
+        return 0.9 * teacher
+
+    def _published(self, student: torch.Tensor, trained: torch.Tensor) -> torch.Tensor:
+        return trained
+
+
+class SharedTeacher(Culprit):
+    """Its teacher is the student: there is nothing to learn from it."""
+
+    def _target(self, teacher: torch.Tensor, student: torch.Tensor) -> torch.Tensor:
+        return student.detach()
+
+
+class InPlace(Culprit):
+    """The teacher's weights are the student's, written to in place."""
+
+    def _published(self, student: torch.Tensor, trained: torch.Tensor) -> torch.Tensor:
+        return student.copy_(trained)
+
+
+class WrongModel(Culprit):
+    """It trains one model and publishes another."""
+
+    def _published(self, student: torch.Tensor, trained: torch.Tensor) -> torch.Tensor:
+        return student
+
+
+class IdleOption(Culprit):
+    """Its option changes nothing."""
+
+    strength: float = Field(1.0, gt=0)
+
+
+@pytest.fixture
+def convict(monkeypatch: pytest.MonkeyPatch):
+    """Register a culprit, as a file in `baselines/` would."""
+
+    def register(cls: type[Method]) -> str:
+        found = types.SimpleNamespace(method=cls)
+        monkeypatch.setitem(test_contract.METHODS, cls.name, found)
+        return cls.name
+
+    return register
+
+
+def test_without_its_error_the_culprit_passes(convict) -> None:
+    name = convict(Culprit)
+    test_contract.test_it_does_something_unless_declared_otherwise(name, "mlp")
+    test_contract.test_inputs_and_the_global_generator_are_left_alone(name, "mlp")
+
+
+@pytest.mark.parametrize("cls", [SharedTeacher, WrongModel])
+def test_a_student_that_learns_nothing_is_caught(convict, cls: type[Method]) -> None:
+    with pytest.raises(AssertionError):
+        test_contract.test_it_does_something_unless_declared_otherwise(convict(cls), "mlp")
+
+
+def test_weights_that_teacher_and_student_share_are_caught(convict) -> None:
+    with pytest.raises(AssertionError):
+        test_contract.test_inputs_and_the_global_generator_are_left_alone(convict(InPlace), "mlp")
+
+
+def test_an_option_that_changes_nothing_is_caught(convict) -> None:
+    with pytest.raises(pytest.fail.Exception, match="strength changes nothing"):
+        test_contract.test_every_parameter_changes_something(convict(IdleOption), "strength")
+
+
+# --- scoring
+
+
+class BatchNormSpec(MLPSpec):
+    """A net whose scores depend on the rows that it last saw."""
+
+    def module(self, inputs: int, classes: int) -> torch.nn.Module:
+        return torch.nn.Sequential(torch.nn.BatchNorm1d(inputs), torch.nn.Linear(inputs, classes))
+
+
+def test_a_net_with_running_statistics_is_refused() -> None:
+    with pytest.raises(AssumptionBroken, match="running statistics"):
+        Model(BatchNormSpec(kind="mlp"), 5, 3)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_scores_do_not_depend_on_batch_or_order_and_move_nothing(name: str) -> None:
+    kind = test_contract.kinds(name)[-1]
+    problem = test_contract.KINDS[kind]()
+    _, release = test_contract.ask(METHODS[name].method(), problem)
+    members = release.predictor.members.clone()
+
+    def predict(rows: np.ndarray) -> np.ndarray:
+        return release.predictor.log_probabilities(torch.from_numpy(rows)).numpy()
+
+    rows = problem.test.x.numpy()
+    assert not batches_matter(predict, rows)
+    assert np.allclose(predict(rows[::-1].copy())[::-1], predict(rows), atol=1e-6)
+    assert torch.equal(release.predictor.members, members)
+
+
+# --- every metric, of every method
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[ModelStore, Setting]]:
+    """Problems and what models are asked, with trained models that all methods share."""
+    found = {}
+    for kind, build in test_contract.KINDS.items():
+        store = ModelStore(build(), tmp_path_factory.mktemp(kind))
+        attacks = tuple(cls() for cls in ATTACKS.values())
+        shadows = shadow_bank(store, 8, Seeds())
+        found[kind] = store, Setting(store.problem, FORGET, None, Seeds(), attacks, shadows)
+    return found
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_metric_has_a_value_within_its_bounds_or_a_reason(
+    name: str, bench: dict[str, tuple[ModelStore, Setting]]
+) -> None:
+    store, setting = bench[test_contract.kinds(name)[-1]]
+    problem, method = store.problem, METHODS[name].method()
+    retain = torch.tensor([k for k in problems.every_row(problem) if k not in FORGET])
+    answers = unlearned(store, method, (FORGET,), Seeds(), RUNS)
+    models = Models(setting, [answer.predictor for answer in answers])
+    reference = Models(setting, predictors(store, trained(store, retain, Seeds(), "ref", RUNS)))
+    target = models.loss()
+    found = measure(models, reference, target, reference.relearnt(target))
+    wanted = {"p_value", "klom", "u-lira_auc", "rmia_gap", "population_gap", "strongest_gap"}
+    wanted |= {"js_forget", "kl_forget", "js_test", "relearn_ratio", "relearn_gap"}
+    assert wanted <= set(found.measures)
+    for metric, value in found.measures.items():
+        low, high = value.bounds
+        assert value.note if value.value is None else low <= value.value <= high, metric
+        if value.interval is not None:
+            assert low <= value.interval[0] <= value.interval[1] <= high, metric
+
+
+def predictors(store: ModelStore, weights: torch.Tensor) -> list[Predictor]:
+    return [Predictor(store.problem.model, w) for w in weights]
+
+
+#: From margins (models, n) of two sets of models.
+METRICS = {
+    "klom": lambda p, q: klom_measure(p, q).value,
+    "auc": lambda p, q: attack_measures([(p, q)])["auc"].value,
+    "js": lambda p, q: jensen_shannon_to_retrain(outputs(p), outputs(q))["js_mean"].value,
+    "kl": lambda p, q: kl_from_retrain(outputs(p), outputs(q)).value,
+    "energy": lambda p, q: energy_test(p, q, np.random.default_rng(0)),
+}
+
+
+def outputs(margins: np.ndarray) -> np.ndarray:
+    """(n, 2) log-probabilities of the mean model."""
+    mean = margins.mean(axis=0)
+    return log_softmax(np.stack([mean, np.zeros_like(mean)], axis=1), axis=1)
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("shift", [0.0, 1e-9, 3.0, 600.0])
+def test_metrics_stay_within_bounds_and_ignore_the_order(name: str, shift: float) -> None:
+    """Measures refuse a value out of bounds; identical, near and separated masses give none."""
+    rng = np.random.default_rng(1)
+    ours = rng.normal(size=(8, 40))
+    theirs = ours + shift if shift < 1 else rng.normal(size=(8, 40)) + shift
+    assert np.isfinite(METRICS[name](ours, theirs))
+    assert not order_matters(METRICS[name], (ours, theirs), rng)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, cls in ATTACKS.items() if issubclass(cls, ModelAttack)]
+)
+def test_an_attack_on_models_that_do_not_differ_finds_what_chance_does(name: str) -> None:
+    """Fitted on what it scores, it would find more."""
+    areas = []
+    for seed in range(SEEDS):
+        rng = np.random.default_rng(seed)
+        sides = log_softmax(rng.normal(size=(2, 12, 20, 3)), axis=-1)
+        folds = attack_models(ATTACKS[name](), *sides, rng.integers(3, size=20), rng)
+        areas.append(attack_measures(folds)["auc"].value)
+    assert abs(np.mean(areas) - 0.5) < 4 * np.std(areas) / SEEDS**0.5

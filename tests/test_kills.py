@@ -1,0 +1,63 @@
+"""A run that is killed again and again ends with the records of one that was left alone."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import time
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from benchmark.experiments.experiment import load
+from benchmark.records import Store
+from benchmark.runner import run as runner
+from benchmark.runner.reproduce import numbers
+from tests import tiny_experiment
+
+METHODS = ["nothing", "newton", "gradient-ascent"]
+SEEDS = [0, 1, 2]
+
+
+def finish(toml: str, folder: str) -> runner.Tally:
+    console = Console(file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
+    return runner.run(
+        [load(toml)],
+        Store(Path(folder)),
+        torch.device("cpu"),
+        methods=METHODS,
+        seeds=SEEDS,
+        console=console,
+    )
+
+
+def contents(folder: Path) -> dict[str, dict]:
+    return {record.key: numbers(record) for record in Store(folder).records("tiny")}
+
+
+def test_a_run_killed_at_ten_random_moments_ends_with_the_same_records(tmp_path: Path) -> None:
+    toml = str(tiny_experiment.write(tmp_path))
+    start = time.monotonic()
+    finish(toml, str(tmp_path / "whole"))
+    whole = time.monotonic() - start
+    expected = contents(tmp_path / "whole")
+    assert len(expected) == len(METHODS) * len(SEEDS)
+
+    moments = random.Random(0)
+    killed = tmp_path / "killed"
+    counts = []
+    for _ in range(10):
+        process = multiprocessing.get_context("fork").Process(
+            target=finish, args=(toml, str(killed))
+        )
+        process.start()
+        process.join(moments.uniform(0.02, 0.3) * whole)
+        process.kill()
+        process.join()
+        counts.append(len(list(killed.rglob("seed-*.json"))))
+    assert any(0 < count < len(expected) for count in counts), "some kill came in the middle"
+    assert counts == sorted(counts), "nothing finished is lost"
+    assert finish(toml, str(killed)).kept >= counts[-1]
+    assert contents(killed) == expected

@@ -1,0 +1,197 @@
+"""One study at several scales, and the convolutional experiments' settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from benchmark.contract.seeds import Seeds
+from benchmark.data.features import compute
+from benchmark.data.pixels import MEAN, STD
+from benchmark.errors import LetheError
+from benchmark.experiments.build import build
+from benchmark.experiments.experiment import load, load_here, names
+from benchmark.experiments.profile import merged
+from benchmark.records import Store, read_record
+from benchmark.runner import run as runner
+from benchmark.runner.cell import Inputs
+from benchmark.runner.run import plan_cells
+from tests import tiny_experiment
+from tests.test_cli import Run, lethe, refused  # noqa: F401
+
+CPU = torch.device("cpu")
+LARGE = ('description = "For tests."', 'description = "For tests."\ndevice = "cuda"')
+PROFILES = """
+[profiles.cpu]
+device = "cpu"
+seeds = [7]
+problem.split.train = 90
+[[profiles.cpu.rows]]
+method = "newton"
+label = "loose"
+params = { tolerance = 0.1 }
+
+[profiles.smoke]
+title = "Tinier"
+forget = { count = 2 }
+"""
+
+
+def write(folder: Path, *changes: tuple[str, str], more: str = PROFILES) -> str:
+    path = tiny_experiment.write(folder, *changes)
+    path.write_text(path.read_text() + more)
+    return str(path)
+
+
+def test_tables_are_merged_and_anything_else_replaced() -> None:
+    settings = {"a": {"b": {"c": 1, "d": 2}}, "e": [1, 2], "f": {"g": 1}}
+    found = merged(settings, {"a": {"b": {"c": 3}}, "e": [4], "f": 5, "h": {"i": 6}})
+    assert found == {"a": {"b": {"c": 3, "d": 2}}, "e": [4], "f": 5, "h": {"i": 6}}
+    assert settings["a"]["b"]["c"] == 1, "nothing is mutated"
+
+
+def test_a_profile_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
+    path = write(tmp_path, LARGE)
+    base, cpu, smoke = (load(path, profile) for profile in (None, "cpu", "smoke"))
+    assert load(path, "paper") == base
+    assert [one.name for one in (base, cpu, smoke)] == ["tiny", "tiny-cpu", "tiny-smoke"]
+    assert [one.title for one in (base, cpu, smoke)] == ["Tiny", "Tiny (cpu)", "Tinier"]
+    assert base.profiles == cpu.profiles == ("cpu", "smoke")
+    assert (base.device, cpu.device, cpu.seeds) == ("cuda", "cpu", (7,))
+    assert (base.problem.split.train, cpu.problem.split.train) == (120, 90)
+    assert cpu.problem.split.test == base.problem.split.test == 60
+    assert (base.forget.count, cpu.forget.count, smoke.forget.count) == (5, 5, 2)
+    assert [row.label for row in cpu.rows] == ["loose"]
+    assert smoke.problem == base.problem
+
+
+def test_without_a_GPU_the_cpu_profile_is_the_default(tmp_path: Path) -> None:
+    path = write(tmp_path, LARGE)
+    assert load_here(path, None, gpu=False).name == "tiny-cpu"
+    assert load_here(path, None, gpu=True).name == "tiny"
+    plain = write(tmp_path, more="")
+    assert load_here(plain, None, gpu=False).name == "tiny", "a file without profiles"
+
+
+@pytest.mark.parametrize("profile", ["paper", "smoke"])
+def test_a_profile_that_needs_a_GPU_names_one_that_does_not(tmp_path: Path, profile: str) -> None:
+    with pytest.raises(LetheError, match=r"needs a GPU.*: use --profile cpu$"):
+        load_here(write(tmp_path, LARGE), profile, gpu=False)
+    with pytest.raises(LetheError, match="it has no smaller profile"):
+        load_here(write(tmp_path, LARGE, more=""), None, gpu=False)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("profiles = 3", "a profile is a table"),
+        ("profiles.cpu = 3", "a profile is a table"),
+        ("[profiles.paper]\nseeds = [1]", "the file as it stands"),
+        ("[profiles.cpu]\nseed = [1]", "profile cpu: seed: Extra inputs are not permitted"),
+    ],
+)
+def test_a_wrong_profile_is_one_line(tmp_path: Path, more: str, message: str) -> None:
+    path = tiny_experiment.write(tmp_path)
+    head = more if more.startswith("profiles") else ""
+    path.write_text(f"{head}\n{path.read_text()}\n{'' if head else more}")
+    with pytest.raises(LetheError, match=message) as caught:
+        load(str(path), "cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command_line_runs_several_scales_and_refuses_unknown_ones(
+    lethe: Run,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path, LARGE)
+    own = ("run", path, "--method", "newton")
+    code, out, _ = lethe(*own, "--seed", "0", "--profile", "cpu")
+    assert code == 0, out
+    assert read_record(tmp_path / "runs" / "tiny-cpu" / "loose" / "seed-0.json").data.train == 90
+    refused(lethe(*own, "--profile", "gpu"), "unknown profile of experiment tiny: 'gpu'", "cpu")
+    if not torch.cuda.is_available():
+        refused(lethe(*own, "--profile", "paper"), "needs a GPU", "--profile cpu")
+    refused(lethe(*own, "--profile", "smoke", "--device", "cpu"), "--profile cpu")
+
+
+def test_records_of_two_profiles_never_share_a_folder(tmp_path: Path) -> None:
+    path, store = write(tmp_path), Store(tmp_path / "results")
+    console = Console(file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
+    loaded = [load(path, profile) for profile in ("paper", "smoke")]
+    runner.run(loaded, store, CPU, methods=["nothing"], seeds=[0], console=console)
+    assert [plan.experiment for plan in store.plans()] == ["tiny", "tiny-smoke"]
+    counts = [store.records(name)[0].data.forget for name in ("tiny", "tiny-smoke")]
+    assert counts == [5, 2]
+
+
+# --- the project's own --------------------------------------------------------------------------
+
+SCALES = [(name, scale) for name in names() for scale in (None, *load(name).profiles)]
+
+
+@pytest.mark.parametrize(("name", "scale"), SCALES)
+def test_every_scale_of_every_experiment_has_cells(name: str, scale: str | None) -> None:
+    found = load(name, scale)
+    assert plan_cells(found, "cpu", seeds=[0])
+    assert found.title
+    if found.device == "cuda":
+        assert load_here(name, None, gpu=False).device == "cpu", "there is one for any machine"
+
+
+def test_the_keys_of_committed_records_still_hold() -> None:
+    results = Path(__file__).resolve().parents[1] / "leaderboard" / "results"
+    paths = sorted(results.glob("*/*/seed-0.json"))
+    assert paths
+    for path in paths:
+        record = read_record(path)
+        assert Inputs.read(record.inputs, str(path)).key == record.key, path
+
+
+# --- images in experiments ----------------------------------------------------------------------
+
+
+def test_pixels_are_normalised_by_fixed_constants_of_one_row() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 4, 3, 3), dtype=np.uint8)
+    found = compute("pixels", images, 255)
+    expected = (images / 255 - np.array(MEAN)) / np.array(STD)
+    assert found.dtype == np.float32
+    assert np.allclose(found, expected.reshape(5, -1), atol=1e-6)
+    assert np.array_equal(found[2:3], compute("pixels", images[2:3], 255))
+    with pytest.raises(LetheError, match="use 'centred-pixels'"):
+        compute("pixels", images[..., 0], 255)
+
+
+CONVOLUTIONAL = (
+    ('"unit-pixels"', '"centred-pixels"'),
+    ('{ kind = "softmax" }', '{ kind = "allcnn", width = 4 }'),
+    ('{ algorithm = "newton-cg", tolerance = 1e-9 }', '{ algorithm = "adam", epochs = 2 }'),
+)
+
+
+def test_an_experiment_builds_a_net_for_the_images_of_its_data(tmp_path: Path) -> None:
+    experiment = load(str(tiny_experiment.write(tmp_path, *CONVOLUTIONAL)))
+    problem, _ = build(experiment.problem, Seeds(), CPU)
+    assert problem.model.inputs == (8, 8, 1)
+    weights = problem.model.initial_weights(torch.Generator())
+    assert problem.model(weights, problem.test.x).shape == (60, 10)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ((*CONVOLUTIONAL[1:], ('"unit-pixels"', '"hog"')), "looks at pixels"),
+        ((CONVOLUTIONAL[2], ("epochs = 2", 'epochs = 2, augment = "crop"')), "convolutional nets"),
+        ((*CONVOLUTIONAL, ("width = 4", "widths = 4")), "Extra inputs"),
+    ],
+)
+def test_settings_that_do_not_fit_are_one_line(
+    tmp_path: Path, changes: tuple[tuple[str, str], ...], message: str
+) -> None:
+    with pytest.raises(LetheError, match=message) as caught:
+        load(str(tiny_experiment.write(tmp_path, *changes)))
+    assert "\n" not in str(caught.value)
