@@ -19,7 +19,6 @@ from torch import Tensor
 
 from benchmark import cli, json_file, records
 from benchmark.bench import record as bench_record
-from benchmark.bench.allcnn import AllCNNSpec
 from benchmark.bench.clock import CLOCK
 from benchmark.bench.contender import Official, Task, Unsolvable, contenders
 from benchmark.bench.measure import ROUNDS, peak_memory, rounds
@@ -43,7 +42,6 @@ from benchmark.bench.systems import SPECS, Bench, prepare
 from benchmark.curvature.system import System
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
-from benchmark.problem.model import Model
 from benchmark.problem.rows import Rows
 from benchmark.records import Environment
 from benchmark.runner.run import plan_of
@@ -236,19 +234,6 @@ def test_a_library_that_cannot_reach_the_tolerance_says_so() -> None:
 
 
 # --- systems ------------------------------------------------------------------------------------
-
-
-def test_the_allcnn_has_the_published_layers() -> None:
-    channels = [3, 96, 96, 96, 192, 192, 192, 192, 192, 10]
-    kernels = [3, 3, 3, 3, 3, 3, 3, 1, 1]
-    weights = sum(
-        a * b * k * k + b for a, b, k in zip(channels, channels[1:], kernels, strict=False)
-    )
-    model = Model(AllCNNSpec(96), 3, 10)
-    assert model.dimension == weights
-    narrow = Model(AllCNNSpec(6), 1, 10)
-    w = narrow.initial_weights(torch.Generator().manual_seed(0)).float()
-    assert narrow(w, torch.zeros(2, 1, 8, 8)).shape == (2, 10)
 
 
 @pytest.fixture

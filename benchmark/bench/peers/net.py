@@ -13,7 +13,7 @@ def as_module(system: System) -> nn.Module:
     """The net with the system's weights, in evaluation mode; no generator is drawn from."""
     problem = system.problem
     with torch.device("meta"):
-        module = problem.model.spec.module(system.rows.x.shape[1], problem.model.classes)
+        module = problem.model.spec.module(problem.model.inputs, problem.model.classes)
     module = module.to(system.b.dtype).to_empty(device=system.b.device)
     vector_to_parameters(system.weights.clone(), module.parameters())
     return module.eval()
