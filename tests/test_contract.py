@@ -107,7 +107,9 @@ def test_T7_noise_differs_between_releases(name: str, kind: str) -> None:
         assert torch.equal(first.predictor.weights, first.state.weights)
         return
     if noise_is_inside(first):  # between steps: tests/test_noisy_methods.py
-        assert not torch.isclose(first.predictor.weights, second.predictor.weights).all()
+        same_again = torch.isclose(first.predictor.weights, second.predictor.weights).all()
+        # a model that was trained with all the noise there is may be published twice
+        assert same_again == method.does_nothing
         return
     noise = first.predictor.weights - first.state.weights
     other = second.predictor.weights - second.state.weights
@@ -150,7 +152,8 @@ def test_T13_forgetting_nothing_returns_the_original_up_to_release_noise(
         # is that algorithm: had it been left out, its absence would tell that nothing was asked.
         _, forgot = ask(method, KINDS[kind]())
         assert release.certificate == forgot.certificate
-        assert not torch.equal(release.state.weights, request.original.weights)
+        unchanged = torch.equal(release.state.weights, request.original.weights)
+        assert unchanged == method.does_nothing
         return
     assert torch.equal(release.state.weights, request.original.weights)
 
@@ -240,6 +243,8 @@ def test_T2_sensitivity_is_at_least_the_measured_distance(name: str, seed: int) 
     forget = torch.randperm(n, generator=generator)[: int(1 + seed % 5)]
     method = METHODS[name].method()
     request, release = ask(method, problem, forget)
+    if method.does_nothing and noise_is_inside(release):
+        pytest.skip("all noise is in training: no weights before it, no distance that is claimed")
     retrained = method.train(problem, request.retain, Seeds(), Clock())
     distance = float((release.state.weights - retrained.weights).norm())
     assert release.certificate is not None

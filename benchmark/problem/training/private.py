@@ -1,0 +1,88 @@
+"""DP-SGD by Opacus, on the flat weights of a problem's model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from benchmark.errors import LetheError
+from benchmark.problem.rows import Rows
+
+if TYPE_CHECKING:
+    from benchmark.problem.problem import Problem
+
+
+def private_descent(
+    problem: Problem,
+    start: Tensor,
+    rows: Rows,
+    *,
+    rate: float,
+    steps: int,
+    clip: float,
+    noise_multiplier: float,
+    learning_rate: float,
+    sampling: torch.Generator,
+    noise: torch.Generator,
+) -> Tensor:
+    """T steps of w <- w - eta ((sum of clipped gradients + N(0, (z C)^2 I)) / (q n) + ridge w).
+
+    n counts all training rows of the problem, whichever of them are left: the divisor does not
+    change with a request.
+
+    Args:
+        problem: with the model and the objective; gradients of rows are those of the data term.
+        start: w (d,).
+        rows: each is in a step's batch with probability `rate`, on its own (Poisson sampling).
+        rate: q.
+        steps: T.
+        clip: C, of every row's gradient.
+        noise_multiplier: z.
+        learning_rate: eta.
+        sampling: draws the batches, on the CPU.
+        noise: draws the noise; seeds a generator of the device where that is not the CPU.
+
+    Returns:
+        (d,) weights.
+
+    Raises:
+        LetheError: if Opacus is not installed.
+    """
+    try:
+        from opacus import GradSampleModule
+        from opacus.optimizers import DPOptimizer
+        from opacus.utils.uniform_sampler import UniformWithReplacementSampler
+    except ImportError as error:
+        raise LetheError(f"DP-SGD wants Opacus: pip install opacus ({error})") from error
+    with torch.device("meta"):  # no initial weight is drawn, the global generator stays untouched
+        module = problem.model.spec.module(rows.x.shape[1], problem.model.classes)
+    module = module.to_empty(device=start.device).to(start.dtype)
+    # a copy: parameters would share the memory of `start`
+    vector_to_parameters(start.clone(), module.parameters())
+    net = GradSampleModule(module)
+    if start.device.type != "cpu":
+        noise = torch.Generator(start.device).manual_seed(noise.initial_seed())
+    descent = torch.optim.SGD(
+        net.parameters(), lr=learning_rate, weight_decay=problem.objective.ridge
+    )
+    optimiser = DPOptimizer(
+        descent,
+        noise_multiplier=noise_multiplier,
+        max_grad_norm=clip,
+        expected_batch_size=rate * len(problem.train),
+        generator=noise,
+    )
+    batches = UniformWithReplacementSampler(
+        num_samples=len(rows), sample_rate=rate, generator=sampling, steps=steps
+    )
+    for index in batches:
+        optimiser.zero_grad()
+        part = rows.take(torch.tensor(index, dtype=torch.int64))
+        # Opacus' hooks want an input that is differentiated
+        logits = net(part.x.requires_grad_())
+        problem.objective.data_term(logits, part.y).backward()
+        optimiser.step()
+    return parameters_to_vector(net.parameters()).detach()

@@ -1,0 +1,104 @@
+"""DP-SGD, whose model may forget a group of rows for nothing."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor
+
+from benchmark.certify.group_privacy import (
+    group_certificate,
+    group_epsilon,
+    group_noise_multiplier,
+)
+from benchmark.contract.certificate import Certificate
+from benchmark.contract.clock import Clock
+from benchmark.contract.method import Method, Source
+from benchmark.contract.request import Release, Request, State
+from benchmark.contract.seeds import Seeds
+from benchmark.problem.problem import Problem
+from benchmark.problem.training.private import private_descent
+
+
+class DPSGD(Method):
+    """Poisson batches, clipped gradients of single rows and Gaussian noise; the steps are Opacus'.
+
+    Retraining without any `group` rows is (epsilon, delta)-indistinguishable from what was trained
+    already, which is therefore the answer to a request. One for more rows in all, or for a stricter
+    target than training was given, is answered by training anew. The ridge, which looks at no row,
+    is neither clipped nor noised.
+
+    The defaults of training look at no data, test rows least of all: C = 1, ten passes (q T = 10)
+    and eta = 1 / (q T). The noise of all steps is about k sqrt(d) / (m n) times the longest way,
+    C eta T, that they can go, m that of the target: no choice of C, eta or T helps.
+    """
+
+    name = "dp-sgd"
+    title = "DP-SGD, group privacy"
+    source = Source(
+        paper="Abadi et al.: Deep Learning with Differential Privacy (CCS 2016)",
+        url="https://arxiv.org/abs/1607.00133",
+    )
+    certifies = True
+    does_nothing = True
+    needs = frozenset({"retain"})
+
+    #: That the noise is made for, at training, before any request is known.
+    epsilon: float = Field(1.0, gt=0)
+    delta: float = Field(1e-5, gt=0, lt=1)
+    #: k, rows forgotten in all that this holds for.
+    group: int = Field(20, ge=1)
+    #: q, the probability of a row to be in a batch, and T, how many batches.
+    rate: float = Field(0.1, gt=0, le=1)
+    steps: int = Field(100, ge=1)
+    #: C, the norm that every row's gradient is clipped to.
+    clip: float = Field(1.0, gt=0)
+    #: Of a step along the mean clipped gradient.
+    learning_rate: float = Field(0.1, gt=0)
+
+    def train(self, problem: Problem, rows: Tensor, seeds: Seeds, clock: Clock) -> State:
+        with clock.phase("training"):
+            return self._train(problem, rows, seeds)
+
+    def unlearn(self, request: Request) -> Release:
+        original, target = request.original, request.target
+        forgotten = original.memory - len(request.retain)
+        with request.clock.phase("certificate"):
+            settings = self._settings()
+            epsilon = group_epsilon(delta=target.delta, **settings)
+        if forgotten <= self.group and epsilon <= target.epsilon:
+            certificate = group_certificate(
+                epsilon=epsilon,
+                delta=target.delta,
+                step=self.learning_rate / (self.rate * len(request.problem.train)),
+                clip=self.clip,
+                **settings,
+            )
+            return request.release(original.weights, certificate, original.memory)
+        with request.clock.phase("training"):
+            anew = self._train(request.problem, request.retain, request.seeds, request.number)
+        certificate = Certificate.by_construction("trained anew: more is asked than noise was for")
+        return request.release(anew.weights, certificate, anew.memory)
+
+    def _train(self, problem: Problem, rows: Tensor, seeds: Seeds, *scope: object) -> State:
+        stream = (self.name, *scope)
+        start = problem.model.initial_weights(seeds.generator("training", *stream, "start"))
+        weights = private_descent(
+            problem,
+            start.to(problem.device, problem.dtype),
+            problem.train.take(rows),
+            rate=self.rate,
+            steps=self.steps,
+            clip=self.clip,
+            noise_multiplier=self._settings()["noise_multiplier"],
+            learning_rate=self.learning_rate,
+            sampling=seeds.generator("training", *stream, "batches"),
+            # of both seeds: another sample of training has other noise as well
+            noise=seeds.generator("noise", *stream, seeds.training),
+        )
+        return State(weights, rows, len(rows))
+
+    def _settings(self) -> dict[str, float]:
+        """What epsilon follows from: k, q, T and z, made for the parameters' own target."""
+        settings = self.model_dump(include={"group", "rate", "steps"})
+        z = group_noise_multiplier(epsilon=self.epsilon, delta=self.delta, **settings)
+        return settings | {"noise_multiplier": z}
