@@ -5,14 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmark.files import replace_file
-from benchmark.studies import audit_record, inverse_hessian_record, slack_record
-from leaderboard.audits import audit_grid
-from leaderboard.charts import draw_bench, draw_charts, draw_slack
-from leaderboard.inverse_hessian import inverse_hessian_grid
+from leaderboard.charts import draw_charts
 from leaderboard.markdown import render_markdown
 from leaderboard.page import render_page
-from leaderboard.quality import quality_sections
-from leaderboard.solvers import load_bench
+from leaderboard.sections import load_sections
 from leaderboard.spreadsheet import render_csv
 from leaderboard.table import load
 
@@ -54,29 +50,13 @@ def _render(results: Path, out: Path) -> dict[str, bytes]:
     """Every file of the board, by its name relative to the board's folder."""
     tables = load(results)
     charts = {table.slug: draw_charts(table) for table in tables}
-    study = slack_record.read(results)
-    slack = draw_slack(study) if study else None
-    bench = draw_bench(load_bench(out / "bench"))
-    audited = audit_record.read(results)
-    audit = audit_grid(audited) if audited else None
-    inverses = inverse_hessian_record.read(results)
-    quality = quality_sections(results)
-    sections = {
-        "slack": slack,
-        "audit": audit,
-        "inverse": inverse_hessian_grid(inverses) if inverses else None,
-        "bench": bench,
-        "forgotten": quality,
-    }
+    sections = load_sections(results, out / "bench", tables)
     files = {
-        "README.md": render_markdown(tables, charts, **sections).encode(),
+        "README.md": render_markdown(tables, charts, sections).encode(),
         "board.csv": render_csv(tables).encode(),
-        "index.html": render_page(tables, charts, **sections).encode(),
+        "index.html": render_page(tables, charts, sections).encode(),
     }
-    drawn = [chart for of_table in charts.values() for chart in of_table]
-    drawn += [slack.chart] if slack else []
-    drawn += bench.charts if bench else []
-    drawn += [chart for section in quality for chart in section.charts]
+    drawn = [chart for of_table in charts.values() for chart in of_table] + sections.charts
     return files | {chart.path: chart.svg for chart in drawn}
 
 

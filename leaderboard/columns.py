@@ -70,12 +70,13 @@ def _once(record: Record) -> Value | None:
 
 
 def _pays_after(record: Record) -> Value | None:
-    if record.times is None or not record.times.precomputation:
+    if record.times is None:
         return None
+    spent = record.times.precomputation + (record.times.tuning or 0)
     saved = record.times.retrain - record.times.unlearn
-    if saved <= 0:
+    if not spent or saved <= 0:
         return None
-    requests = math.ceil(record.times.precomputation / saved)
+    requests = math.ceil(spent / saved)
     return Value(value=requests, unit="requests", direction="lower")
 
 
@@ -206,7 +207,8 @@ COST = (
         "pays_after",
         "Pays after",
         "requests",
-        "Requests after which the time spent once is won back against retraining for each.",
+        "Requests after which the time spent once, on tuning too, is won back against retraining "
+        "for each.",
         _pays_after,
     ),
     Column(

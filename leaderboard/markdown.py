@@ -4,59 +4,113 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-from leaderboard import audits, inverse_hessian, quality, solvers, words
-from leaderboard.charts import BenchSection, Chart, SlackSection
+from leaderboard import answers, audits, inverse_hessian, quality, solvers, words
+from leaderboard.answers.answer import Answer
+from leaderboard.charts import BenchSection, Chart
 from leaderboard.columns import COLUMNS, COST, FORGETTING, GUARANTEE, UTILITY, Column
 from leaderboard.details import data, environment
 from leaderboard.grid import Grid
 from leaderboard.ranking import Mark, entries, marks, yardsticks
+from leaderboard.sections import Sections
 from leaderboard.shown import NOTHING, certified, failures, remarks, seeds, shown
 from leaderboard.table import Row, Table, filled
 
 _Marks = Mapping[tuple[str, str], Mark]
 
+_NONE = Sections()
+_SLACK = "How slack the certificates are"
+_WORDS = "What the words mean"
+
 
 def render_markdown(
     tables: list[Table],
     charts: Mapping[str, list[Chart]],
-    slack: SlackSection | None = None,
-    audit: Grid | None = None,
-    inverse: Grid | None = None,
-    bench: BenchSection | None = None,
-    forgotten: Sequence[quality.QualitySection] = (),
+    sections: Sections = _NONE,
 ) -> str:
-    """All tables with their plots and footnotes, then what the words mean.
+    """The answers, all tables with their plots and footnotes, then what the words mean.
 
     Args:
         tables: what to show.
         charts: by a table's slug.
-        slack: of the slack study, if there is one.
-        audit: of the model-level audit, if there is one.
-        inverse: of the inverse-Hessian study, if there is one.
-        bench: of the inverse-Hessian bench, if there is one.
-        forgotten: of forget quality, one an experiment.
+        sections: what stands beside the tables.
     """
     parts = ["# Leaderboard", words.INTRODUCTION]
     parts.append("The same board with every certificate in full: [index.html](index.html).")
-    parts.append(_bullets(words.READING))
+    parts.append(_contents(tables, sections))
+    if sections.answers:
+        parts += _answers(sections.answers)
+    parts += ["## How to read a row", _bullets(words.READING)]
     for table in tables:
         parts += _section(table, charts[table.slug])
-    if forgotten:
-        parts += _forgotten(forgotten)
-    if slack:
-        parts += ["## How slack the certificates are", _escape(slack.reading), _image(slack.chart)]
-    if audit:
-        parts += [f"## {audits.HEADING}", _bullets(map(_escape, audits.READING))]
-        parts.append("\n".join(_grid(audit, "Row")))
-    if inverse:
-        parts += [f"## {inverse_hessian.HEADING}", _bullets(map(_escape, inverse_hessian.READING))]
-        parts.append("\n".join(_grid(inverse, "Solver")))
-    if bench:
-        parts += _bench(bench)
+    parts += _studies(sections)
     parts += _glossary()
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _contents(tables: Iterable[Table], sections: Sections) -> str:
+    """A link to every section, by the address that a heading gets where Markdown is shown."""
+    headings = [answers.HEADING] if sections.answers else []
+    headings += ["How to read a row", *map(_heading, tables), *_studied(sections), _WORDS]
+    links = [f"[{_escape(heading)}](#{_address(heading)})" for heading in headings]
+    asked = [f"  - [{_escape(a.question)}](#{_address(a.question)})" for a in sections.answers]
+    items = [f"- {link}" for link in links]
+    return "\n".join([*items[:1], *asked, *items[1:]])
+
+
+def _heading(table: Table) -> str:
+    return f"{table.title} ({table.device})"
+
+
+def _address(heading: str) -> str:
+    """What GitHub makes of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def _answers(found: Iterable[Answer]) -> Iterable[str]:
+    """Question by question: the numbers in words, what is missing, a table, plots."""
+    yield f"## {answers.HEADING}"
+    yield answers.READING
+    for answer in found:
+        yield f"### {_escape(answer.question)}"
+        yield _escape(answer.text)
+        yield _missing(answer)
+        yield "\n".join(_grid(answer.grid, answer.lines)) if answer.grid else ""
+        yield from map(_image, answer.charts)
+
+
+def _missing(answer: Answer) -> str:
+    command = f" `{answer.command}`" if answer.command else ""
+    return f"*Missing:* {_escape(answer.missing)}{command}" if answer.missing else ""
+
+
+def _studied(sections: Sections) -> list[str]:
+    """Headings of the studies that there are records of."""
+    found = {
+        quality.HEADING: sections.quality,
+        _SLACK: sections.slack,
+        audits.HEADING: sections.audit,
+        inverse_hessian.HEADING: sections.inverse,
+        solvers.HEADING: sections.bench,
+    }
+    return [heading for heading, section in found.items() if section]
+
+
+def _studies(sections: Sections) -> Iterable[str]:
+    if sections.quality:
+        yield from _forgotten(sections.quality)
+    if slack := sections.slack:
+        yield from (f"## {_SLACK}", _escape(slack.reading), _image(slack.chart))
+    for module, grid, name in (
+        (audits, sections.audit, "Row"),
+        (inverse_hessian, sections.inverse, "Solver"),
+    ):
+        if grid:
+            yield from (f"## {module.HEADING}", _bullets(map(_escape, module.READING)))
+            yield "\n".join(_grid(grid, name))
+    if sections.bench:
+        yield from _bench(sections.bench)
 
 
 def _section(table: Table, charts: list[Chart]) -> list[str]:
@@ -65,7 +119,7 @@ def _section(table: Table, charts: list[Chart]) -> list[str]:
     settings = [f"{name}: {text}" for name, text in sorted(table.settings.items())]
     facts = [f"{name}: {text}" for name, text in data(table) + environment(table)]
     return [
-        f"## {_escape(table.title)} ({_escape(table.device)})",
+        f"## {_escape(_heading(table))}",
         _escape(table.description),
         _escape("; ".join(settings)) + "." if settings else "",
         "\n".join(_quality(rows, filled(table, UTILITY + FORGETTING), best)),
@@ -170,7 +224,7 @@ def _image(chart: Chart) -> str:
 
 def _glossary() -> list[str]:
     return [
-        "## What the words mean",
+        f"## {_WORDS}",
         words.ORDER,
         words.BEST,
         "### Yardsticks",

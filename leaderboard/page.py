@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from leaderboard import audits, inverse_hessian, quality, solvers, words
-from leaderboard.charts import BenchSection, Chart, SlackSection
+from leaderboard import answers, audits, inverse_hessian, quality, solvers, words
+from leaderboard.charts import Chart
 from leaderboard.columns import COLUMNS, GROUPS
 from leaderboard.details import command, data, environment, phases, proof
-from leaderboard.grid import Grid
 from leaderboard.numbers import number
 from leaderboard.ranking import Mark, entries, marks, yardsticks
+from leaderboard.sections import Sections
 from leaderboard.shown import certified, failures, remarks, seeds, shown
 from leaderboard.table import Row, Table, filled
+
+_NONE = Sections()
 
 
 def render_page(
     tables: list[Table],
     charts: Mapping[str, list[Chart]],
-    slack: SlackSection | None = None,
-    audit: Grid | None = None,
-    inverse: Grid | None = None,
-    bench: BenchSection | None = None,
-    forgotten: Sequence[quality.QualitySection] = (),
+    sections: Sections = _NONE,
 ) -> str:
     """The page of all tables; plots are beside it, everything else is in it.
 
     Args:
         tables: what to show.
         charts: by a table's slug.
-        slack: of the slack study, if there is one.
-        audit: of the model-level audit, if there is one.
-        inverse: of the inverse-Hessian study, if there is one.
-        bench: of the inverse-Hessian bench, if there is one.
-        forgotten: of forget quality, one an experiment.
+        sections: what stands beside the tables.
     """
     templates = Environment(
         loader=PackageLoader("leaderboard"),
@@ -50,13 +44,10 @@ def render_page(
         tables=[_table(table, charts[table.slug]) for table in tables],
         columns=COLUMNS,
         words=words,
-        slack=slack,
-        audit=audit,
+        sections=sections,
+        answers=answers,
         audits=audits,
-        inverse=inverse,
         inverse_hessian=inverse_hessian,
-        bench=bench,
-        forgotten=forgotten,
         quality=quality,
         solvers=solvers,
     )

@@ -12,6 +12,7 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from leaderboard.ranking import YARDSTICKS
 from leaderboard.table import Row
@@ -106,6 +107,44 @@ def legend(figure: Figure, names: list[str]) -> None:
         if name in names
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8)
+
+
+def trend(
+    axes: Axes,
+    points: list[tuple[float, float]],
+    *,
+    label: str,
+    colour: str,
+    marker: str,
+    line: str = "-",
+) -> None:
+    """Median and range over seeds of some (x, y), where there are any."""
+    if points:
+        sns.lineplot(
+            x=[x for x, _ in points],
+            y=[y for _, y in points],
+            estimator="median",
+            errorbar=("pi", 100),
+            ax=axes,
+            label=label or None,
+            color=colour,
+            marker=marker,
+            linestyle=line,
+            markersize=6,
+            legend=False,
+        )
+
+
+def few_ticks(axes: Axes) -> None:
+    """On the axes that are logarithmic: powers of ten, or 1, 2 and 5 where there are few."""
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() == "log":
+            low, high = axis.get_view_interval()
+            narrow = high < 100 * low
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,), numticks=6))
+            axis.set_minor_locator(NullLocator())
+            if narrow:
+                axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
 
 
 def to_svg(figure: Figure) -> bytes:

@@ -1,0 +1,137 @@
+"""What does each setting change?"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from statistics import fmean
+from typing import Any
+
+from benchmark.records import Record
+from leaderboard.answers.answer import Answer, Evidence, counted, grid, unanswered
+from leaderboard.charts import Chart
+from leaderboard.charts import ablation as plot
+from leaderboard.grid import Cell, Line
+from leaderboard.numbers import number
+from leaderboard.ranking import entries
+from leaderboard.shown import NOTHING
+from leaderboard.study import GENERAL, Point, by_device, constant, point, tables_of
+from leaderboard.table import Row, Table
+
+STUDY = "mnist-ablation"
+SLUG = "answer-ablation"
+QUESTION = "What do damping, norm bound, noise, chains, depth and the number forgotten change?"
+COMMAND = "make ablation RESULTS=leaderboard/results"
+
+#: Names of the settings that are varied, one at a time.
+SETTINGS = {
+    "damping": "damping λ",
+    "radius": "norm bound C",
+    "sigma": "noise σ",
+    "chains": "LiSSA, chains s₁",
+    "depth": "LiSSA, depth s₂",
+    "forgotten": "rows forgotten",
+}
+
+_COLUMNS = ("setting", f"{GENERAL}'s bound", "certified ε", "residual", "test gap (points)")
+
+
+def answer(evidence: Evidence) -> Answer:
+    """Of each setting, the ranges of what the certificate and utility go through."""
+    tables = tables_of(evidence.tables, STUDY)
+    found = {device: panels(members) for device, members in by_device(tables).items()}
+    found = {device: varied for device, varied in found.items() if varied}
+    if not found:
+        return unanswered(SLUG, QUESTION, COMMAND)
+    lines = [
+        _line(SETTINGS[name] + ("" if device == "cpu" else f" ({device})"), points)
+        for device, varied in found.items()
+        for name, points in varied.items()
+    ]
+    absent = [SETTINGS[name] for name in SETTINGS if not any(name in v for v in found.values())]
+    lost = [row.title for table in tables for row in entries(table) if row.void]
+    return Answer(
+        SLUG,
+        QUESTION,
+        text=f"{counted(len(lines), 'setting')} varied, each with all others as in the study: "
+        "from its least value to its largest, means over seeds."
+        + (f" Without an answer: {'; '.join(lost)}; the table below says why." if lost else ""),
+        missing=f"Not varied: {', '.join(absent)}." if absent else "",
+        command=COMMAND if absent else "",
+        lines="Setting",
+        grid=grid(_COLUMNS, lines),
+        charts=tuple(_chart(device, varied) for device, varied in found.items()),
+    )
+
+
+def panels(tables: list[Table]) -> dict[str, list[Point]]:
+    """By setting, the points of the rows that differ in it alone from the study's own.
+
+    The study's own rows are in the experiment that bears its name, labelled after their method:
+    `newton`, and `lissa` of `newton-lissa`.
+    """
+    rows = [row for table in tables for row in entries(table) if row.certificates]
+    home = [row for table in tables if table.experiment == STUDY for row in entries(table)]
+    found: dict[str, list[Point]] = defaultdict(list)
+    for base in (row for row in home if row.certificates and _is_own(row)):
+        for name in SETTINGS:
+            varied = [row for row in rows if _differ(row, base) <= {name}]
+            if any(_differ(row, base) for row in varied):
+                found[name] += [p for row in varied for p in _points(row, name, base.title)]
+    return {name: found[name] for name in SETTINGS if name in found}
+
+
+def _is_own(row: Row) -> bool:
+    return row.found[0].method.name in (row.label, f"newton-{row.label}")
+
+
+def _settings(row: Row) -> dict[str, Any]:
+    """The method, its parameters, and what the experiment sets."""
+    record = row.found[0]
+    inputs = record.inputs
+    return record.method.params | {
+        "method": record.method.name,
+        "radius": inputs["problem"]["training"]["radius"],
+        "forgotten": inputs["forget"]["count"],
+    }
+
+
+def _differ(row: Row, base: Row) -> set[str]:
+    ours, theirs = _settings(row), _settings(base)
+    return {name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)}
+
+
+def _points(row: Row, name: str, series: str) -> Iterator[Point]:
+    records = [record for record in row.done.values() if record.certificate]
+    at = _value(row, name, records)
+    return (point(record, at, series) for record in records)
+
+
+def _value(row: Row, name: str, records: list[Record]) -> float:
+    """A setting that the method chose by itself is in its certificates, a little apart by seed."""
+    value = _settings(row).get(name)
+    return fmean(constant(record, name) for record in records) if value is None else value
+
+
+def _line(title: str, points: list[Point]) -> Line:
+    least, largest = (end(p.setting for p in points) for end in (min, max))
+    ends = [[p for p in points if p.setting == value] for value in (least, largest)]
+    readings: tuple[Callable[[Point], float | None], ...] = (
+        lambda p: p.setting,
+        lambda p: p.bounds.get(GENERAL),
+        lambda p: p.epsilon,
+        lambda p: p.residual,
+        lambda p: p.gap,
+    )
+    return Line(title, "", tuple(Cell(_change(ends, read)) for read in readings))
+
+
+def _change(ends: list[list[Point]], read: Callable[[Point], float | None]) -> str:
+    found = [[value for p in points if (value := read(p)) is not None] for points in ends]
+    return " → ".join(number(fmean(values)) if values else NOTHING for values in found)
+
+
+def _chart(device: str, varied: dict[str, list[Point]]) -> Chart:
+    suffix = "" if device == "cpu" else f"-{device.split()[0]}"
+    titled = {SETTINGS[name]: points for name, points in varied.items()}
+    return Chart(f"plots/{plot.NAME}{suffix}.svg", plot.CAPTION, plot.draw(titled))

@@ -1,0 +1,139 @@
+"""A question about the records, and what they say to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from benchmark.contract.certificate import Target
+from benchmark.records import Record
+from benchmark.studies.quality_record import QualityRecord
+from leaderboard.charts import Chart
+from leaderboard.columns import BY_KEY
+from leaderboard.grid import Cell, Grid, Line
+from leaderboard.ranking import entries
+from leaderboard.shown import erases_the_model, shown
+from leaderboard.table import NOT_RUN, Row, Table
+
+#: What certificates are asked for; the board's questions are put at these two.
+TARGETS = (Target(epsilon=1.0, delta=1e-5), Target(epsilon=8.0, delta=1e-5))
+
+_GUARANTEED = ("exact", "proved")
+# certificates found by bisection end a little off their target, on the safe side
+_ROUND_OFF = 1e-6
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that an answer may rest on."""
+
+    tables: list[Table]
+    quality: list[QualityRecord] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the records say to one question.
+
+    Attributes:
+        slug: its name in addresses.
+        question: in words.
+        text: the answer in a few sentences; "" where no record answers.
+        missing: what there is no record of, in whole sentences.
+        command: what makes the records that are missing; "" if none are.
+        lines: what a line of `grid` stands for.
+    """
+
+    slug: str
+    question: str
+    text: str = ""
+    missing: str = ""
+    command: str = ""
+    lines: str = ""
+    grid: Grid | None = None
+    charts: tuple[Chart, ...] = ()
+
+
+def unanswered(slug: str, question: str, command: str) -> Answer:
+    """The answer where there is no record at all."""
+    return Answer(slug, question, missing="No record answers this yet.", command=command)
+
+
+def problem(table: Table) -> str:
+    """The table's title, with the device unless that is a CPU."""
+    plain = table.device in ("cpu", NOT_RUN)
+    return table.title if plain else f"{table.title} ({table.device})"
+
+
+def in_stream(record: Record) -> bool:
+    """Whether it answered more than one request."""
+    return bool(record.stream) or record.inputs.get("forget", {}).get("requests", 1) > 1
+
+
+def streamed(row: Row) -> bool:
+    """Whether the row answered one request after the other."""
+    return any(in_stream(record) for record in row.done.values())
+
+
+def guaranteed(row: Row, target: Target | None = None) -> bool:
+    """Whether an entry is proved, or exact, on all seeds that it has, and nothing refutes it.
+
+    Args:
+        row: of a table.
+        target: that every seed was asked for and keeps; None for what was asked for, whatever.
+    """
+    if row.role != "entry" or row.verdict not in _GUARANTEED or row.violations:
+        return False
+    return all(_keeps(record, target) for record in row.done.values())
+
+
+def _keeps(record: Record, target: Target | None) -> bool:
+    asked = Target(**record.inputs["target"]) if "target" in record.inputs else None
+    if asked is None or record.certificate is None or target not in (None, asked):
+        return False
+    certificate, room = record.certificate, 1 + _ROUND_OFF
+    return certificate.epsilon <= asked.epsilon * room and certificate.delta <= asked.delta * room
+
+
+def single(table: Table, target: Target | None = None) -> list[Row]:
+    """The rows that are `guaranteed` and answered one request, in the table's order."""
+    return [row for row in entries(table) if guaranteed(row, target) and not streamed(row)]
+
+
+def name(row: Row) -> str:
+    """The row's title, with a warning where its noise-only control does as well."""
+    return f"{row.title} (erases the model)" if erases_the_model(row) else row.title
+
+
+def mean(row: Row, key: str) -> float | None:
+    """Over the row's seeds; None without a number."""
+    estimate = row.estimate(BY_KEY[key])
+    return None if estimate is None else estimate.mean
+
+
+def cell(row: Row, key: str) -> Cell:
+    """A row's number as the tables have it."""
+    return Cell(shown(row, BY_KEY[key]).line)
+
+
+def seeds(rows: Iterable[Row]) -> str:
+    """How many seeds the rows have, of how many; the range where they differ."""
+    done = sorted({(len(row.done), len(row.cells)) for row in rows})
+    texts = [f"{count} of {planned}" for count, planned in done]
+    return texts[0] if len(texts) == 1 else f"{texts[0]} to {texts[-1]}"
+
+
+def grid(names: Sequence[str], lines: Iterable[Line]) -> Grid:
+    """A table without groups of columns."""
+    return Grid((("", tuple(names)),), tuple(lines))
+
+
+def pair(target: Target) -> str:
+    """The target as the board writes it, e.g. (1, 1e-5)."""
+    power = f"{target.delta:.0e}".replace("e-0", "e-")
+    return f"({target.epsilon:g}, {power})"
+
+
+def counted(count: int, word: str) -> str:
+    """E.g. `1 row`, `2 rows`."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -1,0 +1,133 @@
+"""What changes when training has not converged?"""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+from leaderboard.answers.answer import (
+    Answer,
+    Evidence,
+    cell,
+    counted,
+    grid,
+    mean,
+    problem,
+    seeds,
+    unanswered,
+)
+from leaderboard.charts import Chart
+from leaderboard.charts import nonconvergence as plot
+from leaderboard.grid import Cell, Line
+from leaderboard.numbers import number, span
+from leaderboard.ranking import entries
+from leaderboard.shown import NOTHING
+from leaderboard.study import GENERAL, Point, bounds, by_device, constant, point, tables_of
+from leaderboard.table import Row, Table
+
+STUDY = "mnist-nonconvergence"
+SLUG = "answer-nonconvergence"
+QUESTION = "What changes when training has not converged?"
+COMMAND = "make nonconvergence RESULTS=leaderboard/results"
+
+_COLUMNS = (
+    "G",
+    "verdict",
+    "bound Δ",
+    GENERAL,
+    "distance",
+    "ε",
+    "test gap (points)",
+    "seeds",
+)
+
+
+def answer(evidence: Evidence) -> Answer:
+    """Every certified row of the study, from the largest gradient at the end to the least."""
+    tables = tables_of(evidence.tables, STUDY)
+    found = [(table, row) for table in tables for row in entries(table) if gradient(row)]
+    if not found:
+        return unanswered(SLUG, QUESTION, COMMAND)
+    found.sort(key=lambda pair: (-gradient(pair[1]), pair[0].experiment, pair[1].label))
+    return Answer(
+        SLUG,
+        QUESTION,
+        text=_text([row for _, row in found]),
+        lines="Row",
+        grid=grid(_COLUMNS, [_line(table, row) for table, row in found]),
+        charts=tuple(_charts(tables)),
+    )
+
+
+def gradient(row: Row) -> float | None:
+    """G, what training is held to where it ends; the largest over seeds, None if not certified."""
+    values = [constant(record, "retrain_gradient") for record in row.done.values()]
+    return max((value for value in values if value is not None), default=None)
+
+
+def _text(rows: list[Row]) -> str:
+    """How verdict, bound and gap go from the largest G to the least, row by row of the study."""
+    parts = [
+        f"Training ends at a gradient of at most {span([gradient(row) for row in rows])} (G), over "
+        f"{counted(len({gradient(row) for row in rows}), 'length')} of training."
+    ]
+    for title in dict.fromkeys(row.title for row in rows):
+        members = [row for row in rows if row.title == title]
+        verdicts = ", ".join(dict.fromkeys(row.verdict for row in members))
+        first, last = members[0], members[-1]
+        parts.append(
+            f"{title}, from the largest G to the least: {verdicts}; {GENERAL}'s bound "
+            f"{_general(first)} to {_general(last)}, certified {_certified(first)} to "
+            f"{_certified(last)}; test gap {_gap(first)} to {_gap(last)} points."
+        )
+    return " ".join(parts)
+
+
+def _general(row: Row) -> str:
+    """Theorem 4's bound, mean over seeds."""
+    values = [
+        b[GENERAL] for r in row.done.values() if r.certificate and GENERAL in (b := bounds(r))
+    ]
+    return number(fmean(values)) if values else NOTHING
+
+
+def _certified(row: Row) -> str:
+    return number(fmean(c.sensitivity for c in row.certificates))
+
+
+def _gap(row: Row) -> str:
+    gap = mean(row, "accuracy_test_gap")
+    return NOTHING if gap is None else number(gap)
+
+
+def _line(table: Table, row: Row) -> Line:
+    return Line(
+        f"{problem(table)}: {row.title}",
+        "",
+        (
+            Cell(number(gradient(row))),
+            Cell(row.verdict + (", violated" if row.violations else "")),
+            Cell(_certified(row)),
+            Cell(_general(row)),
+            cell(row, "distance"),
+            Cell(span([c.epsilon for c in row.certificates])),
+            cell(row, "accuracy_test_gap"),
+            Cell(seeds([row])),
+        ),
+    )
+
+
+def _charts(tables: list[Table]) -> list[Chart]:
+    charts = []
+    for device, members in by_device(tables).items():
+        points = [p for table in members for row in entries(table) for p in _points(row)]
+        if points:
+            suffix = "" if device == "cpu" else f"-{members[0].device.split()[0]}"
+            path = f"plots/{plot.NAME}{suffix}.svg"
+            charts.append(Chart(path, plot.CAPTION, plot.draw(points)))
+    return charts
+
+
+def _points(row: Row) -> list[Point]:
+    at = gradient(row)
+    certified = [record for record in row.done.values() if record.certificate]
+    return [point(record, at, row.title) for record in certified] if at else []

@@ -1,0 +1,125 @@
+"""Which methods are proved, what do they cost in accuracy, and how long do they take?"""
+
+from __future__ import annotations
+
+from benchmark.contract.certificate import Target
+from leaderboard.answers.answer import (
+    TARGETS,
+    Answer,
+    Evidence,
+    cell,
+    counted,
+    grid,
+    name,
+    pair,
+    problem,
+    seeds,
+    single,
+)
+from leaderboard.answers.utility import COMMAND, missing
+from leaderboard.charts import Chart, pareto
+from leaderboard.grid import Cell, Line
+from leaderboard.pareto import Offer, front, offers
+from leaderboard.shown import erases_the_model
+from leaderboard.table import Row, Table
+
+SLUG = "answer-proved"
+QUESTION = "Which methods are proved, what do they cost in accuracy, and how long do they take?"
+
+_COLUMNS = (
+    "(ε, δ)",
+    "verdict",
+    "against, mode",
+    "test gap (points)",
+    "time (s)",
+    "speed-up (×)",
+    "Pareto front",
+    "seeds",
+)
+
+
+def answer(evidence: Evidence) -> Answer:
+    """Every row proved at a target, and the Pareto front of each problem's certified rows."""
+    problems = [(table, found) for table in evidence.tables if _contested(found := offers(table))]
+    best = {(table.slug, offer.row.label) for table, found in problems for offer in front(found)}
+    lines = {
+        target: [
+            _line(table, row, target, (table.slug, row.label) in best)
+            for table in evidence.tables
+            for row in single(table, target)
+        ]
+        for target in TARGETS
+    }
+    unmet = [target for target in TARGETS if not lines[target]]
+    return Answer(
+        SLUG,
+        QUESTION,
+        text=_text(evidence, problems),
+        missing=missing(unmet),
+        command=COMMAND if unmet else "",
+        lines="Row",
+        grid=grid(_COLUMNS, [line for found in lines.values() for line in found])
+        if any(lines.values())
+        else None,
+        charts=_charts([(problem(table), found) for table, found in problems]),
+    )
+
+
+def _contested(found: list[Offer]) -> bool:
+    """Whether an entry says something that could be on the front."""
+    return any(offer.competes and offer.row.role == "entry" for offer in found)
+
+
+def _charts(problems: list[tuple[str, list[Offer]]]) -> tuple[Chart, ...]:
+    if not problems:
+        return ()
+    return (Chart(f"plots/{pareto.NAME}.svg", pareto.CAPTION, pareto.draw(problems)),)
+
+
+def _text(evidence: Evidence, problems: list[tuple[Table, list[Offer]]]) -> str:
+    parts = [_methods(evidence, target) for target in TARGETS]
+    beaten = [
+        offer
+        for _, found in problems
+        for offer in front(found)
+        if offer.row.role == "entry" and offer.lost <= 0 and offer.time < 1
+    ]
+    if problems:
+        parts.append(
+            "On the Pareto front, faster than retraining and no less accurate on average: "
+            f"{counted(len(beaten), 'row')} on {counted(len(problems), 'problem')}, of which "
+            f"{sum(erases_the_model(offer.row) for offer in beaten)} erase the model. Gaps are to "
+            "retraining without noise, whatever the definition."
+        )
+    return " ".join(filter(None, parts))
+
+
+def _methods(evidence: Evidence, target: Target) -> str:
+    """On how many problems each method is proved, the most often first."""
+    count: dict[str, int] = {}
+    for table in evidence.tables:
+        for title in {row.title for row in single(table, target)}:
+            count[title] = count.get(title, 0) + 1
+    ordered = sorted(count, key=lambda title: (-count[title], title))
+    if not ordered:
+        return ""
+    listed = ", ".join(f"{title} ({count[title]})" for title in ordered)
+    return f"Proved or exact at {pair(target)}, with the number of problems: {listed}."
+
+
+def _line(table: Table, row: Row, target: Target, on_front: bool) -> Line:
+    kinds = sorted({f"{c.definition}, {c.mode}" for c in row.certificates})
+    return Line(
+        f"{problem(table)}: {name(row)}",
+        "",
+        (
+            Cell(pair(target)),
+            Cell(row.verdict),
+            Cell("; ".join(kinds)),
+            cell(row, "accuracy_test_gap"),
+            cell(row, "unlearn"),
+            cell(row, "speedup"),
+            Cell("yes" if on_front else "no", best=on_front),
+            Cell(seeds([row])),
+        ),
+    )

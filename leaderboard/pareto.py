@@ -1,0 +1,103 @@
+"""Which certified rows of a problem no other row is better than: the Pareto front."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmark.contract.certificate import VERDICTS, Mode
+from leaderboard.columns import BY_KEY
+from leaderboard.ranking import entries, yardsticks
+from leaderboard.table import Row, Table
+
+#: From the strongest statement to the weakest.
+_MODES: tuple[Mode, ...] = ("noiseless", "budgeted", "instance")
+#: Verdicts on an (epsilon, delta) statement that says something.
+_COMPETING = ("exact", "proved", "conditional")
+# of a gap in points: accuracies are shares of whole rows, what differs beyond is round-off
+_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A certified row as its guarantee and what that costs, means over seeds.
+
+    Attributes:
+        row: of the table.
+        definition, mode: what the guarantee is against, and when its noise was fixed; of the
+            seeds' the weakest mode.
+        epsilon, delta: certified, the largest over seeds; of a stream of all its releases together.
+        lost: test accuracy of the retrained model less the row's, points.
+        time: to unlearn over that to retrain.
+        competes: whether it may be on the front: not vacuous, nor violated, nor short of seeds
+            that another certified row of the table has.
+    """
+
+    row: Row
+    definition: str
+    mode: Mode
+    epsilon: float
+    delta: float
+    lost: float
+    time: float
+    competes: bool
+
+    def as_strong_as(self, other: Offer) -> bool:
+        """Whether the guarantee implies the other's: what is exact keeps every definition."""
+        if self.row.verdict == "exact":
+            return True
+        return (
+            self.definition == other.definition
+            and _MODES.index(self.mode) <= _MODES.index(other.mode)
+            and VERDICTS.index(self.row.verdict) <= VERDICTS.index(other.row.verdict)
+            and self.epsilon <= other.epsilon
+            and self.delta <= other.delta
+        )
+
+    def dominates(self, other: Offer) -> bool:
+        """Whether it is no worse in anything, and better in something."""
+        no_worse = self.as_strong_as(other) and self.lost <= other.lost and self.time <= other.time
+        better = self.lost < other.lost or self.time < other.time or not other.as_strong_as(self)
+        return no_worse and better
+
+
+def offers(table: Table) -> list[Offer]:
+    """Retraining, and every certified entry that was timed and scored."""
+    rows = [row for row in yardsticks(table) if row.role == "reference"] + entries(table)
+    certified = [row for row in rows if row.certificates]
+    most = max((len(row.done) for row in certified), default=0)
+    found = (_offer(row, whole=len(row.done) == most) for row in certified)
+    return [offer for offer in found if offer is not None]
+
+
+def front(found: Sequence[Offer]) -> list[Offer]:
+    """Those that compete and that no competing one dominates."""
+    competing = [offer for offer in found if offer.competes]
+    return [o for o in competing if not any(other.dominates(o) for other in competing)]
+
+
+def _offer(row: Row, *, whole: bool) -> Offer | None:
+    gap, speed = (row.estimate(BY_KEY[key]) for key in ("accuracy_test_gap", "speedup"))
+    epsilon = _epsilon(row)
+    if gap is None or speed is None or epsilon is None:
+        return None
+    modes = [certificate.mode for certificate in row.certificates]
+    return Offer(
+        row=row,
+        definition=", ".join(sorted({c.definition for c in row.certificates})),
+        mode=max(modes, key=_MODES.index),
+        epsilon=epsilon,
+        delta=max(certificate.delta for certificate in row.certificates),
+        lost=-round(gap.mean, _DIGITS) or 0.0,
+        time=1 / speed.mean,
+        competes=whole and row.verdict in _COMPETING and not row.violations,
+    )
+
+
+def _epsilon(row: Row) -> float | None:
+    """The largest over seeds; None for a stream whose releases do not compose."""
+    streams = [record.stream for record in row.done.values() if record.stream]
+    composed = [stream[-1].composed_epsilon for stream in streams]
+    if None in composed:
+        return None
+    return max(composed or [certificate.epsilon for certificate in row.certificates])

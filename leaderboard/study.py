@@ -1,0 +1,82 @@
+"""The experiments of one study, which are named after its file, and their records as points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmark.records import Record
+from leaderboard.table import Table
+
+#: Theorem 4 as certificates name it: the bound that holds without convexity.
+GENERAL = "Theorem 4"
+
+_SMOKE = "-smoke"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One seed of a row: where training and method were set, and what came out.
+
+    Attributes:
+        setting: the value of what is varied.
+        series: what the point is drawn as.
+        bounds: on the distance to the retrained weights: `certified`, and `GENERAL` if evaluated.
+        distance: measured; None where there is none, as for the residual and the gap.
+        residual: of the method's linear solve.
+        gap: of test accuracy, points.
+    """
+
+    setting: float
+    series: str
+    epsilon: float
+    bounds: dict[str, float]
+    distance: float | None
+    residual: float | None
+    gap: float | None
+
+
+def tables_of(tables: list[Table], study: str) -> list[Table]:
+    """Those of the study's profiles, without the one for trying things out."""
+    return [
+        table
+        for table in tables
+        if f"{table.experiment}-".startswith(f"{study}-") and not table.experiment.endswith(_SMOKE)
+    ]
+
+
+def by_device(tables: list[Table]) -> dict[str, list[Table]]:
+    """What may share a plot."""
+    return {d: [t for t in tables if t.device == d] for d in sorted({t.device for t in tables})}
+
+
+def constant(record: Record, name: str) -> float | None:
+    """Of the record's certificate."""
+    constants = record.certificate.constants if record.certificate else ()
+    return next((c.value for c in constants if c.name == name), None)
+
+
+def bounds(record: Record) -> dict[str, float]:
+    """The certified bound, and Theorem 4's where it was evaluated."""
+    certificate = record.certificate
+    found = {other.theorem: other.sensitivity for other in certificate.alternatives}
+    found[certificate.theorem] = certificate.sensitivity
+    general = {GENERAL: found[GENERAL]} if GENERAL in found else {}
+    return {"certified": certificate.sensitivity} | general
+
+
+def point(record: Record, setting: float, series: str) -> Point:
+    """A certified record as a point."""
+
+    def metric(name: str) -> float | None:
+        value = record.metrics.get(name)
+        return None if value is None else value.value
+
+    return Point(
+        setting=setting,
+        series=series,
+        epsilon=record.certificate.epsilon,
+        bounds=bounds(record),
+        distance=metric("distance"),
+        residual=constant(record, "residual"),
+        gap=metric("accuracy_test_gap"),
+    )

@@ -1,0 +1,587 @@
+"""What the board answers, on records made up here."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from statistics import fmean
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark import json_file
+from benchmark.metrics.value import Value
+from benchmark.records import Record, Step
+from benchmark.studies.quality_record import QualityRecord, Score, path_in
+from leaderboard.answers import (
+    QUESTIONS,
+    ablation,
+    answers,
+    attacks,
+    capacity,
+    compute,
+    nonconvergence,
+    proved,
+    slack,
+    speed,
+    stream,
+    utility,
+)
+from leaderboard.answers.answer import TARGETS, Answer, Evidence, guaranteed
+from leaderboard.board import build, check
+from leaderboard.columns import BY_KEY
+from leaderboard.pareto import Offer, front, offers
+from leaderboard.table import Table, load
+from tests.test_leaderboard import CONDITIONAL, PROVED, VACUOUS, certificate, record, store
+
+EXACT = certificate(definition="retrain", mode="noiseless", epsilon=0, delta=0, sensitivity=0)
+
+
+def made(label: str, seed: int = 0, *, epsilon: float = 1.0, **changes: Any) -> Record:
+    """A cell that was asked for (epsilon, 1e-5); see `record` for the rest.
+
+    Settings of its experiment are `requests`, `count` and `radius`, of its method `params`.
+    """
+    inputs = {
+        "target": {"epsilon": epsilon, "delta": 1e-5},
+        "forget": {"requests": changes.pop("requests", 1), "count": changes.pop("count", 5)},
+        "problem": {"training": {"radius": changes.pop("radius", 20.0)}},
+    }
+    params, name = changes.pop("params", {}), changes.pop("method_name", label)
+    times = {key: changes.pop(key) for key in ("retrain", "tuning") if key in changes}
+    extra = changes.pop("extra", {})
+    cell = record(label, seed, inputs=inputs, **changes)
+    numbers = {key: Value(value=value) for key, value in extra.items()}
+    return cell.model_copy(
+        update={
+            "method": cell.method.model_copy(update={"params": params, "name": name}),
+            "times": cell.times.model_copy(update=times),
+            "metrics": cell.metrics | numbers,
+        }
+    )
+
+
+def tables(folder: Path, *cells: Record) -> list[Table]:
+    return load(store(folder, list(cells)))
+
+
+def lines(answer: Answer) -> dict[str, dict[str, str]]:
+    """A grid's texts by line and column; columns of one name are told apart by a number."""
+    assert answer.grid
+    names: list[str] = []
+    for name in answer.grid.headings:
+        names.append(name if name not in names else f"{name} {names.count(name) + 1}")
+    return {
+        line.title: dict(zip(names, [cell.text for cell in line.cells], strict=True))
+        for line in answer.grid.lines
+    }
+
+
+# nothing to answer from
+
+
+def test_without_a_record_every_question_says_so_and_which_command_makes_it(tmp_path):
+    # a row that proves nothing answers none of the questions
+    found = answers(Evidence(tables(tmp_path, made("tune"))))
+    assert len({answer.slug for answer in found}) == len(QUESTIONS)
+    for answer in found:
+        assert answer.missing, answer.question
+        assert answer.command.startswith(("make ", "lethe run ")), answer.question
+        assert answer.grid is None
+        assert answer.charts == ()
+
+
+def test_the_board_shows_the_answers_and_their_plots(tmp_path):
+    cells = [made("newton", s, certificate=PROVED) for s in range(2)]
+    results = store(tmp_path / "results", [*cells, made("retrain", certificate=EXACT)])
+    build(results, tmp_path / "out")
+    assert check(results, tmp_path / "out") == []
+    assert (tmp_path / "out" / "plots" / "pareto.svg").is_file()
+    markdown = (tmp_path / "out" / "README.md").read_text()
+    page = (tmp_path / "out" / "index.html").read_text()
+    for text in (markdown, page):
+        assert speed.QUESTION in text
+        assert "make nonconvergence RESULTS=leaderboard/results" in text
+        assert "plots/pareto.svg" in text
+    assert "(#is-certified-unlearning-faster-than-retraining-and-by-how-much)" in markdown
+    assert '<a href="#answers">' in page
+
+
+# which rows count
+
+
+@pytest.mark.parametrize(
+    ("changes", "counts"),
+    [
+        ({"certificate": PROVED}, True),
+        ({"certificate": EXACT}, True),
+        ({"certificate": certificate(epsilon=1.0 + 1e-9)}, True),
+        ({"certificate": certificate(epsilon=1.1)}, False),
+        ({"certificate": certificate(delta=1e-4)}, False),
+        ({"certificate": CONDITIONAL}, False),
+        ({"certificate": VACUOUS}, False),
+        ({"certificate": PROVED, "metrics": {"slack": 0.5}}, False),
+        ({"certificate": PROVED, "epsilon": 8.0}, False),
+        ({}, False),
+    ],
+)
+def test_guaranteed_is_proved_within_the_target_that_was_asked_for(tmp_path, changes, counts):
+    (table,) = tables(tmp_path, made("newton", **changes))
+    assert guaranteed(table.rows[0], TARGETS[0]) is counts
+
+
+def test_yardsticks_are_no_entries_and_a_weaker_seed_decides(tmp_path):
+    cells = [made("retrain", certificate=EXACT), made("newton", certificate=PROVED)]
+    cells.append(made("newton", 1, certificate=CONDITIONAL))
+    (table,) = tables(tmp_path, *cells)
+    assert not any(guaranteed(row) for row in table.rows)
+
+
+# the numbers, by hand
+
+
+def test_speed_with_and_without_what_is_computed_once(tmp_path):
+    # per request 2 / 0.5 = 4 and 2 / 0.125 = 16, geometric mean 8; with 4 s beforehand 2 / 4.5
+    # and 2 / 4.125; `plain` takes 1 s each time: 2 either way
+    cells = [
+        made("chord", s, certificate=PROVED, unlearn=t, precomputation=4.0)
+        for s, t in enumerate((0.5, 0.125))
+    ]
+    cells += [made("plain", s, certificate=PROVED, unlearn=1.0) for s in range(2)]
+    cells += [made("quick", s, certificate=VACUOUS, unlearn=0.01) for s in range(2)]
+    answer = speed.answer(Evidence(tables(tmp_path, *cells)))
+    line = lines(answer)["toy"]
+    assert line["fastest per request"] == "Chord"
+    assert line["speed-up (×)"].startswith("8.00 ×÷")
+    assert line["fastest, once-only work counted"] == "Plain"
+    assert line["speed-up of one request (×)"] == "2.00 ×÷ 1.00"
+    assert line["rows faster than retraining"] == "2 of 2"
+    assert line["seeds"] == "2 of 2"
+    assert "On 1 of 1 problem some proved row is faster" in answer.text
+    assert "by 8.00 times" in answer.text
+    rows = {row.label: row for row in tables(tmp_path)[0].rows}
+    expected = math.sqrt(2 / 4.5 * 2 / 4.125)
+    assert speed.whole(rows["chord"]).mean == pytest.approx(expected)
+
+
+def test_a_fast_row_that_erases_the_model_is_called_so(tmp_path):
+    over = {"control_accuracy_test_gap": 0.0}
+    cells = [made("noisy", s, certificate=PROVED, unlearn=0.5, metrics=over) for s in range(2)]
+    evidence = Evidence(tables(tmp_path, *cells))
+    answer = speed.answer(evidence)
+    assert lines(answer)["toy"]["fastest per request"] == "Noisy (erases the model)"
+    assert "Of these fastest rows 1 erase the model" in answer.text
+    assert "1 row on 1 problem, of which 1 erase the model" in proved.answer(evidence).text
+
+
+def test_speed_says_where_nothing_is_proved_and_where_nothing_is_faster(tmp_path):
+    slow = made("newton", certificate=PROVED, unlearn=4.0)
+    other = made("tune").model_copy(update={"experiment": "unproved"})
+    answer = speed.answer(Evidence(tables(tmp_path, slow, other)))
+    assert "On 0 of 1 problem" in answer.text
+    assert "None is faster on toy." in answer.text
+    assert "1 problem of these ran with one seed" in answer.text
+    assert "No proved row was timed on unproved." in answer.missing
+    assert answer.command
+
+
+def test_tuning_counts_against_the_speed_and_has_to_be_won_back():
+    # 2 - 0.5 s saved a request, 4 s of tuning and 1 s beforehand: 5 / 1.5 requests
+    cell = made("tune", unlearn=0.5, precomputation=1.0, tuning=4.0)
+    assert BY_KEY["pays_after"].read(cell).value == 4
+    assert BY_KEY["pays_after"].read(made("tune", unlearn=0.5, tuning=4.0)).value == 3
+    assert BY_KEY["speedup"].read(cell).value == pytest.approx(2 / 4.5)
+
+
+def test_utility_at_each_target_with_the_one_that_is_missing(tmp_path):
+    gaps = {"near": (-0.2, -0.4), "far": (-3.0, -5.0)}
+    cells = [
+        made(label, s, certificate=PROVED, metrics={"accuracy_test_gap": gap})
+        for label, values in gaps.items()
+        for s, gap in enumerate(values)
+    ]
+    answer = utility.answer(Evidence(tables(tmp_path / "one", *cells)))
+    line = lines(answer)["toy"]
+    assert (line["closest"], line["farthest"]) == ("Near", "Far")
+    assert line["its gap"].startswith("−0.3 ±")
+    assert line["its gap 2"].startswith("−4 ±")
+    assert "1 of 2 rows stay within 1 point" in answer.text
+    assert "No row was proved at (8, 1e-5)" in answer.missing
+    eight = made("wide", epsilon=8.0, certificate=certificate(epsilon=8.0))
+    both = utility.answer(Evidence(tables(tmp_path / "both", *cells, eight)))
+    assert (both.missing, both.command) == ("", "")
+    assert "At (8, 1e-5)" in both.text
+
+
+def test_slack_by_verdict_and_what_has_no_distance(tmp_path):
+    cells = [
+        made("a", certificate=PROVED, metrics={"slack": 1.0}),
+        made("b", certificate=PROVED, metrics={"slack": 4.0}),
+        made("c", certificate=VACUOUS, metrics={"slack": 20.0}),
+        made("d", certificate=certificate(noise="inside", trivial_sensitivity=None)),
+    ]
+    answer = slack.answer(Evidence(tables(tmp_path, *cells)))
+    line = lines(answer)["toy"]
+    assert line["slack, proved"] == "1.00 to 4.00"
+    assert line["slack, vacuous"] == "20.0"
+    assert line["slack, conditional"] == "–"
+    assert "proved: 1.00 to 4.00 times the measured distance, with a median of 2.50" in answer.text
+    assert answer.missing.startswith("1 row with the noise inside")
+
+
+def test_compute_wants_speed_accuracy_and_something_over_the_control(tmp_path):
+    inside = certificate(noise="inside", definition="reference", trivial_sensitivity=None)
+    shapes = {
+        "winner": (1.0, 0.5, 2.0),
+        "slow": (4.0, 0.5, 2.0),
+        "worse": (1.0, -0.5, 2.0),
+        "eraser": (1.0, 0.5, 0.0),
+    }
+    cells = [
+        made(
+            label,
+            certificate=inside,
+            unlearn=seconds,
+            metrics={"accuracy_test_gap": gap, "control_accuracy_test_gap": over},
+        )
+        for label, (seconds, gap, over) in shapes.items()
+    ]
+    answer = compute.answer(Evidence(tables(tmp_path, *cells)))
+    found = lines(answer)
+    beaten = {name: line["no slower, no worse"] for name, line in found.items()}
+    over = {name: line["over its control"] for name, line in found.items()}
+    assert [name for name in found if beaten[name] == over[name] == "yes"] == ["toy: Winner"]
+    assert over["toy: Eraser"] == "no"
+    assert beaten["toy: Slow"] == beaten["toy: Worse"] == "no"
+    assert "2 are no slower" in answer.text
+    assert "Both: toy: Winner." in answer.text
+
+
+def releases(*composed: float | None) -> tuple[Step, ...]:
+    return tuple(
+        Step(
+            epsilon=1.0,
+            composed_epsilon=together,
+            sensitivity=0.02,
+            reached=0.01,
+            sigma=0.1,
+            theorem="Theorem 5",
+            seconds=0.1,
+        )
+        for together in composed
+    )
+
+
+def test_stream_says_what_releases_prove_together_and_that_some_do_not_compose(tmp_path):
+    shared = {"certificate": PROVED, "requests": 2}
+    cells = [
+        made("newton", stream=releases(1.0, 1.5), **shared),
+        made("shared-noise", stream=releases(1.0, None), **shared),
+        made("tune", requests=2),
+        made("single", certificate=PROVED),
+    ]
+    evidence = Evidence(tables(tmp_path, *cells))
+    answer = stream.answer(evidence)
+    found = lines(answer)
+    assert set(found) == {"toy: Newton", "toy: Shared-Noise"}
+    assert found["toy: Newton"]["ε of all together"] == "1.50"
+    assert found["toy: Newton"]["releases"] == "2"
+    assert found["toy: Shared-Noise"]["ε of all together"] == "do not compose"
+    assert "ε 1.00 alone" in answer.text
+    assert "all 2 of them ε 1.50" in answer.text
+    assert "The releases of 1 row do not compose." in answer.text
+    # what a stream proves is not (1, 1e-5) any more
+    assert set(lines(proved.answer(evidence))) == {"toy: Single"}
+
+
+def test_capacity_is_that_of_rows_with_a_budget(tmp_path):
+    shared = {"certificate": PROVED, "requests": 2, "stream": releases(1.0, 1.5)}
+    cells = [made("budget", s, extra={"deletion_capacity": 50 + 10 * s}, **shared) for s in (0, 1)]
+    cells += [made("newton", s, **shared) for s in (0, 1)]
+    answer = capacity.answer(Evidence(tables(tmp_path, *cells)))
+    assert list(lines(answer)) == ["toy: Budget"]
+    assert "for 55.0 requests, then retraining is due" in answer.text
+
+
+# the Pareto front
+
+
+def offer(verdict: str, definition: str, mode: str, numbers: tuple, competes: bool) -> Offer:
+    epsilon, lost, time = numbers
+    row = SimpleNamespace(verdict=verdict, label="")
+    return Offer(row, definition, mode, epsilon, 1e-5, lost, time, competes)
+
+
+OFFERS = st.builds(
+    offer,
+    st.sampled_from(("exact", "proved", "conditional")),
+    st.sampled_from(("reference", "unlearn-on-retain")),
+    st.sampled_from(("noiseless", "budgeted", "instance")),
+    st.tuples(st.integers(0, 2), st.integers(-1, 2), st.integers(1, 3)),
+    st.booleans(),
+)
+
+
+@given(st.lists(OFFERS, max_size=8))
+def test_the_front_is_what_brute_force_finds(found):
+    ranks = {"exact": 0, "proved": 1, "conditional": 2}
+    modes = {"noiseless": 0, "budgeted": 1, "instance": 2}
+
+    def costs(o: Offer) -> tuple:
+        """All that counts, the less the better; what is exact is as strong as can be."""
+        strength = (0, 0, 0, 0)
+        if o.row.verdict != "exact":
+            strength = (ranks[o.row.verdict], modes[o.mode], o.epsilon, o.delta)
+        return (*strength, o.lost, o.time)
+
+    def beats(a: Offer, b: Offer) -> bool:
+        comparable = a.row.verdict == "exact" or a.definition == b.definition
+        pairs = list(zip(costs(a), costs(b), strict=True))
+        return comparable and all(x <= y for x, y in pairs) and any(x < y for x, y in pairs)
+
+    competing = [o for o in found if o.competes]
+    expected = [o for o in competing if not any(beats(other, o) for other in competing)]
+    assert [id(o) for o in front(found)] == [id(o) for o in expected]
+
+
+def on_front(folder: Path, *cells: Record) -> set[str]:
+    (table,) = tables(folder, *cells)
+    return {offer.row.label for offer in front(offers(table))}
+
+
+def test_vacuous_violated_and_incomplete_rows_are_never_on_the_front(tmp_path):
+    fast = {"unlearn": 0.001, "metrics": {"accuracy_test_gap": 9.0}}
+    cells = [
+        *(made("newton", s, certificate=PROVED) for s in range(2)),
+        *(made("empty", s, certificate=VACUOUS, **fast) for s in range(2)),
+        *(
+            made("wrong", s, certificate=PROVED, **fast | {"metrics": {"slack": 0.5}})
+            for s in range(2)
+        ),
+        made("lacking", certificate=PROVED, **fast),
+        made("tune", **fast),
+    ]
+    assert on_front(tmp_path, *cells) == {"newton"}
+
+
+def test_retraining_beats_what_is_slower_and_no_more_accurate(tmp_path):
+    def cells(gap: float) -> list[Record]:
+        slow = made("noisy", certificate=PROVED, unlearn=3.0, metrics={"accuracy_test_gap": gap})
+        ours = {"unlearn": 2.0, "metrics": {"accuracy_test_gap": 0.0}}
+        return [slow, made("retrain", certificate=EXACT, **ours)]
+
+    assert on_front(tmp_path / "worse", *cells(-0.1)) == {"retrain"}
+    assert on_front(tmp_path / "better", *cells(0.1)) == {"retrain", "noisy"}
+
+
+def test_guarantees_of_other_definitions_are_not_compared_and_budgets_are_stronger(tmp_path):
+    def fast(**changes: Any) -> Record:
+        return made("fast", certificate=certificate(**changes), unlearn=0.1)
+
+    slow = made("slow", certificate=certificate(mode="budgeted"), unlearn=1.0)
+    assert on_front(tmp_path / "a", fast(definition="reference"), slow) == {"fast", "slow"}
+    assert on_front(tmp_path / "b", fast(mode="instance"), slow) == {"fast", "slow"}
+    assert on_front(tmp_path / "c", fast(mode="budgeted"), slow) == {"fast"}
+    assert on_front(tmp_path / "d", fast(mode="budgeted", epsilon=2.0), slow) == {"fast", "slow"}
+
+
+def test_round_off_in_a_gap_puts_nothing_on_the_front(tmp_path):
+    cells = [
+        made("slow", certificate=PROVED, unlearn=1.0, metrics={"accuracy_test_gap": 1e-14}),
+        made("fast", certificate=PROVED, unlearn=0.1, metrics={"accuracy_test_gap": -1e-14}),
+    ]
+    assert on_front(tmp_path, *cells) == {"fast"}
+
+
+def test_a_stream_stands_by_what_its_releases_prove_together(tmp_path):
+    cell = made("newton", certificate=PROVED, requests=2, stream=releases(1.0, 1.5))
+    (table,) = tables(tmp_path / "composed", cell)
+    assert [found.epsilon for found in offers(table)] == [1.5]
+    cell = made("newton", certificate=PROVED, requests=2, stream=releases(1.0, None))
+    (table,) = tables(tmp_path / "apart", cell)
+    assert offers(table) == []
+
+
+def test_proved_lists_rows_with_definition_time_and_front(tmp_path):
+    cells = [
+        made("fast", certificate=PROVED, unlearn=0.25),
+        made("slow", certificate=PROVED, unlearn=1.0),
+        made("guess", certificate=CONDITIONAL),
+    ]
+    answer = proved.answer(Evidence(tables(tmp_path, *cells)))
+    found = lines(answer)
+    assert set(found) == {"toy: Fast", "toy: Slow"}
+    assert found["toy: Fast"]["against, mode"] == "unlearn-on-retain, instance"
+    assert found["toy: Fast"]["time (s)"] == "0.250"
+    assert found["toy: Fast"]["Pareto front"] == "yes"
+    assert found["toy: Slow"]["Pareto front"] == "no"
+    assert "(8, 1e-5)" in answer.missing
+    assert [chart.path for chart in answer.charts] == ["plots/pareto.svg"]
+
+
+# studies
+
+
+def general(bound: float, **constants: float) -> dict[str, Any]:
+    """A certificate by the norm constraint, with Theorem 4 beside it."""
+    return {
+        "sensitivity": 40.0,
+        "trivial_sensitivity": 40.0,
+        "theorem": "norm constraint, 2C",
+        "alternatives": [{"theorem": "Theorem 4", "sensitivity": bound, "proved": False}],
+        "constants": [
+            {"name": name, "value": value, "provenance": "assumed", "meaning": ""}
+            for name, value in constants.items()
+        ],
+    }
+
+
+def test_nonconvergence_goes_from_the_largest_gradient_to_the_least(tmp_path):
+    def at(profile: str, gradient: float, gap: float) -> list[Record]:
+        proof = certificate(**general(100 * gradient, retrain_gradient=gradient))
+        cells = [
+            made(
+                "newton",
+                seed,
+                certificate=proof,
+                metrics={"accuracy_test_gap": gap + seed, "distance": 0.5},
+            )
+            for seed in range(2)
+        ]
+        experiment = "mnist-nonconvergence" + profile
+        return [cell.model_copy(update={"experiment": experiment}) for cell in cells]
+
+    cells = [*at("", 0.5, -1.0), *at("-epochs-1", 3.0, -9.0), *at("-smoke", 9.0, -50.0)]
+    answer = nonconvergence.answer(Evidence(tables(tmp_path, *cells)))
+    found = lines(answer)
+    assert [line["G"] for line in found.values()] == ["3.00", "0.500"]
+    assert [line["Theorem 4"] for line in found.values()] == ["300", "50.0"]
+    assert [line["verdict"] for line in found.values()] == ["vacuous", "vacuous"]
+    assert "Theorem 4's bound 300 to 50.0" in answer.text
+    assert "test gap −8.50 to −0.500 points" in answer.text
+    assert [chart.path for chart in answer.charts] == ["plots/nonconvergence.svg"]
+
+
+def ablated(folder: Path) -> list[Table]:
+    """Newton with three dampings and two radii, LiSSA with two depths, and one odd row."""
+
+    def cell(label: str, profile: str = "", **changes: Any) -> list[Record]:
+        proof = changes.pop("proof", general(50.0, damping=2.0, residual=0.25))
+        name = changes.pop("method_name", "newton")
+        made_of = [
+            made(label, seed, certificate=certificate(**proof), method_name=name, **changes)
+            for seed in range(2)
+        ]
+        return [c.model_copy(update={"experiment": f"mnist-ablation{profile}"}) for c in made_of]
+
+    newton = {"damping": None, "sigma": 0.1}
+    lissa = {**newton, "depth": 100, "chains": 10}
+    cells = [
+        *cell("newton", params=newton),
+        *cell("damped", params=newton | {"damping": 10.0}, proof=general(20.0, residual=0.5)),
+        *cell("more", params=newton | {"damping": 100.0}, proof=general(10.0, residual=0.125)),
+        *cell("odd", params=newton | {"damping": 10.0, "sigma": 0.2}),
+        *cell("newton", "-radius-5", params=newton, radius=5.0),
+        *cell("lissa", params=lissa, method_name="newton-lissa"),
+        *cell("deep", params=lissa | {"depth": 1000}, method_name="newton-lissa"),
+    ]
+    return tables(folder, *cells)
+
+
+def test_ablation_takes_the_rows_that_differ_in_one_setting(tmp_path):
+    found = ablation.panels(ablated(tmp_path))
+    values = {name: sorted({p.setting for p in points}) for name, points in found.items()}
+    # where the method chose the damping itself, its certificate has it
+    assert values == {"damping": [2.0, 10.0, 100.0], "radius": [5.0, 20.0], "depth": [100, 1000]}
+    assert {len(points) for points in found.values()} == {6, 4}
+    bounds = {p.setting: p.bounds["Theorem 4"] for p in found["damping"]}
+    assert bounds == {2.0: 50.0, 10.0: 20.0, 100.0: 10.0}
+
+
+def test_ablation_says_how_numbers_change_and_what_was_not_varied(tmp_path):
+    answer = ablation.answer(Evidence(ablated(tmp_path)))
+    line = lines(answer)["damping λ"]
+    assert line["setting"] == "2.00 → 100"
+    assert line["Theorem 4's bound"] == "50.0 → 10.0"
+    assert line["residual"] == "0.250 → 0.125"
+    assert answer.missing == "Not varied: noise σ, LiSSA, chains s₁, rows forgotten."
+    assert answer.command == ablation.COMMAND
+    assert [chart.path for chart in answer.charts] == ["plots/ablation.svg"]
+
+
+def test_study_plots_are_the_same_bytes_twice(tmp_path):
+    evidence = Evidence(ablated(tmp_path))
+    first, second = (ablation.answer(evidence).charts[0].svg for _ in range(2))
+    assert first == second
+
+
+# attacks
+
+
+def judged(label: str, seed: int, population: float, ulira: float) -> QualityRecord:
+    """An uncertified row; second retrainings have gaps of about 0.02 in both attacks."""
+    cell = made(label, seed)
+    floor = 0.02 + 0.001 * seed
+
+    def score(value: float, floor: float) -> Score:
+        return Score(value=value, floor=floor, ceiling=0.3, direction="lower")
+
+    return QualityRecord(
+        key="",
+        experiment="toy",
+        status="ok",
+        method=cell.method,
+        seeds=cell.seeds,
+        runs=8,
+        inputs={},
+        scores={
+            "population_gap": score(population, floor),
+            "u-lira_gap": score(ulira, floor),
+            "u-lira_auc": score(0.5 + ulira, 0.5 + floor),
+            "p_value": Score(value=0.5, floor=0.5, ceiling=0.01, direction="none", n=8),
+            "klom": score(0.5, 0.4),
+            "js_test": score(0.1, 0.1),
+        },
+        seconds=1,
+        environment=cell.environment,
+        finished=cell.finished,
+    )
+
+
+def test_attacks_finds_who_fools_the_one_and_not_the_other():
+    gaps = {
+        "sly": ((0.019, 0.022, 0.021), (0.30, 0.31, 0.32)),
+        "plain": ((0.30, 0.31, 0.32), (0.30, 0.31, 0.32)),
+        "good": ((0.019, 0.022, 0.021), (0.019, 0.022, 0.021)),
+    }
+    records = [
+        judged(label, seed, population, ulira)
+        for label, pair in gaps.items()
+        for seed, (population, ulira) in enumerate(zip(*pair, strict=True))
+    ]
+    answer = attacks.answer(Evidence([], records))
+    found = {name: (line["population"], line["U-LiRA"]) for name, line in lines(answer).items()}
+    assert found == {
+        "toy: Sly": ("fooled", "told"),
+        "toy: Plain": ("told", "told"),
+        "toy: Good": ("fooled", "fooled"),
+    }
+    assert "1 fool the population attack and not U-LiRA: toy: Sly." in answer.text
+    assert answer.missing == ""
+    mean = fmean(gaps["sly"][1]) + 0.5
+    assert lines(answer)["toy: Sly"]["U-LiRA AUC"].startswith(f"{mean:.3f}")
+
+
+def test_attacks_with_one_seed_are_undecided(tmp_path):
+    alone = judged("sly", 0, 0.02, 0.3)
+    answer = attacks.answer(Evidence([], [alone]))
+    assert lines(answer)["toy: Sly"]["U-LiRA"] == "undecided"
+    assert "One seed decides nothing" in answer.missing
+    # through a results folder, as the board has it
+    results = store(tmp_path, [made("sly")])
+    json_file.write(path_in(results, "toy", "sly", 0), alone)
+    build(results, tmp_path / "out")
+    assert "undecided" in (tmp_path / "out" / "README.md").read_text()
