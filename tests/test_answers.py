@@ -160,7 +160,7 @@ def test_speed_with_and_without_what_is_computed_once(tmp_path):
     assert line["speed-up of one request (×)"] == "2.00 ×÷ 1.00"
     assert line["rows faster than retraining"] == "2 of 2"
     assert line["seeds"] == "2 of 2"
-    assert "On 1 of 1 problem some proved row is faster" in answer.text
+    assert "On 1 of 1 problem some proved row that loses no more than 1 point is" in answer.text
     assert "by 8.00 times" in answer.text
     rows = {row.label: row for row in tables(tmp_path)[0].rows}
     expected = math.sqrt(2 / 4.5 * 2 / 4.125)
@@ -177,6 +177,15 @@ def test_a_fast_row_that_erases_the_model_is_called_so(tmp_path):
     assert "1 row on 1 problem, of which 1 erase the model" in proved.answer(evidence).text
 
 
+def test_a_row_that_loses_accuracy_is_not_an_answer_however_fast(tmp_path):
+    lost = {"accuracy_test_gap": -30.0}
+    cells = [made("chance", certificate=PROVED, unlearn=0.001, metrics=lost)]
+    cells += [made("plain", certificate=PROVED, unlearn=1.0)]
+    line = lines(speed.answer(Evidence(tables(tmp_path, *cells))))["toy"]
+    assert line["fastest per request"] == "Plain"
+    assert line["rows faster than retraining"] == "1 of 1"
+
+
 def test_speed_says_where_nothing_is_proved_and_where_nothing_is_faster(tmp_path):
     slow = made("newton", certificate=PROVED, unlearn=4.0)
     other = made("tune").model_copy(update={"experiment": "unproved"})
@@ -184,7 +193,7 @@ def test_speed_says_where_nothing_is_proved_and_where_nothing_is_faster(tmp_path
     assert "On 0 of 1 problem" in answer.text
     assert "None is faster on toy." in answer.text
     assert "1 problem of these ran with one seed" in answer.text
-    assert "No proved row was timed on unproved." in answer.missing
+    assert "No proved row within a point of retraining was timed on unproved." in answer.missing
     assert answer.command
 
 
