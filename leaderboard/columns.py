@@ -176,7 +176,7 @@ COST = (
         "Time",
         "s",
         "Seconds from request to release, noise and all: processor seconds on one CPU thread, "
-        "which a busy machine does not lengthen, else by the wall clock.",
+        "which a busy machine lengthens less than the wall clock; else by that.",
         _unlearn,
     ),
     Column(

@@ -24,9 +24,9 @@ HEADING = "Inverse-Hessian solvers"
 READING = (
     "Seconds until ‖b − (H + λI)x‖ is at most the tolerance times ‖b‖, set-up included: the median "
     "over five rounds, or as many as the number in brackets says. H is the Hessian of the mean "
-    "loss over all rows. On one thread they are processor seconds, which a busy machine does not "
-    "lengthen. A solver that ends above the tolerance has no time: what it reached is "
-    "given instead.",
+    "loss over all rows. On one thread they are processor seconds, which a busy machine lengthens "
+    "less than the wall clock. A solver that ends above the tolerance has no time: what it "
+    "reached is given instead.",
     "The libraries are told beforehand the fewest iterations that reach the tolerance, which they "
     "do not find by themselves; that search is off the clock. The official recursion is the "
     "paper's: 10 chains of 1,000 steps on 10 rows each.",

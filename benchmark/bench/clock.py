@@ -1,4 +1,4 @@
-"""Seconds that a busy machine does not lengthen, where they can be had."""
+"""Seconds that a busy machine lengthens less than the wall clock, where they can be had."""
 
 from __future__ import annotations
 

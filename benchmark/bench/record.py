@@ -24,7 +24,7 @@ Rule = Literal["0.1-norm", "1-norm", "1.5-lambda-min"]
 Family = Literal["ours", "official", "peer"]
 
 
-#: `processor` seconds, which a busy machine does not lengthen, or `wall` clock.
+#: `processor` seconds, which a busy machine lengthens less, or `wall` clock.
 Clock = Literal["processor", "wall"]
 
 
