@@ -21,6 +21,8 @@ TARGETS = (Target(epsilon=1.0, delta=1e-5), Target(epsilon=8.0, delta=1e-5))
 _GUARANTEED = ("exact", "proved")
 # certificates found by bisection end a little off their target, on the safe side
 _ROUND_OFF = 1e-6
+#: A mean of exact cancellations comes out as some 1e-15.
+_NOTHING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -106,9 +108,11 @@ def name(row: Row) -> str:
 
 
 def mean(row: Row, key: str) -> float | None:
-    """Over the row's seeds; None without a number."""
+    """Over the row's seeds; None without a number. What is round-off of 0 is 0."""
     estimate = row.estimate(BY_KEY[key])
-    return None if estimate is None else estimate.mean
+    if estimate is None:
+        return None
+    return estimate.mean if abs(estimate.mean) > _NOTHING else 0.0
 
 
 def cell(row: Row, key: str) -> Cell:
