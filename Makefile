@@ -38,8 +38,8 @@ $(READY): pyproject.toml constraints.txt
 	@$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(READY) ## run the whole benchmark on scikit-learn's digits, two seeds, about two minutes
-	@$(LETHE) run digits-softmax digits-mlp digits-stream --seed 0 --seed 1 --results $(RESULTS)
+demo: $(READY) ## run the whole benchmark on scikit-learn's digits, about two minutes
+	@$(LETHE) run digits-softmax digits-mlp digits-stream --results $(RESULTS)
 
 mnist: $(READY) ## the same on MNIST, from $LETHE_DATA or downloaded; PROFILE=smoke tries it out
 	@$(LETHE) run mnist-softmax mnist-mlp --results $(RESULTS) $(SCALE)
