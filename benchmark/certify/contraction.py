@@ -24,6 +24,17 @@ def contraction(*, step_size: float, strong_convexity: float, gradient_lipschitz
     Raises:
         AssumptionBroken: if the step is too long to contract, or a constant is not positive.
     """
+    check_step(step_size, strong_convexity, gradient_lipschitz)
+    # 0 where L = mu and the step is the longest
+    return max(0.0, 1 - step_size * strong_convexity)
+
+
+def check_step(step_size: float, strong_convexity: float, gradient_lipschitz: float) -> None:
+    """Refuse a gradient step that may lead two points apart.
+
+    Raises:
+        AssumptionBroken: if eta > 2 / (L + mu), or a constant is not positive.
+    """
     require.positive(
         step_size=step_size,
         strong_convexity=strong_convexity,
@@ -35,8 +46,6 @@ def contraction(*, step_size: float, strong_convexity: float, gradient_lipschitz
             f"a gradient step contracts for step_size <= 2 / (L + mu) = {longest:.3g}; it is "
             f"{step_size:.3g}"
         )
-    # 0 where L = mu and the step is the longest
-    return max(0.0, 1 - step_size * strong_convexity)
 
 
 def descent_error(*, start: float, moved: float, contraction: float, steps: int) -> float:

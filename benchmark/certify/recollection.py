@@ -13,6 +13,7 @@ from torch import Tensor
 
 from benchmark.certify import require
 from benchmark.certify.bounds import gaussian_certificate, gradient_bound, strongly_convex_bounds
+from benchmark.certify.contraction import check_step
 from benchmark.certify.measured import head_constants
 from benchmark.contract.certificate import Certificate, Target
 from benchmark.curvature.cg import conjugate_gradients
@@ -51,25 +52,6 @@ def descent_gradient(
     if kept > 1:
         raise AssumptionBroken(f"the share of rows that are kept is at most 1; it is {kept:.3g}")
     return (1 - step_size * kept * strong_convexity) ** steps * start_gradient
-
-
-def check_step(step_size: float, strong_convexity: float, gradient_lipschitz: float) -> None:
-    """Refuse a step that may lead two points apart.
-
-    Raises:
-        AssumptionBroken: if eta > 2 / (L + mu), or a constant is not positive.
-    """
-    require.positive(
-        step_size=step_size,
-        strong_convexity=strong_convexity,
-        gradient_lipschitz=gradient_lipschitz,
-    )
-    longest = 2 / (gradient_lipschitz + strong_convexity)
-    if step_size > longest * (1 + 1e-12):
-        raise AssumptionBroken(
-            f"recollection contracts for step_size <= 2 / (L + mu) = {longest:.3g}; it is "
-            f"{step_size:.3g}"
-        )
 
 
 def recollection_certificate(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from benchmark.certify import require
-from benchmark.errors import AssumptionBroken, LetheError
+from benchmark.certify.contraction import contraction
+from benchmark.errors import LetheError
 
 
 def rewind_bound(
@@ -81,14 +82,11 @@ def contracting_rewind_bound(
     """
     require.positive(strong_convexity=strong_convexity, gradient_lipschitz=gradient_lipschitz)
     reach = _reach(trained, forgotten, sample_gradient, step_size, steps, rewound)
-    longest = 2 / (gradient_lipschitz + strong_convexity)
-    if step_size > longest * (1 + 1e-12):
-        raise AssumptionBroken(
-            f"a gradient step contracts for step_size <= 2 / (L + mu) = {longest:.3g}; it is "
-            f"{step_size:.3g}"
-        )
-    # c is 0 where L = mu and the step is the longest
-    c = max(0.0, 1 - step_size * strong_convexity)
+    c = contraction(
+        step_size=step_size,
+        strong_convexity=strong_convexity,
+        gradient_lipschitz=gradient_lipschitz,
+    )
     return reach / (step_size * strong_convexity) * (c**rewound - c**steps)
 
 

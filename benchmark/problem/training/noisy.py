@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from benchmark.errors import LetheError
 from benchmark.problem.rows import Rows
-from benchmark.problem.training.descent import batches
+from benchmark.problem.training.endless import endless
 
 
 def noisy_descent(
@@ -33,7 +33,7 @@ def noisy_descent(
         steps: T.
         batch: rows a step looks at.
     """
-    weights, parts = start, _endless(rows, batch, generator)
+    weights, parts = start, endless(rows, batch, generator)
     for t in range(steps):
         weights = step(weights, next(parts)) + noise(t)
     return weights
@@ -52,9 +52,3 @@ def epochs_left(epochs: int, rows: int, *, steps: int, batch: int) -> int:
             "raise epochs, or take fewer steps or smaller batches"
         )
     return int(epochs - spent)
-
-
-def _endless(rows: Rows, size: int, generator: torch.Generator) -> Iterator[Rows]:
-    """Batches of one epoch after another."""
-    while True:
-        yield from batches(rows, size, generator)
