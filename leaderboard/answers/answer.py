@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from benchmark.contract.certificate import Target
@@ -100,6 +100,16 @@ def _keeps(record: Record, target: Target | None) -> bool:
 def single(table: Table, target: Target | None = None) -> list[Row]:
     """The rows that are `guaranteed` and answered one request, in the table's order."""
     return [row for row in entries(table) if guaranteed(row, target) and not streamed(row)]
+
+
+def named(tables: Iterable[Table], wanted: Callable[[Row], bool]) -> list[tuple[str, Row]]:
+    """The entries that are `wanted`, each under its problem's name and its own."""
+    return [
+        (f"{problem(table)}: {row.title}", row)
+        for table in tables
+        for row in entries(table)
+        if wanted(row)
+    ]
 
 
 def name(row: Row) -> str:

@@ -9,15 +9,14 @@ from leaderboard.answers.answer import (
     counted,
     grid,
     mean,
-    problem,
+    named,
     seeds,
     unanswered,
 )
 from leaderboard.answers.stream import releases
 from leaderboard.grid import Cell, Line
 from leaderboard.numbers import span
-from leaderboard.ranking import entries
-from leaderboard.table import Row, Table
+from leaderboard.table import Row
 
 SLUG = "answer-capacity"
 QUESTION = "How many requests until retraining is due?"
@@ -28,12 +27,10 @@ _COLUMNS = ("verdict", "capacity (requests)", "releases made", "test gap (points
 
 def answer(evidence: Evidence) -> Answer:
     """The deletion capacity of every row whose noise was fixed before the stream."""
-    found = [
-        (table, row)
-        for table in evidence.tables
-        for row in entries(table)
-        if mean(row, "deletion_capacity") is not None and not row.violations
-    ]
+    found = named(
+        evidence.tables,
+        lambda row: mean(row, "deletion_capacity") is not None and not row.violations,
+    )
     if not found:
         return unanswered(SLUG, QUESTION, COMMAND)
     capacities = [mean(row, "deletion_capacity") for _, row in found]
@@ -45,13 +42,13 @@ def answer(evidence: Evidence) -> Answer:
         "retraining is due. Beyond the releases made it is extrapolated. A row whose noise "
         "follows each request has no budget to use up: its ε grows with every release.",
         lines="Row",
-        grid=grid(_COLUMNS, [_line(table, row) for table, row in found]),
+        grid=grid(_COLUMNS, [_line(name, row) for name, row in found]),
     )
 
 
-def _line(table: Table, row: Row) -> Line:
+def _line(name: str, row: Row) -> Line:
     return Line(
-        f"{problem(table)}: {row.title}",
+        name,
         "",
         (
             Cell(row.verdict),

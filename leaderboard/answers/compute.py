@@ -9,14 +9,13 @@ from leaderboard.answers.answer import (
     counted,
     grid,
     mean,
-    problem,
+    named,
     seeds,
     streamed,
     unanswered,
 )
 from leaderboard.columns import BY_KEY
 from leaderboard.grid import Cell, Line
-from leaderboard.ranking import entries
 from leaderboard.shown import erases_the_model
 from leaderboard.table import Row
 
@@ -39,12 +38,10 @@ _COLUMNS = (
 
 def answer(evidence: Evidence) -> Answer:
     """Every row with a noise-only control beside retraining and beside that control."""
-    found = [
-        (f"{problem(table)}: {row.title}", row)
-        for table in evidence.tables
-        for row in entries(table)
-        if mean(row, "control_accuracy_test_gap") is not None and not streamed(row)
-    ]
+    found = named(
+        evidence.tables,
+        lambda row: mean(row, "control_accuracy_test_gap") is not None and not streamed(row),
+    )
     if not found:
         return unanswered(SLUG, QUESTION, COMMAND)
     ahead = [name for name, row in found if beats_retraining(row)]

@@ -9,13 +9,12 @@ from leaderboard.answers.answer import (
     counted,
     grid,
     mean,
-    problem,
+    named,
     seeds,
     unanswered,
 )
 from leaderboard.grid import Cell, Line
 from leaderboard.numbers import span
-from leaderboard.ranking import entries
 from leaderboard.table import Row
 
 SLUG = "answer-stream"
@@ -36,12 +35,7 @@ _COLUMNS = (
 
 def answer(evidence: Evidence) -> Answer:
     """Every certified row of a stream: what its releases prove alone and together."""
-    found = [
-        (f"{problem(table)}: {row.title}", row)
-        for table in evidence.tables
-        for row in entries(table)
-        if any(record.stream for record in row.done.values())
-    ]
+    found = named(evidence.tables, lambda row: any(record.stream for record in row.done.values()))
     if not found:
         return unanswered(SLUG, QUESTION, COMMAND)
     return Answer(
