@@ -24,7 +24,8 @@ class Rows:
     def take(self, index: Tensor) -> Rows:
         """The rows at `index` (m,), as copies."""
         index = index.to(self.y.device)
-        return Rows(self.x[index], self.y[index])
+        # index_select copies whole rows, twice as fast on a CPU as indexing
+        return Rows(self.x.index_select(0, index), self.y.index_select(0, index))
 
     def split(self, size: int | None) -> list[Rows]:
         """Consecutive parts of `size` rows, the last one ragged; one part if None."""
