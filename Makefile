@@ -3,7 +3,10 @@
 PYTHON  ?= python3
 VENV    ?= .venv
 RESULTS ?= runs
+# seeds run at a time, each on one thread; more than 1 disturbs the times a little
+JOBS    ?= 1
 LETHE   := $(VENV)/bin/lethe
+RUN      = $(LETHE) run --results $(RESULTS) --jobs $(JOBS)
 READY   := $(VENV)/.ready
 # what `make bench` compares with: pyDVL wants NumPy 1, so it gets an environment of its own
 PEERS   := $(VENV)/.peers
@@ -39,31 +42,29 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY) ## run the whole benchmark on scikit-learn's digits, about two minutes
-	@$(LETHE) run digits-softmax digits-mlp digits-stream --results $(RESULTS)
+	@$(RUN) digits-softmax digits-mlp digits-stream
 
 mnist: $(READY) ## the same on MNIST, from $LETHE_DATA or downloaded; PROFILE=smoke tries it out
-	@$(LETHE) run mnist-softmax mnist-mlp --results $(RESULTS) $(SCALE)
+	@$(RUN) mnist-softmax mnist-mlp $(SCALE)
 
 cifar10: $(READY) ## AllCNN on CIFAR-10; PROFILE=smoke, cpu or paper (on a GPU)
-	@$(LETHE) run cifar10-allcnn --results $(RESULTS) $(SCALE)
+	@$(RUN) cifar10-allcnn $(SCALE)
 
 svhn: $(READY) ## ResNet-18 on a part of SVHN, from $LETHE_DATA; PROFILE likewise
-	@$(LETHE) run svhn-resnet18 --results $(RESULTS) $(SCALE)
+	@$(RUN) svhn-resnet18 $(SCALE)
 
 sequential: $(READY) ## 10 x 100 deletions, one request after the other
-	@$(LETHE) run mnist-stream mnist-sequential --results $(RESULTS) $(SCALE)
+	@$(RUN) mnist-stream mnist-sequential $(SCALE)
 
 nonconvergence: $(READY) ## training stopped early: its gradient, the certificate and the utility
-	@$(LETHE) run mnist-nonconvergence --results $(RESULTS) \
-		$(addprefix --profile ,$(or $(PROFILE),$(EPOCHS)))
+	@$(RUN) mnist-nonconvergence $(addprefix --profile ,$(or $(PROFILE),$(EPOCHS)))
 
 ablation: $(READY) ## damping, norm bound, noise, LiSSA's chains and depth, rows forgotten
-	@$(LETHE) run mnist-ablation --results $(RESULTS) \
-		$(addprefix --profile ,$(or $(PROFILE),$(ABLATED)))
+	@$(RUN) mnist-ablation $(addprefix --profile ,$(or $(PROFILE),$(ABLATED)))
 
 scenarios: $(READY) ## a class, a sub-population, memorised and mislabelled digits forgotten
-	@$(LETHE) run digits-mlp-class digits-mlp-subpopulation digits-mlp-memorised \
-		digits-mlp-mislabelled --results $(RESULTS)
+	@$(RUN) digits-mlp-class digits-mlp-subpopulation digits-mlp-memorised \
+		digits-mlp-mislabelled
 
 all: demo mnist cifar10 svhn sequential nonconvergence hessian scenarios ablation ## all that this machine can
 

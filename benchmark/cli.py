@@ -33,6 +33,7 @@ Profile = Annotated[
     typer.Option(help="Scale of the experiments; repeatable. cpu without a GPU, else paper."),
 ]
 Threads = Annotated[int, typer.Option(help="Threads of one process; recorded with every cell.")]
+Jobs = Annotated[int, typer.Option(help="Seeds at a time, each in a process of its own.")]
 
 
 @app.command()
@@ -46,6 +47,7 @@ def run(
         str | None, typer.Option(help="cpu or cuda; by default what the experiments need.")
     ] = None,
     threads: Threads = 1,
+    jobs: Jobs = 1,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run again what is there.")] = False,
     track: Annotated[
         Literal["off", "offline", "online"], typer.Option(help="Weights & Biases, as well.")
@@ -66,6 +68,7 @@ def run(
             methods=method,
             seeds=seed,
             fresh=fresh,
+            jobs=jobs,
             tracker=tracker(track, results / "wandb"),
             console=err,
         )
@@ -342,6 +345,44 @@ def doctor() -> None:
     out.print(table)
     if any(finding.ok is False for finding in findings):
         raise typer.Exit(1)
+
+
+@app.command()
+def calibrate(
+    experiment: Annotated[str, typer.Argument(help="Name, or a .toml file.")],
+    profile: Annotated[str | None, typer.Option(help="Scale; cpu without a GPU.")] = None,
+    budget: Annotated[float, typer.Option(min=0, help="Seconds to measure for, about.")] = 2.0,
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda; by default what the experiment needs.")
+    ] = None,
+    threads: Threads = 1,
+) -> None:
+    """Time the products with an experiment's Hessian here: which is fastest, and is it clear?"""
+    from benchmark.calibration import calibrate as measure
+    from benchmark.contract.seeds import Seeds
+    from benchmark.experiments.build import build
+    from benchmark.runner.device import prepare
+
+    (loaded,), device = _load([experiment], [profile] if profile else None, device)
+    seeds = Seeds.all(0)
+    problem, _ = build(loaded.problem, seeds, prepare(device, threads))
+    start = problem.model.initial_weights(seeds.generator("training"))
+    weights = start.to(problem.device, problem.dtype)
+    found = measure(problem, weights, problem.train, budget=budget)
+    table = Table("product", "chunk", "seconds", "from", "to", "gradients", "set-up", "memory")
+    table.box, table.pad_edge = None, False
+    for one in found.measured:
+        table.add_row(
+            one.product,
+            f"{one.chunk:,}",
+            *(f"{s:.3g}" for s in (one.median, min(one.seconds), max(one.seconds))),
+            f"{one.median / found.gradient:.2f}",
+            f"{one.setup:.3g}",
+            "-" if one.memory is None else f"{one.memory / 1e6:,.0f} MB",
+        )
+    out.print(table)
+    for line in found.remarks():
+        out.print(line, soft_wrap=True)
 
 
 def _load(

@@ -67,6 +67,11 @@ class Cell(BaseModel):
     info: MethodInfo
     inputs: Inputs
 
+    @property
+    def where(self) -> str:
+        """The cell in words."""
+        return f"{self.experiment} · {self.info.label} · seed {self.inputs.seeds.split}"
+
     @classmethod
     def of(
         cls, experiment: Experiment, row: Row, registered: Registered, seed: int, device: str

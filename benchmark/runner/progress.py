@@ -13,8 +13,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from benchmark.records import Record
-from benchmark.runner.cell import Cell
+from benchmark.runner.event import Event
 
 
 class Display:
@@ -22,7 +21,6 @@ class Display:
 
     def __init__(self, console: Console, total: int) -> None:
         self._console = console
-        self._where = ""
         self._progress = Progress(
             SpinnerColumn(),
             BarColumn(bar_width=24),
@@ -44,26 +42,21 @@ class Display:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def start(self, cell: Cell) -> None:
-        """A cell begins."""
-        self._where = f"{cell.experiment} · {cell.info.label} · seed {cell.inputs.seeds.split}"
-        self.phase("data")
-
-    def phase(self, name: str) -> None:
-        """A phase of the cell begins."""
-        text = f"{self._where} · {name.replace('_', ' ')}"
-        self._progress.update(self._task, description=text)
-
-    def advance(self) -> None:
-        """A cell was found finished."""
+    def show(self, event: Event) -> None:
+        """A cell begins a phase, was found finished or has run."""
+        if event.kind == "begins":
+            text = f"{event.where} · {event.phase.replace('_', ' ')}"
+            self._progress.update(self._task, description=text)
+            return
         self._progress.advance(self._task)
+        if event.kind == "ran":
+            self._report(event)
 
-    def finish(self, record: Record) -> None:
-        """A cell has run."""
-        self.advance()
-        if record.failure is not None:
+    def _report(self, event: Event) -> None:
+        if event.record.failure is not None:
             self._console.print(
-                f"[red]failed[/red] {self._where}: {record.failure.message}", highlight=False
+                f"[red]failed[/red] {event.where}: {event.record.failure.message}",
+                highlight=False,
             )
         elif not self._console.is_terminal:
-            self._console.print(f"{self._where}: {record.seconds:.2f} s", highlight=False)
+            self._console.print(f"{event.where}: {event.record.seconds:.2f} s", highlight=False)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import groupby
 
 import torch
 from rich.console import Console
 
 from benchmark import json_file, registry
+from benchmark.contract.seeds import Seeds
 from benchmark.data.forget import ForgetSpec
 from benchmark.errors import LetheError, unknown
 from benchmark.experiments.build import fetch
 from benchmark.experiments.experiment import Experiment, Row
-from benchmark.records import Plan, PlannedRow, Record, Store, read_record
+from benchmark.records import Plan, PlannedRow, Record, Store
 from benchmark.runner.cell import Cell, describe
+from benchmark.runner.event import Event
+from benchmark.runner.one_seed import run_seed
 from benchmark.runner.progress import Display
-from benchmark.runner.run_cell import run_cell
-from benchmark.runner.workbench import Workbench
+from benchmark.runner.side_by_side import run_side_by_side
 from benchmark.tracking import Tracker
 
 
@@ -31,6 +31,13 @@ class Tally:
     ran: int = 0
     failed: list[Record] = field(default_factory=list)
 
+    def add(self, event: Event) -> None:
+        """Count a cell that was kept or ran."""
+        self.kept += event.kind == "kept"
+        self.ran += event.kind == "ran"
+        if event.record is not None and event.record.status == "failed":
+            self.failed.append(event.record)
+
 
 def run(
     experiments: list[Experiment],
@@ -40,6 +47,7 @@ def run(
     methods: list[str] | None = None,
     seeds: list[int] | None = None,
     fresh: bool = False,
+    jobs: int = 1,
     tracker: Tracker | None = None,
     console: Console | None = None,
 ) -> Tally:
@@ -52,6 +60,7 @@ def run(
         methods: only these methods; all registered ones if None.
         seeds: only these seeds; the experiment's own if None.
         fresh: run again what is there.
+        jobs: seeds run at a time, each in a process of its own with as many threads as this one.
         tracker: a sink beside the records.
         console: for progress.
 
@@ -60,15 +69,30 @@ def run(
             finished is lost.
     """
     console = console or Console(stderr=True)
+    if jobs < 1:
+        raise LetheError(f"jobs must be 1 or more, not {jobs}")
+    if jobs > 1 and device.type != "cpu":
+        raise LetheError("one GPU runs one job at a time: leave out --jobs")
     plans = [(e, plan_cells(e, device.type, methods, seeds)) for e in experiments]
     for experiment, _ in plans:
         fetch(experiment.problem)
         json_file.write(store.plan_path(experiment.name), plan_of(experiment))
+    groups = [list(cells) for _, plan in plans for _, cells in groupby(plan, _seeds)]
     tally = Tally()
-    with Display(console, total=sum(len(cells) for _, cells in plans)) as display:
-        for _, cells in plans:
-            for _, of_one_seed in groupby(cells, key=lambda cell: cell.inputs.seeds):
-                _run_seed(of_one_seed, store, device, fresh, tracker, display, tally)
+    with Display(console, total=sum(map(len, groups))) as display:
+
+        def tell(event: Event) -> None:
+            display.show(event)
+            tally.add(event)
+            if tracker is not None and event.kind == "ran":
+                tracker.log(event.record)
+
+        jobs = min(jobs, len(groups))
+        if jobs > 1:
+            run_side_by_side(groups, store, jobs, torch.get_num_threads(), fresh, tell)
+        else:
+            for group in groups:
+                run_seed(group, store, device, fresh, tell)
     return tally
 
 
@@ -130,7 +154,7 @@ def settings(experiment: Experiment) -> dict[str, str]:
     model = problem.model.model_dump()
     training = problem.training.model_dump(exclude_none=True)
     tuning = experiment.tuning
-    tried = f"{tuning} settings tried of each uncertified method with a search space"
+    tried = f"{tuning} settings tried of each method with a search space"
     return {
         "data": f"{problem.data}, {problem.features}",
         "model": _words(model, "kind"),
@@ -172,34 +196,5 @@ def _words(content: dict, head: str) -> str:
     return ", ".join([content[head], *(f"{k.replace('_', ' ')} {v}" for k, v in rest.items())])
 
 
-def _run_seed(
-    cells: Iterable[Cell],
-    store: Store,
-    device: torch.device,
-    fresh: bool,
-    tracker: Tracker | None,
-    display: Display,
-    tally: Tally,
-) -> None:
-    """The cells of one seed; data and models are only touched if one of them has to run."""
-    bench: Workbench | None = None
-    for cell in cells:
-        path = store.cell_path(cell.experiment, cell.info.label, cell.inputs.seeds.split)
-        kept = json_file.current(partial(read_record, path), cell.inputs.key)
-        if kept and not fresh:
-            tally.kept += 1
-            if kept.status == "failed":
-                tally.failed.append(kept)
-            display.advance()
-            continue
-        display.start(cell)
-        if bench is None:
-            bench = Workbench(cell.inputs, device, None if fresh else store.folder / ".artifacts")
-        record = run_cell(cell, bench, display.phase)
-        json_file.write(path, record)
-        tally.ran += 1
-        if record.status == "failed":
-            tally.failed.append(record)
-        display.finish(record)
-        if tracker is not None:
-            tracker.log(record)
+def _seeds(cell: Cell) -> Seeds:
+    return cell.inputs.seeds

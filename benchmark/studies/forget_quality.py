@@ -33,6 +33,7 @@ from benchmark.problem.predictor import Predictor
 from benchmark.records import Store
 from benchmark.runner.cell import Cell, fingerprint
 from benchmark.runner.environment import describe
+from benchmark.runner.event import Event
 from benchmark.runner.progress import Display
 from benchmark.runner.run import plan_cells, plan_of
 from benchmark.runner.run_cell import describe_failure
@@ -339,14 +340,13 @@ def _run_seed(study: Study, results: Path, display: Display, tally: Tally) -> No
         record = json_file.current(partial(read, path), fingerprint(study.inputs(cell)))
         if record is not None:
             tally.kept += 1
-            display.advance()
+            display.show(Event("kept", cell.where, record=record))
         else:
-            display.start(cell)
-            display.phase("forget quality")
+            display.show(Event("begins", cell.where, "forget quality"))
             record = study.record(cell)
             json_file.write(path, record)
             tally.ran += 1
-            display.finish(record)
+            display.show(Event("ran", cell.where, record=record))
         if record.status == "failed":
             tally.failed.append(record)
 
