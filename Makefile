@@ -21,11 +21,14 @@ OUT     ?= $(RESULTS)/leaderboard/bench
 ATTACKED ?=
 RUNS     ?=
 EPOCHS  := epochs-1 epochs-3 epochs-10 paper epochs-100
+BUDGETS := epochs-1 epochs-2 epochs-5 paper epochs-20
+# those of the paper on noisy fine-tuning
+LONGER  := epochs-1 epochs-5 paper epochs-49
 ABLATED := paper radius-5 radius-10 radius-21 forget-10 forget-100 forget-5000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo mnist cifar10 svhn sequential nonconvergence hessian ablation scenarios all \
-	test lint leaderboard check soundness slack audit forget-quality false-alarms bench doctor list clean
+.PHONY: help setup demo mnist cifar10 svhn sequential nonconvergence hessian ablation budget scenarios \
+	all test lint leaderboard check soundness slack audit forget-quality false-alarms bench doctor list clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,11 +65,15 @@ nonconvergence: $(READY) ## training stopped early: its gradient, the certificat
 ablation: $(READY) ## damping, norm bound, noise, LiSSA's chains and depth, rows forgotten
 	@$(RUN) mnist-ablation $(addprefix --profile ,$(or $(PROFILE),$(ABLATED)))
 
+budget: $(READY) ## noisy fine-tuning against retraining for as many epochs; PROFILE=smoke tries it out
+	@$(RUN) digits-budget mnist-budget $(addprefix --profile ,$(or $(PROFILE),$(BUDGETS)))
+	@$(RUN) cifar10-budget $(addprefix --profile ,$(or $(PROFILE),$(LONGER)))
+
 scenarios: $(READY) ## a class, a sub-population, memorised and mislabelled digits forgotten
 	@$(RUN) digits-mlp-class digits-mlp-subpopulation digits-mlp-memorised \
 		digits-mlp-mislabelled
 
-all: demo mnist cifar10 svhn sequential nonconvergence hessian scenarios ablation ## all that this machine can
+all: demo mnist cifar10 svhn sequential nonconvergence hessian scenarios ablation budget ## all that this machine can
 
 test: $(READY) ## run the tests
 	@$(VENV)/bin/python -m pytest

@@ -192,8 +192,8 @@ COST = (
         "tuning",
         "Tuning",
         "s",
-        "Seconds spent on trying settings of an uncertified method, the same number for each, "
-        "scored on validation rows; not part of Time, but of Speed-up.",
+        "Seconds spent on trying settings, the same number for each method that has a search "
+        "space, scored on validation rows; not part of Time, but of Speed-up.",
         _tuning,
     ),
     Column(

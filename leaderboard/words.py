@@ -37,7 +37,8 @@ BEST = (
 
 YARDSTICKS = {
     "reference": "the retrained model every gap is measured to",
-    "floor": "retrained with another seed: how far apart two perfect answers are",
+    "floor": "retrained once more: with another seed, how far apart two perfect answers are; for a "
+    "budget of epochs, what as much compute gives without the original",
     "ceiling": "the original model, unchanged: what nothing at all achieves",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
 
 import torch
@@ -17,6 +18,15 @@ from benchmark.problem.rows import Rows
 from tests import problems
 
 ROWS = 23  # no multiple of a chunk
+
+#: How the rows of a product are cut, and how many are kept.
+FORMS = {
+    "whole": {},
+    "ragged": {"chunk": 7},
+    "half kept": {"chunk": 5, "kept_rows": 11},
+    "none kept": {"chunk": 9, "kept_rows": 0},
+    "chunk above the rows": {"chunk": 1000},
+}
 
 
 @dataclass(frozen=True)
@@ -92,3 +102,22 @@ NETS: dict[str, Callable[[], Net]] = {
     "convolution": lambda: _image_net(_convolution, CONVOLUTION),
     "residual": lambda: _image_net(_residual, RESIDUAL),
 }
+
+
+@cache
+def dense_gauss_newton(name: str) -> Tensor:
+    """By brute force: the Jacobian of the logits, and each row's Hessian in its logits."""
+    net = NETS[name]()
+    jacobian = torch.autograd.functional.jacobian(lambda w: net.logits(w, net.rows.x), net.weights)
+    logits = net.logits(net.weights, net.rows.x)
+    inner = torch.stack(
+        [
+            torch.autograd.functional.hessian(
+                lambda one, i=i: net.objective.data_term(one[None], net.rows.y[i : i + 1]),
+                logits[i],
+            )
+            for i in range(len(logits))
+        ]
+    )
+    total = torch.einsum("nci,nce,nej->ij", jacobian, inner, jacobian) / len(logits)
+    return total + net.objective.ridge * torch.eye(len(total)).double()

@@ -241,32 +241,114 @@ def test_slack_by_verdict_and_what_has_no_distance(tmp_path):
     assert answer.missing.startswith("1 row with the noise inside")
 
 
-def test_compute_wants_speed_accuracy_and_something_over_the_control(tmp_path):
+def contest(
+    experiment: str, epochs: int, theirs: list[float], rows: dict[str, tuple[list, list]]
+) -> list[Record]:
+    """Retraining for some epochs and rows, each with its accuracies and leads over its control."""
     inside = certificate(noise="inside", definition="reference", trivial_sensitivity=None)
-    shapes = {
-        "winner": (1.0, 0.5, 2.0),
-        "slow": (4.0, 0.5, 2.0),
-        "worse": (1.0, -0.5, 2.0),
-        "eraser": (1.0, 0.5, 0.0),
-    }
-    cells = [
-        made(
-            label,
-            certificate=inside,
-            unlearn=seconds,
-            metrics={"accuracy_test_gap": gap, "control_accuracy_test_gap": over},
+    cells = []
+    for seed, accuracy in enumerate(theirs):
+        cell = made(
+            "briefly",
+            seed,
+            certificate=EXACT,
+            unlearn=0.5,
+            params={"epochs": epochs},
+            extra={"accuracy_test": accuracy},
         )
-        for label, (seconds, gap, over) in shapes.items()
+        cells.append(
+            cell.model_copy(update={"method": cell.method.model_copy(update={"role": "floor"})})
+        )
+    for label, (accuracies, overs) in rows.items():
+        for seed, (accuracy, over) in enumerate(zip(accuracies, overs, strict=True)):
+            numbers = {"accuracy_test": accuracy, "control_accuracy_test": accuracy - over}
+            cells.append(
+                made(
+                    label,
+                    seed,
+                    certificate=inside,
+                    unlearn=0.75,
+                    # one more than the budget, to leave room for the noisy steps
+                    params={"epochs": epochs + 1},
+                    metrics={"control_accuracy_test_gap": over},
+                    extra=numbers,
+                )
+            )
+    return [cell.model_copy(update={"experiment": experiment}) for cell in cells]
+
+
+SHAPES = {
+    "winner": ([72.0, 82.0], [1.0, 1.1]),
+    "eraser": ([72.0, 82.0], [0.0, 0.0]),
+    "chancy": ([78.0, 80.5], [1.0, 1.1]),
+    "worse": ([69.0, 79.5], [3.0, 3.1]),
+}
+
+
+def test_compute_wants_a_lead_over_as_long_a_retraining_and_over_the_control(tmp_path):
+    # seed by seed: winner and eraser lead by 2 and 2, chancy by 8 and 0.5, worse by -1 and -0.5
+    cells = contest("mnist-budget", 10, [70.0, 80.0], SHAPES)
+    answer = compute.answer(Evidence(tables(tmp_path, *cells)))
+    found = {name.removeprefix("mnist-budget: "): line for name, line in lines(answer).items()}
+    beaten = {name: line["beats retraining"] for name, line in found.items()}
+    survives = {name: line["survives the control"] for name, line in found.items()}
+    assert beaten == {"Winner": "yes", "Eraser": "yes", "Chancy": "no", "Worse": "no"}
+    assert survives == {"Winner": "yes", "Eraser": "no", "Chancy": "yes", "Worse": "yes"}
+    assert found["Winner"]["over retraining as long (points)"] == "+2.00 ± 0"
+    # t of 0.975 with one degree of freedom is 12.706; half the difference of two is its factor
+    assert found["Chancy"]["over retraining as long (points)"].startswith("+4 ± 48")
+    assert found["Worse"]["its time over retraining's (×)"] == "1.50"
+    assert "4 contests of a certified row" in answer.text
+    assert "goes from −0.750 to 4.25 points" in answer.text
+    assert "2 beat retraining (mnist-budget: " in answer.text
+    assert "3 beat the same algorithm from zero weights" in answer.text
+    assert answer.text.endswith("Both: mnist-budget: Winner.")
+
+
+def test_compute_goes_through_budgets_and_says_which_problems_are_missing(tmp_path):
+    shape = {"noisy": ([71.0], [0.5])}
+    cells = [
+        *contest("mnist-budget", 10, [70.0], shape),
+        *contest("mnist-budget-epochs-2", 2, [70.0], shape),
+        *contest("mnist-budget-smoke", 1, [70.0], shape),
+        *contest("digits-budget", 10, [70.0], shape),
+        *contest("elsewhere", 5, [70.0], shape),
     ]
     answer = compute.answer(Evidence(tables(tmp_path, *cells)))
-    found = lines(answer)
-    beaten = {name: line["no slower, no worse"] for name, line in found.items()}
-    over = {name: line["over its control"] for name, line in found.items()}
-    assert [name for name in found if beaten[name] == over[name] == "yes"] == ["toy: Winner"]
-    assert over["toy: Eraser"] == "no"
-    assert beaten["toy: Slow"] == beaten["toy: Worse"] == "no"
-    assert "2 are no slower" in answer.text
-    assert "Both: toy: Winner." in answer.text
+    order = ["digits-budget: Noisy", "mnist-budget-epochs-2: Noisy", "mnist-budget: Noisy"]
+    assert list(lines(answer)) == order
+    assert {line["beats retraining"] for line in lines(answer).values()} == {"no"}
+    assert "0 beat retraining, and 0 beat" in answer.text
+    assert answer.text.endswith("Both: none.")
+    assert answer.missing.startswith("No record of CIFAR-10, MLP on HOG. Where one seed ran")
+    assert answer.command == "make budget RESULTS=leaderboard/results"
+
+
+def test_compute_leads_are_paired_by_seed(tmp_path):
+    # retraining lacks seed 1: what the row has there is compared with nothing
+    cells = contest("digits-budget", 5, [70.0, 90.0, 80.0], {"noisy": ([71.0, 0.0, 83.0], [0] * 3)})
+    cells = [c for c in cells if (c.method.label, c.seeds.split) != ("briefly", 1)]
+    (found,) = compute.contests(tables(tmp_path, *cells))
+    assert (found.lead.mean, found.lead.n) == (2.0, 2)
+    assert not compute.clear(found.lead), "1 and 3 are no clear lead"
+
+
+def test_compute_draws_rows_controls_and_retraining_under_every_budget(tmp_path):
+    cells = [
+        *contest("digits-budget", 5, [70.0, 80.0], SHAPES),
+        *contest("digits-budget-epochs-20", 20, [75.0, 85.0], SHAPES),
+        *contest("cifar10-budget", 49, [56.0], {"winner": ([57.0], [0.0])}),
+    ]
+    evidence = Evidence(tables(tmp_path, *cells))
+    (chart,) = compute.answer(evidence).charts
+    assert chart.path == "plots/budget.svg"
+    assert compute.answer(evidence).charts[0].svg == chart.svg, "the same bytes twice"
+    points = list(compute.points(evidence.tables, "digits-budget"))
+    assert len(points) == 2 * (2 + 4 * 2)
+    assert {p.epochs for p in points} == {5, 20}
+    winner = [(p.accuracy, p.control, p.lead) for p in points if p.series == "Winner"]
+    assert winner[0] == (72.0, 71.0, 2.0)
+    assert {(p.control, p.lead) for p in points if p.series == ""} == {(None, 0.0)}
 
 
 def releases(*composed: float | None) -> tuple[Step, ...]:

@@ -10,6 +10,7 @@ import torch
 from baselines.fine_tune import FineTune
 from baselines.gradient_ascent import GradientAscent
 from baselines.retrain import Retrain
+from baselines.retrain_briefly import RetrainBriefly
 from baselines.sisa import SISA
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request
@@ -99,6 +100,46 @@ def test_gradient_ascent_raises_the_loss_on_the_forgotten_rows(kind) -> None:
     rows = request.forget_rows
     before = float(problem.data_loss(request.original.weights, rows))
     assert float(problem.data_loss(release.state.weights, rows)) > before
+
+
+def test_retraining_briefly_is_adam_from_a_fresh_model_on_the_retained_rows() -> None:
+    """By hand: torch's own Adam, the batches in the order that the request's generator draws."""
+    problem = replace(problems.softmax(), training=problems.mlp(radius=None).training)
+    method = RetrainBriefly(epochs=3, batch=16, learning_rate=0.02)
+    request, release = ask(method, problem)
+    draws = request.generator("training", "retrain-briefly")
+    weights = problem.model.initial_weights(draws).requires_grad_()
+    optimiser = torch.optim.Adam([weights], lr=0.02)
+    kept = torch.tensor([k for k in range(60) if k not in FORGET.tolist()])
+    for _ in range(3):
+        for part in torch.randperm(len(kept), generator=draws).split(16):
+            optimiser.zero_grad()
+            problem.loss(weights, problem.train.take(kept[part])).backward()
+            optimiser.step()
+    assert torch.allclose(release.state.weights, weights.detach(), atol=1e-12)
+    assert release.certificate.verdict == "exact"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_retraining_briefly_sees_neither_the_original_nor_what_is_forgotten(kind) -> None:
+    problem = kind()
+    request, plain = ask(RetrainBriefly(), problem)
+    x, y = problem.train.x.clone(), problem.train.y.clone()
+    x[FORGET], y[FORGET] = 7.0, 0
+    secret = replace(request.original, weights=request.original.weights + 1)
+    spoilt = replace(problem, train=Rows(x, y))
+    other = RetrainBriefly().answer(replace(request, problem=spoilt, original=secret))
+    assert torch.equal(plain.state.weights, other.state.weights)
+
+
+def test_retraining_briefly_ends_where_retraining_does_if_it_is_not_brief() -> None:
+    """Strongly convex: after many epochs of all rows at a time, near the retained optimum."""
+    problem = problems.softmax()
+    _, release = ask(RetrainBriefly(epochs=1500, batch=60, learning_rate=1e-2), problem)
+    _, exact = ask(Retrain(), problem)
+    _, short = ask(RetrainBriefly(epochs=1, batch=60, learning_rate=1e-2), problem)
+    near, far = (float((r.state.weights - exact.state.weights).norm()) for r in (release, short))
+    assert near < 1e-4 < 0.5 < far
 
 
 def test_fine_tuning_lowers_the_objective_on_the_retained_rows() -> None:

@@ -105,6 +105,16 @@ def test_doctor_finds_the_embedded_data(
     assert "is no folder" in out
 
 
+def test_calibrate_measures_every_product_and_names_the_default(lethe: Run, tmp_path: Path) -> None:
+    toml = tiny_experiment.write(tmp_path)
+    code, out, error = lethe("calibrate", str(toml), "--budget", "60")  # rounds end it
+    assert (code, error) == (0, "")
+    for words in ("closed-form", "kept-graph", "timed on all 120", "the default: closed-form, 120"):
+        assert words in out
+    refused(lethe("calibrate", "digits-softmx"), "did you mean 'digits-softmax'?")
+    refused(lethe("calibrate", str(toml), "--profile", "huge"), "huge")
+
+
 def test_leaderboard_check(lethe: Run, tmp_path: Path) -> None:
     run(lethe, tmp_path)
     where = ("--results", "runs", "--to", "board")

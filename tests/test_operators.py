@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -26,15 +25,7 @@ from benchmark.errors import LetheError
 from benchmark.problem.model import MLPSpec, Model
 from benchmark.problem.objective import Objective
 from benchmark.problem.rows import Rows
-from tests.nets import NETS, ROWS, Net
-
-FORMS = {
-    "whole": {},
-    "ragged": {"chunk": 7},
-    "half kept": {"chunk": 5, "kept_rows": 11},
-    "none kept": {"chunk": 9, "kept_rows": 0},
-    "chunk above the rows": {"chunk": 1000},
-}
+from tests.nets import FORMS, NETS, ROWS, Net, dense_gauss_newton
 
 
 def by_autograd(net: Net, rows: Rows, **form: int) -> Differentiated:
@@ -82,25 +73,6 @@ def mlp(net: Net, rows: Rows, **options: object) -> MLPHessian:
 def columns(operator: Differentiated, net: Net) -> Tensor:
     """(d, d), one product a row; not symmetrised."""
     return torch.stack([operator @ e for e in torch.eye(len(net.weights)).double()])
-
-
-@cache
-def dense_gauss_newton(name: str) -> Tensor:
-    """By brute force: the Jacobian of the logits, and each row's Hessian in its logits."""
-    net = NETS[name]()
-    jacobian = torch.autograd.functional.jacobian(lambda w: net.logits(w, net.rows.x), net.weights)
-    logits = net.logits(net.weights, net.rows.x)
-    inner = torch.stack(
-        [
-            torch.autograd.functional.hessian(
-                lambda one, i=i: net.objective.data_term(one[None], net.rows.y[i : i + 1]),
-                logits[i],
-            )
-            for i in range(len(logits))
-        ]
-    )
-    total = torch.einsum("nci,nce,nej->ij", jacobian, inner, jacobian) / len(logits)
-    return total + net.objective.ridge * torch.eye(len(total)).double()
 
 
 @pytest.mark.parametrize("form", FORMS)

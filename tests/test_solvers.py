@@ -21,9 +21,10 @@ from benchmark.curvature.minres import minres
 from benchmark.curvature.nystroem import nystroem
 from benchmark.curvature.solution import Solution
 from benchmark.curvature.solvers import SOLVERS
+from benchmark.curvature.svrg import svrg
 from benchmark.curvature.system import System
 from benchmark.errors import LetheError
-from benchmark.problem.model import MLPSpec, Model
+from benchmark.problem.model import AllCNNSpec, MLPSpec, Model
 from benchmark.problem.objective import Objective
 from benchmark.problem.rows import Rows
 from tests import problems
@@ -174,6 +175,23 @@ def test_stochastic_passes_do_most_of_the_work_where_they_contract() -> None:
     gaps = [b - a for (a, _), (b, _) in pairwise(solution.history)]
     assert all(1.1 < gap <= 2.0 for gap in gaps)
     assert solution.products < solve("cg", system, 1e-4).products
+
+
+def test_svrg_cuts_rows_into_chunks_no_smaller_than_the_model_asks() -> None:
+    """250 rows are 15 chunks of 16, enough for stochastic passes, or 3 of 64, which are not."""
+    dense, images = (MLPSpec(kind="mlp", hidden=(2,)), 5), (AllCNNSpec(kind="allcnn"), (8, 8, 1))
+    smallest = [Model(spec, inputs, 3).smallest_chunk for spec, inputs in (dense, images)]
+    assert smallest == [64, 16]
+    system = damped(1.0, n=250)
+    generator = torch.Generator().manual_seed(0)
+    by_cg, by_passes = (
+        svrg(system, tolerance=0.1, max_products=99, generator=generator, smallest=rows)
+        for rows in smallest
+    )
+    assert by_cg.converged
+    assert by_cg.products == round(by_cg.products)
+    assert by_passes.converged
+    assert by_passes.products != round(by_passes.products)
 
 
 def test_the_residual_of_svrg_never_grows_and_is_that_of_its_answer() -> None:

@@ -1,9 +1,13 @@
-"""Tuning: the same trials for everyone, scored without a retrained model, on the clock."""
+"""Tuning: the same trials for everyone, scored without a retrained model, on the clock.
+
+Those of certified methods are blind to the original and to the rows to forget.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,24 +17,34 @@ from rich.console import Console
 from baselines.fine_tune import FineTune
 from baselines.neggrad_plus import NegGradPlus
 from baselines.random_labels import RandomLabels
+from baselines.retrain_briefly import RetrainBriefly
 from benchmark import registry
+from benchmark.contract.certificate import Target
 from benchmark.contract.clock import Clock
-from benchmark.contract.request import Release, Request
+from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.data import catalogue
 from benchmark.data.split import SplitSpec, split
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
+from benchmark.metrics.utility import accuracy
 from benchmark.problem.predictor import Predictor
 from benchmark.problem.rows import Rows
 from benchmark.records import Record, Store, read_record
 from benchmark.runner import run as runner
-from benchmark.runner.cell import fingerprint
+from benchmark.runner import tuning
+from benchmark.runner.cell import Inputs, fingerprint
 from benchmark.runner.reproduce import compare, reproduce
 from benchmark.runner.run import plan_cells
-from benchmark.runner.tuning import TuningSpec, score, settings, tune, tuning_of
+from benchmark.runner.tuning import TuningSpec, blind, score, settings, tune, tuning_of
+from benchmark.runner.workbench import Workbench
 from leaderboard.columns import BY_KEY
+from methods.blockwise import Blockwise
+from methods.langevin import Langevin
+from methods.model_clipping import ModelClipping
 from methods.newton import Newton
+from methods.noisy_fine_tune import NoisyFineTune
+from methods.output_perturbation import OutputPerturbation
 from tests import problems, tiny_experiment
 
 CPU = torch.device("cpu")
@@ -210,6 +224,160 @@ def test_bad_search_spaces_are_refused_in_one_line() -> None:
     assert tuning_of(Newton(), 4, {}) is None
     assert tuning_of(FineTune(), 4, {}) is None
     assert tuning_of(RandomLabels(), None, {}) is None
+
+
+# --- certified methods: blind trials
+
+
+NOISY = {
+    "output-perturbation": (OutputPerturbation(epochs=6, batch=16), {"radius": (0.02, 0.5, 2.0)}),
+    "noisy-fine-tune": (NoisyFineTune(epochs=5, batch=16), {"clip": (0.01, 0.1), "steps": (4, 8)}),
+    "model-clipping": (
+        ModelClipping(epochs=4, batch=16),
+        {"radius": (0.05, 0.1), "sigma": (0.1, 0.3)},
+    ),
+    "blockwise": (Blockwise(epochs=8, batch=16), {"radius": (0.5, 2.0), "blocks": (2, 4)}),
+}
+noisy = pytest.mark.parametrize("name", NOISY)
+
+
+def with_other_secrets(plain: Request) -> Request:
+    """The same retained rows; another original, and forgotten rows of other data and labels."""
+    problem, forget = plain.problem, plain.forget
+    x, y = problem.train.x.clone(), problem.train.y.clone()
+    x[forget], y[forget] = 9.0, (y[forget] + 1) % 3
+    original = State(3 * plain.original.weights + 1, plain.original.rows, memory="secret")
+    return replace(plain, problem=replace(problem, train=Rows(x, y)), original=original)
+
+
+@noisy
+def test_the_choice_depends_on_neither_the_original_nor_the_forgotten_rows(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, search = NOISY[name]
+    plain = replace(request(), target=Target(epsilon=100.0, delta=0.5))  # little noise
+    many = problems.rows(4000, 5, 3, 7, torch.float32)  # whose accuracy shows the least change
+    plain = replace(plain, problem=replace(plain.problem, validation=many))
+    spec, other = TuningSpec(trials=4, search=search), with_other_secrets(plain)
+    found, _ = tune(method, spec, plain)
+    assert tune(method, spec, other)[0] == found, "every score, bit for bit"
+    assert all(trial.failure is None for trial in found.trials)
+    assert len({trial.score for trial in found.trials}) > 1, "there is something to choose"
+
+    def peeping(request: Request) -> Request:
+        original = replace(request.original, rows=torch.arange(len(request.retain)))
+        return replace(blind(request), original=original)
+
+    monkeypatch.setattr(tuning, "blind", peeping)
+    assert tune(method, spec, other)[0] != tune(method, spec, plain)[0], "it would have shown"
+
+
+@noisy
+def test_a_blind_trial_is_the_control_with_other_draws(name: str) -> None:
+    method, plain = NOISY[name][0], request()
+    hidden = blind(plain)
+    assert len(hidden.forget) == 0
+    assert torch.equal(hidden.problem.train.x, plain.retain_rows.x)
+    assert torch.equal(hidden.problem.train.y, plain.retain_rows.y)
+    assert float(hidden.original.weights.norm()) == 0
+    assert hidden.original.memory is None
+    nothing = replace(plain.original, weights=torch.zeros_like(plain.original.weights))
+    control = method.answer(replace(plain, original=nothing)).predictor.weights
+    again = method.answer(replace(hidden, seeds=plain.seeds)).predictor.weights
+    assert torch.equal(again, control)
+    trial = method.answer(hidden).predictor.weights
+    assert not torch.isclose(trial, control).any()
+
+
+def test_trials_and_release_share_no_draw() -> None:
+    plain = request()
+    hidden = blind(plain)
+    like = torch.zeros(2000)
+    for scope in ((), (0,), (5,), ("block", 0)):
+        ours, theirs = (one.noise(like, 1.0, *scope) for one in (plain, hidden))
+        assert not torch.isclose(ours, theirs, atol=1e-6).any()
+        correlation = float(torch.corrcoef(torch.stack([ours, theirs]))[0, 1])
+        assert abs(correlation) < 5 / 2000**0.5
+    orders = [
+        torch.randperm(50, generator=one.generator("training", "x")) for one in (plain, hidden)
+    ]
+    assert not torch.equal(*orders)
+    for axis in ("split", "forget", "evaluation"):
+        assert getattr(hidden.seeds, axis) == getattr(plain.seeds, axis)
+    assert blind(plain).seeds == hidden.seeds, "the same seeds, the same trials"
+    assert blind(replace(plain, seeds=Seeds(noise=1))).seeds.noise != hidden.seeds.noise
+
+
+def test_a_certified_method_is_chosen_by_validation_accuracy_alone() -> None:
+    method, search = NOISY["output-perturbation"]
+    plain = request()
+    found, _ = tune(method, TuningSpec(trials=9, search=search), plain)
+    assert found.trials[0].params == {"radius": 0.02}
+    assert len(found.trials) == 3
+    rows, by_hand = plain.problem.validation, []
+    for trial in found.trials:
+        predictor = method.build(method.model_dump() | trial.params).answer(blind(plain)).predictor
+        reached = accuracy(predictor.log_probabilities(rows.x), rows.y)
+        assert trial.score == pytest.approx(100 * reached)
+        by_hand.append(reached)
+    assert found.params == found.trials[by_hand.index(max(by_hand))].params
+
+
+def certified_row(folder: Path, method: str, search: str) -> tuple[Record, Inputs]:
+    row = f'\n[[rows]]\nmethod = "{method}"\nlabel = "{method}"\nsearch = {search}\n'
+    tally = run(folder, ("delta = 1e-5\n", "delta = 1e-5\n" + row), methods=[method])
+    assert tally.failed == []
+    found = record(folder, method)
+    return found, Inputs.read(found.inputs, "test")
+
+
+def test_the_control_and_the_release_use_the_chosen_setting_and_the_clock_counts(
+    tmp_path: Path,
+) -> None:
+    name, search = "output-perturbation", "{ radius = [1e-4, 1e-3], learning_rate = [1e-2, 1e-9] }"
+    found, inputs = certified_row(tmp_path, name, search)
+    assert len(found.tuned.trials) == 4
+    assert found.verdict == "proved"
+    assert found.method.params == found.inputs["params"] | found.tuned.params
+    assert found.times.tuning > found.times.unlearn
+    bench = Workbench(inputs, CPU, None)
+    method = OutputPerturbation.build(found.method.params)
+    nothing = State(torch.zeros(bench.problem.model.dimension).double(), bench.rows)
+    test = bench.problem.test
+    for start, metric in (
+        (bench.original[0], "accuracy_test"),
+        (nothing, "control_accuracy_test"),
+    ):
+        asked = Request.of(bench.problem, start, bench.forget, seeds=inputs.seeds)
+        reached = accuracy(method.answer(asked).predictor.log_probabilities(test.x), test.y)
+        assert found.metrics[metric].value == pytest.approx(100 * reached)
+    again, _ = reproduce(found, CPU, lambda name: None)
+    assert again.tuned == found.tuned
+    assert all(comparison.agrees for comparison in compare(found, again, 0.0))
+
+
+def test_a_budgeted_retraining_is_tuned_blind_as_well(tmp_path: Path) -> None:
+    found, _ = certified_row(tmp_path, "retrain-briefly", "{ learning_rate = [1e-9, 0.1] }")
+    assert found.verdict == "exact"
+    assert found.tuned.params["learning_rate"] > 1e-9
+    plain = request()
+    spec = TuningSpec(trials=3, search={"learning_rate": (1e-3, 0.1)})
+    ours, theirs = (tune(RetrainBriefly(), spec, r)[0] for r in (plain, with_other_secrets(plain)))
+    assert ours == theirs
+
+
+def test_certified_methods_that_cannot_be_blind_are_refused_in_one_line() -> None:
+    search = {"radius": (0.1,)}
+    with pytest.raises(LetheError, match=r"newton is not tuned: .* has no noise-only control"):
+        tuning_of(Newton(), 4, {"damping": (0.1,)})
+    with pytest.raises(LetheError, match="langevin is not tuned: it trains its own original"):
+        tuning_of(Langevin(), 4, search)
+    with pytest.raises(LetheError, match=r"not tuned: .* rows that later requests forget"):
+        tuning_of(OutputPerturbation(), 4, search, requests=2)
+    assert tuning_of(OutputPerturbation(), 4, {}) is None, "unless its row gives a search space"
+    assert tuning_of(OutputPerturbation(), 4, {}, requests=2) is None
+    assert tuning_of(OutputPerturbation(), 4, search).trials == 4
+    assert tuning_of(RandomLabels(), 4, {}, requests=2).trials == 4
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from benchmark import parameters
+from benchmark.contract import batch_statistics
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
@@ -96,7 +97,8 @@ class Method(BaseModel, ABC):
         """`unlearn`, held to the contract: nothing to forget changes nothing, weights are sound.
 
         Raises:
-            LetheError: if the weights have another shape than the original's or are not finite.
+            LetheError: if the weights have another shape than the original's or are not finite, or
+                for BatchNorm's statistics among them (`benchmark.contract.batch_statistics`).
         """
         if len(request.forget) == 0 and not self.certifies:
             return request.release(request.original.weights, memory=request.original.memory)
@@ -106,4 +108,5 @@ class Method(BaseModel, ABC):
             raise LetheError(f"{self.name} released weights of shape {tuple(members.shape)}")
         if not torch.isfinite(members).all():
             raise LetheError(f"{self.name} diverged: its weights are not finite; lower its step")
+        batch_statistics.check(self.name, request, release)
         return release

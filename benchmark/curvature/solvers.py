@@ -81,7 +81,13 @@ def _nystroem(
 
 
 def _svrg(system: System, tolerance: float, budget: int, generator: torch.Generator) -> Solution:
-    return svrg(system, tolerance=tolerance, max_products=budget, generator=generator)
+    return svrg(
+        system,
+        tolerance=tolerance,
+        max_products=budget,
+        generator=generator,
+        smallest=system.problem.model.smallest_chunk,
+    )
 
 
 def _chebyshev(

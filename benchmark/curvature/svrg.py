@@ -14,9 +14,9 @@ from benchmark.curvature.solution import Solution, measured
 from benchmark.curvature.system import System
 from benchmark.problem.rows import Rows
 
-#: Chunks the rows are cut into, fewer where a chunk would have less than SMALLEST rows; with
+#: Chunks the rows are cut into, fewer where a chunk would be too small to run at speed; with
 #: less than FEWEST a pass is too short to help, and conjugate gradients do it all.
-CHUNKS, SMALLEST, FEWEST = 100, 64, 10
+CHUNKS, FEWEST = 100, 10
 #: Share of the chunks that a pass takes at first. One that leaves more than SLOW of the residual
 #: makes the next ones twice as long; where even a whole one leaves more than STUCK, conjugate
 #: gradients take over.
@@ -75,7 +75,12 @@ class _Residuals:
 
 
 def svrg(
-    system: System, *, tolerance: float, max_products: int, generator: torch.Generator
+    system: System,
+    *,
+    tolerance: float,
+    max_products: int,
+    generator: torch.Generator,
+    smallest: int,
 ) -> Solution:
     """Solve by stochastic steps whose variance vanishes with the residual (Johnson & Zhang 2013).
 
@@ -91,11 +96,12 @@ def svrg(
         tolerance: relative to ||b||.
         max_products: budget of operator products.
         generator: orders the chunks.
+        smallest: rows a chunk at least.
     """
     b = system.b
     norm = float(b.norm())
     goal, size = tolerance * norm, norm
-    count = max(1, min(CHUNKS, len(system.rows) // SMALLEST))
+    count = max(1, min(CHUNKS, len(system.rows) // smallest))
     if size <= goal:
         return measured(system.operator, b, torch.zeros_like(b), goal=goal, products=0)
     chunks = _Chunks(system, count)

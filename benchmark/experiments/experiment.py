@@ -77,7 +77,8 @@ class Experiment(BaseModel):
     Attributes:
         methods: the methods that take part; all that can, by default.
         rows: settings of methods that do not run with their defaults; `rows_for` adds the rest.
-        tuning: settings tried of every uncertified method with a search space; none if None.
+        tuning: settings tried of every method with a search space; none if None. A certified method
+            has the one that its row gives, or none.
         device: `cuda` if nothing less will do.
         profiles: names of the other scales that the file has; see `benchmark.experiments.profile`.
     """

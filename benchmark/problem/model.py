@@ -5,10 +5,11 @@ from __future__ import annotations
 from itertools import accumulate
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from benchmark.errors import AssumptionBroken
+from benchmark.problem.models import batch_norm
 from benchmark.problem.models.allcnn import AllCNNSpec
 from benchmark.problem.models.convolutional import ConvolutionalSpec, Shape
 from benchmark.problem.models.fully_connected import MLPSpec, SoftmaxSpec
@@ -26,6 +27,9 @@ __all__ = ["AllCNNSpec", "MLPSpec", "Model", "ModelSpec", "ResNet18Spec", "Softm
 class Model:
     """A net without weights: `model(weights, x)` gives the logits.
 
+    BatchNorm's statistics are some of the weights. `model(weights, x)` normalises by them, always;
+    `model.in_training(weights, x)` by those of the batch `x`, and training alone calls it.
+
     Args:
         spec: the architecture.
         inputs: features per row, or the shape of an image; rows are flat in any case.
@@ -33,6 +37,8 @@ class Model:
 
     Attributes:
         chunk: rows that a pass over all data takes at a time; all of them if None.
+        statistics: (d,) bool on the CPU, which weights are BatchNorm's statistics; None without
+            BatchNorm.
 
     Raises:
         AssumptionBroken: if the net has buffers. Running statistics are functions of the rows that
@@ -57,15 +63,49 @@ class Model:
         self._shapes = {name: p.shape for name, p in self._module.named_parameters()}
         self._sizes = [shape.numel() for shape in self._shapes.values()]
         self.dimension = sum(self._sizes)
+        self._statistics = batch_norm.names(self._module)
+        self.statistics = self._where(self._statistics) if self._statistics else None
 
     def __call__(self, weights: Tensor, x: Tensor) -> Tensor:
         """Logits (n, classes) for `weights` (d,) and `x` (n, inputs)."""
-        pieces = torch.split(weights, self._sizes)
-        named = {
-            name: piece.view(shape)
-            for (name, shape), piece in zip(self._shapes.items(), pieces, strict=True)
-        }
+        return functional_call(self._module, self._named(weights), (x,))
+
+    def in_training(self, weights: Tensor, x: Tensor) -> Tensor:
+        """Logits as training has them: a row's depend on the others in `x` if there is BatchNorm.
+
+        The statistics in `weights` (d,) are not looked at.
+        """
+        named = self._named(weights) | dict.fromkeys(self._statistics)
         return functional_call(self._module, named, (x,))
+
+    def with_statistics(self, weights: Tensor, x: Tensor, batch: int) -> Tensor:
+        """`weights` (d,) with BatchNorm's statistics set by one pass over `x` (n, inputs).
+
+        It goes in batches of `batch` rows, in order, each normalised as in training.
+        """
+        if self.statistics is None:
+            return weights
+        found = batch_norm.population(
+            self._module, lambda part: self.in_training(weights, part), x.split(batch)
+        )
+        named = self._named(weights) | found
+        return torch.cat([piece.flatten().to(weights) for piece in named.values()])
+
+    def without_statistics(self, weights: Tensor) -> Tensor:
+        """`weights` (d,) with zeros for BatchNorm's statistics, which no ridge acts on."""
+        if self.statistics is None:
+            return weights
+        return weights.masked_fill(self.statistics.to(weights.device), 0)
+
+    @property
+    def smallest_chunk(self) -> int:
+        """Rows with which matrix products run at speed; an image is many rows of each."""
+        return 16 if isinstance(self.spec, ConvolutionalSpec) else 64
+
+    @property
+    def module(self) -> nn.Module:
+        """The net on the meta device: its layers, whose own weights have no values."""
+        return self._module
 
     @property
     def layers(self) -> list[slice]:
@@ -81,3 +121,19 @@ class Model:
         """(d,) float64 on the CPU, drawn as the architecture asks for."""
         draw = kaiming if isinstance(self.spec, ConvolutionalSpec) else uniform
         return draw(self._shapes, generator)
+
+    def _named(self, weights: Tensor) -> dict[str, Tensor]:
+        """Views of `weights` (d,) by the names of the module's parameters."""
+        pieces = torch.split(weights, self._sizes)
+        return {
+            name: piece.view(shape)
+            for (name, shape), piece in zip(self._shapes.items(), pieces, strict=True)
+        }
+
+    def _where(self, names: list[str]) -> Tensor:
+        """(d,) bool: the weights of these parameters."""
+        pieces = [
+            torch.full((size,), name in names)
+            for name, size in zip(self._shapes, self._sizes, strict=True)
+        ]
+        return torch.cat(pieces)

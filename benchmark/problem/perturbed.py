@@ -40,7 +40,7 @@ class PerturbedProblem(Problem):
         """The whole objective with its linear term, a scalar."""
         return super().loss(weights, rows) + self.perturbation.dot(weights)
 
-    def hessian(self, weights: Tensor, rows: Rows, **settings: int | None) -> Differentiated:
+    def hessian(self, weights: Tensor, rows: Rows, **settings: int | str | None) -> Differentiated:
         """The Hessian that a linear term leaves as it is, and the gradient with it."""
         hessian = super().hessian(weights, rows, **settings)
         return _Shifted(hessian, hessian.gradient + self.perturbation)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
 
+from benchmark.curvature.convolutional import ConvolutionalHessian
 from benchmark.curvature.downdate import Downdated
 from benchmark.curvature.factor import Factor, linear_factor
-from benchmark.curvature.hessian import Differentiated, Hessian
+from benchmark.curvature.hessian import Differentiated
 from benchmark.curvature.linear import LinearHessian
 from benchmark.curvature.minibatches import Products, differentiated, fully_connected
 from benchmark.curvature.mlp import MLPHessian
-from benchmark.curvature.row_mean import RowMean
 from benchmark.curvature.within_memory import WithinMemory
-from benchmark.errors import AssumptionBroken
+from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.problem.model import MLPSpec, Model
 from benchmark.problem.objective import Objective
+from benchmark.problem.products import default, find, kept_graph
 from benchmark.problem.rows import Rows
 from benchmark.problem.training import Training
 
@@ -35,6 +36,12 @@ class Problem:
         negatives: rows like the training rows that are never trained on (for attacks).
         test: rows for utility.
         validation: rows for tuning, which are in none of the others; None if there are none.
+
+    With BatchNorm the objective is what it is in evaluation, by statistics that stand still: those
+    in the weights, which have no gradient and no ridge. Training alone goes by those of a batch.
+
+    Raises:
+        LetheError: if a net with BatchNorm is trained in a ball or to a gradient tolerance.
     """
 
     model: Model
@@ -44,6 +51,15 @@ class Problem:
     negatives: Rows
     test: Rows
     validation: Rows | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        training = self.training
+        held = training.radius is not None or training.gradient_bound is not None
+        if held and self.model.statistics is not None:
+            raise LetheError(
+                "BatchNorm's statistics are set after training, which no ball and no gradient "
+                "tolerance holds: train with adam, radius = 'none' and no gradient_tolerance"
+            )
 
     @property
     def device(self) -> torch.device:
@@ -69,7 +85,11 @@ class Problem:
 
     def loss(self, weights: Tensor, rows: Rows) -> Tensor:
         """The whole objective L(w, rows), a scalar."""
-        return self.data_loss(weights, rows) + self.objective.penalty(weights)
+        return self.data_loss(weights, rows) + self.penalty(weights)
+
+    def penalty(self, weights: Tensor) -> Tensor:
+        """The ridge term, a scalar; of all weights but BatchNorm's statistics."""
+        return self.objective.penalty(self.model.without_statistics(weights))
 
     def gradient(self, weights: Tensor, rows: Rows) -> Tensor:
         """Grad L(w, rows), (d,)."""
@@ -90,30 +110,40 @@ class Problem:
         *,
         chunk: int | None = None,
         kept_rows: int | None = None,
+        product: str | None = None,
     ) -> Differentiated:
         """Hess L(w, rows) as an operator on (d,); it holds the gradient as well.
 
-        What the model is decides how products are computed, for nothing to be calibrated: the
-        closed forms take less time than automatic differentiation at every size measured.
+        Unless a product is named, what the model is decides how products are computed, and no
+        timing does: the same bytes everywhere. The closed forms take less time than automatic
+        differentiation at every size measured; `benchmark.calibration` measures it elsewhere.
 
         Args:
             weights: w, (d,).
             rows: over which L is the mean.
             chunk: rows multiplied at a time. By default what suits the device, or all of them
-                where there is no closed form; of a convolutional net on a CPU, `model.chunk`.
+                where automatic differentiation multiplies; of a convolutional net that it does
+                on a CPU, `model.chunk`.
             kept_rows: rows whose forward and backward passes are kept for the next product; those
-                of the others are computed anew each time. All by default, and one chunk where the
-                model has a `chunk`. With `chunk` it bounds the memory of anything but a linear
-                model, which keeps its probabilities alone.
+                of the others are computed anew each time. All by default; of a convolutional net
+                on a CPU those whose passes fit into 4 GiB, and one chunk of graphs. With `chunk`
+                it bounds the memory of anything but a linear model, which keeps its
+                probabilities alone.
+            product: how products are computed, by a name in `benchmark.problem.products`.
+
+        Raises:
+            LetheError: if there is no such product for this model.
 
         On a GPU that runs out of memory the chunks are halved until it does not.
         """
+        build = self._hessian if product is None else partial(find(self, product).build, self)
         if rows.x.device.type == "cpu":
-            kept_rows = self.model.chunk if kept_rows is None else kept_rows
-            return self._hessian(weights, rows, chunk or self.model.chunk, kept_rows)
+            # graphs need the model's bounds; an R-operator has bounds of its own
+            bound = None if (product or default(self)) == "r-operator" else self.model.chunk
+            return build(weights, rows, chunk or bound, bound if kept_rows is None else kept_rows)
         return WithinMemory(
             # what is kept shrinks with the chunk, or a smaller chunk would save nothing
-            lambda size: self._hessian(
+            lambda size: build(
                 weights, rows, size, kept_rows if size >= (chunk or len(rows)) else size
             ),
             chunk or len(rows),
@@ -137,13 +167,18 @@ class Problem:
                 chunk=chunk,
                 kept_rows=kept_rows,
             )
-
-        def build(part: Rows) -> Hessian:
-            return Hessian(lambda w: self.loss(w, part), weights)
-
-        if chunk is None and kept_rows is None:
-            return build(rows)
-        return RowMean(build, rows, chunk=chunk or len(rows), kept_rows=kept_rows)
+        if default(self) == "r-operator":
+            return ConvolutionalHessian(
+                self.model.module,
+                rows.x,
+                rows.y,
+                weights,
+                loss=loss,
+                ridge=ridge,
+                chunk=chunk,
+                kept_rows=kept_rows,
+            )
+        return kept_graph(self, weights, rows, chunk, kept_rows)
 
     def minibatch_hessians(self, weights: Tensor) -> Products:
         """Products with the Hessians, at `weights` (d,), of the data loss on many minibatches."""

@@ -43,9 +43,33 @@ class RestrictedModel:
     def chunk(self) -> int | None:
         return self.model.chunk
 
+    @property
+    def smallest_chunk(self) -> int:
+        return self.model.smallest_chunk
+
     def __call__(self, part: Tensor, x: Tensor) -> Tensor:
         """Logits (n, classes) for `part` (k,) and `x` (n, ...)."""
         return self.model(self.whole(part), x)
+
+    def in_training(self, part: Tensor, x: Tensor) -> Tensor:
+        """The same: BatchNorm's statistics are not free, they stay those of all weights."""
+        return self(part, x)
+
+    @property
+    def statistics(self) -> Tensor | None:
+        """(k,) bool: which free weights are statistics, that a choice of weights took along."""
+        statistics = self.model.statistics
+        return None if statistics is None else statistics[self.free.cpu()]
+
+    def with_statistics(self, part: Tensor, x: Tensor, batch: int) -> Tensor:
+        """`part` (k,) as it is."""
+        return part
+
+    def without_statistics(self, part: Tensor) -> Tensor:
+        """`part` (k,) with zeros for statistics."""
+        if self.statistics is None:
+            return part
+        return part.masked_fill(self.statistics.to(part.device), 0)
 
     def whole(self, part: Tensor) -> Tensor:
         """(d,): the free weights from `part` (k,), the others bit for bit as they were."""
@@ -72,7 +96,10 @@ def restricted(problem: Problem, weights: Tensor, free: Tensor) -> Problem:
 
 
 def last_layers(model: Model, k: int) -> Tensor:
-    """(d,) bool on the CPU: the weights of the last `k` layers, or of all if there are fewer."""
+    """(d,) bool on the CPU: the weights of the last `k` layers, or of all if there are fewer.
+
+    BatchNorm's statistics are left out: only a training of the whole net sets them.
+    """
     free = torch.zeros(model.dimension, dtype=torch.bool)
     free[model.layers[-k:][0].start :] = True
-    return free
+    return free if model.statistics is None else free & ~model.statistics

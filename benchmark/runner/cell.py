@@ -93,7 +93,7 @@ class Cell(BaseModel):
             method=method.name,
             method_source=source_hash(registered.method),
             params=method.model_dump(mode="json"),
-            tuning=tuning_of(method, experiment.tuning, row.search),
+            tuning=tuning_of(method, experiment.tuning, row.search, experiment.forget.requests),
         )
         info = describe(method, registered, row.label, row.title)
         return cls(experiment=experiment.name, method=method, info=info, inputs=inputs)

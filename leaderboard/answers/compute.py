@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmark.records import Record
 from leaderboard.answers.answer import (
     Answer,
     Evidence,
@@ -9,76 +13,200 @@ from leaderboard.answers.answer import (
     counted,
     grid,
     mean,
-    named,
+    problem,
     seeds,
-    streamed,
     unanswered,
 )
+from leaderboard.charts import Chart
+from leaderboard.charts import budget as plot
 from leaderboard.columns import BY_KEY
 from leaderboard.grid import Cell, Line
-from leaderboard.shown import erases_the_model
-from leaderboard.table import Row
+from leaderboard.interval import Estimate, arithmetic
+from leaderboard.numbers import measured, number
+from leaderboard.ranking import entries
+from leaderboard.shown import NOTHING
+from leaderboard.study import by_device, tables_of
+from leaderboard.table import Row, Table
 
+#: What their budgets' experiments are named after, in the order of the answer.
+STUDIES = {
+    "digits-budget": "Digits, MLP",
+    "mnist-budget": "MNIST, MLP",
+    "cifar10-budget": "CIFAR-10, MLP on HOG",
+}
 SLUG = "answer-compute"
 QUESTION = "Which rows beat retraining for the same compute, and survive the noise-only control?"
-COMMAND = "make mnist RESULTS=leaderboard/results"
-
-# accuracies are shares of whole rows: what differs by less, in points, does not
-_ROUND_OFF = 1e-6
+COMMAND = "make budget RESULTS=leaderboard/results"
 
 _COLUMNS = (
-    "speed-up (×)",
-    "test gap (points)",
-    "no slower, no worse",
-    "over control (points)",
-    "over its control",
+    "test accuracy (%)",
+    "over retraining as long (points)",
+    "over its control (points)",
+    "its time over retraining's (×)",
+    "beats retraining",
+    "survives the control",
     "seeds",
 )
+_ACCURACY = BY_KEY["accuracy_test"]
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A row with a noise-only control beside retraining for as many epochs.
+
+    Attributes:
+        study: its problem's name, without the budget.
+        epochs: the budget.
+    """
+
+    study: str
+    epochs: int
+    table: Table
+    row: Row
+    retrained: Row
+
+    @property
+    def lead(self) -> Estimate | None:
+        """Test accuracy less that of retraining, points, a difference for each seed."""
+        ours, theirs = (row.values(_ACCURACY) for row in (self.row, self.retrained))
+        differences = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
+        return arithmetic(differences) if differences else None
+
+    @property
+    def over_control(self) -> Estimate | None:
+        """Test accuracy less that of its noise-only control, points."""
+        return self.row.estimate(BY_KEY["control_accuracy_test_gap"])
+
+    @property
+    def name(self) -> str:
+        return f"{problem(self.table)}: {self.row.title}"
 
 
 def answer(evidence: Evidence) -> Answer:
-    """Every row with a noise-only control beside retraining and beside that control."""
-    found = named(
-        evidence.tables,
-        lambda row: mean(row, "control_accuracy_test_gap") is not None and not streamed(row),
-    )
+    """Every contest, by problem and budget."""
+    found = contests(evidence.tables)
     if not found:
         return unanswered(SLUG, QUESTION, COMMAND)
-    ahead = [name for name, row in found if beats_retraining(row)]
-    both = [name for name, row in found if beats_retraining(row) and not erases_the_model(row)]
-    survive = sum(not erases_the_model(row) for _, row in found)
+    absent = [name for name in STUDIES.values() if name not in {c.study for c in found}]
     return Answer(
         SLUG,
         QUESTION,
-        text=f"Of {counted(len(found), 'row')} with the noise inside the algorithm, {len(ahead)} "
-        "are no slower than retraining and no less accurate, as far as the seeds tell; "
-        f"{survive} are better than the same algorithm from zero weights. Both: "
-        f"{'; '.join(both) or 'none'}.",
-        missing="Retraining stopped after as many epochs is no row of its own: the control, which "
-        "trains for as many from zero weights, stands for it.",
+        text=_text(found),
+        missing=_missing(found, absent),
+        command=COMMAND if absent else "",
         lines="Row",
-        grid=grid(_COLUMNS, [_line(name, row) for name, row in found]),
+        grid=grid(_COLUMNS, [_line(contest) for contest in found]),
+        charts=tuple(_charts(evidence.tables)),
     )
 
 
-def beats_retraining(row: Row) -> bool:
-    """Whether it takes no longer, and the interval of its gap reaches up to 0 or beyond."""
-    speed, gap = mean(row, "speedup"), row.estimate(BY_KEY["accuracy_test_gap"])
-    if speed is None or gap is None:
+def contests(tables: list[Table]) -> list[Contest]:
+    """Those of all studies, the smallest budget first."""
+    found = [
+        Contest(study, epochs, table, row, retrained)
+        for name, study in STUDIES.items()
+        for table in tables_of(tables, name)
+        for epochs, retrained in _budget(table)
+        for row in entries(table)
+        if mean(row, "control_accuracy_test_gap") is not None
+    ]
+    order = list(STUDIES.values())
+    return sorted(found, key=lambda c: (order.index(c.study), c.table.device, c.epochs))
+
+
+def _budget(table: Table) -> Iterator[tuple[int, Row]]:
+    """The table's retraining for some epochs, with their number; at most one."""
+    for row in table.rows:
+        if row.role == "floor" and row.done and "epochs" in row.found[0].method.params:
+            yield row.found[0].method.params["epochs"], row
+
+
+def clear(difference: Estimate | None) -> bool:
+    """Whether it is above 0 by more than its interval, of which one seed has none."""
+    if difference is None or difference.spread is None:
         return False
-    return speed >= 1 and gap.mean + (gap.spread or 0.0) >= -_ROUND_OFF
+    return difference.mean - difference.spread > 0
 
 
-def _line(name: str, row: Row) -> Line:
+def _text(found: list[Contest]) -> str:
+    ahead = [contest for contest in found if clear(contest.lead)]
+    surviving = [contest for contest in found if clear(contest.over_control)]
+    both = [contest.name for contest in ahead if contest in surviving]
+    leads = [contest.lead.mean for contest in found if contest.lead is not None]
+    reach = f"from {number(min(leads))} to {number(max(leads))} points" if leads else NOTHING
+    return (
+        f"{counted(len(found), 'contest')} of a certified row and retraining for as many epochs, "
+        f"over {counted(len({c.epochs for c in found}), 'budget')} of epochs: the row's lead in "
+        f"test accuracy goes {reach}, means over seeds. By more than the interval, {len(ahead)} "
+        f"beat retraining{_listed(ahead)}, and {len(surviving)} beat the same algorithm from zero "
+        f"weights{_listed(surviving)}. Both: {'; '.join(both) or 'none'}."
+    )
+
+
+def _listed(some: list[Contest]) -> str:
+    return f" ({'; '.join(contest.name for contest in some)})" if some else ""
+
+
+def _missing(found: list[Contest], absent: list[str]) -> str:
+    parts = [f"No record of {'; '.join(absent)}."] if absent else []
+    if any(contest.lead is None or contest.lead.spread is None for contest in found):
+        parts.append("Where one seed ran there is no interval, and nothing is told apart.")
+    return " ".join(parts)
+
+
+def _line(contest: Contest) -> Line:
+    row, lead = contest.row, contest.lead
     return Line(
-        name,
+        contest.name,
         "",
         (
-            cell(row, "speedup"),
-            cell(row, "accuracy_test_gap"),
-            Cell("yes" if beats_retraining(row) else "no"),
+            cell(row, "accuracy_test"),
+            Cell(NOTHING if lead is None else _signed(lead)),
             cell(row, "control_accuracy_test_gap"),
-            Cell("no" if erases_the_model(row) else "yes"),
+            Cell(_time(contest)),
+            Cell("yes" if clear(lead) else "no"),
+            Cell("yes" if clear(contest.over_control) else "no"),
             Cell(seeds([row])),
         ),
     )
+
+
+def _signed(estimate: Estimate) -> str:
+    value, spread = measured(estimate.mean, estimate.spread, signed=True)
+    return f"{value} ± {spread}" if spread else value
+
+
+def _time(contest: Contest) -> str:
+    """Of one request, without tuning, which both have as many trials of."""
+    ours, theirs = (mean(row, "unlearn") for row in (contest.row, contest.retrained))
+    return number(ours / theirs) if ours and theirs else NOTHING
+
+
+def _charts(tables: list[Table]) -> Iterator[Chart]:
+    for device, members in by_device(tables).items():
+        drawn = [point for name in STUDIES for point in points(members, name)]
+        if drawn:
+            suffix = "" if device == "cpu" else f"-{device.split()[0]}"
+            yield Chart(f"plots/{plot.NAME}{suffix}.svg", plot.CAPTION, plot.draw(drawn))
+
+
+def points(tables: list[Table], study: str) -> Iterator[plot.Point]:
+    """Every seed of every row of a study whose budget is known."""
+    for table in tables_of(tables, study):
+        for epochs, retrained in _budget(table):
+            theirs = retrained.values(_ACCURACY)
+            for row in (retrained, *entries(table)):
+                for seed, ours in row.values(_ACCURACY).items():
+                    yield plot.Point(
+                        problem=STUDIES[study],
+                        series="" if row is retrained else row.title,
+                        epochs=epochs,
+                        accuracy=ours,
+                        control=_control(row.done[seed]),
+                        lead=ours - theirs[seed] if seed in theirs else None,
+                    )
+
+
+def _control(record: Record) -> float | None:
+    value = record.metrics.get("control_accuracy_test")
+    return None if value is None else value.value

@@ -8,6 +8,8 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from benchmark.problem.models.batch_norm import BatchNorm
+
 #: Height, width and channels of an image.
 Shape = tuple[int, int, int]
 
@@ -25,9 +27,9 @@ ACTIVATIONS = {
 class ConvolutionalSpec(BaseModel):
     """A convolutional net on images of any size, given as flat rows.
 
-    Smooth by default, and without running statistics: SiLU has bounded derivatives of every
-    order, and GroupNorm (Wu & He 2018) looks at one image alone. BatchNorm and ReLU are the
-    published variants; `Model` refuses a net with BatchNorm's running statistics.
+    Smooth by default, and each image on its own: SiLU has bounded derivatives of every order, and
+    GroupNorm (Wu & He 2018) looks at one image alone. BatchNorm and ReLU are the published
+    variants: a certificate by bounds or noise is refused with the one, and flagged with the other.
 
     Attributes:
         width: channels of the first layer.
@@ -56,7 +58,7 @@ class ConvolutionalSpec(BaseModel):
         """The layer after a convolution with so many channels."""
         if self.norm == "group":
             return nn.GroupNorm(math.gcd(GROUPS, channels), channels)
-        return nn.BatchNorm2d(channels) if self.norm == "batch" else nn.Identity()
+        return BatchNorm(channels) if self.norm == "batch" else nn.Identity()
 
     def nonlinearity(self) -> nn.Module:
         """The activation."""

@@ -24,7 +24,7 @@ def uniform(shapes: Mapping[str, torch.Size], generator: torch.Generator) -> Ten
 def kaiming(shapes: Mapping[str, torch.Size], generator: torch.Generator) -> Tensor:
     """(d,) float64 on the CPU: normal of variance 2 / fan-in (He et al. 2015).
 
-    Biases are 0, and the scales of a normalisation, the only weights with one axis, are 1.
+    Of weights with one axis the scales and variances of a normalisation are 1, the others 0.
     """
     pieces = []
     for name, shape in shapes.items():
@@ -32,5 +32,6 @@ def kaiming(shapes: Mapping[str, torch.Size], generator: torch.Generator) -> Ten
             draw = torch.randn(shape.numel(), generator=generator, dtype=torch.float64)
             pieces.append(draw * math.sqrt(2 / math.prod(shape[1:])))
         else:
-            pieces.append(torch.full(shape, float(name.endswith("weight")), dtype=torch.float64))
+            value = float(name.endswith(("weight", "variance")))
+            pieces.append(torch.full(shape, value, dtype=torch.float64))
     return torch.cat(pieces)

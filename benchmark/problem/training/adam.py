@@ -35,6 +35,10 @@ class AdamTraining(BaseModel):
     missing that within `max_epochs` is an error, so that a certificate may rely on it. Where the
     ball is active it will be missed: Adam's rescaled gradient has other fixed points there.
 
+    With BatchNorm the loss of a batch is that of the net normalised by the batch's own statistics,
+    and the ridge is on all weights but the statistics, which stay at their start. One pass over
+    the rows, as they are and in batches, sets them at the end.
+
     Attributes:
         schedule: of the learning rate, whose highest value is `learning_rate`; constant if None.
             It ends with the epochs, and a `gradient_tolerance` must be met by then.
@@ -54,7 +58,7 @@ class AdamTraining(BaseModel):
     schedule: Schedule | None = optional()
     augment: Augmentation | None = optional()
 
-    @field_validator("schedule", "augment", mode="before")
+    @field_validator("schedule", "augment", "radius", mode="before")
     @classmethod
     def _unset(cls, value: Any) -> Any:
         """`none` unsets what a profile would take over from its file: TOML has no null."""
@@ -104,7 +108,7 @@ class AdamTraining(BaseModel):
                 f"{goal:.3g}: raise {'epochs' if self.schedule else 'max_epochs'} or "
                 "gradient_tolerance"
             )
-        return weights
+        return problem.model.with_statistics(weights, rows.x, self.batch)
 
     def _loss(
         self, problem: Problem, generator: torch.Generator
@@ -116,8 +120,9 @@ class AdamTraining(BaseModel):
             if self.augment is not None:
                 rows = augmented(rows, self.augment, problem.model.inputs, generator)
             with torch.autocast("cuda", torch.bfloat16, enabled=half):
-                data_loss = problem.data_loss(weights, rows)
-            return data_loss + problem.objective.penalty(weights)
+                logits = problem.model.in_training(weights, rows.x)
+                data_loss = problem.objective.data_term(logits, rows.y)
+            return data_loss + problem.penalty(weights)
 
         return loss
 

@@ -58,7 +58,7 @@ def private_descent(
     except ImportError as error:
         raise LetheError(f"DP-SGD wants Opacus: pip install opacus ({error})") from error
     with torch.device("meta"):  # no initial weight is drawn, the global generator stays untouched
-        module = problem.model.spec.module(rows.x.shape[1], problem.model.classes)
+        module = problem.model.spec.module(problem.model.inputs, problem.model.classes)
     module = module.to_empty(device=start.device).to(start.dtype)
     # a copy: parameters would share the memory of `start`
     vector_to_parameters(start.clone(), module.parameters())

@@ -1,0 +1,59 @@
+"""What holds of a release where BatchNorm's statistics are among the weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from benchmark.contract.request import Release, Request
+from benchmark.errors import AssumptionBroken, LetheError
+from benchmark.problem.problem import Problem
+
+
+def refuse_bounds(problem: Problem) -> None:
+    """Refuse a certificate by bounds or noise on a net with BatchNorm.
+
+    A precaution where a theorem asks nothing of the loss.
+
+    Raises:
+        AssumptionBroken: naming the condition that fails.
+    """
+    if problem.model.statistics is not None:
+        raise AssumptionBroken(
+            "BatchNorm: a certificate by bounds or noise takes training to minimise a mean of the "
+            "rows' losses, but here a row's loss depends on its batch, and the statistics, "
+            "functions of the forgotten rows, minimise nothing; use norm = 'group'"
+        )
+
+
+def check(name: str, request: Request, release: Release) -> None:
+    """Hold the answer of the method `name` to the rules on statistics.
+
+    What is exact by construction may have any. Else there is no certificate, and they are the
+    original's, or those that training on the retained rows sets.
+
+    Raises:
+        AssumptionBroken: for a certificate by bounds or noise.
+        LetheError: if the method has moved statistics as if they were trained weights.
+    """
+    statistics, certificate = request.problem.model.statistics, release.certificate
+    if statistics is None or (certificate is not None and certificate.verdict == "exact"):
+        return
+    if certificate is not None:
+        refuse_bounds(request.problem)
+    originals = torch.atleast_2d(request.original.weights)
+    for original, released in zip(originals, release.predictor.members, strict=True):
+        kept = torch.equal(original.cpu()[statistics], released.cpu()[statistics])
+        if not kept and not _set_by_training(request, released):
+            raise LetheError(
+                f"{name} moves BatchNorm's statistics, which training alone sets: leave it out "
+                "here, or use norm = 'group'"
+            )
+
+
+def _set_by_training(request: Request, weights: Tensor) -> bool:
+    """Whether the statistics in `weights` (d,) are those of a pass over the retained rows."""
+    problem = request.problem
+    batch = problem.training.batch
+    again = problem.model.with_statistics(weights, request.retain_rows.x, batch)
+    return torch.allclose(again, weights, rtol=1e-4, atol=1e-6)

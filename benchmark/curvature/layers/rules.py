@@ -1,0 +1,90 @@
+"""Which layers a module is made of."""
+
+from __future__ import annotations
+
+from torch import nn
+from torchvision.models.resnet import BasicBlock
+
+from benchmark.curvature.layers.activation import DERIVATIVES, Activation
+from benchmark.curvature.layers.chain import Chain, Residual
+from benchmark.curvature.layers.convolution import Convolution
+from benchmark.curvature.layers.data import Data
+from benchmark.curvature.layers.flatten import Flatten
+from benchmark.curvature.layers.group_norm import GroupNorm
+from benchmark.curvature.layers.layer import Layer, Weights
+from benchmark.curvature.layers.linear import Linear
+from benchmark.curvature.layers.pooling import Mean
+
+
+class NoRule(Exception):
+    """A module of a kind that no layer here is written for."""
+
+
+def chain(net: nn.Module, weights: Weights) -> Chain:
+    """The layers of a net, in the order in which they run, on some rows yet to be given.
+
+    Args:
+        net: a sequence; what stands before its first weights is applied to the data as it is, and
+            the first weights are a convolution's.
+        weights: of each module in it.
+
+    Raises:
+        NoRule: if the net has a part that there is no layer for.
+    """
+    if not isinstance(net, nn.Sequential):
+        raise NoRule(type(net).__name__)
+    layers: list[Layer] = []
+    below = False
+    for part in net:
+        if below:
+            layers += _layers(part, weights)
+        elif not list(part.parameters()):
+            layers.append(Data(part))
+        elif isinstance(part, nn.Conv2d):
+            layers += _layers(part, weights, first=True)
+            below = True
+        else:
+            raise NoRule(type(part).__name__)
+    return Chain(layers)
+
+
+def has_rules(net: nn.Module) -> bool:
+    """Whether `chain` knows every part of the net."""
+    try:
+        chain(net, {part: list(part.parameters(recurse=False)) for part in net.modules()})
+    except NoRule:
+        return False
+    return True
+
+
+def _layers(module: nn.Module, weights: Weights, *, first: bool = False) -> list[Layer]:
+    match module:
+        case nn.Sequential():
+            return [layer for part in module for layer in _layers(part, weights)]
+        case nn.Identity():
+            return []
+        case nn.Conv2d(padding_mode="zeros", padding=(_, _)):
+            return [Convolution(module, weights, first=first)]
+        case nn.Linear(bias=nn.Parameter()):
+            return [Linear(module, weights)]
+        case nn.GroupNorm(affine=True):
+            return [GroupNorm(module, weights)]
+        case nn.SiLU() | nn.ReLU() | nn.Tanh():
+            return [Activation(DERIVATIVES[type(module)])]
+        case nn.GELU(approximate="none") | nn.Softplus(beta=1, threshold=20):
+            return [Activation(DERIVATIVES[type(module)])]
+        case nn.AdaptiveAvgPool2d(output_size=1):
+            return [Mean()]
+        case nn.Flatten(start_dim=1, end_dim=-1):
+            return [Flatten()]
+        case BasicBlock():
+            return _residual(module, weights)
+    raise NoRule(type(module).__name__)
+
+
+def _residual(block: BasicBlock, weights: Weights) -> list[Layer]:
+    """Two convolutions beside a shortcut; the activation runs inside and after the sum."""
+    inside = (block.conv1, block.bn1, block.relu, block.conv2, block.bn2)
+    branch = [layer for part in inside for layer in _layers(part, weights)]
+    shortcut = _layers(block.downsample or nn.Identity(), weights)
+    return [Residual(Chain(branch), Chain(shortcut)), *_layers(block.relu, weights)]
