@@ -6,6 +6,7 @@ import atexit
 import json
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -88,7 +89,8 @@ class Worker:
         """End the process and remove its files."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):  # what it never read, if it has died
+            self._process.stdin.close()
         self._process.terminate()
         self._process.wait()
         self._process.stdout.close()
