@@ -109,7 +109,7 @@ $(PEERS): $(READY)
 	@$(VENV)/bin/python $(SITE) > "$$($(PYDVL)/bin/python $(SITE))/lethe.pth" # the same torch
 	@touch $@
 
-audit: $(READY) ## try to refute every certificate with whole runs on digits, ten minutes
+audit: $(READY) ## try to refute every certificate with whole runs on digits, half an hour
 	@$(LETHE) audit --results $(RESULTS)
 
 forget-quality: $(READY) ## is it really forgotten? attacks on digits, or on ATTACKED=mnist-mlp

@@ -10,6 +10,16 @@ from leaderboard.table import Table
 #: Theorem 4 as certificates name it: the bound that holds without convexity.
 GENERAL = "Theorem 4"
 
+#: Studies that vary one setting of a problem, each with an answer of its own.
+NONCONVERGENCE = "mnist-nonconvergence"
+ABLATION = "mnist-ablation"
+#: What the problems of the budgets' experiments are called, in the order of the answer.
+BUDGETS = {
+    "digits-budget": "Digits, MLP",
+    "mnist-budget": "MNIST, MLP",
+    "cifar10-budget": "CIFAR-10, MLP on HOG",
+}
+
 _SMOKE = "-smoke"
 
 
@@ -37,11 +47,14 @@ class Point:
 
 def tables_of(tables: list[Table], study: str) -> list[Table]:
     """Those of the study's profiles, without the one for trying things out."""
-    return [
-        table
-        for table in tables
-        if f"{table.experiment}-".startswith(f"{study}-") and not table.experiment.endswith(_SMOKE)
-    ]
+    return [table for table in _of(tables, study) if not table.experiment.endswith(_SMOKE)]
+
+
+def without_variations(tables: list[Table]) -> list[Table]:
+    """A table for each problem: those of the studies above are one problem again and again."""
+    studies = (NONCONVERGENCE, ABLATION, *BUDGETS)
+    varied = {table.slug for study in studies for table in _of(tables, study)}
+    return [table for table in tables if table.slug not in varied]
 
 
 def by_device(tables: list[Table]) -> dict[str, list[Table]]:
@@ -80,3 +93,7 @@ def point(record: Record, setting: float, series: str) -> Point:
         residual=constant(record, "residual"),
         gap=metric("accuracy_test_gap"),
     )
+
+
+def _of(tables: list[Table], study: str) -> list[Table]:
+    return [table for table in tables if f"{table.experiment}-".startswith(f"{study}-")]

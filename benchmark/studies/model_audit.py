@@ -26,7 +26,7 @@ from benchmark.runner.run import plan_cells
 from benchmark.runner.workbench import Workbench
 from benchmark.studies.audit_record import SCHEMA, AuditStudy, Finding, path_in, read
 
-#: Experiments and runs a side: enough to refute epsilon = 1, in some ten minutes in all.
+#: Experiments and runs a side: enough to refute epsilon = 1, in some half an hour.
 PLAN = {"digits-softmax": 64, "digits-mlp": 24}
 CONFIDENCE = 0.95
 

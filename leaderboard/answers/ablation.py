@@ -15,10 +15,9 @@ from leaderboard.grid import Cell, Line
 from leaderboard.numbers import number
 from leaderboard.ranking import entries
 from leaderboard.shown import NOTHING
-from leaderboard.study import GENERAL, Point, by_device, constant, point, tables_of
+from leaderboard.study import ABLATION, GENERAL, Point, by_device, constant, point, tables_of
 from leaderboard.table import Row, Table
 
-STUDY = "mnist-ablation"
 SLUG = "answer-ablation"
 QUESTION = "What do damping, norm bound, noise, chains, depth and the number forgotten change?"
 COMMAND = "make ablation RESULTS=leaderboard/results"
@@ -38,7 +37,7 @@ _COLUMNS = ("setting", f"{GENERAL}'s bound", "certified ε", "residual", "test g
 
 def answer(evidence: Evidence) -> Answer:
     """Of each setting, the ranges of what the certificate and utility go through."""
-    tables = tables_of(evidence.tables, STUDY)
+    tables = tables_of(evidence.tables, ABLATION)
     found = {device: panels(members) for device, members in by_device(tables).items()}
     found = {device: varied for device, varied in found.items() if varied}
     if not found:
@@ -71,7 +70,7 @@ def panels(tables: list[Table]) -> dict[str, list[Point]]:
     `newton`, and `lissa` of `newton-lissa`.
     """
     rows = [row for table in tables for row in entries(table) if row.certificates]
-    home = [row for table in tables if table.experiment == STUDY for row in entries(table)]
+    home = [row for table in tables if table.experiment == ABLATION for row in entries(table)]
     found: dict[str, list[Point]] = defaultdict(list)
     for base in (row for row in home if row.certificates and _is_own(row)):
         for name in SETTINGS:

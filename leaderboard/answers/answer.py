@@ -13,6 +13,7 @@ from leaderboard.columns import BY_KEY
 from leaderboard.grid import Cell, Grid, Line
 from leaderboard.ranking import entries
 from leaderboard.shown import erases_the_model, shown
+from leaderboard.study import without_variations
 from leaderboard.table import NOT_RUN, Row, Table
 
 #: What certificates are asked for; the board's questions are put at these two.
@@ -31,6 +32,11 @@ class Evidence:
 
     tables: list[Table]
     quality: list[QualityRecord] = field(default_factory=list)
+
+    @property
+    def problems(self) -> list[Table]:
+        """The tables without those of studies that vary a problem's settings."""
+        return without_variations(self.tables)
 
 
 @dataclass(frozen=True)

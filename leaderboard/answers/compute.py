@@ -25,15 +25,9 @@ from leaderboard.interval import Estimate, arithmetic
 from leaderboard.numbers import measured, number
 from leaderboard.ranking import entries
 from leaderboard.shown import NOTHING
-from leaderboard.study import by_device, tables_of
+from leaderboard.study import BUDGETS, by_device, tables_of
 from leaderboard.table import Row, Table
 
-#: What their budgets' experiments are named after, in the order of the answer.
-STUDIES = {
-    "digits-budget": "Digits, MLP",
-    "mnist-budget": "MNIST, MLP",
-    "cifar10-budget": "CIFAR-10, MLP on HOG",
-}
 SLUG = "answer-compute"
 QUESTION = "Which rows beat retraining for the same compute, and survive the noise-only control?"
 COMMAND = "make budget RESULTS=leaderboard/results"
@@ -87,7 +81,7 @@ def answer(evidence: Evidence) -> Answer:
     found = contests(evidence.tables)
     if not found:
         return unanswered(SLUG, QUESTION, COMMAND)
-    absent = [name for name in STUDIES.values() if name not in {c.study for c in found}]
+    absent = [name for name in BUDGETS.values() if name not in {c.study for c in found}]
     return Answer(
         SLUG,
         QUESTION,
@@ -104,13 +98,13 @@ def contests(tables: list[Table]) -> list[Contest]:
     """Those of all studies, the smallest budget first."""
     found = [
         Contest(study, epochs, table, row, retrained)
-        for name, study in STUDIES.items()
+        for name, study in BUDGETS.items()
         for table in tables_of(tables, name)
         for epochs, retrained in _budget(table)
         for row in entries(table)
         if mean(row, "control_accuracy_test_gap") is not None
     ]
-    order = list(STUDIES.values())
+    order = list(BUDGETS.values())
     return sorted(found, key=lambda c: (order.index(c.study), c.table.device, c.epochs))
 
 
@@ -184,7 +178,7 @@ def _time(contest: Contest) -> str:
 
 def _charts(tables: list[Table]) -> Iterator[Chart]:
     for device, members in by_device(tables).items():
-        drawn = [point for name in STUDIES for point in points(members, name)]
+        drawn = [point for name in BUDGETS for point in points(members, name)]
         if drawn:
             suffix = "" if device == "cpu" else f"-{device.split()[0]}"
             yield Chart(f"plots/{plot.NAME}{suffix}.svg", plot.CAPTION, plot.draw(drawn))
@@ -198,7 +192,7 @@ def points(tables: list[Table], study: str) -> Iterator[plot.Point]:
             for row in (retrained, *entries(table)):
                 for seed, ours in row.values(_ACCURACY).items():
                     yield plot.Point(
-                        problem=STUDIES[study],
+                        problem=BUDGETS[study],
                         series="" if row is retrained else row.title,
                         epochs=epochs,
                         accuracy=ours,

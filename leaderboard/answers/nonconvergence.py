@@ -21,10 +21,18 @@ from leaderboard.grid import Cell, Line
 from leaderboard.numbers import number, span
 from leaderboard.ranking import entries
 from leaderboard.shown import NOTHING
-from leaderboard.study import GENERAL, Point, bounds, by_device, constant, point, tables_of
+from leaderboard.study import (
+    GENERAL,
+    NONCONVERGENCE,
+    Point,
+    bounds,
+    by_device,
+    constant,
+    point,
+    tables_of,
+)
 from leaderboard.table import Row, Table
 
-STUDY = "mnist-nonconvergence"
 SLUG = "answer-nonconvergence"
 QUESTION = "What changes when training has not converged?"
 COMMAND = "make nonconvergence RESULTS=leaderboard/results"
@@ -43,7 +51,7 @@ _COLUMNS = (
 
 def answer(evidence: Evidence) -> Answer:
     """Every certified row of the study, from the largest gradient at the end to the least."""
-    tables = tables_of(evidence.tables, STUDY)
+    tables = tables_of(evidence.tables, NONCONVERGENCE)
     found = [(table, row) for table in tables for row in entries(table) if gradient(row)]
     if not found:
         return unanswered(SLUG, QUESTION, COMMAND)

@@ -40,12 +40,12 @@ _COLUMNS = (
 
 def answer(evidence: Evidence) -> Answer:
     """Every row proved at a target, and the Pareto front of each problem's certified rows."""
-    problems = [(table, found) for table in evidence.tables if _contested(found := offers(table))]
+    problems = [(table, found) for table in evidence.problems if _contested(found := offers(table))]
     best = {(table.slug, offer.row.label) for table, found in problems for offer in front(found)}
     lines = {
         target: [
             _line(table, row, target, (table.slug, row.label) in best)
-            for table in evidence.tables
+            for table in evidence.problems
             for row in single(table, target)
         ]
         for target in TARGETS
@@ -97,7 +97,7 @@ def _text(evidence: Evidence, problems: list[tuple[Table, list[Offer]]]) -> str:
 def _methods(evidence: Evidence, target: Target) -> str:
     """On how many problems each method is proved, the most often first."""
     count: dict[str, int] = {}
-    for table in evidence.tables:
+    for table in evidence.problems:
         for title in {row.title for row in single(table, target)}:
             count[title] = count.get(title, 0) + 1
     ordered = sorted(count, key=lambda title: (-count[title], title))

@@ -31,10 +31,10 @@ _COLUMNS = (*(f"slack, {verdict}" for verdict in _VERDICTS), "realised ε, prove
 
 def answer(evidence: Evidence) -> Answer:
     """Of each problem the range of bound over distance, verdict by verdict."""
-    found = [(problem(table), rows) for table in evidence.tables if (rows := _rows(table))]
+    found = [(problem(table), rows) for table in evidence.problems if (rows := _rows(table))]
     if not found:
         return unanswered(SLUG, QUESTION, COMMAND)
-    inside = sum(_unmeasured(row) for table in evidence.tables for row in entries(table))
+    inside = sum(_unmeasured(row) for table in evidence.problems for row in entries(table))
     return Answer(
         SLUG,
         QUESTION,

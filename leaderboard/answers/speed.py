@@ -42,17 +42,17 @@ _COLUMNS = (
 
 def answer(evidence: Evidence) -> Answer:
     """The fastest proved row of each problem, with and without what is computed once."""
-    found = [(problem(table), rows) for table in evidence.tables if (rows := _timed(table))]
+    found = [(problem(table), rows) for table in evidence.problems if (rows := _timed(table))]
     if not found:
         return unanswered(SLUG, QUESTION, COMMAND)
-    missing = [problem(t) for t in evidence.tables if not _timed(t) and not _is_stream(t)]
+    rest = [t for t in evidence.problems if not _timed(t) and not _is_stream(t)]
+    lost = [problem(table) for table in rest if single(table)]
+    missing = [problem(table) for table in rest if not single(table)]
     return Answer(
         SLUG,
         QUESTION,
-        text=_text(found),
-        missing=f"No proved row within a point of retraining was timed on {'; '.join(missing)}."
-        if missing
-        else "",
+        text=_text(found, lost),
+        missing=f"No row is proved on {'; '.join(missing)}." if missing else "",
         command=COMMAND if missing else "",
         lines="Problem",
         grid=grid(_COLUMNS, [_line(title, rows) for title, rows in found]),
@@ -89,7 +89,7 @@ def _first(rows: list[Row]) -> Row:
     return max(rows, key=lambda row: whole(row).mean)
 
 
-def _text(found: list[tuple[str, list[Row]]]) -> str:
+def _text(found: list[tuple[str, list[Row]]], lost: list[str]) -> str:
     faster = [rows[0] for _, rows in found if mean(rows[0], "speedup") > 1]
     won = [mean(row, "speedup") for row in faster]
     slower = [title for title, rows in found if mean(rows[0], "speedup") <= 1]
@@ -113,6 +113,8 @@ def _text(found: list[tuple[str, list[Row]]]) -> str:
     )
     if slower:
         parts.append(f"None is faster on {'; '.join(slower)}.")
+    if lost:
+        parts.append(f"No proved row loses so little on {'; '.join(lost)}.")
     alone = sum(len(rows[0].done) == 1 for _, rows in found)
     if alone:
         parts.append(f"{counted(alone, 'problem')} of these ran with one seed, so no interval.")

@@ -62,7 +62,7 @@ def missing(targets: list[Target]) -> str:
 def _rows(evidence: Evidence, target: Target) -> list[tuple[str, list[Row]]]:
     """Each problem with its proved rows, nearest to retraining first."""
     found = []
-    for table in evidence.tables:
+    for table in evidence.problems:
         rows = [r for r in single(table, target) if mean(r, "accuracy_test_gap") is not None]
         if rows:
             found.append((problem(table), sorted(rows, key=_size)))
