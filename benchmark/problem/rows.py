@@ -22,7 +22,7 @@ class Rows:
         return len(self.y)
 
     def take(self, index: Tensor) -> Rows:
-        """The rows at `index` (m,), as copies."""
+        """The rows at `index` (m,) int64, as copies."""
         index = index.to(self.y.device)
         # index_select copies whole rows, twice as fast on a CPU as indexing
         return Rows(self.x.index_select(0, index), self.y.index_select(0, index))
