@@ -42,6 +42,8 @@ _COLUMNS = (
     "seeds",
 )
 _ACCURACY = BY_KEY["accuracy_test"]
+#: How often a 95 % interval lies above 0 where there is no difference.
+_BY_CHANCE = 0.025
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,8 @@ def _text(found: list[Contest]) -> str:
         f"over {counted(len({c.epochs for c in found}), 'budget')} of epochs: the row's lead in "
         f"test accuracy goes {reach}, means over seeds. By more than the interval, {len(ahead)} "
         f"beat retraining{_listed(ahead)}, and {len(surviving)} beat the same algorithm from zero "
-        f"weights{_listed(surviving)}. Both: {'; '.join(both) or 'none'}."
+        f"weights{_listed(surviving)}; about {number(_BY_CHANCE * len(found))} of each would by "
+        f"chance alone. Both: {'; '.join(both) or 'none'}."
     )
 
 
