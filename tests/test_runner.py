@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -194,11 +192,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(toml), str(results)], stderr=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 120
-    while len(list(results.rglob("seed-*.json"))) < 5 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    tiny_experiment.kill_after(5, process, results)
     done = list(results.rglob("seed-*.json"))
     assert 5 <= len(done) < 40, "the kill came in the middle"
     stamps = {path: path.stat().st_mtime_ns for path in done}

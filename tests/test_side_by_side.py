@@ -89,11 +89,8 @@ def test_processes_end_soon_after_a_run_that_is_killed(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
         stderr=subprocess.DEVNULL,
     )
+    tiny_experiment.kill_after(1, process, results)
     deadline = time.monotonic() + 120
-    while not list(results.rglob("seed-*.json")) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
     count, settled = -1, 0
     while settled < 2 and time.monotonic() < deadline:
         time.sleep(1)

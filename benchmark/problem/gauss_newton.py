@@ -6,11 +6,11 @@ from torch import Tensor
 
 from benchmark.curvature.gauss_newton import GaussNewton
 from benchmark.curvature.hessian import Differentiated
-from benchmark.curvature.mlp import MLPHessian
 from benchmark.curvature.row_mean import RowMean
 from benchmark.errors import LetheError
 from benchmark.problem.model import MLPSpec
 from benchmark.problem.problem import Problem
+from benchmark.problem.products import by_units
 from benchmark.problem.rows import Rows
 
 
@@ -41,18 +41,7 @@ def gauss_newton(
     if spec.linear:
         return problem.hessian(weights, rows, chunk=chunk)
     if isinstance(spec, MLPSpec):
-        return MLPHessian(
-            rows.x,
-            rows.y,
-            weights,
-            widths=spec.hidden,
-            activation=spec.activation,
-            loss=loss,
-            ridge=ridge,
-            gauss_newton=True,
-            chunk=chunk,
-            kept_rows=kept_rows,
-        )
+        return by_units(problem, weights, rows, chunk, kept_rows, gauss_newton=True)
     if problem.model.statistics is not None:
         raise LetheError("no Gauss-Newton matrix of a net with BatchNorm: use norm = 'group'")
     fixed = weights.detach().clone()

@@ -14,12 +14,11 @@ from benchmark.curvature.factor import Factor, linear_factor
 from benchmark.curvature.hessian import Differentiated
 from benchmark.curvature.linear import LinearHessian
 from benchmark.curvature.minibatches import Products, differentiated, fully_connected
-from benchmark.curvature.mlp import MLPHessian
 from benchmark.curvature.within_memory import WithinMemory
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.problem.model import MLPSpec, Model
 from benchmark.problem.objective import Objective
-from benchmark.problem.products import default, find, kept_graph
+from benchmark.problem.products import by_units, default, find, kept_graph
 from benchmark.problem.rows import Rows
 from benchmark.problem.training import Training
 
@@ -156,17 +155,7 @@ class Problem:
         if spec.linear:
             return LinearHessian(rows.x, rows.y, weights, loss=loss, ridge=ridge, chunk=chunk)
         if isinstance(spec, MLPSpec):
-            return MLPHessian(
-                rows.x,
-                rows.y,
-                weights,
-                widths=spec.hidden,
-                activation=spec.activation,
-                loss=loss,
-                ridge=ridge,
-                chunk=chunk,
-                kept_rows=kept_rows,
-            )
+            return by_units(self, weights, rows, chunk, kept_rows)
         if default(self) == "r-operator":
             return ConvolutionalHessian(
                 self.model.module,

@@ -11,6 +11,7 @@ from torch import Tensor
 from benchmark.curvature.forward_over_reverse import ForwardOverReverse
 from benchmark.curvature.hessian import Differentiated, Hessian
 from benchmark.curvature.layers.rules import has_rules
+from benchmark.curvature.mlp import MLPHessian
 from benchmark.curvature.row_mean import RowMean
 from benchmark.errors import LetheError
 from benchmark.problem.model import MLPSpec
@@ -67,6 +68,31 @@ def find(problem: Problem, name: str) -> Product:
     if name not in names:
         raise LetheError(f"no product '{name}' for this model: there is {', '.join(names)}")
     return PRODUCTS[name]
+
+
+def by_units(
+    problem: Problem,
+    weights: Tensor,
+    rows: Rows,
+    chunk: int | None,
+    kept_rows: int | None,
+    *,
+    gauss_newton: bool = False,
+) -> MLPHessian:
+    """The R-operator of a fully connected net."""
+    spec, objective = problem.model.spec, problem.objective
+    return MLPHessian(
+        rows.x,
+        rows.y,
+        weights,
+        widths=spec.hidden,
+        activation=spec.activation,
+        loss=objective.loss,
+        ridge=objective.ridge,
+        gauss_newton=gauss_newton,
+        chunk=chunk,
+        kept_rows=kept_rows,
+    )
 
 
 def kept_graph(

@@ -95,6 +95,6 @@ def _work(todo: Queue, events: Queue, store: Store, threads: int, fresh: bool) -
     except LetheError as error:
         events.put(error)
     except KeyboardInterrupt:
-        return
+        raise SystemExit(130) from None  # not 0: a worker interrupted alone has not finished
     else:
         events.put(None)

@@ -128,6 +128,7 @@ def _text(found: list[Contest]) -> str:
     ahead = [contest for contest in found if clear(contest.lead)]
     surviving = [contest for contest in found if clear(contest.over_control)]
     both = [contest.name for contest in ahead if contest in surviving]
+    decided = [c for c in found if c.lead is not None and c.lead.spread is not None]
     leads = [contest.lead.mean for contest in found if contest.lead is not None]
     reach = f"from {number(min(leads))} to {number(max(leads))} points" if leads else NOTHING
     return (
@@ -135,8 +136,9 @@ def _text(found: list[Contest]) -> str:
         f"over {counted(len({c.epochs for c in found}), 'budget')} of epochs: the row's lead in "
         f"test accuracy goes {reach}, means over seeds. By more than the interval, {len(ahead)} "
         f"beat retraining{_listed(ahead)}, and {len(surviving)} beat the same algorithm from zero "
-        f"weights{_listed(surviving)}; about {number(_BY_CHANCE * len(found))} of each would by "
-        f"chance alone. Both: {'; '.join(both) or 'none'}."
+        f"weights{_listed(surviving)}; of the {len(decided)} with an interval about "
+        f"{number(_BY_CHANCE * len(decided))} would by chance alone. "
+        f"Both: {'; '.join(both) or 'none'}."
     )
 
 
