@@ -48,7 +48,7 @@ demo: $(READY) ## run the whole benchmark on scikit-learn's digits, about two mi
 	@$(RUN) digits-softmax digits-mlp digits-stream
 
 mnist: $(READY) ## the same on MNIST, from $LETHE_DATA or downloaded; PROFILE=smoke tries it out
-	@$(RUN) mnist-softmax mnist-softmax-10 mnist-mlp $(SCALE)
+	@$(RUN) mnist-softmax mnist-softmax-10 mnist-pooled mnist-mlp $(SCALE)
 
 cifar10: $(READY) ## AllCNN on CIFAR-10; PROFILE=smoke, cpu or paper (on a GPU)
 	@$(RUN) cifar10-allcnn $(SCALE)

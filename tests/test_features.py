@@ -18,7 +18,7 @@ from benchmark.experiments.experiment import load
 from benchmark.files import DiskError
 from tests import tiny_experiment
 
-KINDS = ["unit-pixels", "centred-pixels", "hog", "scattering"]
+KINDS = ["unit-pixels", "centred-pixels", "pooled-pixels", "hog", "scattering"]
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (9, 12, 12), dtype=np.uint8)
 COLOUR = RNG.integers(0, 256, (9, 12, 12, 3), dtype=np.uint8)
@@ -59,6 +59,29 @@ def test_rounding_never_lifts_a_norm_above_one(width: int) -> None:
 def test_a_blank_image_has_no_features(kind: str) -> None:
     blank = np.stack([np.full((12, 12), level, dtype=np.uint8) for level in (0, 200)])
     assert np.linalg.norm(compute(kind, blank, 255), axis=1).max() < 0.05
+
+
+def test_pooled_pixels_are_the_means_of_blocks_scaled_to_norm_one() -> None:
+    pooled = compute("pooled-pixels", COLOUR, 255)
+    own = np.array(
+        [
+            [
+                image[4 * i : 4 * i + 4, 4 * j : 4 * j + 4, k].mean()
+                for i in range(3)
+                for j in range(3)
+                for k in range(3)
+            ]
+            for image in COLOUR
+        ]
+    )
+    own /= np.linalg.norm(own, axis=1, keepdims=True)
+    assert np.allclose(pooled, own, rtol=0, atol=1e-6)
+    assert np.linalg.norm(pooled.astype(np.float64), axis=1).max() <= 1
+
+
+def test_pooled_pixels_of_sides_that_do_not_divide_are_refused_in_one_line() -> None:
+    with pytest.raises(LetheError, match="multiples of 4, not 12 x 10$"):
+        compute("pooled-pixels", GREY[:, :, :10], 255)
 
 
 def test_hog_of_an_edge_points_across_it() -> None:

@@ -10,9 +10,9 @@ import numpy as np
 
 from benchmark.data import hog, scattering
 from benchmark.data.pixels import pixels
-from benchmark.errors import unknown
+from benchmark.errors import LetheError, unknown
 
-Features = Literal["unit-pixels", "centred-pixels", "pixels", "hog", "scattering"]
+Features = Literal["unit-pixels", "centred-pixels", "pixels", "pooled-pixels", "hog", "scattering"]
 #: Those that keep an image's rows, columns and channels: what convolutions can look at.
 PIXELS = ("unit-pixels", "centred-pixels", "pixels")
 
@@ -42,16 +42,19 @@ def compute(kind: Features, images: np.ndarray, levels: int) -> np.ndarray:
     `centred-pixels` maps pixels to -1..1, in float64; `pixels` normalises the channels of colour
     images, in float32 (see `benchmark.data.pixels`). All others have rows of norm 1 at most,
     which makes the norm of a row with its bias column at most sqrt(2): `unit-pixels` in float64,
-    up to its rounding; `hog` and `scattering` in float32, exactly (see `unit_rows`). A blank
-    image's row is 0.
+    up to its rounding; `pooled-pixels` (means over blocks of 4 x 4), `hog` and `scattering` in
+    float32, exactly (see `unit_rows`). A blank image's row is 0.
 
     Raises:
-        LetheError: for an unknown kind, or `pixels` of images without colour.
+        LetheError: for an unknown kind, `pixels` of images without colour, or `pooled-pixels` of
+            images whose sides are not multiples of 4.
     """
     if kind == "pixels":
         return pixels(images, levels)
     if kind in DESCRIPTORS:
         return unit_rows(DESCRIPTORS[kind].compute(images / levels))
+    if kind == "pooled-pixels":
+        return unit_rows(_pooled(images / levels))
     flat = images.reshape(len(images), -1).astype(np.float64)
     if kind == "centred-pixels":
         return flat / (levels / 2) - 1
@@ -59,6 +62,17 @@ def compute(kind: Features, images: np.ndarray, levels: int) -> np.ndarray:
         norms = np.linalg.norm(flat, axis=1, keepdims=True)
         return flat / np.maximum(norms, 1)  # a pixel is an integer: only a blank image is below 1
     raise unknown("features", kind, get_args(Features))
+
+
+def _pooled(images: np.ndarray) -> np.ndarray:
+    """(n, inputs): the mean over each block of 4 x 4 pixels of (n, height, width[, channel])."""
+    n, height, width = images.shape[:3]
+    if height % 4 or width % 4:
+        raise LetheError(
+            f"features 'pooled-pixels' need sides that are multiples of 4, not {height} x {width}"
+        )
+    blocks = images.reshape(n, height // 4, 4, width // 4, 4, -1)
+    return blocks.mean(axis=(2, 4)).reshape(n, -1)
 
 
 def unit_rows(raw: np.ndarray) -> np.ndarray:
