@@ -80,7 +80,7 @@ def test_pooled_pixels_are_the_means_of_blocks_scaled_to_norm_one() -> None:
 
 
 def test_pooled_pixels_of_sides_that_do_not_divide_are_refused_in_one_line() -> None:
-    with pytest.raises(LetheError, match="multiples of 4, not 12 x 10$"):
+    with pytest.raises(LetheError, match=r"multiples of 4, not 12 x 10$"):
         compute("pooled-pixels", GREY[:, :, :10], 255)
 
 
