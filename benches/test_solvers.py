@@ -22,6 +22,7 @@ SLACK = 1.01
 def test_time_to_residual(work: Work, session: Session, benchmark: BenchmarkFixture) -> None:
     """Measure, unless a record is there or the answer follows from a looser tolerance."""
     benchmark.group = f"{work.spec.title}, damping {work.rule}, to {work.tolerance:g}"
+    session.keep_plan()
     if (kept := session.kept(work)) is not None:
         pytest.skip(f"kept: {kept.state}")
     if reason := work.contender.missing():
@@ -72,7 +73,7 @@ def _timed(work: Work, session: Session, benchmark: BenchmarkFixture, run: Run) 
     estimate = run.estimate or _estimate(work, session, run)
     if estimate > session.limit:
         remark = f"it would take about {estimate:.0f} s"
-        return Outcome(tolerance=work.tolerance, state="not run", remark=remark)
+        return Outcome(tolerance=work.tolerance, state="not run", remark=remark, estimate=estimate)
     count = rounds(estimate, session.budget)
 
     def whole() -> Answer:

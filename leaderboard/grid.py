@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cell:
-    """A text, and whether it is the best of its column."""
+    """A text, whether it is the best of its column, and whether it stands for a missing record."""
 
     text: str
     best: bool = False
+    missing: bool = False
 
 
 @dataclass(frozen=True)

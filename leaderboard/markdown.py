@@ -204,9 +204,11 @@ def _bench(bench: BenchSection) -> Iterable[str]:
     yield _bullets(map(_escape, solvers.READING))
     for table in bench.tables:
         yield f"### {_escape(table.title)} ({_escape(table.device)})"
+        yield f"*Missing:* {solvers.MISSING} `{table.command}`" if table.command else ""
         for grid, name in ((table.solvers, "Solver"), (table.operators, "One pass")):
             yield "\n".join(_grid(grid, name)) if grid else ""
-        yield _escape("; ".join(f"{name}: {text}" for name, text in table.facts)) + "."
+        facts = "; ".join(f"{name}: {text}" for name, text in table.facts)
+        yield _escape(facts) + "." if facts else ""
     yield from map(_image, bench.charts)
 
 

@@ -69,5 +69,5 @@ def load_sections(results: Path, bench: Path, tables: list[Table]) -> Sections:
         slack=draw_slack(slack) if slack else None,
         audit=audit_grid(audit) if audit else None,
         inverse=inverse_hessian_grid(inverse) if inverse else None,
-        bench=draw_bench(load_bench(bench)),
+        bench=draw_bench(*load_bench(bench)),
     )

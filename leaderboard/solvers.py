@@ -12,6 +12,10 @@ from benchmark.bench.record import (
     Folder,
     OperatorRecord,
     Outcome,
+    Plan,
+    PlannedRun,
+    PlannedSolver,
+    PlannedSystem,
     Record,
     Rule,
     SolverRecord,
@@ -26,13 +30,16 @@ READING = (
     "over five rounds, or as many as the number in brackets says. H is the Hessian of the mean "
     "loss over all rows. On one thread they are processor seconds, which a busy machine lengthens "
     "less than the wall clock. A solver that ends above the tolerance has no time: what it "
-    "reached is given instead.",
+    "reached is given instead. Not run: a solve would take longer than the run's limit, about as "
+    "long as is said. Missing: planned, but not measured yet.",
     "The libraries are told beforehand the fewest iterations that reach the tolerance, which they "
     "do not find by themselves; that search is off the clock. The official recursion is the "
     "paper's: 10 chains of 1,000 steps on 10 rows each.",
     "× official, at λ = 0.1 ‖H‖: the recursion's whole run over the time to the first tolerance "
     "that is no worse than what the recursion reached.",
 )
+
+MISSING = "no solver has been timed here yet."
 
 RULES: dict[Rule, str] = {
     "1-norm": "λ = ‖H‖",
@@ -44,6 +51,7 @@ RULES: dict[Rule, str] = {
 MAIN: Rule = "0.1-norm"
 
 _FULL_ROUNDS = 5
+_NO_PLAN = Plan()
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,7 @@ class SystemTables:
     Attributes:
         facts: what it is and where it was timed, by name.
         solvers, operators: None if there is no record of that kind.
+        command: what times the solvers, if that is planned and no record is there; else "".
     """
 
     slug: str
@@ -61,33 +70,71 @@ class SystemTables:
     facts: tuple[tuple[str, str], ...]
     solvers: Grid | None
     operators: Grid | None
+    command: str = ""
 
 
-def load_bench(folder: Path) -> list[Record]:
-    """Every record of the bench, by path; none where there is no folder.
+def load_bench(folder: Path) -> tuple[list[Record], Plan]:
+    """Every record of the bench, by path, and its plan; both empty where there is no folder.
 
     Raises:
-        LetheError: if a record is damaged.
+        LetheError: if a record or the plan is damaged.
     """
-    return list(Folder(folder).records())
+    found = Folder(folder)
+    return list(found.records()), found.plan()
 
 
-def bench_tables(records: Iterable[Record]) -> list[SystemTables]:
-    """The tables, by device and system."""
+def bench_tables(records: Iterable[Record], plan: Plan = _NO_PLAN) -> list[SystemTables]:
+    """The tables, by device and system; a planned system without records has its place."""
+    devices: dict[str, str] = {}
     grouped: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
+        devices[device(record)] = record.environment.device
         grouped[device(record), record.system.name].append(record)
+    planned = _planned(plan, devices)
     return [
-        SystemTables(
-            slug=f"bench-{found[0].environment.device}-{name}",
-            title=found[0].system.title,
-            device=where,
-            facts=_facts(found),
-            solvers=_solvers([r for r in found if isinstance(r, SolverRecord)]),
-            operators=_operators([r for r in found if isinstance(r, OperatorRecord)]),
-        )
-        for (where, name), found in sorted(grouped.items())
+        _tables(where, devices.get(where, where), grouped[where, name], planned.get((where, name)))
+        for where, name in sorted({*grouped, *planned})
     ]
+
+
+_Planned = tuple[PlannedSystem, PlannedRun]
+
+
+def _planned(plan: Plan, devices: dict[str, str]) -> dict[tuple[str, str], _Planned]:
+    """What is planned, by where and system's name; a plan knows no GPU's name, records do.
+
+    Args:
+        plan: of all devices.
+        devices: `cpu` or `cuda`, by where it was timed.
+    """
+    return {
+        (where, system.name): (system, run)
+        for run in plan.runs
+        for where in [w for w, kind in devices.items() if kind == run.device] or [run.device]
+        for system in run.systems
+    }
+
+
+def _tables(where: str, kind: str, records: list[Record], planned: _Planned | None) -> SystemTables:
+    """Those of one system, from its records or what is planned of it: one of them there is."""
+    system, run = planned or (None, None)
+    shown = records[0].system if records else system
+    timed = [r for r in records if isinstance(r, SolverRecord)]
+    return SystemTables(
+        slug=f"bench-{kind}-{shown.name}",
+        title=shown.title,
+        device=where,
+        facts=_facts(records) if records else (),
+        solvers=_solvers(timed, run),
+        operators=_operators([r for r in records if isinstance(r, OperatorRecord)]),
+        command=_command(run) if run and not timed else "",
+    )
+
+
+def _command(run: PlannedRun) -> str:
+    size = "" if run.size == "full" else f" SIZE={run.size}"
+    options = "" if run.device == "cpu" else f' BENCH="--device {run.device}"'
+    return f"make bench OUT=leaderboard/bench{size}{options}"
 
 
 def device(record: Record) -> str:
@@ -139,27 +186,54 @@ def _distinct(texts: Iterable[str]) -> str:
 # --- solvers -----------------------------------------------------------------------------------
 
 
-def _solvers(records: list[SolverRecord]) -> Grid | None:
-    if not records:
-        return None
+@dataclass(frozen=True)
+class _Row:
+    """A solver on a system.
+
+    Attributes:
+        solver: who it is.
+        records: by damping.
+        planned: the dampings that it should have a record of.
+    """
+
+    solver: SolverRecord | PlannedSolver
+    records: dict[Rule, SolverRecord]
+    planned: tuple[Rule, ...]
+
+
+def _rows(records: list[SolverRecord], run: PlannedRun | None) -> list[_Row]:
+    """Every solver that has a record or should have one."""
     by_name: dict[str, dict[Rule, SolverRecord]] = defaultdict(dict)
     for record in records:
         by_name[record.name][record.damping.rule] = record
-    rules = [rule for rule in RULES if any(rule in found for found in by_name.values())]
+    planned = {solver.name: solver for solver in run.solvers} if run else {}
+    everyone = planned | {record.name: record for record in records}
+    rows = [
+        _Row(solver, by_name[name], run.rules if run and name in planned else ())
+        for name, solver in everyone.items()
+    ]
+    return sorted(rows, key=_order)
+
+
+def _solvers(records: list[SolverRecord], run: PlannedRun | None) -> Grid | None:
+    if not records:
+        return None
+    rows = _rows(records, run)
+    rules = [r for r in RULES if any(r in row.records or r in row.planned for row in rows)]
     best = {
         (rule, tolerance): min(
-            (s for found in by_name.values() if (s := _seconds(found.get(rule), tolerance))),
+            (s for row in rows if (s := _seconds(row.records.get(rule), tolerance))),
             default=None,
         )
         for rule in rules
         for tolerance in TOLERANCES
     }
-    official = next((f for f in by_name.values() if _any(f).family == "official"), {})
+    official = next((row.records for row in rows if row.solver.family == "official"), {})
     lines = []
-    for found in sorted(by_name.values(), key=_order):
-        any_record = _any(found)
+    for row in rows:
+        found = row.records
         cells = [
-            _time_cell(found.get(rule), tolerance, best[rule, tolerance])
+            _time_cell(row, rule, tolerance, best[rule, tolerance])
             for rule in rules
             for tolerance in TOLERANCES
         ]
@@ -170,23 +244,17 @@ def _solvers(records: list[SolverRecord]) -> Grid | None:
             Cell("–" if memory is None else number(memory / 2**20, 3)),
             Cell("–" if ratio is None else number(ratio, 2)),
         ]
-        remark = any_record.source
-        lines.append(Line(any_record.title, remark, tuple(cells)))
+        lines.append(Line(row.solver.title, row.solver.source, tuple(cells)))
     tolerances = tuple(f"{tolerance:g}" for tolerance in TOLERANCES)
     groups = [(f"{RULES[rule]}, s to", tolerances) for rule in rules]
     groups.append(("", (f"products to {TOLERANCES[-1]:g}", "peak MB", "× official")))
     return Grid(tuple(groups), tuple(lines))
 
 
-def _any(found: dict[Rule, SolverRecord]) -> SolverRecord:
-    return next(iter(found.values()))
-
-
-def _order(found: dict[Rule, SolverRecord]) -> tuple[int, float, str]:
+def _order(row: _Row) -> tuple[int, float, str]:
     """Ours, libraries, the baseline; each by the time to 1e-2 at the main damping."""
-    record = _any(found)
-    family = ("ours", "peer", "official").index(record.family)
-    return family, _seconds(found.get(MAIN), 1e-2) or float("inf"), record.title
+    family = ("ours", "peer", "official").index(row.solver.family)
+    return family, _seconds(row.records.get(MAIN), 1e-2) or float("inf"), row.solver.title
 
 
 def _outcome(record: SolverRecord | None, tolerance: float) -> Outcome | None:
@@ -198,10 +266,13 @@ def _seconds(record: SolverRecord | None, tolerance: float) -> float | None:
     return None if outcome is None else outcome.median
 
 
-def _time_cell(record: SolverRecord | None, tolerance: float, best: float | None) -> Cell:
-    outcome = _outcome(record, tolerance)
+def _time_cell(row: _Row, rule: Rule, tolerance: float, best: float | None) -> Cell:
+    outcome = _outcome(row.records.get(rule), tolerance)
     if outcome is None:
-        return Cell("–")
+        return Cell("missing", missing=True) if rule in row.planned else Cell("–")
+    if outcome.state == "not run":
+        estimate = outcome.estimate
+        return Cell("not run" if estimate is None else f"≈ {number(estimate, 2)} s, not run")
     if outcome.median is None:
         reached = outcome.residual
         ended = f"ends at {number(reached, 2)}" if reached is not None else "misses"

@@ -17,6 +17,7 @@ from rich.console import Console
 from scipy.sparse import linalg
 from torch import Tensor
 
+from benches import test_solvers as harness
 from benchmark import cli, json_file, records
 from benchmark.bench import record as bench_record
 from benchmark.bench.clock import CLOCK
@@ -34,11 +35,15 @@ from benchmark.bench.record import (
     Folder,
     OperatorRecord,
     Outcome,
+    Plan,
+    PlannedRun,
+    PlannedSolver,
+    PlannedSystem,
     SolverRecord,
     SystemInfo,
 )
 from benchmark.bench.session import Session, Work, find_contender, open_session
-from benchmark.bench.systems import SPECS, Bench, prepare
+from benchmark.bench.systems import RULES, SPECS, Bench, prepare
 from benchmark.curvature.system import System
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
@@ -47,7 +52,7 @@ from benchmark.records import Environment
 from benchmark.runner.run import plan_of
 from leaderboard import build, check
 from leaderboard.charts import solvers as chart
-from leaderboard.solvers import HEADING, bench_tables
+from leaderboard.solvers import HEADING, MISSING, bench_tables, load_bench
 from tests import problems, tiny_experiment
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -421,9 +426,75 @@ def keep(folder: Path, found: tuple[SolverRecord | OperatorRecord, ...] = RECORD
         json_file.write(path, one)
 
 
+def not_run(tolerance: float, estimate: float | None) -> Outcome:
+    return Outcome(tolerance=tolerance, state="not run", remark="long", estimate=estimate)
+
+
+def planned_run(
+    device: str = "cpu", size: str = "full", systems: tuple[str, ...] = ("toy", "zoo")
+) -> PlannedRun:
+    """A run of the toy system and one that has no record."""
+    names = {"fast": "ours", "unmeasured": "peer", "official": "official"}
+    return PlannedRun(
+        device=device,
+        size=size,
+        systems=tuple(PlannedSystem(name=name, title=name.title()) for name in systems),
+        rules=RULES,
+        solvers=tuple(
+            PlannedSolver(name=name, title=name.title(), family=family, source="Somebody 1952")
+            for name, family in names.items()
+        ),
+    )
+
+
 def test_records_come_back_as_they_went(tmp_path: Path) -> None:
-    keep(tmp_path)
-    assert sorted(Folder(tmp_path).records(), key=str) == sorted(RECORDS, key=str)
+    found = (*RECORDS, solver("left", not_run(1e-1, 900.5), not_run(1e-2, None)))
+    keep(tmp_path, found)
+    assert sorted(Folder(tmp_path).records(), key=str) == sorted(found, key=str)
+
+
+def test_the_boards_own_records_are_written_as_they_were_read(tmp_path: Path) -> None:
+    paths = sorted((ROOT / "leaderboard" / "bench").glob("*/*/*/*.json"))
+    assert paths
+    for path in paths:
+        json_file.write(tmp_path / path.name, bench_record.read(path))
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_plan_keeps_the_runs_of_other_sizes_and_devices_in_one_order() -> None:
+    full, smoke, gpu = planned_run(), planned_run(size="smoke"), planned_run("cuda")
+    plan = Plan().with_run(gpu).with_run(smoke).with_run(full)
+    assert plan.runs == (full, smoke, gpu)
+    assert plan == Plan().with_run(full).with_run(gpu).with_run(smoke)
+    shorter = planned_run(systems=("toy",))
+    assert plan.with_run(shorter).runs == (shorter, smoke, gpu)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (None, "is damaged"),
+        ({"schema_version": 2}, "update"),
+        ({"runs": [{"device": "cpu"}]}, "does not fit the schema"),
+        ({"kind": "solver"}, "does not fit the schema"),
+    ],
+)
+def test_a_damaged_plan_is_one_line_and_left_as_it_is(
+    tmp_path: Path, change: dict[str, object] | None, words: str
+) -> None:
+    folder = Folder(tmp_path)
+    plan = Plan().with_run(planned_run())
+    json_file.write(folder.plan_path, plan)
+    assert folder.plan() == plan
+    content = json.loads(folder.plan_path.read_text())
+    damaged = "{" if change is None else json.dumps(content | change)
+    folder.plan_path.write_text(damaged)
+    for read_it in (folder.plan, session(tmp_path).keep_plan, partial(load_bench, tmp_path)):
+        with pytest.raises(LetheError, match=words) as caught:
+            read_it()
+        assert str(caught.value).startswith("bench plan ")
+        assert "\n" not in str(caught.value)
+    assert folder.plan_path.read_text() == damaged
 
 
 def test_a_solver_that_misses_a_tolerance_has_no_time_to_it() -> None:
@@ -530,6 +601,37 @@ def test_what_was_left_out_for_its_time_is_tried_again_by_another_run(
     assert session(tmp_path / "out").kept(some_work(first, 1e-1)) is None
 
 
+def test_a_plan_is_written_once_and_beside_those_of_other_sizes(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    json_file.write(folder.plan_path, Plan().with_run(planned_run()))
+    session(tmp_path).keep_plan()
+    full, smoke = folder.plan().runs
+    assert full == planned_run()
+    assert smoke.device == "cpu"
+    work = session(tmp_path).work()
+    assert [s.name for s in smoke.systems] == list(dict.fromkeys(w.spec.name for w in work))
+    assert list(smoke.rules) == list(dict.fromkeys(w.rule for w in work))
+    assert [s.name for s in smoke.solvers] == list(dict.fromkeys(w.contender.name for w in work))
+    assert all((s.title, s.source) != ("", "") for s in smoke.solvers)
+    before = folder.plan_path.stat(), folder.plan_path.read_bytes()
+    session(tmp_path).keep_plan()
+    assert folder.plan_path.stat() == before[0]  # not even touched
+    folder.plan_path.unlink()
+    json_file.write(folder.plan_path, Plan().with_run(planned_run()))
+    session(tmp_path).keep_plan()
+    assert folder.plan_path.read_bytes() == before[1]
+
+
+def test_what_takes_too_long_is_left_out_with_its_time(bench: Bench, tmp_path: Path) -> None:
+    first = session(tmp_path)
+    first.limit = 1e-9
+    outcome = harness._measure(some_work(first, 1e-1), first, benchmark=None)
+    assert outcome.state == "not run"
+    assert outcome.estimate > first.limit
+    first.keep(some_work(first, 1e-1), outcome)
+    assert harness._known(some_work(first, 1e-2), first).estimate == outcome.estimate
+
+
 def test_the_harness_measures_and_goes_on_where_it_stopped(bench: Bench, tmp_path: Path) -> None:
     out, kept = tmp_path / "out", reached(1e-1, 123.0)
     stopped = session(out)
@@ -544,6 +646,7 @@ def test_the_harness_measures_and_goes_on_where_it_stopped(bench: Bench, tmp_pat
         env={**os.environ, "OMP_NUM_THREADS": "1", "LETHE_CACHE": str(tmp_path / "cache")},
     )
     assert run.returncode == 0, run.stdout + run.stderr
+    assert Folder(out).plan() == Plan().with_run(session(out).plan())
     found = list(Folder(out).records())
     cg, official = (
         next(r for r in found if r.name == name and isinstance(r, SolverRecord))
@@ -626,6 +729,63 @@ def test_the_table_gives_medians_bests_misses_and_ratios() -> None:
     assert fast["peak MB"].text == "3.00"
 
 
+def test_what_took_too_long_is_not_called_a_miss() -> None:
+    found = solver("slow", not_run(1e-1, 913.4), not_run(1e-2, None))
+    (table,) = bench_tables([found])
+    texts = [cell.text for cell in table.solvers.lines[0].cells[:3]]
+    assert texts == ["≈ 913 s, not run", "not run", "–"]
+
+
+def test_what_is_planned_and_not_there_is_missing() -> None:
+    part = solver("fast", reached(1e-1, 1), rule="1-norm")
+    retired = solver("retired", reached(1e-1, 3))
+    found = (part, retired, one_pass("gradient", "gradient", 0.1))
+    toy, zoo = bench_tables(found, Plan().with_run(planned_run()))
+    assert (toy.title, zoo.title) == ("Toy | net", "Zoo")
+    assert [name for name, _ in toy.solvers.groups[:-1]] == [
+        "λ = ‖H‖, s to",
+        "λ = 0.1 ‖H‖, s to",
+        "λ = 1.5 |λmin|, s to",
+    ]
+    rows = {line.title: line for line in toy.solvers.lines}
+    assert list(rows) == ["Fast", "Retired", "Unmeasured", "Official"]
+    times = {title: [cell.text for cell in line.cells[:9]] for title, line in rows.items()}
+    assert times["Fast"] == ["1.00 (1)"] + ["missing"] * 8
+    assert times["Unmeasured"] == times["Official"] == ["missing"] * 9
+    assert times["Retired"] == ["–"] * 3 + ["3.00 (1)"] + ["–"] * 5  # no longer planned
+    assert rows["Unmeasured"].remark == "Somebody 1952"
+    assert {cell.text for cell in rows["Unmeasured"].cells[9:]} == {"–"}
+    for line in rows.values():
+        assert [cell.missing for cell in line.cells] == [c.text == "missing" for c in line.cells]
+    # a system without a record of a solver has no table, but its place
+    assert toy.command == ""
+    assert (zoo.solvers, zoo.operators, zoo.facts) == (None, None, ())
+    assert zoo.device == "cpu"
+    assert zoo.command.startswith("make bench")
+    (passes, _) = bench_tables(found[2:], Plan().with_run(planned_run()))
+    assert passes.solvers is None
+    assert passes.operators is not None
+    assert passes.command == zoo.command
+
+
+def test_without_a_plan_of_its_device_a_table_is_of_its_records_alone() -> None:
+    plan = Plan().with_run(planned_run("cuda", size="smoke"))
+    alone = bench_tables(RECORDS)
+    assert bench_tables(RECORDS, plan)[: len(alone)] == alone
+    gpu = bench_tables(RECORDS, plan)[len(alone) :]
+    assert [(table.slug, table.device) for table in gpu] == [
+        ("bench-cuda-toy", "cuda"),
+        ("bench-cuda-zoo", "cuda"),
+    ]
+    assert all("SIZE=smoke" in t.command and "--device cuda" in t.command for t in gpu)
+    card = ENVIRONMENT.model_copy(update={"device": "cuda", "gpu": "Card"})
+    on_card = solver("fast", reached(1e-1, 1)).model_copy(update={"environment": card})
+    found = {table.slug: table for table in bench_tables([on_card], plan)}
+    assert list(found) == ["bench-cuda-toy", "bench-cuda-zoo"]
+    assert {table.device for table in found.values()} == {"cuda · Card"}
+    assert len(found["bench-cuda-toy"].solvers.lines) == 3
+
+
 def test_the_operators_are_held_against_gradient_and_machine() -> None:
     (table,) = bench_tables(RECORDS)
     lines = {line.title: line.cells for line in table.operators.lines}
@@ -668,6 +828,26 @@ def test_the_board_shows_the_bench_and_check_covers_it(tmp_path: Path) -> None:
     path = Folder(first / "bench").solver_path("cpu", "toy", "0.1-norm", "slow")
     path.unlink()
     assert {"README.md", "index.html", "plots/solvers-cpu.svg"} <= set(check(results, first))
+
+
+def test_the_board_says_what_is_missing_from_the_bench(tmp_path: Path) -> None:
+    results, board = with_plan(tmp_path), tmp_path / "board"
+    folder = Folder(board / "bench")
+    json_file.write(folder.plan_path, Plan().with_run(planned_run()))
+    build(results, board)  # before the first record
+    for name in ("index.html", "README.md"):
+        text = (board / name).read_text()
+        assert HEADING in text
+        assert text.count(MISSING) == 2
+        assert "make bench OUT=leaderboard/bench" in text
+    keep(board / "bench")
+    assert {"README.md", "index.html"} <= set(check(results, board))
+    build(results, board)
+    page, text = ((board / name).read_text() for name in ("index.html", "README.md"))
+    assert page.count(MISSING) == text.count(MISSING) == 1
+    unmeasured = next(line for line in text.splitlines() if line.startswith("| Unmeasured |"))
+    assert unmeasured.count("missing") == 9
+    assert 'class="value missing"' in page
 
 
 def test_without_records_there_is_no_section(tmp_path: Path) -> None:

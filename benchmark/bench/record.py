@@ -1,4 +1,4 @@
-"""The records of `make bench`: one JSON file a solver and damping, one an operator."""
+"""The records of `make bench`: a JSON file a solver and damping, one an operator; the plan."""
 
 from __future__ import annotations
 
@@ -70,6 +70,7 @@ class Outcome(_Frozen):
         residual: relative, recomputed from the answer by the benchmark.
         products: with the Hessian over all rows, as far as the solver counts them.
         remark: what a reader should know, in words.
+        estimate: seconds that a solve would take, of what was not run.
     """
 
     tolerance: float = Field(gt=0)
@@ -78,6 +79,7 @@ class Outcome(_Frozen):
     residual: float | None = None
     products: float | None = None
     remark: str = ""
+    estimate: float | None = Field(None, ge=0, exclude_if=lambda value: value is None)
 
     @property
     def median(self) -> float | None:
@@ -168,6 +170,45 @@ class OperatorRecord(_Frozen):
 Record = SolverRecord | OperatorRecord
 
 
+class PlannedSystem(_Frozen):
+    """A system that should be solved."""
+
+    name: str
+    title: str
+
+
+class PlannedSolver(_Frozen):
+    """A solver that should be timed on every system, with every damping."""
+
+    name: str
+    title: str
+    family: Family
+    source: str
+
+
+class PlannedRun(_Frozen):
+    """What `make bench` consists of in one size on one device, `cpu` or `cuda`."""
+
+    device: str
+    size: Literal["smoke", "full"]
+    systems: tuple[PlannedSystem, ...]
+    rules: tuple[Rule, ...]
+    solvers: tuple[PlannedSolver, ...]
+
+
+class Plan(_Frozen):
+    """Every run that was begun, so that a missing record can be shown as missing."""
+
+    schema_version: Literal[1] = SCHEMA
+    kind: Literal["plan"] = "plan"
+    runs: tuple[PlannedRun, ...] = ()
+
+    def with_run(self, run: PlannedRun) -> Plan:
+        """The plan with a run added, or put in place of that of its device and size."""
+        runs = {(found.device, found.size): found for found in (*self.runs, run)}
+        return self.model_copy(update={"runs": tuple(runs[place] for place in sorted(runs))})
+
+
 class _Envelope(BaseModel):
     content: Annotated[Record, Field(discriminator="kind")]
 
@@ -184,10 +225,14 @@ def read(path: Path) -> Record:
 
 
 class Folder:
-    """A folder of records, `<device>/<system>/<damping, or operators>/<name>.json`."""
+    """A folder of records, `<device>/<system>/<damping, or operators>/<name>.json`, and a plan."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    @property
+    def plan_path(self) -> Path:
+        return self.path / "plan.json"
 
     def solver_path(self, device: str, system: str, rule: Rule, name: str) -> Path:
         return self.path / device / system / rule / f"{name}.json"
@@ -202,3 +247,13 @@ class Folder:
             LetheError: for a damaged file.
         """
         yield from (read(path) for path in sorted(self.path.glob("*/*/*/*.json")))
+
+    def plan(self) -> Plan:
+        """What was planned; nothing where there is no file.
+
+        Raises:
+            LetheError: for a damaged file.
+        """
+        if not self.plan_path.exists():
+            return Plan()
+        return json_file.read(self.plan_path, "bench plan", SCHEMA, Plan.model_validate)

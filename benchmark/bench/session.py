@@ -19,11 +19,14 @@ from benchmark.bench.record import (
     Folder,
     OperatorRecord,
     Outcome,
+    PlannedRun,
+    PlannedSolver,
+    PlannedSystem,
     Rule,
     SolverRecord,
     read,
 )
-from benchmark.bench.systems import SPECS, Bench, Size, SystemSpec, prepare
+from benchmark.bench.systems import RULES, SPECS, Bench, Size, SystemSpec, prepare
 from benchmark.errors import LetheError
 from benchmark.records import Environment
 from benchmark.runner.cell import fingerprint
@@ -87,14 +90,26 @@ class Session:
 
     def work(self) -> list[Work]:
         """Everything there is to do, system by system, so that one at a time is loaded."""
-        rules: tuple[Rule, ...] = ("0.1-norm", "1-norm", "1.5-lambda-min")
         return [
             Work(spec, rule, contender, tolerance)
             for spec in SPECS[self.size]
-            for rule in rules
+            for rule in RULES
             for contender in self.contenders()
             for tolerance in TOLERANCES
         ]
+
+    def plan(self) -> PlannedRun:
+        """What the run consists of, whatever part of it was asked for."""
+        return PlannedRun(
+            device=self.device.type,
+            size=self.size,
+            systems=tuple(PlannedSystem(name=s.name, title=s.title) for s in SPECS[self.size]),
+            rules=RULES,
+            solvers=tuple(
+                PlannedSolver(name=c.name, title=c.title, family=c.family, source=c.source)
+                for c in self.contenders()
+            ),
+        )
 
     def bench(self, spec: SystemSpec) -> Bench:
         """The system, loaded; the one before is let go."""
@@ -110,6 +125,17 @@ class Session:
         return Task(bench.system(work.rule), norm, work.tolerance, MAX_PRODUCTS[self.size])
 
     # --- records --------------------------------------------------------------------------------
+
+    def keep_plan(self) -> None:
+        """Add the run to the folder's plan, which keeps those of other sizes and devices.
+
+        Raises:
+            LetheError: if the plan that is there is damaged.
+        """
+        there = self.folder.plan()
+        plan = there.with_run(self.plan())
+        if plan != there:
+            json_file.write(self.folder.plan_path, plan)
 
     def environment(self, contender: Contender | None = None) -> Environment:
         found = describe(self.device)

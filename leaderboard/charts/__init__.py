@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmark.bench.record import Record, SolverRecord
+from benchmark.bench.record import Plan, Record, SolverRecord
 from benchmark.studies.slack_record import SlackStudy
 from leaderboard.charts import bounds, gaps, slack, solvers, times
 from leaderboard.solvers import SystemTables, bench_tables, device
@@ -58,9 +58,9 @@ class BenchSection:
     charts: list[Chart]
 
 
-def draw_bench(records: list[Record]) -> BenchSection | None:
-    """The tables and plots of the bench's records; None if there is none."""
-    if not records:
+def draw_bench(records: list[Record], plan: Plan) -> BenchSection | None:
+    """The tables and plots of the bench's records; None if there is neither record nor plan."""
+    if not records and not plan.runs:
         return None
     timed = [record for record in records if isinstance(record, SolverRecord)]
     charts = []
@@ -68,4 +68,4 @@ def draw_bench(records: list[Record]) -> BenchSection | None:
         here = [record for record in timed if device(record) == where]
         path = f"plots/{solvers.NAME}-{here[0].environment.device}.svg"
         charts.append(Chart(path, f"{where}: {solvers.CAPTION}", solvers.draw(here)))
-    return BenchSection(bench_tables(records), charts)
+    return BenchSection(bench_tables(records, plan), charts)
