@@ -229,13 +229,17 @@ def inverse_hessian(results: Results = Path("runs")) -> None:
 
 @app.command()
 def audit(results: Results = Path("runs")) -> None:
-    """Run every certified method on digits again and again, and try to refute its certificate."""
+    """Try to refute every certificate with whole runs on digits. Keeps what is there."""
     from benchmark.runner.device import prepare
     from benchmark.studies.audit_record import path_in
-    from benchmark.studies.model_audit import audit_study
+    from benchmark.studies.audit_study import audit_study
 
     prepare("cpu", threads=1)
-    study, computed = audit_study(results, err)
+    try:
+        study, ran = audit_study(results, err)
+    except KeyboardInterrupt:
+        err.print("stopped: the same command goes on from here")
+        raise typer.Exit(130) from None
     table = Table("experiment", "row", "claimed ε", "proved ε", "judge", "outcome", box=None)
     for found in study.findings:
         colour = "red" if found.outcome == "refuted" else "default"
@@ -250,8 +254,8 @@ def audit(results: Results = Path("runs")) -> None:
     out.print(table)
     for row, reason in study.failures.items():
         out.print(f"[yellow]no answer[/yellow] {escape(row)}: {escape(reason)}")
-    remark = "" if computed else " (kept, it is current)"
-    out.print(f"The study: {path_in(results)}{remark}", soft_wrap=True)
+    out.print(f"{ran} rows run, {len(study.outcomes) - ran} kept")
+    out.print(f"The study: {path_in(results)}", soft_wrap=True)
     if any(found.outcome == "refuted" for found in study.findings):
         raise typer.Exit(1)
 

@@ -1,38 +1,27 @@
-"""The model-level audit of whole runs: its two sides, its record, its place on the board."""
+"""The model-level audit of whole runs: its two sides."""
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
 
-from benchmark import json_file, records
 from benchmark.contract.request import Release, Request
-from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
-from benchmark.runner.run import plan_cells, plan_of
+from benchmark.runner.run import plan_cells
 from benchmark.runner.workbench import Workbench
-from benchmark.studies import audit_record, model_audit
-from benchmark.studies.model_audit import Runs, audit_study, finding
-from leaderboard import build
+from benchmark.studies.model_audit import Runs, finding
 from methods.newton import Newton
 from tests import tiny_experiment
 
-QUIET = Console(file=io.StringIO())
+METHODS = 'seeds = [0, 1]\nmethods = ["newton", "retrain", "nothing"]'
 
 
 @pytest.fixture
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    toml = str(tiny_experiment.write(tmp_path, ("seeds = [0, 1]", METHODS)))
-    monkeypatch.setattr(model_audit, "PLAN", {toml: 200})
-    return toml
-
-
-METHODS = 'seeds = [0, 1]\nmethods = ["newton", "retrain", "nothing"]'
+def tiny(tmp_path: Path) -> str:
+    return str(tiny_experiment.write(tmp_path, ("seeds = [0, 1]", METHODS)))
 
 
 def cells(toml: str) -> dict:
@@ -92,24 +81,3 @@ def test_the_sides_share_no_noise_and_the_claimed_sigma(tiny: str) -> None:
     assert len({tuple(noise.tolist()) for noise in noises}) == 6
     claimed = [release.certificate.sigma for release in released]
     assert [release.certificate.sigma for release in references] == claimed
-
-
-def test_the_study_is_kept_shown_and_made_again_when_damaged(
-    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    results = tmp_path / "results"
-    monkeypatch.setattr(model_audit, "PLAN", {tiny: 8})
-    study, computed = audit_study(results, QUIET)
-    assert computed
-    assert {found.title for found in study.findings} == {"Single-step Newton", "Retrain"}
-    assert audit_study(results, QUIET) == (study, False)
-    json_file.write(records.Store(results).plan_path("tiny"), plan_of(experiments.load(tiny)))
-    build(results, tmp_path / "board")
-    for name in ("index.html", "README.md"):
-        text = (tmp_path / "board" / name).read_text()
-        assert "not falsifiable at 4" in text
-    path = audit_record.path_in(results)
-    path.write_text(path.read_text()[:-20])
-    with pytest.raises(LetheError, match="damaged"):
-        audit_record.read(results)
-    assert audit_study(results, QUIET)[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -43,26 +44,72 @@ class Finding(_Frozen):
     outcome: Literal["refuted", "not refuted", "not falsifiable"]
 
     @property
+    def row(self) -> str:
+        """The row, as the study names it."""
+        return row_name(self.experiment, self.title)
+
+    @property
     def text(self) -> str:
         """The outcome as it is printed."""
         suffix = f" at {self.runs}" if self.outcome == "not falsifiable" else ""
         return self.outcome + suffix
 
 
-class AuditStudy(_Frozen):
-    """Every finding.
+class Origin(_Frozen):
+    """Where one row comes from.
 
     Attributes:
-        key: sha256 of everything that determines the numbers.
+        key: sha256 of everything that determines its numbers.
+    """
+
+    key: str
+    environment: Environment
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the study: what its runs say, or why the method gave no answer."""
+
+    origin: Origin
+    outcome: Finding | str
+
+
+class AuditStudy(_Frozen):
+    """What was found so far.
+
+    Attributes:
         failures: of methods that gave no answer, by row.
+        origins: by row.
+        key, environment: one for all rows, in a study whose rows have no origin of their own.
     """
 
     schema_version: Literal[1] = SCHEMA
     kind: Literal["audit"] = "audit"
-    key: str
     findings: tuple[Finding, ...]
     failures: dict[str, str]
-    environment: Environment
+    origins: dict[str, Origin] = {}
+    key: str | None = Field(None, exclude_if=lambda value: value is None)
+    environment: Environment | None = Field(None, exclude_if=lambda value: value is None)
+
+    @classmethod
+    def of(cls, rows: dict[str, Row]) -> AuditStudy:
+        """The study of these rows, in their order."""
+        outcomes = {name: row.outcome for name, row in rows.items()}
+        return cls(
+            findings=tuple(found for found in outcomes.values() if isinstance(found, Finding)),
+            failures={name: why for name, why in outcomes.items() if isinstance(why, str)},
+            origins={name: row.origin for name, row in rows.items()},
+        )
+
+    @property
+    def outcomes(self) -> dict[str, Finding | str]:
+        """The finding, or why there is none, by row."""
+        return {found.row: found for found in self.findings} | self.failures
+
+
+def row_name(experiment: str, title: str) -> str:
+    """What the study calls a row."""
+    return f"{experiment}, {title}"
 
 
 def path_in(results: Path) -> Path:

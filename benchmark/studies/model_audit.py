@@ -4,71 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import track
 
-from benchmark import json_file
 from benchmark.audit.model_level import model_audit
 from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
-from benchmark.errors import LetheError
-from benchmark.experiments import experiment as experiments
 from benchmark.metrics.utility import losses
-from benchmark.runner.cell import Cell, fingerprint
-from benchmark.runner.environment import describe
-from benchmark.runner.run import plan_cells
+from benchmark.runner.cell import Cell
 from benchmark.runner.workbench import Workbench
-from benchmark.studies.audit_record import SCHEMA, AuditStudy, Finding, path_in, read
+from benchmark.studies.audit_record import Finding
 
-#: Experiments and runs a side: enough to refute epsilon = 1, in some half an hour.
-PLAN = {"digits-softmax": 64, "digits-mlp": 24}
+#: Of every lower bound.
 CONFIDENCE = 0.95
-
-
-def audit_study(results: Path, console: Console) -> tuple[AuditStudy, bool]:
-    """The study in `results`, computed and written there unless it is current.
-
-    Returns:
-        the study, and whether it had to be computed.
-
-    Raises:
-        LetheError: if the file cannot be written.
-    """
-    work = {name: _cells(name) for name in PLAN}
-    keys = {name: [cell.inputs.key for cell in cells] for name, cells in work.items()}
-    key = fingerprint({"schema": SCHEMA, "plan": PLAN, "confidence": CONFIDENCE, "cells": keys})
-    if (kept := json_file.current(lambda: read(results), key)) is not None:
-        return kept, False
-    findings, failures = [], {}
-    for name, cells in work.items():
-        bench = Workbench(cells[0].inputs, torch.device("cpu"), folder=None)
-        runs = Runs(bench, PLAN[name])
-        shown = track(
-            cells,
-            description=name,
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        for cell in shown:
-            try:
-                findings.append(finding(cell, runs))
-            except LetheError as error:  # a method that gives no answer claims nothing
-                failures[f"{name}, {cell.info.title}"] = str(error)
-    study = AuditStudy(
-        key=key,
-        findings=tuple(findings),
-        failures=failures,
-        environment=describe(torch.device("cpu")),
-    )
-    json_file.write(path_in(results), study)
-    return study, True
 
 
 class Runs:
@@ -168,9 +119,3 @@ def finding(cell: Cell, runs: Runs) -> Finding:
         confidence=CONFIDENCE,
         outcome=audit.verdict,
     )
-
-
-def _cells(name: str) -> list[Cell]:
-    """The rows of an experiment that certify."""
-    cells = plan_cells(experiments.load(name), "cpu", seeds=[0])
-    return [cell for cell in cells if cell.method.certifies]
