@@ -16,8 +16,8 @@ from benchmark import cli, json_file, records
 from benchmark.contract.request import Release, Request
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.experiments import experiment as experiments
-from benchmark.runner.cell import Cell, fingerprint
-from benchmark.runner.run import plan_cells, plan_of
+from benchmark.runner.cell import Cell
+from benchmark.runner.run import plan_of
 from benchmark.studies import audit_record, audit_study
 from benchmark.studies.audit_record import AuditStudy, Finding
 from benchmark.studies.model_audit import Runs
@@ -160,34 +160,6 @@ def test_a_method_without_an_answer_is_recorded_and_kept(
     assert study.failures == {"tiny, Single-step Newton": "the ball is too small"}
     assert [found.title for found in study.findings] == TITLES[1:]
     assert audit(tmp_path) == (study, 0)
-
-
-def in_one(study: AuditStudy, toml: str) -> dict:
-    """The study as it was when it had one key for all of its rows."""
-    keys = [cell.inputs.key for cell in plan_cells(experiments.load(toml), "cpu", seeds=[0])]
-    content = {"schema": 1, "plan": {toml: RUNS}, "confidence": 0.95, "cells": {toml: keys}}
-    environment = next(iter(study.origins.values())).environment
-    changes = {"origins": {}, "key": fingerprint(content), "environment": environment}
-    found = study.model_copy(update=changes).model_dump(mode="json")
-    del found["origins"]
-    return found
-
-
-def test_rows_under_one_key_are_kept_if_it_is_theirs_and_get_their_own(
-    tiny: str, tmp_path: Path, ran: list[str]
-) -> None:
-    write(tmp_path, METHODS[:3])
-    old = in_one(audit(tmp_path)[0], tiny)
-    path = audit_record.path_in(tmp_path)
-    write(tmp_path, METHODS)
-    for key, expected in ((old["key"], METHODS[3:]), ("0" * 64, METHODS)):
-        path.write_text(json.dumps(old | {"key": key}))
-        ran.clear()
-        study, _ = audit(tmp_path)
-        assert ran == expected
-        assert numbers(study) == numbers(audit_record.read(tmp_path))
-        assert list(study.origins) == [f"tiny, {title}" for title in TITLES]
-        assert study.key is study.environment is None
 
 
 @pytest.mark.parametrize("damage", ["cut", '{"schema_version": 1}', '{"schema_version": 9}', "[]"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmark.contract.certificate import Target
 from benchmark.contract.request import Release, Request
 from benchmark.experiments import experiment as experiments
 from benchmark.runner.run import plan_cells
@@ -16,6 +17,7 @@ from benchmark.studies.model_audit import Runs, finding
 from methods.newton import Newton
 from tests import tiny_experiment
 
+DEFAULT = Target()
 METHODS = 'seeds = [0, 1]\nmethods = ["newton", "retrain", "nothing"]'
 
 
@@ -29,9 +31,9 @@ def cells(toml: str) -> dict:
     return {cell.method.name: cell for cell in found}
 
 
-def runs(toml: str, count: int) -> Runs:
+def runs(toml: str, count: int, target: Target = DEFAULT) -> Runs:
     inputs = cells(toml)["newton"].inputs
-    return Runs(Workbench(inputs, torch.device("cpu"), folder=None), count)
+    return Runs(Workbench(inputs, torch.device("cpu"), folder=None), count, target)
 
 
 def test_an_honest_certificate_is_not_refuted_though_it_could_have_been(tiny: str) -> None:
@@ -39,6 +41,11 @@ def test_an_honest_certificate_is_not_refuted_though_it_could_have_been(tiny: st
     assert found.outcome == "not refuted"
     assert found.lower <= found.epsilon == 1.0 < found.resolution
     assert found.runs == 100, "half of the runs choose the threshold"
+
+
+def test_a_certificate_is_audited_at_the_experiments_target(tiny: str) -> None:
+    looser = runs(tiny, 4, Target(epsilon=3.0, delta=1e-3))
+    assert finding(cells(tiny)["newton"], looser).epsilon == 3.0
 
 
 def test_a_release_without_its_noise_is_refuted(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:

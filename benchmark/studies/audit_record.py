@@ -80,16 +80,13 @@ class AuditStudy(_Frozen):
     Attributes:
         failures: of methods that gave no answer, by row.
         origins: by row.
-        key, environment: one for all rows, in a study whose rows have no origin of their own.
     """
 
     schema_version: Literal[1] = SCHEMA
     kind: Literal["audit"] = "audit"
     findings: tuple[Finding, ...]
     failures: dict[str, str]
-    origins: dict[str, Origin] = {}
-    key: str | None = Field(None, exclude_if=lambda value: value is None)
-    environment: Environment | None = Field(None, exclude_if=lambda value: value is None)
+    origins: dict[str, Origin]
 
     @classmethod
     def of(cls, rows: dict[str, Row]) -> AuditStudy:

@@ -52,7 +52,7 @@ def audit_study(results: Path, console: Console) -> tuple[AuditStudy, int]:
             written. Nothing that was finished is lost.
     """
     work = {name: _cells(name) for name in PLAN}
-    rows = _rows_in(results, work)
+    rows = _rows_in(results)
     missing = {
         name: [cell for cell in cells if not _is_current(cell, PLAN[name], rows)]
         for name, cells in work.items()
@@ -80,7 +80,9 @@ def _run(cells: list[Cell], count: int, display: Display) -> Iterator[tuple[Cell
     """Rows of one experiment as they finish; its data are only touched if there is one."""
     if not cells:
         return
-    runs = Runs(Workbench(cells[0].inputs, torch.device("cpu"), folder=None), count)
+    inputs = cells[0].inputs
+    bench = Workbench(inputs, torch.device("cpu"), folder=None)
+    runs = Runs(bench, count, inputs.target)
     for cell in cells:
         display.show(Event("begins", cell.where, f"{count} runs a side"))
         start, failure = time.perf_counter(), None
@@ -94,7 +96,7 @@ def _run(cells: list[Cell], count: int, display: Display) -> Iterator[tuple[Cell
         display.show(Event("ran", cell.where, record=_Ran(seconds, failure)))
 
 
-def _rows_in(results: Path, work: dict[str, list[Cell]]) -> dict[str, Row]:
+def _rows_in(results: Path) -> dict[str, Row]:
     """The rows that are there, by name, current or not; a damaged file holds none."""
     try:
         study = read(results)
@@ -102,28 +104,10 @@ def _rows_in(results: Path, work: dict[str, list[Cell]]) -> dict[str, Row]:
         return {}
     if study is None:
         return {}
-    origins = study.origins or _shared_origin(study, work)
     return {
-        name: Row(origins[name], outcome)
+        name: Row(study.origins[name], outcome)
         for name, outcome in study.outcomes.items()
-        if name in origins
-    }
-
-
-def _shared_origin(study: AuditStudy, work: dict[str, list[Cell]]) -> dict[str, Origin]:
-    """Of each row of a study that has one key for all: none, unless all of them are current."""
-    held = {
-        name: [cell for cell in cells if _name(cell) in study.outcomes]
-        for name, cells in work.items()
-    }
-    keys = {name: [cell.inputs.key for cell in cells] for name, cells in held.items()}
-    content = {"schema": RECIPE, "plan": PLAN, "confidence": CONFIDENCE, "cells": keys}
-    if study.environment is None or study.key != fingerprint(content):
-        return {}
-    return {
-        _name(cell): Origin(key=_key(cell, PLAN[name]), environment=study.environment)
-        for name, cells in held.items()
-        for cell in cells
+        if name in study.origins
     }
 
 

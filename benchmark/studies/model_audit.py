@@ -7,8 +7,10 @@ from functools import cache
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmark.audit.model_level import model_audit
+from benchmark.contract.certificate import Target
 from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request, State
@@ -32,10 +34,11 @@ class Runs:
     Args:
         bench: problem and request.
         count: runs a side.
+        target: that requests name.
     """
 
-    def __init__(self, bench: Workbench, count: int) -> None:
-        self.bench, self.count = bench, count
+    def __init__(self, bench: Workbench, count: int, target: Target) -> None:
+        self.bench, self.count, self.target = bench, count, target
         self.original = cache(self._original)
         self.trained = cache(self._trained)
 
@@ -46,7 +49,8 @@ class Runs:
     def released(self, method: Method, k: int) -> Release:
         """U(D, D_u, A(D))."""
         seeds = self.seeds(k, side=0)
-        return method.answer(self._request(self.original(method, seeds.training, False), seeds))
+        original = self.original(method, seeds.training, False)
+        return method.answer(self._request(original, seeds, self.bench.forget))
 
     def reference(self, method: Method, k: int, claimed: Release) -> Release:
         """What the certificate compares with, under the noise that was `claimed`.
@@ -58,10 +62,8 @@ class Runs:
         state = self.original(method, seeds.training, True)
         if claimed.certificate.definition == "reference":
             start = replace(state, rows=self.bench.rows)
-            return method.answer(self._request(start, seeds))
-        request = Request.of(
-            self.bench.problem, state, torch.tensor([], dtype=torch.int64), seeds=seeds
-        )
+            return method.answer(self._request(start, seeds, self.bench.forget))
+        request = self._request(state, seeds, torch.tensor([], dtype=torch.int64))
         return request.release(state.weights, claimed.certificate)
 
     def score(self, release: Release) -> float:
@@ -83,8 +85,8 @@ class Runs:
             return own.train(self.bench.problem, rows, seeds, Clock())
         return State(self.bench.problem.fit(rows, seeds.generator("training")), rows)
 
-    def _request(self, original: State, seeds: Seeds) -> Request:
-        return Request.of(self.bench.problem, original, self.bench.forget, seeds=seeds)
+    def _request(self, original: State, seeds: Seeds, forget: Tensor) -> Request:
+        return Request.of(self.bench.problem, original, forget, target=self.target, seeds=seeds)
 
 
 def finding(cell: Cell, runs: Runs) -> Finding:

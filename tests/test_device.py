@@ -1,0 +1,83 @@
+"""What can be shown of the GPU path without a GPU: tensors that know their device and no values."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+
+from benchmark.curvature.hessian import Damped, Differentiated
+from benchmark.problem.gauss_newton import gauss_newton
+from benchmark.problem.model import AllCNNSpec, MLPSpec, Model, ModelSpec, ResNet18Spec, SoftmaxSpec
+from benchmark.problem.objective import Objective
+from benchmark.problem.problem import Problem
+from benchmark.problem.rows import Rows
+from benchmark.problem.training import AdamTraining
+from benchmark.runner.device import prepare
+
+DENSE: dict[str, ModelSpec] = {
+    "softmax": SoftmaxSpec(kind="softmax"),
+    "tanh": MLPSpec(kind="mlp", hidden=[8, 6], activation="tanh"),
+    "relu": MLPSpec(kind="mlp", hidden=[8, 6], activation="relu"),
+}
+NETS: dict[str, ModelSpec] = {
+    **DENSE,
+    "allcnn": AllCNNSpec(kind="allcnn", width=4),
+    "resnet18": ResNet18Spec(kind="resnet18", width=4),
+}
+FORMS = {"whole": {}, "chunks": {"chunk": 7}, "half kept": {"chunk": 7, "kept_rows": 14}}
+
+
+def on_a_gpu(spec: ModelSpec) -> tuple[Problem, torch.Tensor]:
+    """A problem and weights that say they are on a GPU; only within `FakeTensorMode`."""
+    model = Model(spec, 64 if spec in DENSE.values() else (8, 8, 1), 10)
+    rows = Rows(
+        torch.empty(23, 64, device="cuda"), torch.empty(23, dtype=torch.int64, device="cuda")
+    )
+    problem = Problem(
+        model=model,
+        objective=Objective(ridge=1e-3),
+        training=AdamTraining(algorithm="adam", epochs=1, batch=8, learning_rate=1e-3),
+        train=rows,
+        negatives=rows,
+        test=rows,
+    )
+    return problem, torch.empty(model.dimension, device="cuda")
+
+
+def multiplied(operator: Differentiated, vector: torch.Tensor) -> None:
+    for found in (Damped(operator, 0.1) @ vector, operator.gradient):
+        assert found.device == vector.device
+        assert found.shape == vector.shape
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("net", NETS)
+def test_a_hessian_product_stays_on_the_device_and_never_waits_for_it(net: str, form: str) -> None:
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        problem, weights = on_a_gpu(NETS[net])
+        multiplied(problem.hessian(weights, problem.train, **FORMS[form]), weights)
+
+
+@pytest.mark.parametrize("net", DENSE)
+def test_a_gauss_newton_product_does_neither(net: str) -> None:
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        problem, weights = on_a_gpu(NETS[net])
+        multiplied(gauss_newton(problem, weights, problem.train), weights)
+
+
+def test_such_tensors_would_tell() -> None:
+    """What the tests above rest on: a read value and a mixture of devices are errors."""
+    with FakeTensorMode():
+        there, here = torch.empty(3, device="cuda"), torch.empty(3)
+        with pytest.raises(DataDependentOutputException):
+            float(there.sum())
+        with pytest.raises(RuntimeError, match="device"):
+            there + here
+
+
+def test_arithmetic_is_full_single_precision() -> None:
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+    prepare("cpu", threads=1)
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
