@@ -118,6 +118,7 @@ def test_retraining_briefly_is_adam_from_a_fresh_model_on_the_retained_rows() ->
             optimiser.step()
     assert torch.allclose(release.state.weights, weights.detach(), atol=1e-12)
     assert release.certificate.verdict == "exact"
+    assert release.certificate.definition == "reference", "the trained reference is another model"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -95,10 +95,13 @@ class Certificate(BaseModel):
     composes: bool = Field(True, exclude_if=bool)
 
     @classmethod
-    def by_construction(cls, reason: str) -> Certificate:
-        """The certificate of an exact method: the release *is* what retraining would publish."""
+    def by_construction(cls, reason: str, definition: Definition = "retrain") -> Certificate:
+        """The certificate of an exact method: the release *is* what retraining would publish.
+
+        Or, for `reference`, what another algorithm publishes that never saw a row to forget.
+        """
         return cls(
-            definition="retrain",
+            definition=definition,
             mode="noiseless",
             theorem=reason,
             epsilon=0,
@@ -127,7 +130,8 @@ class Certificate(BaseModel):
             return "vacuous"
         if self.definition == "local":
             return "local"
-        if self.definition == "retrain" and self.epsilon == self.delta == self.sensitivity == 0:
+        by_construction = self.epsilon == self.delta == self.sensitivity == 0
+        if by_construction and self.definition in ("retrain", "reference"):
             return "exact"
         if self.caveats or any(c.provenance != "exact" for c in self.constants):
             return "conditional"
