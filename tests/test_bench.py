@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -47,6 +48,7 @@ from benchmark.bench.systems import RULES, SPECS, Bench, prepare
 from benchmark.curvature.system import System
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
+from benchmark.problem.model import AllCNNSpec, Model
 from benchmark.problem.rows import Rows
 from benchmark.records import Environment
 from benchmark.runner.run import plan_of
@@ -213,6 +215,20 @@ def test_the_worker_hands_over_the_system_and_brings_back_the_answer(
     finally:
         workers.close()
     assert CLOCK.elsewhere > before  # its processor time counts
+
+
+def test_the_worker_needs_no_layer_of_this_project() -> None:
+    rows = problems.rows(6, 64, 10, 0, torch.float32)
+    model = Model(AllCNNSpec(kind="allcnn", width=4), (8, 8, 1), 10)
+    problem = replace(problems.mlp(), model=model, train=rows)
+    weights = problem.model.initial_weights(torch.Generator().manual_seed(0))
+    b = torch.ones_like(weights)
+    worker = Worker(Path(sys.executable), System(problem, weights, problem.train, 1.0, b))
+    try:
+        handed_over = (Path(worker._folder.name) / "system.pt").read_bytes()
+    finally:
+        worker.close()
+    assert b"benchmark" not in handed_over
 
 
 def test_what_is_not_installed_says_how_to_get_it(tmp_path: Path) -> None:
@@ -734,6 +750,24 @@ def test_what_took_too_long_is_not_called_a_miss() -> None:
     (table,) = bench_tables([found])
     texts = [cell.text for cell in table.solvers.lines[0].cells[:3]]
     assert texts == ["≈ 913 s, not run", "not run", "–"]
+
+
+def test_the_table_says_why_a_cell_has_no_number() -> None:
+    failed = [
+        Outcome(tolerance=tolerance, state="failed", remark="TypeError: no\n such product")
+        for tolerance in (1e-1, 1e-2)
+    ]
+    lost = Outcome(tolerance=1e-1, state="missed", remark="ran out of memory")
+    near = Outcome(tolerance=1e-1, state="missed", residual=0.5, remark="ended at 0.5")
+    found = (
+        solver("a", *failed),
+        solver("b", lost),
+        solver("c", near),
+        solver("d", not_run(1e-1, 9.0)),
+    )
+    (table,) = bench_tables(found)
+    assert table.notes == ("A: TypeError: no such product", "B: ran out of memory")
+    assert bench_tables(RECORDS)[0].notes == ()
 
 
 def test_what_is_planned_and_not_there_is_missing() -> None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
+import torch.fx
 from torch import Tensor
 
 from benchmark.bench.clock import CLOCK
@@ -36,7 +37,8 @@ class Worker:
         self._device, self._ridge = system.b.device, system.problem.objective.ridge
         self.peak: int | None = None
         content = {
-            "module": as_module(system),
+            # traced, as its environment has none of this project's layers
+            "module": torch.fx.symbolic_trace(as_module(system)),
             "x": system.rows.x,
             "y": system.rows.y,
             "b": system.b,
