@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,7 +15,7 @@ from rich.table import Table
 from benchmark import registry
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.experiments import experiment as experiments
-from benchmark.records import Store, read_record
+from benchmark.records import Store
 
 app = typer.Typer(
     help="Lethe, the benchmark of certified machine unlearning.",
@@ -59,7 +60,8 @@ def run(
     from benchmark.tracking import tracker
 
     loaded, device = _load(experiment, profile, device)
-    store = Store(results)
+    _check_seeds(loaded, seed)
+    store = Store(_writable(results))
     try:
         tally = run_experiments(
             loaded,
@@ -75,7 +77,7 @@ def run(
     except KeyboardInterrupt:
         err.print("stopped: the same command goes on from here")
         raise typer.Exit(130) from None
-    _render(results, results / "leaderboard")
+    _render_asked(results, loaded, method, seed)
     # a theorem whose hypothesis fails is an answer: recorded, shown, and no fault of the run
     refused = [r for r in tally.failed if r.failure and r.failure.type == AssumptionBroken.__name__]
     failed = len(tally.failed) - len(refused)
@@ -89,6 +91,7 @@ def run(
 @app.command("list")
 def list_() -> None:
     """Experiments and methods, with their parameters."""
+    methods = registry.discover()  # what is broken is said before anything is printed
     table = Table("experiment", "profiles", "title", box=None, pad_edge=False)
     for name in experiments.names():
         found = experiments.load(name)
@@ -96,7 +99,7 @@ def list_() -> None:
     out.print(table)
     out.print()
     table = Table("method", "family", "certifies", "parameters", "source", box=None, pad_edge=False)
-    for name, registered in registry.discover().items():
+    for name, registered in methods.items():
         cls = registered.method
         params = ", ".join(f"{k}={field.default}" for k, field in cls.model_fields.items())
         certifies = "yes" if cls.certifies else "no"
@@ -134,12 +137,15 @@ def reproduce(
 ) -> None:
     """Run one recorded row again and compare every number."""
     from benchmark.runner.device import prepare
-    from benchmark.runner.reproduce import compare
+    from benchmark.runner.reproduce import compare, recorded_in
     from benchmark.runner.reproduce import reproduce as run_again
 
-    recorded = read_record(record)
+    recorded = recorded_in(record)
     environment = recorded.environment
-    prepared = prepare(device or environment.device, threads or environment.threads)
+    prepared = prepare(
+        environment.device if device is None else device,
+        environment.threads if threads is None else threads,
+    )
     with err.status(f"running {recorded.experiment} · {recorded.method.label} again") as status:
         again, remarks = run_again(recorded, prepared, lambda phase: status.update(phase))
     rows = compare(recorded, again, rtol)
@@ -195,7 +201,7 @@ def slack(results: Results = Path("runs")) -> None:
     from benchmark.studies.slack_record import path_in
 
     prepare("cpu", threads=1)
-    _, computed = slack_study(results, err)
+    _, computed = slack_study(_writable(results), err)
     remark = "" if computed else " (kept, it is current)"
     out.print(f"The study: {path_in(results)}{remark}", soft_wrap=True)
     board = results / "leaderboard"
@@ -210,7 +216,7 @@ def inverse_hessian(results: Results = Path("runs")) -> None:
     from benchmark.studies.inverse_hessian_record import path_in
 
     prepare("cpu", threads=1)
-    study, computed = inverse_hessian_study(results, err)
+    study, computed = inverse_hessian_study(_writable(results), err)
     table = Table("system", "solver", "seconds", "faster", "residual", "error", box=None)
     for panel in study.panels:
         for answer in (panel.exact, *panel.answers):
@@ -236,7 +242,7 @@ def audit(results: Results = Path("runs")) -> None:
 
     prepare("cpu", threads=1)
     try:
-        study, ran = audit_study(results, err)
+        study, ran = audit_study(_writable(results), err)
     except KeyboardInterrupt:
         err.print("stopped: the same command goes on from here")
         raise typer.Exit(130) from None
@@ -279,10 +285,11 @@ def forget_quality(
     from benchmark.studies import forget_quality as study
 
     loaded, _ = _load(list(experiment or study.EXPERIMENTS), profile, device)
+    _check_seeds(loaded, seed)
     try:
         tally = study.forget_quality(
             loaded,
-            results,
+            _writable(results),
             prepare(device, threads),
             runs=runs,
             shadows=shadows,
@@ -293,7 +300,7 @@ def forget_quality(
     except KeyboardInterrupt:
         err.print("stopped: the same command goes on from here")
         raise typer.Exit(130) from None
-    _render(results, results / "leaderboard")
+    _render_asked(results, loaded, method, seed)
     out.print(f"{tally.ran} rows run, {tally.kept} kept, {len(tally.failed)} failed")
     out.print(f"The page: {results / 'leaderboard' / 'index.html'}#forgotten", soft_wrap=True)
     if tally.failed:
@@ -315,7 +322,7 @@ def false_alarms(
 
     found = study(
         experiments.load(experiment),
-        results,
+        _writable(results),
         prepare("cpu", threads=1),
         seeds=seeds,
         group=group,
@@ -402,16 +409,72 @@ def _load(
         for profile in profiles or [None]
     ]
     needed = "cuda" if any(one.device == "cuda" for one in loaded) else "cpu"
-    return loaded, device or needed
+    return loaded, needed if device is None else device
 
 
-def _render(results: Path, to: Path) -> None:
-    """Write the board and print its tables."""
+def _check_seeds(loaded: list[experiments.Experiment], seeds: list[int] | None) -> None:
+    """Refuse a seed that an experiment does not have: the board would leave its records out."""
+    for one in loaded:
+        if extra := set(seeds or ()) - set(one.seeds):
+            raise LetheError(
+                f"experiment {one.name} has no seed {min(extra)}: "
+                f"its seeds are {', '.join(map(str, one.seeds))}"
+            )
+
+
+def _writable(results: Path) -> Path:
+    """Make the folder of the results and try it, before anything is computed for it.
+
+    Raises:
+        LetheError: if it is a file or cannot be written.
+    """
+    if results.is_file():
+        raise LetheError(f"--results {results} is a file: name a folder")
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=results):
+            return results
+    except OSError as error:
+        raise LetheError(
+            f"--results {results} cannot be written ({error.strerror}): name another folder"
+        ) from error
+
+
+def _render(results: Path, to: Path, only: dict[str, set[str]] | None = None) -> None:
+    """Write the board and print its tables, of `only` these rows by experiment."""
     from leaderboard import build, terminal_tables
 
     build(results, to)
-    for table in terminal_tables(results):
+    for table in terminal_tables(results, only):
         out.print(table)
+
+
+def _render_asked(
+    results: Path,
+    loaded: list[experiments.Experiment],
+    methods: list[str] | None,
+    seeds: list[int] | None,
+) -> None:
+    """Write the board and print what was asked for; of the rest say how much is not run."""
+    board = results / "leaderboard"
+    if methods is None and seeds is None:
+        _render(results, board)
+        return
+    store, names = Store(results), {one.name for one in loaded}
+    plans = [plan for plan in store.plans() if plan.experiment in names]
+    only = {
+        plan.experiment: {r.label for r in plan.rows if methods is None or r.name in methods}
+        for plan in plans
+    }
+    _render(results, board, only)
+    for plan in plans:
+        cells = [(row.label, seed) for row in plan.rows for seed in plan.seeds]
+        there = sum(store.cell_path(plan.experiment, *cell).exists() for cell in cells)
+        out.print(
+            f"{plan.experiment}: {len(cells) - there} of its {len(cells)} cells are not run; "
+            f"every row: lethe leaderboard --results {results} --to {board}",
+            soft_wrap=True,
+        )
 
 
 def main() -> None:

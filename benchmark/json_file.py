@@ -13,6 +13,8 @@ from benchmark.errors import LetheError, explain
 from benchmark.files import replace_file
 
 T = TypeVar("T")
+#: What to do with a file that is damaged or of an older version.
+REMAKE = "delete it and run again"
 
 
 class Keyed(Protocol):
@@ -37,15 +39,39 @@ def read(path: Path, what: str, schema: int, parse: Callable[[Any], T]) -> T:
     Raises:
         LetheError: if it cannot be read, is no JSON or does not fit the schema.
     """
+    return fitted(load(path, what), path, what, schema, parse)
+
+
+def load(path: Path, what: str, cure: str = REMAKE) -> Any:
+    """The JSON in a file, whatever its kind; `cure` says what to do if it is damaged.
+
+    Raises:
+        LetheError: if it cannot be read or is no JSON.
+    """
     try:
-        content = json.loads(path.read_text())
+        return json.loads(path.read_text())
     except OSError as error:
         raise LetheError(f"{what} {path} cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise LetheError(f"{what} {path} is damaged ({error}): delete it and run again") from error
+        raise LetheError(f"{what} {path} is damaged ({error}): {cure}") from error
+
+
+def fitted(
+    content: Any,
+    path: Path,
+    what: str,
+    schema: int,
+    parse: Callable[[Any], T],
+    cure: str = REMAKE,
+) -> T:
+    """What `load` found in a file as a value; see `read`. `cure` is for an older schema.
+
+    Raises:
+        LetheError: if it does not fit the schema.
+    """
     version = content.get("schema_version") if isinstance(content, dict) else None
     if isinstance(version, int) and version != schema:
-        cure = "update Lethe" if version > schema else "delete it and run again"
+        cure = "update Lethe" if version > schema else cure
         raise LetheError(f"{what} {path} has schema {version}; this version reads {schema}: {cure}")
     try:
         return parse(content)

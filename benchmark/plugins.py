@@ -7,7 +7,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 
 from benchmark.errors import LetheError
@@ -77,10 +77,16 @@ def _in_entry_points(kind: Kind) -> Iterator[Found]:
         try:
             loaded = point.load()
         except Exception as error:  # a plug-in may fail in any way; say whose fault it is
-            raise LetheError(f"plug-in '{point.name}' cannot be loaded: {error}") from error
+            raise _broken(point, f"cannot be loaded ({type(error).__name__}: {error})") from error
         if not (inspect.isclass(loaded) and kind.accepts(loaded)):
-            raise LetheError(f"plug-in '{point.name}' ({point.value}) is not {kind.wanted}")
+            raise _broken(point, f"is not {kind.wanted} ({point.value})")
         yield Found(loaded, point.dist.name if point.dist else kind.group)
+
+
+def _broken(point: EntryPoint, what: str) -> LetheError:
+    """The error for a plug-in: what is wrong with it, and which distribution to mend."""
+    whose, it = (f" of {point.dist.name}", point.dist.name) if point.dist else ("", "it")
+    return LetheError(f"plug-in '{point.name}'{whose} {what}: repair it or uninstall {it}")
 
 
 def _import(module: str) -> ModuleType:

@@ -12,6 +12,8 @@ from leaderboard.sections import load_sections
 from leaderboard.spreadsheet import render_csv
 from leaderboard.table import load
 
+_ROOT = Path(__file__).resolve().parents[1]
+
 
 def build(results: Path, out: Path) -> list[Path]:
     """Write the board of the records in `results` to `out`, and drop plots it no longer has.
@@ -54,10 +56,16 @@ def _render(results: Path, out: Path) -> dict[str, bytes]:
     files = {
         "README.md": render_markdown(tables, charts, sections).encode(),
         "board.csv": render_csv(tables).encode(),
-        "index.html": render_page(tables, charts, sections).encode(),
+        "index.html": render_page(tables, charts, sections, _place(results)).encode(),
     }
     drawn = [chart for of_table in charts.values() for chart in of_table] + sections.charts
     return files | {chart.path: chart.svg for chart in drawn}
+
+
+def _place(results: Path) -> str:
+    """The folder as seen from the repository's root; as it was given where it lies elsewhere."""
+    whole = results.resolve()
+    return (whole.relative_to(_ROOT) if whole.is_relative_to(_ROOT) else results).as_posix()
 
 
 def _plots(out: Path) -> set[str]:

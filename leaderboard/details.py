@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import fmean
@@ -53,12 +54,34 @@ def phases(row: Row) -> list[tuple[str, str]]:
     return [(name.replace("_", " "), number(means[name])) for name in ordered]
 
 
-def command(table: Table, row: Row) -> str:
-    """What runs the row's first cell again; empty if the row has no record."""
+def command(table: Table, row: Row, results: str) -> str:
+    """What runs the row's first cell again; empty if the row has no record.
+
+    Args:
+        table: of the row.
+        row: of the table.
+        results: the folder of the records, as seen from the repository's root.
+    """
     if not row.found:
         return ""
     seed = row.found[0].seeds.split
-    return f"lethe reproduce RESULTS/{table.experiment}/{row.label}/seed-{seed}.json"
+    path = f"{results}/{table.experiment}/{row.label}/seed-{seed}.json"
+    return f".venv/bin/lethe reproduce {shlex.quote(path)}"
+
+
+def seconds(row: Row) -> str:
+    """What the row's first cell was timed at, one part after the other; empty without times."""
+    times = row.found[0].times if row.found else None
+    if times is None:
+        return ""
+    parts = {
+        "to train": times.training,
+        "to retrain": times.retrain,
+        "once for all requests": times.precomputation,
+        "to tune": times.tuning,
+        "to unlearn": times.unlearn,
+    }
+    return ", ".join(f"{number(spent)} s {name}" for name, spent in parts.items() if spent)
 
 
 def data(table: Table) -> list[tuple[str, str]]:

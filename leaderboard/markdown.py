@@ -10,6 +10,7 @@ from leaderboard import answers, audits, inverse_hessian, quality, solvers, word
 from leaderboard.answers.answer import Answer
 from leaderboard.charts import BenchSection, Chart
 from leaderboard.columns import COLUMNS, COST, FORGETTING, GUARANTEE, UTILITY, Column
+from leaderboard.contents import by_data_set, ordered, short
 from leaderboard.details import data, environment
 from leaderboard.grid import Grid
 from leaderboard.ranking import Mark, entries, marks, yardsticks
@@ -42,7 +43,7 @@ def render_markdown(
     if sections.answers:
         parts += _answers(sections.answers)
     parts += ["## How to read a row", _bullets(words.READING)]
-    for table in tables:
+    for table in ordered(tables):
         parts += _section(table, charts[table.slug])
     parts += _studies(sections)
     parts += _glossary()
@@ -50,13 +51,21 @@ def render_markdown(
 
 
 def _contents(tables: Iterable[Table], sections: Sections) -> str:
-    """A link to every section, by the address that a heading gets where Markdown is shown."""
+    """A link to every section, and a line of links to its tables for every data set."""
     headings = [answers.HEADING] if sections.answers else []
-    headings += ["How to read a row", *map(_heading, tables), *_studied(sections), _WORDS]
-    links = [f"[{_escape(heading)}](#{_address(heading)})" for heading in headings]
-    asked = [f"  - [{_escape(a.question)}](#{_address(a.question)})" for a in sections.answers]
-    items = [f"- {link}" for link in links]
-    return "\n".join([*items[:1], *asked, *items[1:]])
+    headings += ["How to read a row", *_studied(sections), _WORDS]
+    items = [f"- {_link(heading, heading)}" for heading in headings]
+    asked = [f"  - {_link(a.question, a.question)}" for a in sections.answers]
+    experiments = [
+        f"- {_escape(name)}: {' · '.join(_link(short(table), _heading(table)) for table in found)}"
+        for name, found in by_data_set(tables).items()
+    ]
+    return "\n".join([*items[:1], *asked, *items[1:], *experiments])
+
+
+def _link(text: str, heading: str) -> str:
+    """By the address that the heading gets where Markdown is shown."""
+    return f"[{_escape(text)}](#{_address(heading)})"
 
 
 def _heading(table: Table) -> str:
@@ -207,6 +216,7 @@ def _bench(bench: BenchSection) -> Iterable[str]:
         yield f"*Missing:* {solvers.MISSING} `{table.command}`" if table.command else ""
         for grid, name in ((table.solvers, "Solver"), (table.operators, "One pass")):
             yield "\n".join(_grid(grid, name)) if grid else ""
+        yield _bullets(map(_escape, table.notes))
         facts = "; ".join(f"{name}: {text}" for name, text in table.facts)
         yield _escape(facts) + "." if facts else ""
     yield from map(_image, bench.charts)

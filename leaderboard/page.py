@@ -10,7 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from leaderboard import answers, audits, inverse_hessian, quality, solvers, words
 from leaderboard.charts import Chart
 from leaderboard.columns import COLUMNS, GROUPS
-from leaderboard.details import command, data, environment, phases, proof
+from leaderboard.contents import by_data_set, ordered, short
+from leaderboard.details import command, data, environment, phases, proof, seconds
 from leaderboard.numbers import number
 from leaderboard.ranking import Mark, entries, marks, yardsticks
 from leaderboard.sections import Sections
@@ -24,6 +25,7 @@ def render_page(
     tables: list[Table],
     charts: Mapping[str, list[Chart]],
     sections: Sections = _NONE,
+    results: str = "leaderboard/results",
 ) -> str:
     """The page of all tables; plots are beside it, everything else is in it.
 
@@ -31,6 +33,7 @@ def render_page(
         tables: what to show.
         charts: by a table's slug.
         sections: what stands beside the tables.
+        results: where the records lie, for the commands that run them again.
     """
     templates = Environment(
         loader=PackageLoader("leaderboard"),
@@ -41,7 +44,9 @@ def render_page(
     )
     templates.filters["number"] = number
     return templates.get_template("index.html").render(
-        tables=[_table(table, charts[table.slug]) for table in tables],
+        tables=[_table(table, charts[table.slug], results) for table in ordered(tables)],
+        data_sets=by_data_set(tables),
+        short=short,
         columns=COLUMNS,
         words=words,
         sections=sections,
@@ -53,7 +58,7 @@ def render_page(
     )
 
 
-def _table(table: Table, charts: list[Chart]) -> dict[str, Any]:
+def _table(table: Table, charts: list[Chart], results: str) -> dict[str, Any]:
     best = marks(table)
     groups = {name: filled(table, members) for name, members in GROUPS.items()}
     sections = {"Yardsticks": yardsticks(table), "Entries": entries(table)}
@@ -68,7 +73,8 @@ def _table(table: Table, charts: list[Chart]) -> dict[str, Any]:
         "environment": environment(table),
         "sections": {
             name: [
-                _row(table, row, best, f"{table.slug}-{name.lower()}-{i}")
+                _row(row, best, f"{table.slug}-{name.lower()}-{i}")
+                | {"command": command(table, row, results)}
                 for i, row in enumerate(rows)
             ]
             for name, rows in sections.items()
@@ -82,9 +88,7 @@ def _table(table: Table, charts: list[Chart]) -> dict[str, Any]:
     }
 
 
-def _row(
-    table: Table, row: Row, best: Mapping[tuple[str, str], Mark], anchor: str
-) -> dict[str, Any]:
+def _row(row: Row, best: Mapping[tuple[str, str], Mark], anchor: str) -> dict[str, Any]:
     method = row.found[0].method if row.found else None
     # an entry point may come from anywhere: no address but a web page's becomes a link
     url = method.url if method and method.url.startswith(("https://", "http://")) else ""
@@ -107,7 +111,7 @@ def _row(
         "params": _params(method.params) if method else [],
         "phases": phases(row),
         "proof": proof(row),
-        "command": command(table, row),
+        "seconds": seconds(row),
     }
 
 

@@ -11,6 +11,7 @@ from leaderboard.table import Row, Table, settings_differ
 
 #: What stands where there is no number.
 NOTHING = "–"
+_OVER_CONTROL = BY_KEY["control_accuracy_test_gap"]
 
 
 @dataclass(frozen=True)
@@ -125,9 +126,12 @@ def remarks(table: Table) -> list[str]:
             found.append(f"{row.title}: its seeds ran with different parameters or source.")
         if erases_the_model(row):
             found.append(
-                f"{row.title} erases the model: it is no better than its noise-only control, the "
-                "same algorithm with the same noise from zero weights."
+                f"{row.title} is not told from its noise-only control, the same algorithm with the "
+                "same noise from zero weights: the 95 % interval of what it has over it reaches "
+                "down to 0. The board says of such a row that it erases the model."
             )
+        elif _one_seed(row):
+            found.append(f"{row.title}: one seed cannot tell it from its noise-only control.")
         found += _blanks(row)
     return found
 
@@ -135,10 +139,18 @@ def remarks(table: Table) -> list[str]:
 def erases_the_model(row: Row) -> bool:
     """Whether what the row has over its control cannot be told from nothing, or is less.
 
-    That is, the t interval over seeds reaches down to 0; one seed has no interval.
+    That is, the t interval over seeds reaches down to 0. One seed has no interval and tells
+    nothing.
     """
-    estimate = row.estimate(BY_KEY["control_accuracy_test_gap"])
-    return estimate is not None and estimate.mean - (estimate.spread or 0.0) <= 0
+    estimate = row.estimate(_OVER_CONTROL)
+    if estimate is None or estimate.spread is None:
+        return False
+    return estimate.mean - estimate.spread <= 0
+
+
+def _one_seed(row: Row) -> bool:
+    """Whether the row was held against its control on a single seed."""
+    return len(row.values(_OVER_CONTROL)) == 1
 
 
 def _blanks(row: Row) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ RULES: dict[Rule, str] = {
 MAIN: Rule = "0.1-norm"
 
 _FULL_ROUNDS = 5
+# characters of a remark
+_NOTE = 200
 _NO_PLAN = Plan()
 
 
@@ -61,6 +64,7 @@ class SystemTables:
     Attributes:
         facts: what it is and where it was timed, by name.
         solvers, operators: None if there is no record of that kind.
+        notes: why a solver has neither a time nor a residual, one a solver and reason.
         command: what times the solvers, if that is planned and no record is there; else "".
     """
 
@@ -70,6 +74,7 @@ class SystemTables:
     facts: tuple[tuple[str, str], ...]
     solvers: Grid | None
     operators: Grid | None
+    notes: tuple[str, ...] = ()
     command: str = ""
 
 
@@ -127,6 +132,7 @@ def _tables(where: str, kind: str, records: list[Record], planned: _Planned | No
         facts=_facts(records) if records else (),
         solvers=_solvers(timed, run),
         operators=_operators([r for r in records if isinstance(r, OperatorRecord)]),
+        notes=_notes(timed, run),
         command=_command(run) if run and not timed else "",
     )
 
@@ -280,6 +286,18 @@ def _time_cell(row: _Row, rule: Rule, tolerance: float, best: float | None) -> C
     few = len(outcome.seconds) < _FULL_ROUNDS
     text = number(outcome.median, 3) + (f" ({len(outcome.seconds)})" if few else "")
     return Cell(text, best=outcome.median == best)
+
+
+def _notes(records: list[SolverRecord], run: PlannedRun | None) -> tuple[str, ...]:
+    """The recorded reasons behind cells without a number, in the order of the table."""
+    found = [
+        f"{row.solver.title}: {' '.join(outcome.remark.split())}"
+        for row in _rows(records, run)
+        for record in row.records.values()
+        for outcome in record.outcomes
+        if outcome.state in ("failed", "missed") and outcome.residual is None and outcome.remark
+    ]
+    return tuple(textwrap.shorten(note, _NOTE, placeholder=" …") for note in dict.fromkeys(found))
 
 
 def _products(record: SolverRecord | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -27,16 +27,29 @@ _CAPTION = (
 )
 
 
-def terminal_tables(results: Path) -> list[RichTable]:
+def terminal_tables(
+    results: Path, only: Mapping[str, Collection[str]] | None = None
+) -> list[RichTable]:
     """A compact table for each experiment and device.
+
+    Args:
+        results: the folder of the records.
+        only: by experiment the labels of the rows to show; every row of every one if None.
 
     Raises:
         LetheError: if there are no results, or one of them is damaged.
     """
-    return [_render(table) for table in load(results)]
+    asked = [(table, _asked(table, only)) for table in load(results)]
+    return [_render(table, labels) for table, labels in asked if labels]
 
 
-def _render(table: Table) -> RichTable:
+def _asked(table: Table, only: Mapping[str, Collection[str]] | None) -> set[str]:
+    labels = {row.label for row in table.rows}
+    return labels if only is None else labels.intersection(only.get(table.experiment, ()))
+
+
+def _render(table: Table, labels: Collection[str]) -> RichTable:
+    """The rows of these labels; what is best is so among all rows of the table."""
     rendered = RichTable(
         title=escape(f"{table.title} ({table.device})"),
         title_justify="left",
@@ -61,10 +74,12 @@ def _render(table: Table) -> RichTable:
     rendered.add_column("Seeds", overflow="fold")
     best = marks(table)
     for row in yardsticks(table):
-        _add(rendered, row, best)
+        if row.label in labels:
+            _add(rendered, row, best)
     rendered.add_section()
     for row in entries(table):
-        _add(rendered, row, best)
+        if row.label in labels:
+            _add(rendered, row, best)
     return rendered
 
 

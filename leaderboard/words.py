@@ -43,7 +43,8 @@ YARDSTICKS = {
 }
 
 VERDICTS: dict[Verdict, str] = {
-    "exact": "The release is what retraining would publish, by construction.",
+    "exact": "By construction the release is what retraining would publish, or (reference) what "
+    "another algorithm publishes that never saw a row to forget.",
     "proved": "A theorem gives (ε, δ), and every constant in it holds by proof or full "
     "computation.",
     "conditional": "A theorem gives (ε, δ), but a constant in it was estimated or assumed, or a "

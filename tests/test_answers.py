@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from benchmark import json_file
 from benchmark.metrics.value import Value
-from benchmark.records import Record, Step
+from benchmark.records import Failure, Record, Step
 from benchmark.studies.quality_record import QualityRecord, Score, path_in
 from leaderboard.answers import (
     QUESTIONS,
@@ -28,6 +28,7 @@ from leaderboard.answers import (
     slack,
     speed,
     stream,
+    told,
     utility,
 )
 from leaderboard.answers.answer import TARGETS, Answer, Evidence, guaranteed
@@ -158,10 +159,12 @@ def test_speed_with_and_without_what_is_computed_once(tmp_path):
     assert line["speed-up (×)"].startswith("8.00 ×÷")
     assert line["fastest, once-only work counted"] == "Plain"
     assert line["speed-up of one request (×)"] == "2.00 ×÷ 1.00"
-    assert line["rows faster than retraining"] == "2 of 2"
+    # the interval of 4 and 16 reaches far below 1, that of 2 and 2 does not
+    assert line["rows faster by their interval"] == "1 of 2"
     assert line["seeds"] == "2 of 2"
-    assert "On 1 of 1 problem some proved row that loses no more than 1 point is" in answer.text
-    assert "by 8.00 times" in answer.text
+    assert "Of 1 problem, 1 have a proved row that loses no more than 1 point" in answer.text
+    assert "On 1 of these one is faster than retraining" in answer.text
+    assert "the fastest by 2.00 times" in answer.text
     rows = {row.label: row for row in tables(tmp_path)[0].rows}
     expected = math.sqrt(2 / 4.5 * 2 / 4.125)
     assert speed.whole(rows["chord"]).mean == pytest.approx(expected)
@@ -173,8 +176,14 @@ def test_a_fast_row_that_erases_the_model_is_called_so(tmp_path):
     evidence = Evidence(tables(tmp_path, *cells))
     answer = speed.answer(evidence)
     assert lines(answer)["toy"]["fastest per request"] == "Noisy (erases the model)"
-    assert "Of these fastest rows 1 erase the model" in answer.text
-    assert "1 row on 1 problem, of which 1 erase the model" in proved.answer(evidence).text
+    assert "On 1 of these one is faster" in answer.text
+    assert (
+        "Without rows that erase the model, which do as well from zero weights, these are 0."
+        in (answer.text)
+    )
+    assert "1 of these 1 row, on 1 of their 1 problem; 1 of them erase the model" in (
+        proved.answer(evidence).text
+    )
 
 
 def test_a_row_that_loses_accuracy_is_not_an_answer_however_fast(tmp_path):
@@ -183,7 +192,7 @@ def test_a_row_that_loses_accuracy_is_not_an_answer_however_fast(tmp_path):
     cells += [made("plain", certificate=PROVED, unlearn=1.0)]
     line = lines(speed.answer(Evidence(tables(tmp_path, *cells))))["toy"]
     assert line["fastest per request"] == "Plain"
-    assert line["rows faster than retraining"] == "1 of 1"
+    assert line["rows faster by their interval"] == "0 of 1 (n = 1)"
 
 
 def test_speed_is_about_problems_not_about_the_settings_a_study_varies(tmp_path):
@@ -193,7 +202,7 @@ def test_speed_is_about_problems_not_about_the_settings_a_study_varies(tmp_path)
     fine = made("newton", certificate=PROVED, unlearn=0.5)
     fine = fine.model_copy(update={"experiment": "fine"})
     answer = speed.answer(Evidence(tables(tmp_path, lossy, varied, fine)))
-    assert "On 1 of 1 problem" in answer.text
+    assert "Of 2 problems, 1 have" in answer.text
     assert "No proved row loses so little on toy." in answer.text
     assert answer.missing == ""
 
@@ -202,11 +211,67 @@ def test_speed_says_where_nothing_is_proved_and_where_nothing_is_faster(tmp_path
     slow = made("newton", certificate=PROVED, unlearn=4.0)
     other = made("tune").model_copy(update={"experiment": "unproved"})
     answer = speed.answer(Evidence(tables(tmp_path, slow, other)))
-    assert "On 0 of 1 problem" in answer.text
+    assert "Of 2 problems, 1 have" in answer.text
+    assert "On 0 of these one is faster" in answer.text
     assert "None is faster on toy." in answer.text
-    assert "1 problem of these ran with one seed" in answer.text
     assert "No row is proved on unproved." in answer.missing
-    assert answer.command
+    assert answer.command == utility.COMMAND
+
+
+def timed(experiment: str, seconds: tuple[float, ...], **changes: Any) -> list[Record]:
+    """A proved row; retraining takes 2 s."""
+    cells = [
+        made("row", s, certificate=PROVED, unlearn=t, **changes) for s, t in enumerate(seconds)
+    ]
+    return [cell.model_copy(update={"experiment": experiment}) for cell in cells]
+
+
+def test_faster_is_what_an_interval_says_not_a_mean(tmp_path):
+    cells = [
+        *timed("clear", (1.0, 1.0)),
+        *timed("wide", (0.125, 1.9)),
+        *timed("alone", (0.125,)),
+        *timed("slow", (4.0, 4.0)),
+    ]
+    text = speed.answer(Evidence(tables(tmp_path, *cells))).text
+    assert "Of 4 problems, 4 have a proved row" in text
+    assert "On 1 of these one is faster than retraining" in text
+    assert "the fastest by 2.00 times" in text
+    assert "On 1 more one is faster, with one seed: no interval, not settled." in text
+    assert "On 1 more one is on average; the interval covers 1." in text
+    assert "None is faster on slow." in text
+    assert "is faster on 1, by its interval: 2.00 times." in text
+
+
+def test_rows_that_keep_the_model_are_said_to_be_linear_only_where_records_tell(tmp_path):
+    def kind(cells: list[Record], name: str) -> list[Record]:
+        problem = cells[0].inputs["problem"] | {"model": {"kind": name}}
+        return [c.model_copy(update={"inputs": c.inputs | {"problem": problem}}) for c in cells]
+
+    over, level = ({"control_accuracy_test_gap": gap} for gap in (5.0, 0.0))
+    cells = [
+        *kind(timed("head", (1.0, 1.0), metrics=over), "softmax"),
+        *kind(timed("net", (1.0, 1.0), metrics=level), "mlp"),
+    ]
+    text = speed.answer(Evidence(tables(tmp_path / "one", *cells))).text
+    assert "On 2 of these one is faster" in text
+    assert "these are 1, by 2.00 times, all with a linear head." in text
+    cells += kind(timed("deep", (1.0, 1.0), metrics=over), "mlp")
+    text = speed.answer(Evidence(tables(tmp_path / "two", *cells))).text
+    assert "these are 2, by 2.00 times." in text
+
+
+@pytest.mark.parametrize(("error", "refused"), [("AssumptionBroken", True), ("OSError", False)])
+def test_no_command_is_named_where_certificates_are_refused(tmp_path, error, refused):
+    cell = made("newton", certificate=PROVED)
+    failure = Failure(type=error, message="no", where="")
+    cell = cell.model_copy(
+        update={"experiment": "batch", "status": "failed", "failure": failure, "certificate": None}
+    )
+    answer = speed.answer(Evidence(tables(tmp_path, made("newton", certificate=PROVED), cell)))
+    assert ("Nothing is proved on batch: every certificate was refused" in answer.text) is refused
+    assert bool(answer.command) is not refused
+    assert ("No row is proved on batch." in answer.missing) is not refused
 
 
 def test_tuning_counts_against_the_speed_and_has_to_be_won_back():
@@ -396,6 +461,7 @@ def test_stream_says_what_releases_prove_together_and_that_some_do_not_compose(t
     assert "ε 1.00 alone" in answer.text
     assert "all 2 of them ε 1.50" in answer.text
     assert "The releases of 1 row do not compose." in answer.text
+    assert "the gap to retraining in points is, proved: 0.500 (2 rows)." in answer.text
     # what a stream proves is not (1, 1e-5) any more
     assert set(lines(proved.answer(evidence))) == {"toy: Single"}
 
@@ -406,7 +472,21 @@ def test_capacity_is_that_of_rows_with_a_budget(tmp_path):
     cells += [made("newton", s, **shared) for s in (0, 1)]
     answer = capacity.answer(Evidence(tables(tmp_path, *cells)))
     assert list(lines(answer)) == ["toy: Budget"]
-    assert "for 55.0 requests, then retraining is due" in answer.text
+    assert (
+        "for 55.0 requests, then retraining is due. A count above 1 is instance-wise" in answer.text
+    )
+    assert "the releases made would have ε 1.50 together" in answer.text
+
+
+def test_gaps_after_a_stream_are_told_apart_by_verdict(tmp_path):
+    shared = {"requests": 2, "stream": releases(1.0, 1.5)}
+    cells = [
+        made("a", certificate=PROVED, metrics={"accuracy_test_gap": -1.0}, **shared),
+        made("b", certificate=PROVED, metrics={"accuracy_test_gap": -2.0}, **shared),
+        made("c", certificate=VACUOUS, metrics={"accuracy_test_gap": -80.0}, **shared),
+    ]
+    text = stream.answer(Evidence(tables(tmp_path, *cells))).text
+    assert "proved: −2.00 to −1.00 (2 rows); vacuous: −80.0 (1 row)." in text
 
 
 # the Pareto front
@@ -522,7 +602,20 @@ def test_proved_lists_rows_with_definition_time_and_front(tmp_path):
     assert found["toy: Fast"]["Pareto front"] == "yes"
     assert found["toy: Slow"]["Pareto front"] == "no"
     assert "(8, 1e-5)" in answer.missing
+    assert "1 of these 2 rows, on 1 of their 1 problem" in answer.text
     assert [chart.path for chart in answer.charts] == ["plots/pareto.svg"]
+
+
+def test_the_front_is_counted_over_the_rows_and_problems_that_the_table_has(tmp_path):
+    stream_of = made("newton", certificate=PROVED, requests=2, stream=releases(1.0, 1.5))
+    cells = [
+        made("fast", certificate=PROVED, unlearn=0.25),
+        stream_of.model_copy(update={"experiment": "stream"}),
+        made("guess", certificate=CONDITIONAL).model_copy(update={"experiment": "guessed"}),
+    ]
+    answer = proved.answer(Evidence(tables(tmp_path, *cells)))
+    assert set(lines(answer)) == {"toy: Fast"}
+    assert "1 of these 1 row, on 1 of their 1 problem; 0 of them erase the model" in answer.text
 
 
 # studies
@@ -558,12 +651,24 @@ def test_nonconvergence_goes_from_the_largest_gradient_to_the_least(tmp_path):
         return [cell.model_copy(update={"experiment": experiment}) for cell in cells]
 
     cells = [*at("", 0.5, -1.0), *at("-epochs-1", 3.0, -9.0), *at("-smoke", 9.0, -50.0)]
+    # more in between than at either end, and one certificate that is less than 2C
+    tight = general(50.0, retrain_gradient=0.5) | {"sensitivity": 4.0}
+    rising = [*cells, *at("-epochs-2", 2.0, -4.0)]
+    rising[-1] = rising[-1].model_copy(
+        update={"certificate": certificate(**general(900.0, retrain_gradient=2.0))}
+    )
+    rising[0] = made("newton", certificate=certificate(**tight), radius=20.0).model_copy(
+        update={"experiment": "mnist-nonconvergence"}
+    )
+    text = nonconvergence.answer(Evidence(tables(tmp_path / "rising", *rising))).text
+    assert "Theorem 4's bound 50.0 to 550; certified 4.00 to 40.0; test gap" in text
     answer = nonconvergence.answer(Evidence(tables(tmp_path, *cells)))
     found = lines(answer)
     assert [line["G"] for line in found.values()] == ["3.00", "0.500"]
     assert [line["Theorem 4"] for line in found.values()] == ["300", "50.0"]
     assert [line["verdict"] for line in found.values()] == ["vacuous", "vacuous"]
-    assert "Theorem 4's bound 300 to 50.0" in answer.text
+    assert "Theorem 4's bound 50.0 to 300" in answer.text
+    assert "the certificate is 2C = 40.0, whatever G" in answer.text
     assert "test gap −8.50 to −0.500 points" in answer.text
     assert [chart.path for chart in answer.charts] == ["plots/nonconvergence.svg"]
 
@@ -607,12 +712,26 @@ def test_ablation_takes_the_rows_that_differ_in_one_setting(tmp_path):
 def test_ablation_says_how_numbers_change_and_what_was_not_varied(tmp_path):
     answer = ablation.answer(Evidence(ablated(tmp_path)))
     line = lines(answer)["damping λ"]
-    assert line["setting"] == "2.00 → 100"
+    assert line["from → to"] == "2.00 → 100"
+    assert line["seeds"] == "2"
+    assert "means over seeds." in answer.text
     assert line["Theorem 4's bound"] == "50.0 → 10.0"
     assert line["residual"] == "0.250 → 0.125"
     assert answer.missing == "Not varied: noise σ, LiSSA, chains s₁, rows forgotten."
     assert answer.command == ablation.COMMAND
     assert [chart.path for chart in answer.charts] == ["plots/ablation.svg"]
+
+
+def test_ablation_with_one_seed_says_so_and_names_the_table_of_what_failed(tmp_path):
+    whole = [cell for table in ablated(tmp_path / "two") for cell in table.records]
+    cells = [cell for cell in whole if cell.seeds.split == 0]
+    label = cells[0].method.model_copy(update={"label": "broken", "title": "Broken"})
+    cells.append(cells[0].model_copy(update={"method": label, "status": "failed"}))
+    answer = ablation.answer(Evidence(tables(tmp_path / "one", *cells)))
+    assert {line["seeds"] for line in lines(answer).values()} == {"1"}
+    assert "to its largest, one seed each: no interval." in answer.text
+    title = cells[0].experiment
+    assert f"Without an answer: Broken, on which see the table of “{title}”." in answer.text
 
 
 def test_study_plots_are_the_same_bytes_twice(tmp_path):
@@ -654,7 +773,7 @@ def judged(label: str, seed: int, population: float, ulira: float) -> QualityRec
     )
 
 
-def test_attacks_finds_who_fools_the_one_and_not_the_other():
+def test_attacks_finds_who_is_told_apart_by_the_one_and_not_the_other():
     gaps = {
         "sly": ((0.019, 0.022, 0.021), (0.30, 0.31, 0.32)),
         "plain": ((0.30, 0.31, 0.32), (0.30, 0.31, 0.32)),
@@ -668,11 +787,17 @@ def test_attacks_finds_who_fools_the_one_and_not_the_other():
     answer = attacks.answer(Evidence([], records))
     found = {name: (line["population"], line["U-LiRA"]) for name, line in lines(answer).items()}
     assert found == {
-        "toy: Sly": ("fooled", "told"),
-        "toy: Plain": ("told", "told"),
-        "toy: Good": ("fooled", "fooled"),
+        "toy: Sly": ("not shown", "told apart"),
+        "toy: Plain": ("told apart", "told apart"),
+        "toy: Good": ("not shown", "not shown"),
     }
-    assert "1 fool the population attack and not U-LiRA: toy: Sly." in answer.text
+    assert "Of 3 uncertified rows that both attacks decide on, U-LiRA tells 2 apart" in answer.text
+    assert "Of these 1 are not shown to be told apart by the population attack: toy (Sly)." in (
+        answer.text
+    )
+    assert "Not shown to be told apart by U-LiRA: toy (Good)." in answer.text
+    # 5 % of three
+    assert "about 0.150 of the 3 apart" in answer.text
     assert answer.missing == ""
     mean = fmean(gaps["sly"][1]) + 0.5
     assert lines(answer)["toy: Sly"]["U-LiRA AUC"].startswith(f"{mean:.3f}")
@@ -683,8 +808,77 @@ def test_attacks_with_one_seed_are_undecided(tmp_path):
     answer = attacks.answer(Evidence([], [alone]))
     assert lines(answer)["toy: Sly"]["U-LiRA"] == "undecided"
     assert "One seed decides nothing" in answer.missing
+    assert answer.command == attacks.COMMAND
     # through a results folder, as the board has it
     results = store(tmp_path, [made("sly")])
     json_file.write(path_in(results, "toy", "sly", 0), alone)
     build(results, tmp_path / "out")
     assert "undecided" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_rows_that_u_lira_has_no_number_for_are_left_out_with_the_reason_and_no_command():
+    gaps = ((0.019, 0.30), (0.022, 0.31), (0.021, 0.32))
+    records = [judged("sly", seed, *pair) for seed, pair in enumerate(gaps)]
+    none = Score(value=None, floor=None, ceiling=None, direction="lower", note="margins are fixed")
+    for seed in range(3):
+        record = judged("rigid", seed, 0.3, 0.3)
+        scores = record.scores | {"u-lira_gap": none, "u-lira_auc": none}
+        records.append(record.model_copy(update={"scores": scores}))
+    answer = attacks.answer(Evidence([], records))
+    assert "Of 1 uncertified row that both attacks decide on" in answer.text
+    assert answer.missing == "Left out, toy (Rigid): margins are fixed."
+    assert answer.command == ""
+
+
+def attacked(label: str, excess: float, floor: float = 0.02) -> list[QualityRecord]:
+    """A certified row whose best-known gap is so far above its floor, which varies by seed."""
+    records = []
+    for seed in range(3):
+        record = judged(label, seed, 0.02, 0.02)
+        low = floor * (1 + seed)
+        # a little apart by seed, so that there is a spread
+        gap = low + excess + 0.001 * seed
+        score = Score(value=gap, floor=low, ceiling=0.3, direction="lower", note="U-LiRA")
+        method = record.method.model_copy(update={"certifies": True})
+        scores = {"strongest_gap": score, "p_value": record.scores["p_value"]}
+        records.append(record.model_copy(update={"method": method, "scores": scores}))
+    return records
+
+
+def test_proved_rows_that_an_attack_tells_apart_are_named_with_what_they_share(tmp_path):
+    cells = [
+        made(label, seed, certificate=proof)
+        for label, proof in (
+            ("first", PROVED),
+            ("twin", PROVED),
+            ("other", PROVED),
+            ("quiet", PROVED),
+            ("empty", VACUOUS),
+        )
+        for seed in range(3)
+    ]
+    evidence = Evidence(
+        tables(tmp_path, *cells),
+        [
+            *attacked("first", 0.05),
+            *attacked("twin", 0.04),
+            *attacked("other", 0.05, floor=0.04),
+            *attacked("quiet", -0.01),
+            *attacked("empty", 0.05),
+        ],
+    )
+    answer = told.answer(evidence)
+    found = {name: line["told apart by"] for name, line in lines(answer).items()}
+    assert found == {
+        "toy: First": "attack",
+        "toy: Twin": "attack",
+        "toy: Other": "attack",
+        "toy: Quiet": "none",
+    }
+    assert "Of 4 proved or exact rows that were attacked, 3 are told apart: toy: " in answer.text
+    assert (
+        "toy: First, by attack (best-known gap 0.091 ± 0.052, floor 0.040 ± 0.050)" in answer.text
+    )
+    assert "about 0.200" in answer.text
+    assert "A certificate with ε = 1.00 permits some separation" in answer.text
+    assert "2 of them ran with the same seeds and have floors within 10 %" in answer.text

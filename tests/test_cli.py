@@ -6,12 +6,13 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmark import cli
+from benchmark import cli, plugins
 from tests import tiny_experiment
 
 Run = Callable[..., tuple[int, str, str]]
@@ -89,6 +90,34 @@ def test_reproduce_agrees_and_disagrees(lethe: Run, tmp_path: Path) -> None:
     code, out, _ = lethe("reproduce", str(path))
     assert code == 1
     assert "DIFFERS" in out
+
+
+def test_a_filtered_run_prints_the_rows_that_were_asked_for(lethe: Run, tmp_path: Path) -> None:
+    _, out, _ = run(lethe, tmp_path)
+    assert "Tiny (cpu)" in out
+    assert "Single-step Newton" in out
+    assert "Do nothing" not in out
+    assert "Retrain" not in out
+    plan = json.loads((tmp_path / "runs" / "tiny" / "plan.json").read_text())
+    cells = 2 * len(plan["rows"])
+    every = "lethe leaderboard --results runs --to runs/leaderboard"
+    assert f"tiny: {cells - 1} of its {cells} cells are not run; every row: {every}" in out
+    # an experiment that was run before is no part of the answer either
+    toml = tiny_experiment.write(tmp_path, ('title = "Tiny"', 'title = "Other"'), name="other")
+    _, out, _ = lethe("run", str(toml), "--method", "nothing", "--seed", "1", "--seed", "0")
+    assert "Other (cpu)" in out
+    assert "Tiny" not in out
+    assert f"other: {cells - 2} of its {cells} cells are not run" in out
+    _, out, _ = lethe(*every.split()[1:])
+    assert "Tiny (cpu)" in out
+    assert "missing" in out
+
+
+def test_reproduce_takes_the_settings_that_are_given(lethe: Run, tmp_path: Path) -> None:
+    run(lethe, tmp_path)
+    path = str(tmp_path / "runs" / "tiny" / "newton" / "seed-0.json")
+    refused(lethe("reproduce", path, "--threads", "0"), "threads must be 1 or more, not 0")
+    refused(lethe("reproduce", path, "--device", ""), "'cpu' or 'cuda'")
 
 
 def test_doctor_finds_the_embedded_data(
@@ -201,7 +230,50 @@ def test_a_corrupt_record(lethe: Run, tmp_path: Path) -> None:
     refused(lethe("leaderboard", "--results", "runs", "--to", "board"), "damaged")
     refused(lethe("reproduce", "no-such.json"), "cannot be read")
     plan = tmp_path / "runs" / "tiny" / "plan.json"
-    refused(lethe("reproduce", str(plan)), "not the record of a cell")
+    refused(lethe("reproduce", str(plan)), "not a record of one row")
+
+
+@pytest.mark.parametrize("kind", ["audit", "slack", "quality", "plan", None])
+def test_reproduce_names_what_is_no_record_of_a_row(
+    lethe: Run, tmp_path: Path, kind: str | None
+) -> None:
+    path = tmp_path / "found.json"
+    path.write_text(json.dumps({"schema_version": 1, "kind": kind} if kind else []))
+    result = lethe("reproduce", "found.json")
+    refused(result, "found.json is not a record of one row: name a seed-<n>.json")
+
+
+@pytest.mark.parametrize("schema", [1, 3])
+def test_reproduce_never_advises_to_delete(lethe: Run, tmp_path: Path, schema: int) -> None:
+    path = tmp_path / "seed-0.json"
+    cures = {1: "run its experiment again", 3: "update Lethe"}
+    path.write_text(json.dumps({"schema_version": schema, "kind": "cell"}))
+    result = lethe("reproduce", "seed-0.json")
+    refused(result, f"has schema {schema}; this version reads 2: {cures[schema]}")
+    path.write_text("{")
+    damaged = lethe("reproduce", "seed-0.json")
+    refused(damaged, "damaged", "run its experiment again")
+    assert "delete" not in result[2] + damaged[2]
+
+
+def test_a_seed_that_the_experiment_does_not_have(lethe: Run, tmp_path: Path) -> None:
+    toml = str(tiny_experiment.write(tmp_path))
+    for command in ("run", "forget-quality"):
+        result = lethe(command, toml, "--seed", "1", "--seed", "99")
+        refused(result, "experiment tiny has no seed 99: its seeds are 0, 1")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_broken_plug_in_is_said_before_a_table(
+    lethe: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def points(group: str) -> list[EntryPoint]:
+        return [EntryPoint("broken", "no_such_module:Broken", group)]
+
+    monkeypatch.setattr(plugins, "entry_points", points)
+    result = lethe("list")
+    refused(result, "plug-in 'broken' cannot be loaded", "repair it or uninstall it")
+    assert result[1] == ""
 
 
 def test_no_records(lethe: Run) -> None:
@@ -210,7 +282,37 @@ def test_no_records(lethe: Run) -> None:
 
 def test_a_results_folder_that_cannot_be_written(lethe: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    refused(run(lethe, tmp_path, more=("--results", "file")), "cannot be written")
+    refused(run(lethe, tmp_path, more=("--results", "file")), "file is a file: name a folder")
+    refused(run(lethe, tmp_path, more=("--results", "file/sub")), "file/sub cannot be written")
+
+
+@pytest.mark.parametrize(
+    ("command", "work"),
+    [
+        ("slack", "slack.slack_study"),
+        ("inverse-hessian", "inverse_hessian.inverse_hessian_study"),
+        ("audit", "audit_study.audit_study"),
+        ("forget-quality", "forget_quality.forget_quality"),
+        ("false-alarms", "false_alarms.false_alarms"),
+    ],
+)
+def test_the_results_folder_is_tried_before_anything_is_computed(
+    lethe: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, work: str
+) -> None:
+    class Begun(Exception):
+        pass
+
+    def begin(*_: object, **__: object) -> None:
+        raise Begun
+
+    monkeypatch.setattr(f"benchmark.studies.{work}", begin)
+    (tmp_path / "file").write_text("")
+    refused(lethe(command, "--results", "file"), "--results file is a file: name a folder")
+    refused(lethe(command, "--results", "file/sub"), "file/sub cannot be written")
+    assert (tmp_path / "file").read_text() == ""
+    with pytest.raises(Begun):
+        lethe(command, "--results", "new/folder")
+    assert list((tmp_path / "new" / "folder").iterdir()) == []
 
 
 def test_a_full_disk(lethe: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,12 +31,15 @@ from benchmark.records import (
     Times,
 )
 from leaderboard import build, check, terminal_tables
+from leaderboard.board import _place
 from leaderboard.columns import BY_KEY
+from leaderboard.contents import by_data_set, short
 from leaderboard.interval import arithmetic, geometric
 from leaderboard.markdown import render_markdown
 from leaderboard.numbers import measured, number, span
 from leaderboard.page import render_page
 from leaderboard.ranking import entries, marks, yardsticks
+from leaderboard.shown import erases_the_model, remarks
 from leaderboard.spreadsheet import render_csv
 from leaderboard.table import load
 
@@ -207,13 +210,17 @@ def terminal(results: Path, width: int = 120) -> str:
 # what is written, and that it is reproducible
 
 
-def test_two_builds_are_equal_whatever_the_order_the_records_were_written_in(tmp_path):
+def test_two_builds_are_equal_whatever_the_order_the_records_were_written_in(tmp_path, monkeypatch):
     cells = [c for x in ("newton", "tune", "retrain") for c in seeds_of(x, [0.1, -0.2, 0.3])]
     planned = plan("newton", "tune", "retrain")
-    store(tmp_path / "a", cells, planned)
-    store(tmp_path / "other-name", cells[::-1], planned)
-    first = build(tmp_path / "a", tmp_path / "out-a")
-    second = build(tmp_path / "other-name", tmp_path / "out-b")
+    for place, written in (("a", cells), ("b", cells[::-1])):
+        store(tmp_path / place / "runs", written, planned)
+    # the page names the folder as it was given
+    monkeypatch.chdir(tmp_path / "a")
+    first = build(Path("runs"), tmp_path / "out-a")
+    monkeypatch.chdir(tmp_path / "b")
+    second = build(Path("runs"), tmp_path / "out-b")
+    assert "lethe reproduce runs/toy/" in (tmp_path / "out-a" / "index.html").read_text()
     assert [p.name for p in first] == [p.name for p in second]
     assert "toy-gaps.svg" in {p.name for p in first}
     for one, other in zip(first, second, strict=True):
@@ -540,7 +547,16 @@ def test_page_shows_a_certificate_with_its_constants_and_ranges(tmp_path):
     shown = ("Theorem 5", "curvature", "4.25", "assumed", "of the loss", "not convex")
     for text in (*shown, "Δ is 0.0200 to 0.0400", "not a DP-style guarantee"):
         assert text in page
-    assert "lethe reproduce RESULTS/toy/newton/seed-0.json" in page
+    assert ".venv/bin/lethe reproduce leaderboard/results/toy/newton/seed-0.json" in page
+    assert "2.00 s to retrain, 0.500 s to unlearn" in page
+
+
+def test_the_committed_records_are_named_from_the_repositorys_root(tmp_path, monkeypatch):
+    root = Path(__file__).resolve().parents[1]
+    monkeypatch.chdir(root / "tests")
+    for given in (Path("../leaderboard/results"), root / "leaderboard" / "results"):
+        assert _place(given) == "leaderboard/results"
+    assert _place(tmp_path) == str(tmp_path)
 
 
 def test_page_says_that_the_working_tree_was_dirty(tmp_path):
@@ -668,14 +684,50 @@ def test_a_row_no_better_than_its_noise_only_control_erases_the_model(tmp_path):
     files = formats(store(tmp_path, cells))
     for text in (files["README.md"], files["index.html"]):
         assert "Over control" in text
-        assert "Blank erases the model" in text
-        assert "Worse erases the model" in text
-        assert "Better erases" not in text
-        assert "Newton erases" not in text
+        assert "Blank is not told from its noise-only control" in text
+        assert "Worse is not told from its noise-only control" in text
+        assert "Better is not told" not in text
+        assert "Newton is not told" not in text
+        assert "one seed cannot tell" not in text
     assert "inside the algorithm" in files["index.html"]
     lines = {line["label"]: line for line in csv.DictReader(io.StringIO(files["board.csv"]))}
     assert float(lines["better"]["control_accuracy_test_gap_mean"]) == pytest.approx(3.0)
     assert lines["newton"]["control_accuracy_test_gap_mean"] == ""
+
+
+def test_one_seed_says_nothing_of_a_row_and_its_noise_only_control(tmp_path):
+    over = {"control_accuracy_test_gap": -3.0}
+    (table,) = load(store(tmp_path, [record("noisy", metrics=over), record("newton")]))
+    assert not any(map(erases_the_model, table.rows))
+    assert remarks(table)[-1] == "Noisy: one seed cannot tell it from its noise-only control."
+
+
+def test_tables_are_listed_by_data_set_and_counted_as_people_count(tmp_path):
+    titles = (
+        "MNIST, 10 of 55,000",
+        "MNIST, 5,000 of 55,000",
+        "MNIST, 9 of 55,000",
+        "SVHN (part, our own), MLP",
+        "SVHN (part, our own)",
+    )
+    for i, title in enumerate(titles):
+        named = plan("newton").model_copy(update={"title": title, "experiment": f"toy-{i}"})
+        json_file.write(Store(tmp_path).plan_path(f"toy-{i}"), named)
+    tables = load(tmp_path)
+    found = by_data_set(tables)
+    assert {name: [table.title for table in members] for name, members in found.items()} == {
+        "MNIST": [titles[2], titles[0], titles[1]],
+        "SVHN (part, our own)": [titles[4], titles[3]],
+    }
+    assert [short(table) for table in found["SVHN (part, our own)"]] == [
+        f"{titles[4]} (not run yet)",
+        "MLP (not run yet)",
+    ]
+    files = formats(tmp_path)
+    for text in (files["README.md"], files["index.html"]):
+        headings = [text.rindex(title) for title in (titles[2], titles[0], titles[1])]
+        assert headings == sorted(headings)
+    assert "- MNIST: [9 of 55,000 (not run yet)](#mnist-9-of-55000-" in files["README.md"]
 
 
 def test_columns_that_no_row_fills_are_left_out(tmp_path):

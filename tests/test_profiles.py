@@ -110,9 +110,9 @@ def test_the_command_line_runs_several_scales_and_refuses_unknown_ones(
 ) -> None:
     path = write(tmp_path, LARGE)
     own = ("run", path, "--method", "newton")
-    code, out, _ = lethe(*own, "--seed", "0", "--profile", "cpu")
+    code, out, _ = lethe(*own, "--seed", "7", "--profile", "cpu")
     assert code == 0, out
-    assert read_record(tmp_path / "runs" / "tiny-cpu" / "loose" / "seed-0.json").data.train == 90
+    assert read_record(tmp_path / "runs" / "tiny-cpu" / "loose" / "seed-7.json").data.train == 90
     refused(lethe(*own, "--profile", "gpu"), "unknown profile of experiment tiny: 'gpu'", "cpu")
     if not torch.cuda.is_available():
         refused(lethe(*own, "--profile", "paper"), "needs a GPU", "--profile cpu")

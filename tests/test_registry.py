@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -87,5 +88,22 @@ def test_an_entry_point_that_is_no_method_is_refused(monkeypatch: pytest.MonkeyP
         return [EntryPoint("outside", "tests.plugin:NOT_A_METHOD", group)]
 
     monkeypatch.setattr(plugins, "entry_points", points)
-    with pytest.raises(LetheError, match="is not a Method class"):
+    with pytest.raises(LetheError, match=r"is not a Method class.*: repair it or uninstall it$"):
+        registry.discover()
+
+
+def test_a_broken_plug_in_names_its_distribution(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "lethe_extra-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lethe-extra\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[lethe.methods]\nx = lethe_extra_broken:Extra\n")
+    (tmp_path / "lethe_extra_broken.py").write_text("def (\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    words = r"'x' of lethe-extra cannot be loaded \(SyntaxError: .*lethe_extra_broken\.py"
+    with pytest.raises(LetheError, match=words + ".*: repair it or uninstall lethe-extra$"):
+        registry.discover()
+    (tmp_path / "lethe_extra_broken.py").unlink()
+    with pytest.raises(LetheError, match=r"ModuleNotFoundError: .*uninstall lethe-extra$"):
         registry.discover()

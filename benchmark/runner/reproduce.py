@@ -5,15 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmark import registry
-from benchmark.records import Record
+from benchmark import json_file, registry
+from benchmark.errors import LetheError
+from benchmark.records import SCHEMA, Record
 from benchmark.runner.cell import Cell, Inputs, source_hash
 from benchmark.runner.run_cell import run_cell
 from benchmark.runner.workbench import Workbench
+
+# somebody else's numbers may stand in the file: it is never to be deleted
+_CURE = "run its experiment again"
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,20 @@ class Comparison:
     recorded: float | str | None
     again: float | str | None
     agrees: bool
+
+
+def recorded_in(path: Path) -> Record:
+    """The record of a cell in a file that somebody named.
+
+    Other kinds of files have versions of their own, so the kind is looked at first.
+
+    Raises:
+        LetheError: if it cannot be read, is something else or does not fit the schema.
+    """
+    content = json_file.load(path, "record", _CURE)
+    if not isinstance(content, dict) or content.get("kind") != "cell":
+        raise LetheError(f"{path} is not a record of one row: name a seed-<n>.json")
+    return json_file.fitted(content, path, "record", SCHEMA, Record.model_validate, _CURE)
 
 
 def reproduce(

@@ -12,6 +12,7 @@ from leaderboard.answers import (
     slack,
     speed,
     stream,
+    told,
     utility,
 )
 from leaderboard.answers.answer import Answer, Evidence
@@ -35,6 +36,7 @@ QUESTIONS = (
     stream,
     capacity,
     attacks,
+    told,
     ablation,
 )
 

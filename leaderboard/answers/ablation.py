@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from statistics import fmean
 from typing import Any
@@ -32,7 +32,14 @@ SETTINGS = {
     "forgotten": "rows forgotten",
 }
 
-_COLUMNS = ("setting", f"{GENERAL}'s bound", "certified ε", "residual", "test gap (points)")
+_COLUMNS = (
+    "from → to",
+    f"{GENERAL}'s bound",
+    "certified ε",
+    "residual",
+    "test gap (points)",
+    "seeds",
+)
 
 
 def answer(evidence: Evidence) -> Answer:
@@ -48,19 +55,35 @@ def answer(evidence: Evidence) -> Answer:
         for name, points in varied.items()
     ]
     absent = [SETTINGS[name] for name in SETTINGS if not any(name in v for v in found.values())]
-    lost = [row.title for table in tables for row in entries(table) if row.void]
+    varied = [points for of_device in found.values() for points in of_device.values()]
     return Answer(
         SLUG,
         QUESTION,
         text=f"{counted(len(lines), 'setting')} varied, each with all others as in the study: "
-        "from its least value to its largest, means over seeds."
-        + (f" Without an answer: {'; '.join(lost)}; the table below says why." if lost else ""),
+        f"from its least value to its largest, {_averaged(varied)}." + _lost(tables),
         missing=f"Not varied: {', '.join(absent)}." if absent else "",
         command=COMMAND if absent else "",
         lines="Setting",
         grid=grid(_COLUMNS, lines),
         charts=tuple(_chart(device, varied) for device, varied in found.items()),
     )
+
+
+def _averaged(varied: list[list[Point]]) -> str:
+    """What the numbers are, by how many seeds a row has."""
+    counts = [count for points in varied for count in _seeds(points)]
+    return "one seed each: no interval" if set(counts) == {1} else "means over seeds"
+
+
+def _lost(tables: list[Table]) -> str:
+    """The entries without a number, and the table below that says why."""
+    lost = [
+        f"{row.title}, on which see the table of “{table.title}”"
+        for table in tables
+        for row in entries(table)
+        if row.void
+    ]
+    return f" Without an answer: {'; '.join(lost)}." if lost else ""
 
 
 def panels(tables: list[Table]) -> dict[str, list[Point]]:
@@ -122,7 +145,14 @@ def _line(title: str, points: list[Point]) -> Line:
         lambda p: p.residual,
         lambda p: p.gap,
     )
-    return Line(title, "", tuple(Cell(_change(ends, read)) for read in readings))
+    counts = sorted({count for members in ends for count in _seeds(members)})
+    cells = [_change(ends, read) for read in readings]
+    return Line(title, "", tuple(map(Cell, (*cells, " or ".join(map(str, counts))))))
+
+
+def _seeds(points: list[Point]) -> list[int]:
+    """How many seeds stand behind each row's value."""
+    return list(Counter((p.series, p.setting) for p in points).values())
 
 
 def _change(ends: list[list[Point]], read: Callable[[Point], float | None]) -> str:

@@ -1,27 +1,32 @@
-"""Which uncertified methods fool the population attack but not U-LiRA?"""
+"""Which uncertified methods does U-LiRA tell from retraining, the population attack not?"""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from benchmark.metrics.spread import RESOLUTION
-from benchmark.metrics.statistics import verdict
+from benchmark.metrics.statistics import LEVEL, verdict
 from benchmark.studies.quality_record import QualityRecord
 from benchmark.studies.quality_verdict import known, own
 from leaderboard.answers.answer import Answer, Evidence, counted, grid, problem, unanswered
 from leaderboard.grid import Cell, Line
 from leaderboard.interval import arithmetic
-from leaderboard.numbers import measured
+from leaderboard.numbers import measured, number
 from leaderboard.shown import NOTHING
 
 SLUG = "answer-attacks"
-QUESTION = "Which uncertified methods fool the population attack but not U-LiRA?"
+QUESTION = (
+    "Which uncertified methods does U-LiRA tell apart from retraining where the population attack "
+    "does not?"
+)
 COMMAND = "make forget-quality RESULTS=leaderboard/results"
 
-Outcome = Literal["told", "fooled", "undecided", "no number"]
+Outcome = Literal["told apart", "not shown", "undecided", "no number"]
 
 _POPULATION, _ULIRA = "population_gap", "u-lira_gap"
 _COLUMNS = (
@@ -35,32 +40,95 @@ _COLUMNS = (
 )
 
 
+@dataclass(frozen=True)
+class Attacked:
+    """An uncertified row of a problem, and its records by seed."""
+
+    problem: str
+    title: str
+    records: list[QualityRecord]
+
+    @property
+    def outcomes(self) -> tuple[Outcome, Outcome]:
+        """What the population attack and U-LiRA make of it."""
+        return outcome(self.records, _POPULATION), outcome(self.records, _ULIRA)
+
+    @property
+    def reason(self) -> str:
+        """Why an attack can have no number, whatever is run; "" where the records name none."""
+        scores = [r.scores.get(key) for r in self.records for key in (_POPULATION, _ULIRA)]
+        notes = {s.note for s in scores if s is not None and s.value is None and s.note}
+        return "; ".join(sorted(notes))
+
+
 def answer(evidence: Evidence) -> Answer:
     """Every uncertified entry, with what either attack makes of it."""
     found = _rows(evidence)
     if not found:
         return unanswered(SLUG, QUESTION, COMMAND)
-    outcomes = {
-        name: (outcome(records, _POPULATION), outcome(records, _ULIRA))
-        for name, records in found.items()
-    }
-    between = [name for name, pair in outcomes.items() if pair == ("fooled", "told")]
-    open_ = [name for name, pair in outcomes.items() if not set(pair) <= {"told", "fooled"}]
+    decided = [row for row in found if set(row.outcomes) <= {"told apart", "not shown"}]
+    without = [row for row in found if "no number" in row.outcomes and row.reason]
+    open_ = [row for row in found if row not in decided and row not in without]
     return Answer(
         SLUG,
         QUESTION,
-        text=f"Of {counted(len(found), 'uncertified row')}, {len(between)} fool the population "
-        f"attack and not U-LiRA: {'; '.join(between) or 'none'}. An attack is fooled where a "
-        "one-sided paired t test over seeds does not put its gap to retraining above that of a "
-        "second retraining.",
-        missing=f"One seed decides nothing, and {counted(len(open_), 'row')} have no more, or no "
-        "number."
-        if open_
-        else "",
+        text=_text(decided),
+        missing=" ".join([*_no_number(without), *_open(open_)]),
         command=COMMAND if open_ else "",
         lines="Row",
-        grid=grid(_COLUMNS, [_line(name, rs, outcomes[name]) for name, rs in found.items()]),
+        grid=grid(_COLUMNS, [_line(row) for row in found]),
     )
+
+
+def _text(rows: list[Attacked]) -> str:
+    """Of the rows that both attacks have a number for, who is told apart by which."""
+    if not rows:
+        return "There is no uncertified row that both attacks decide on."
+    told = [row for row in rows if row.outcomes[1] == "told apart"]
+    both = [row for row in rows if row.outcomes == ("not shown", "told apart")]
+    unseen = [row for row in rows if row.outcomes[1] == "not shown"]
+    parts = [
+        f"Of {counted(len(rows), 'uncertified row')} that both attacks decide on, U-LiRA tells "
+        f"{len(told)} apart from retraining. Of these {len(both)} are not shown to be told apart "
+        f"by the population attack: {listed(both) or 'none'}."
+    ]
+    if unseen:
+        parts.append(f"Not shown to be told apart by U-LiRA: {listed(unseen)}.")
+    parts.append(
+        "Told apart is what has a larger gap to retraining than a second retraining, by a "
+        f"one-sided paired t test over {_seeds(rows)} seeds; so few may miss a difference. By "
+        f"chance alone each attack would tell about {number((1 - LEVEL) * len(rows))} of the "
+        f"{len(rows)} apart."
+    )
+    return " ".join(parts)
+
+
+def _seeds(rows: list[Attacked]) -> str:
+    return " or ".join(map(str, sorted({len(row.records) for row in rows})))
+
+
+def _no_number(rows: list[Attacked]) -> list[str]:
+    """The rows left out for good, by the reason that their records give."""
+    reasons: dict[str, list[Attacked]] = defaultdict(list)
+    for row in rows:
+        reasons[row.reason].append(row)
+    return [f"Left out, {listed(of)}: {reason}." for reason, of in reasons.items()]
+
+
+def _open(rows: list[Attacked]) -> list[str]:
+    if not rows:
+        return []
+    return [
+        f"One seed decides nothing, and {counted(len(rows), 'row')} have no more, or no number."
+    ]
+
+
+def listed(rows: Iterable[Attacked]) -> str:
+    """The rows by problem."""
+    titles: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        titles[row.problem].append(row.title)
+    return "; ".join(f"{problem} ({'; '.join(members)})" for problem, members in titles.items())
 
 
 def outcome(records: list[QualityRecord], key: str) -> Outcome:
@@ -73,40 +141,42 @@ def outcome(records: list[QualityRecord], key: str) -> Outcome:
     if found.kind == "undecided":
         return "undecided"
     told = found.kind == "distinguishable" and found.excess.mean > RESOLUTION
-    return "told" if told else "fooled"
+    return "told apart" if told else "not shown"
 
 
-def _rows(evidence: Evidence) -> dict[str, list[QualityRecord]]:
+def _rows(evidence: Evidence) -> list[Attacked]:
     """Uncertified entries by problem and title."""
     titles = {table.experiment: problem(table) for table in evidence.tables}
-    found: dict[str, list[QualityRecord]] = defaultdict(list)
+    found: dict[tuple[str, str], list[QualityRecord]] = defaultdict(list)
     for record in evidence.quality:
         method = record.method
         if record.status == "ok" and method.role == "entry" and not method.certifies:
             title = titles.get(record.experiment, record.experiment)
-            found[f"{title}: {method.title}"].append(record)
-    return found
+            found[title, method.title].append(record)
+    return [Attacked(*names, records) for names, records in found.items()]
 
 
-def _line(name: str, records: list[QualityRecord], outcomes: tuple[Outcome, Outcome]) -> Line:
+def _line(row: Attacked) -> Line:
+    records = row.records
     runs = sorted({record.runs for record in records})
-    population, ulira = outcomes
+    population, ulira = row.outcomes
     return Line(
-        name,
+        f"{row.problem}: {row.title}",
         "",
         (
-            Cell(_mean(records, _POPULATION, "value")),
-            Cell(_mean(records, _POPULATION, "floor")),
+            Cell(mean_score(records, _POPULATION, "value")),
+            Cell(mean_score(records, _POPULATION, "floor")),
             Cell(population),
-            Cell(_mean(records, "u-lira_auc", "value")),
-            Cell(_mean(records, "u-lira_auc", "floor")),
+            Cell(mean_score(records, "u-lira_auc", "value")),
+            Cell(mean_score(records, "u-lira_auc", "floor")),
             Cell(ulira),
             Cell(f"{len(records)} × {' or '.join(map(str, runs))}"),
         ),
     )
 
 
-def _mean(records: list[QualityRecord], key: str, part: Literal["value", "floor"]) -> str:
+def mean_score(records: list[QualityRecord], key: str, part: Literal["value", "floor"]) -> str:
+    """A score's mean over seeds with its interval, or a dash."""
     scores = [record.scores[key] for record in records if key in record.scores]
     values = [v for score in scores if (v := getattr(score, part)) is not None]
     if not values:

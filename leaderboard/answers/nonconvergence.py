@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from statistics import fmean
 
+from benchmark.records import Record
 from leaderboard.answers.answer import (
     Answer,
     Evidence,
@@ -73,7 +75,7 @@ def gradient(row: Row) -> float | None:
 
 
 def _text(rows: list[Row]) -> str:
-    """How verdict, bound and gap go from the largest G to the least, row by row of the study."""
+    """What verdict, bound and gap go through over all G, row by row of the study."""
     parts = [
         f"Training ends at a gradient of at most {span([gradient(row) for row in rows])} (G), over "
         f"{counted(len({gradient(row) for row in rows}), 'length')} of training."
@@ -81,30 +83,44 @@ def _text(rows: list[Row]) -> str:
     for title in dict.fromkeys(row.title for row in rows):
         members = [row for row in rows if row.title == title]
         verdicts = ", ".join(dict.fromkeys(row.verdict for row in members))
-        first, last = members[0], members[-1]
         parts.append(
-            f"{title}, from the largest G to the least: {verdicts}; {GENERAL}'s bound "
-            f"{_general(first)} to {_general(last)}, certified {_certified(first)} to "
-            f"{_certified(last)}; test gap {_gap(first)} to {_gap(last)} points."
+            f"{title}, over all G: {verdicts}; {GENERAL}'s bound {_range(map(_general, members))}; "
+            f"{_bound(members)}; test gap "
+            f"{_range(mean(row, 'accuracy_test_gap') for row in members)} points."
         )
     return " ".join(parts)
 
 
-def _general(row: Row) -> str:
+def _bound(rows: list[Row]) -> str:
+    """What is certified; where that is no more than the norm constraint gives, so much."""
+    records = [r for row in rows for r in row.done.values() if r.certificate]
+    certified = span([r.certificate.sensitivity for r in records])
+    if all(r.certificate.sensitivity == _diameter(r) for r in records):
+        return f"the certificate is 2C = {certified}, whatever G"
+    return f"certified {certified}"
+
+
+def _diameter(record: Record) -> float | None:
+    """2C: no two models within the norm bound are farther apart."""
+    radius = record.inputs["problem"]["training"].get("radius")
+    return None if radius is None else 2 * radius
+
+
+def _range(values: Iterable[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return span(known) if known else NOTHING
+
+
+def _general(row: Row) -> float | None:
     """Theorem 4's bound, mean over seeds."""
     values = [
         b[GENERAL] for r in row.done.values() if r.certificate and GENERAL in (b := bounds(r))
     ]
-    return number(fmean(values)) if values else NOTHING
+    return fmean(values) if values else None
 
 
 def _certified(row: Row) -> str:
     return number(fmean(c.sensitivity for c in row.certificates))
-
-
-def _gap(row: Row) -> str:
-    gap = mean(row, "accuracy_test_gap")
-    return NOTHING if gap is None else number(gap)
 
 
 def _line(table: Table, row: Row) -> Line:
@@ -115,7 +131,7 @@ def _line(table: Table, row: Row) -> Line:
             Cell(number(gradient(row))),
             Cell(row.verdict + (", violated" if row.violations else "")),
             Cell(_certified(row)),
-            Cell(_general(row)),
+            Cell(_range([_general(row)])),
             cell(row, "distance"),
             Cell(span([c.epsilon for c in row.certificates])),
             cell(row, "accuracy_test_gap"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from benchmark.contract.certificate import Target
 from leaderboard.answers.answer import (
     TARGETS,
@@ -78,20 +80,33 @@ def _charts(problems: list[tuple[str, list[Offer]]]) -> tuple[Chart, ...]:
 
 def _text(evidence: Evidence, problems: list[tuple[Table, list[Offer]]]) -> str:
     parts = [_methods(evidence, target) for target in TARGETS]
-    beaten = [
-        offer
-        for _, found in problems
+    listed = {(t.slug, row.label) for t in evidence.problems for row in _listed(t)}
+    beaten = {
+        (table.slug, offer.row.label): offer
+        for table, found in problems
         for offer in front(found)
-        if offer.row.role == "entry" and offer.lost <= 0 and offer.time < 1
-    ]
-    if problems:
+        if offer.lost <= 0 and offer.time < 1
+    }
+    beaten = {key: offer for key, offer in beaten.items() if key in listed}
+    if listed:
         parts.append(
             "On the Pareto front, faster than retraining and no less accurate on average: "
-            f"{counted(len(beaten), 'row')} on {counted(len(problems), 'problem')}, of which "
-            f"{sum(erases_the_model(offer.row) for offer in beaten)} erase the model. Gaps are to "
-            "retraining without noise, whatever the definition."
+            f"{len(beaten)} of these {counted(len(listed), 'row')}, on "
+            f"{len(_slugs(beaten))} of their {counted(len(_slugs(listed)), 'problem')}; "
+            f"{sum(erases_the_model(offer.row) for offer in beaten.values())} of them erase the "
+            "model. Gaps are to retraining without noise, whatever the definition."
         )
     return " ".join(filter(None, parts))
+
+
+def _listed(table: Table) -> list[Row]:
+    """The rows that the answer has a line for."""
+    return [row for target in TARGETS for row in single(table, target)]
+
+
+def _slugs(keys: Iterable[tuple[str, str]]) -> set[str]:
+    """The tables of some rows."""
+    return {slug for slug, _ in keys}
 
 
 def _methods(evidence: Evidence, target: Target) -> str:

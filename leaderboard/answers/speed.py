@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from benchmark.errors import AssumptionBroken
+from leaderboard.answers import utility
 from leaderboard.answers.answer import (
     Answer,
     Evidence,
@@ -15,9 +17,11 @@ from leaderboard.answers.answer import (
     single,
     unanswered,
 )
+from leaderboard.columns import BY_KEY
 from leaderboard.grid import Cell, Line
 from leaderboard.interval import Estimate, geometric
 from leaderboard.numbers import number, span
+from leaderboard.ranking import entries
 from leaderboard.shown import erases_the_model
 from leaderboard.table import Row, Table
 
@@ -28,6 +32,9 @@ COMMAND = "make mnist RESULTS=leaderboard/results"
 #: Points of test accuracy that a row may lose against retraining to count as an answer.
 LOSS = 1.0
 
+#: What a record calls the model without a hidden layer.
+_LINEAR = "softmax"
+
 _COLUMNS = (
     "fastest per request",
     "speed-up (×)",
@@ -35,27 +42,30 @@ _COLUMNS = (
     "pays after (requests)",
     "fastest, once-only work counted",
     "speed-up of one request (×)",
-    "rows faster than retraining",
+    "rows faster by their interval",
     "seeds",
 )
 
 
 def answer(evidence: Evidence) -> Answer:
     """The fastest proved row of each problem, with and without what is computed once."""
-    found = [(problem(table), rows) for table in evidence.problems if (rows := _timed(table))]
+    asked = [table for table in evidence.problems if not _is_stream(table)]
+    found = [(table, rows) for table in asked if (rows := _timed(table))]
     if not found:
         return unanswered(SLUG, QUESTION, COMMAND)
-    rest = [t for t in evidence.problems if not _timed(t) and not _is_stream(t)]
-    lost = [problem(table) for table in rest if single(table)]
-    missing = [problem(table) for table in rest if not single(table)]
+    rest = [table for table in asked if not _timed(table)]
+    lost = [table for table in rest if single(table)]
+    unproved = [table for table in rest if not single(table)]
+    refused = [table for table in unproved if _is_refused(table)]
+    missing = [table for table in unproved if not _is_refused(table)]
     return Answer(
         SLUG,
         QUESTION,
-        text=_text(found, lost),
-        missing=f"No row is proved on {'; '.join(missing)}." if missing else "",
-        command=COMMAND if missing else "",
+        text=" ".join([*_faster(found, len(asked)), _at_once(found), *_others(lost, refused)]),
+        missing=f"No row is proved on {_listed(missing)}." if missing else "",
+        command=utility.COMMAND if missing else "",
         lines="Problem",
-        grid=grid(_COLUMNS, [_line(title, rows) for title, rows in found]),
+        grid=grid(_COLUMNS, [_line(problem(table), rows) for table, rows in found]),
     )
 
 
@@ -68,6 +78,11 @@ def whole(row: Row) -> Estimate | None:
         if min(t.unlearn, t.retrain) > 0
     ]
     return geometric(ratios) if ratios else None
+
+
+def settled(speedup: Estimate) -> bool:
+    """Whether the whole interval is above 1; one seed has none."""
+    return speedup.spread is not None and speedup.mean / speedup.spread > 1
 
 
 def _timed(table: Table) -> list[Row]:
@@ -84,49 +99,112 @@ def _is_stream(table: Table) -> bool:
     return "stream" in table.settings.get("request", "")
 
 
+def _is_refused(table: Table) -> bool:
+    """Whether every entry ran, and the certified ones gave no proof rather than break down."""
+    rows = entries(table)
+    certified = [row for row in rows if any(record.method.certifies for record in row.found)]
+    broken = [
+        record
+        for row in certified
+        for record in row.failed.values()
+        if record.failure is None or record.failure.type != AssumptionBroken.__name__
+    ]
+    return bool(certified) and not broken and all(row.found for row in rows)
+
+
+def _is_linear(table: Table) -> bool:
+    models = [record.inputs.get("problem", {}).get("model", {}) for record in table.records]
+    return all(model.get("kind") == _LINEAR for model in models)
+
+
 def _first(rows: list[Row]) -> Row:
     """The fastest on its first request."""
     return max(rows, key=lambda row: whole(row).mean)
 
 
-def _text(found: list[tuple[str, list[Row]]], lost: list[str]) -> str:
-    faster = [rows[0] for _, rows in found if mean(rows[0], "speedup") > 1]
-    won = [mean(row, "speedup") for row in faster]
-    slower = [title for title, rows in found if mean(rows[0], "speedup") <= 1]
-    parts = [f"On {len(won)} of {counted(len(found), 'problem')} some proved row that"]
-    parts.append(f"loses no more than {LOSS:g} point is faster than retraining, request by request")
-    parts[-1] += ":" if won else "."
+def _settled(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if settled(row.estimate(BY_KEY["speedup"]))]
+
+
+def _listed(tables: list[Table]) -> str:
+    return "; ".join(map(problem, tables))
+
+
+def _faster(found: list[tuple[Table, list[Row]]], asked: int) -> list[str]:
+    """On how many problems a row is faster request by request, and of what kind these are."""
+    won = [(table, faster) for table, rows in found if (faster := _settled(rows))]
+    best = [rows[0] for _, rows in won]
+    rest = [(table, rows) for table, rows in found if not _settled(rows)]
+    likely = [rows for _, rows in rest if mean(rows[0], "speedup") > 1]
+    alone = sum(all(len(row.done) == 1 for row in rows) for rows in likely)
+    slower = [table for table, rows in rest if mean(rows[0], "speedup") <= 1]
+    parts = [
+        f"Of {counted(asked, 'problem')}, {len(found)} have a proved row that loses no more than "
+        f"{LOSS:g} point. On {len(won)} of these one is faster than retraining, request by "
+        "request, with an interval of the speed-up that excludes 1" + (":" if won else ".")
+    ]
     if won:
-        gaps = [gap for row in faster if (gap := mean(row, "accuracy_test_gap")) is not None]
+        gaps = [gap for row in best if (gap := mean(row, "accuracy_test_gap")) is not None]
         at = f", at a test gap of {span(gaps)} points" if gaps else ""
-        parts.append(f"the fastest by {span(won)} times{at}.")
-    if erased := sum(map(erases_the_model, faster)):
-        parts.append(
-            f"Of these fastest rows {erased} erase the model: the same algorithm from zero weights "
-            "does as well."
-        )
-    once = [whole(_first(rows)).mean for _, rows in found]
-    kept = [ratio for ratio in once if ratio > 1]
-    parts.append(
-        "With the work done once for all requests counted against a single one, some row is "
-        f"faster on {len(kept)}" + (f", by {span(kept)} times." if kept else ".")
-    )
-    if slower:
-        parts.append(f"None is faster on {'; '.join(slower)}.")
-    if lost:
-        parts.append(f"No proved row loses so little on {'; '.join(lost)}.")
-    alone = sum(len(rows[0].done) == 1 for _, rows in found)
+        speedups = [mean(row, "speedup") for row in best]
+        parts.append(f"the fastest by {span(speedups)} times{at}.")
+        parts.append(_keeping(won))
     if alone:
-        parts.append(f"{counted(alone, 'problem')} of these ran with one seed, so no interval.")
-    parts.append("Rows that are exact by construction count as proved; streams are further down.")
-    return " ".join(parts)
+        parts.append(f"On {alone} more one is faster, with one seed: no interval, not settled.")
+    if len(likely) > alone:
+        parts.append(f"On {len(likely) - alone} more one is on average; the interval covers 1.")
+    if slower:
+        parts.append(f"None is faster on {_listed(slower)}.")
+    return parts
+
+
+def _keeping(won: list[tuple[Table, list[Row]]]) -> str:
+    """On how many problems a faster row does not erase the model."""
+    kept = [
+        (table, left)
+        for table, rows in won
+        if (left := [row for row in rows if not erases_the_model(row)])
+    ]
+    text = (
+        "Without rows that erase the model, which do as well from zero weights, these are "
+        f"{len(kept)}"
+    )
+    if kept:
+        text += f", by {span([mean(left[0], 'speedup') for _, left in kept])} times"
+        text += ", all with a linear head" if all(_is_linear(t) for t, _ in kept) else ""
+    return f"{text}."
+
+
+def _at_once(found: list[tuple[Table, list[Row]]]) -> str:
+    faster = [[one for row in rows if settled(one := whole(row))] for _, rows in found]
+    best = [max(one.mean for one in ones) for ones in faster if ones]
+    return (
+        "With the work done once for all requests counted against a single one, some row, of those "
+        f"that erase the model too, is faster on {len(best)}, by its interval"
+        + (f": {span(best)} times." if best else ".")
+    )
+
+
+def _others(lost: list[Table], refused: list[Table]) -> list[str]:
+    parts = []
+    if lost:
+        parts.append(f"No proved row loses so little on {_listed(lost)}.")
+    if refused:
+        parts.append(
+            f"Nothing is proved on {_listed(refused)}: every certificate was refused there, or "
+            "proves nothing."
+        )
+    return [
+        *parts,
+        "Rows that are exact by construction count as proved; streams are further down.",
+    ]
 
 
 def _line(title: str, rows: list[Row]) -> Line:
     row, first = rows[0], _first(rows)
     one = whole(first)
     spread = "" if one.spread is None else f" ×÷ {number(one.spread)}"
-    faster = sum(mean(each, "speedup") > 1 for each in rows)
+    alone = " (n = 1)" if all(len(each.done) == 1 for each in rows) else ""
     return Line(
         title,
         "",
@@ -137,7 +215,7 @@ def _line(title: str, rows: list[Row]) -> Line:
             cell(row, "pays_after"),
             Cell(name(first)),
             Cell(number(one.mean) + spread),
-            Cell(f"{faster} of {len(rows)}"),
+            Cell(f"{len(_settled(rows))} of {len(rows)}{alone}"),
             Cell(seeds(rows)),
         ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmark.contract.certificate import VERDICTS
 from leaderboard.answers.answer import (
     Answer,
     Evidence,
@@ -70,17 +71,27 @@ def _text(rows: list[Row]) -> str:
         alone = [epsilon for row in noisy for epsilon in _alone(row)]
         together = [epsilon for row in noisy for epsilon in composed(row)]
         count = " or ".join(sorted({releases(row) for row in noisy}))
-        gaps = [g for row in noisy if (g := mean(row, "accuracy_test_gap")) is not None]
         parts.append(
             f"Where the verdict is proved, each release has ε {span(alone)} alone, and someone who "
             f"sees all {count} of them ε {span(together)}."
         )
-        if gaps:
-            parts.append(f"After the last one the gap to retraining is {span(gaps)} points.")
+    if gaps := _gaps(rows):
+        parts.append(f"After the last one the gap to retraining in points is, {gaps}.")
     apart = sum(not composed(row) for row in rows)
     if apart:
         parts.append(f"The releases of {counted(apart, 'row')} do not compose.")
     return " ".join(parts)
+
+
+def _gaps(rows: list[Row]) -> str:
+    """The range of the rows' test gaps, verdict by verdict."""
+    parts = []
+    for verdict in VERDICTS:
+        members = [row for row in rows if row.verdict == verdict]
+        gaps = [gap for row in members if (gap := mean(row, "accuracy_test_gap")) is not None]
+        if gaps:
+            parts.append(f"{verdict}: {span(gaps)} ({counted(len(gaps), 'row')})")
+    return "; ".join(parts)
 
 
 def _line(name: str, row: Row) -> Line:

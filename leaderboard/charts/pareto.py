@@ -7,7 +7,7 @@ import textwrap
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from leaderboard.charts import style
 from leaderboard.numbers import number
@@ -22,18 +22,20 @@ CAPTION = (
     "have are never on the front"
 )
 
-_COLUMNS = 3
+_COLUMNS = 2
 # points beyond which the axis of accuracy is logarithmic
 _LINEAR = 1
 # the height of a label as a share of the panel's
-_LABEL = 0.12
+_LABEL = 0.1
+# characters of a title's line
+_TITLE = 46
 
 
 def draw(problems: list[tuple[str, list[Offer]]]) -> bytes:
     """A panel a problem; the names of the rows on the front stand beside it."""
     rows = -(-len(problems) // _COLUMNS)
     with style.look():
-        figure = Figure(figsize=(12.6, 0.5 + 2.5 * rows), layout="constrained")
+        figure = Figure(figsize=(12.6, 0.5 + 2.6 * rows), layout="constrained")
         places = figure.subplots(rows, _COLUMNS, squeeze=False).flatten()
         for axes, (title, found) in zip(places, problems, strict=False):
             _panel(axes, title, found)
@@ -65,7 +67,7 @@ def _panel(axes: Axes, title: str, found: list[Offer]) -> None:
     axes.axvline(1, color=style.INK, linewidth=0.8, linestyle="--", zorder=1)
     _limits(axes, found)
     _names(axes, best)
-    axes.set_title(textwrap.fill(title, 50), loc="left")
+    axes.set_title(textwrap.fill(title, _TITLE), loc="left")
     axes.set(xlabel="time / retraining", ylabel="points lost")
 
 
@@ -73,9 +75,8 @@ def _limits(axes: Axes, found: list[Offer]) -> None:
     times, lost = [offer.time for offer in found], [offer.lost for offer in found]
     axes.set_xlim(min([*times, 0.5]) / 2, max([*times, 1.0]) * 2)
     axes.set_ylim(1.6 * min([*lost, -0.6]), 1.6 * max([*lost, 0.6]))
-    axes.xaxis.set_major_locator(LogLocator(numticks=6))
+    style.few_ticks(axes)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_locator(FixedLocator([-100, -10, -1, -0.5, 0, 0.5, 1, 10, 100]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}".replace("-", "−")))
     axes.yaxis.set_minor_locator(NullLocator())
@@ -88,7 +89,7 @@ def _names(axes: Axes, best: list[Offer]) -> None:
     heights = _apart([to_axes.transform((offer.time, offer.lost))[1] for offer in ordered])
     for offer, y in zip(ordered, heights, strict=True):
         axes.annotate(
-            f"{offer.row.label}, ε {number(offer.epsilon, 2)}",
+            f"{offer.row.title}, ε {number(offer.epsilon, 2)}",
             (offer.time, offer.lost),
             (1.03, y),
             textcoords=axes.transAxes,

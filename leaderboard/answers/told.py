@@ -1,0 +1,142 @@
+"""Which proved rows are told apart from retraining all the same?"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import combinations
+
+from benchmark.contract.seeds import Seeds
+from benchmark.metrics.statistics import LEVEL
+from benchmark.studies.quality_record import QualityRecord
+from benchmark.studies.quality_verdict import own, told
+from leaderboard.answers.answer import (
+    Answer,
+    Evidence,
+    counted,
+    grid,
+    guaranteed,
+    problem,
+    unanswered,
+)
+from leaderboard.answers.attacks import mean_score
+from leaderboard.grid import Cell, Line
+from leaderboard.numbers import number, span
+from leaderboard.ranking import entries
+from leaderboard.table import Row
+
+SLUG = "answer-told"
+QUESTION = "Which proved rows are told apart from retraining all the same?"
+COMMAND = "make forget-quality RESULTS=leaderboard/results"
+
+_GAP = "strongest_gap"
+#: Floors this close to one another, as a share, come from the same draws.
+_ALIKE = 0.1
+_COLUMNS = ("verdict", "ε", "told apart by", "best-known gap", "its floor", "seeds × models")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A proved row and its forget-quality records, by seed."""
+
+    problem: str
+    row: Row
+    records: list[QualityRecord]
+
+    @property
+    def name(self) -> str:
+        return f"{self.problem}: {self.row.title}"
+
+    @property
+    def told(self) -> list[str]:
+        """The tests that tell it from retraining, by their words."""
+        return told({record.seeds.split: record.scores for record in self.records}, own)
+
+    @property
+    def floors(self) -> dict[Seeds, float | None]:
+        """By seeds, the gap that a second retraining has."""
+        return {r.seeds: r.scores[_GAP].floor for r in self.records if _GAP in r.scores}
+
+
+def answer(evidence: Evidence) -> Answer:
+    """Every proved row that was attacked, and who of them is told apart."""
+    found = _rows(evidence)
+    if not found:
+        return unanswered(SLUG, QUESTION, COMMAND)
+    return Answer(
+        SLUG,
+        QUESTION,
+        text=_text(found),
+        lines="Row",
+        grid=grid(_COLUMNS, [_line(judged) for judged in found]),
+    )
+
+
+def _rows(evidence: Evidence) -> list[Judged]:
+    """In the order of the tables."""
+    records: dict[tuple[str, str, str], list[QualityRecord]] = defaultdict(list)
+    for record in evidence.quality:
+        if record.status == "ok":
+            place = record.experiment, record.method.label, record.environment.device
+            records[place].append(record)
+    places = [
+        (problem(table), row, (table.experiment, row.label, table.device.split(" ")[0]))
+        for table in evidence.tables
+        for row in entries(table)
+        if guaranteed(row)
+    ]
+    return [Judged(title, row, records[key]) for title, row, key in places if key in records]
+
+
+def _text(found: list[Judged]) -> str:
+    apart = [judged for judged in found if judged.told]
+    named = "; ".join(map(_described, apart)) or "none"
+    parts = [
+        f"Of {counted(len(found), 'proved or exact row')} that were attacked, {len(apart)} are "
+        f"told apart: {named}. By chance alone it would be about "
+        f"{number((1 - LEVEL) * len(found))}."
+    ]
+    permitted = [c.epsilon for judged in apart for c in judged.row.certificates if c.epsilon > 0]
+    if permitted:
+        parts.append(
+            f"A certificate with ε = {span(permitted)} permits some separation, so that this does "
+            "not refute it."
+        )
+    alike = {j.name for pair in combinations(apart, 2) if _alike(*pair) for j in pair}
+    if alike:
+        parts.append(
+            f"{len(alike)} of them ran with the same seeds and have floors within "
+            f"{100 * _ALIKE:.0f} % of another's at every seed: they share their noise draws, and "
+            "are no independent findings."
+        )
+    return " ".join(parts)
+
+
+def _described(judged: Judged) -> str:
+    gap, floor = (mean_score(judged.records, _GAP, part) for part in ("value", "floor"))
+    return f"{judged.name}, by {', '.join(judged.told)} (best-known gap {gap}, floor {floor})"
+
+
+def _alike(one: Judged, other: Judged) -> bool:
+    """Whether two rows of a problem have about the same floor, seed by seed."""
+    if one.problem != other.problem or one.floors.keys() != other.floors.keys():
+        return False
+    pairs = [(floor, other.floors[seed]) for seed, floor in one.floors.items()]
+    return all(a and b and abs(a - b) <= _ALIKE * max(a, b) for a, b in pairs)
+
+
+def _line(judged: Judged) -> Line:
+    records = judged.records
+    runs = sorted({record.runs for record in records})
+    return Line(
+        judged.name,
+        "",
+        (
+            Cell(judged.row.verdict),
+            Cell(span([c.epsilon for c in judged.row.certificates])),
+            Cell(", ".join(judged.told) or "none"),
+            Cell(mean_score(records, _GAP, "value")),
+            Cell(mean_score(records, _GAP, "floor")),
+            Cell(f"{len(records)} × {' or '.join(map(str, runs))}"),
+        ),
+    )
