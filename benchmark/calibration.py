@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmark.contract.clock import Clock
-from benchmark.curvature.chunks import default_chunk
-from benchmark.curvature.convolutional import CPU_CHUNK
+from benchmark.curvature import convolutional, linear, mlp
 from benchmark.curvature.hessian import Differentiated
 from benchmark.errors import LetheError
 from benchmark.problem.problem import Problem
@@ -241,9 +240,12 @@ def _usual_chunk(problem: Problem, rows: Rows) -> int:
     """Rows that `Problem.hessian` multiplies at a time by default."""
     if rows.x.device.type != "cpu":
         return len(rows)
-    if problem.model.chunk is None:
-        return default_chunk(rows.x.device)
-    return CPU_CHUNK if default(problem) == "r-operator" else problem.model.chunk
+    own = default(problem)
+    if own == "closed-form":
+        return linear.CPU_CHUNK
+    if own == "r-operator":
+        return (mlp if problem.model.chunk is None else convolutional).CPU_CHUNK
+    return problem.model.chunk or len(rows)
 
 
 def _gradient_seconds(

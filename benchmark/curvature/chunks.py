@@ -6,16 +6,19 @@ from collections.abc import Iterator
 
 import torch
 
-#: Rows a chunk on a CPU: enough that its matrix products run at speed, few enough that what the
-#: first one reads is still in the cache for the second. Measured on 784 inputs; flat around it.
-CPU_CHUNK = 768
-#: Rows a chunk elsewhere, where each chunk costs the launch of its kernels.
+#: Rows a chunk elsewhere than on a CPU, where each chunk costs the launch of its kernels.
 DEVICE_CHUNK = 1 << 16
 
 
-def default_chunk(device: torch.device) -> int:
-    """Rows that a closed-form operator multiplies at a time."""
-    return CPU_CHUNK if device.type == "cpu" else DEVICE_CHUNK
+def default_chunk(device: torch.device, on_cpu: int) -> int:
+    """Rows that a closed-form operator multiplies at a time.
+
+    Args:
+        device: where they lie.
+        on_cpu: that suit a CPU: enough that matrix products run at speed, few enough that what
+            the first one reads is still in the cache for the second.
+    """
+    return on_cpu if device.type == "cpu" else DEVICE_CHUNK
 
 
 def slices(n: int, chunk: int) -> Iterator[slice]:

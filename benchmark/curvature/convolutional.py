@@ -12,11 +12,12 @@ from benchmark.curvature.chunks import slices
 from benchmark.curvature.layers.chain import Chain
 from benchmark.curvature.layers.layer import nbytes, split
 from benchmark.curvature.layers.rules import chain
-from benchmark.curvature.output_loss import Loss, loss_curvature, loss_error
+from benchmark.curvature.layers.scratch import Scratch
+from benchmark.curvature.output_loss import Loss, loss_curvature, loss_error, loss_sizes
 
-#: Rows a chunk on a CPU. Measured on images of 32 x 32: fewer pay for more calls of every layer,
+#: Rows a chunk on a CPU, measured on images of 32 x 32: fewer pay for more calls of every layer,
 #: more leave the cache between one layer and the next; flat around it.
-CPU_CHUNK = 125
+CPU_CHUNK = 50
 #: Bytes of passes that a CPU keeps unless it is told how many rows'.
 CPU_KEPT = 4 << 30
 
@@ -26,13 +27,20 @@ class _Pass:
 
     Attributes:
         layers: the net on these rows.
-        p: (classes, rows), for `loss_curvature`.
+        p: (rows, classes), for `loss_curvature`.
+        shares: (rows, 1), what the rows count; None where they all count the same.
     """
 
-    def __init__(self, layers: Chain, x: Tensor, y: Tensor, loss: Loss) -> None:
-        self.layers = layers
-        error, self.p = loss_error(loss, layers.forward(x).T, y)
-        layers.backward(error.T)
+    def __init__(
+        self, layers: Chain, x: Tensor, y: Tensor, loss: Loss, shares: Tensor | None
+    ) -> None:
+        self.layers, self.shares = layers, shares
+        error, self.p = loss_error(loss, layers.forward(x), y, dim=1)
+        layers.backward(self.weighed(error))
+
+    def weighed(self, errors: Tensor) -> Tensor:
+        """Errors (rows, classes) times what each row counts."""
+        return errors if self.shares is None else errors * self.shares
 
 
 class ConvolutionalHessian:
@@ -50,6 +58,7 @@ class ConvolutionalHessian:
         weights: (d,), in the order of the net's parameters.
         loss: of the objective.
         ridge: of the objective.
+        shares: (n,) of each row in L, in place of 1 / n.
         chunk: rows multiplied at a time; one that suits the device by default.
         kept_rows: rows whose passes are kept in memory, about 6 numbers a unit and row; those of
             the others are computed anew in every product, which makes it about half as long
@@ -65,12 +74,14 @@ class ConvolutionalHessian:
         *,
         loss: Loss,
         ridge: float,
+        shares: Tensor | None = None,
         chunk: int | None = None,
         kept_rows: int | None = None,
     ) -> None:
         self._net, self._x, self._y, self._loss, self._ridge = net, x, y, loss, ridge
+        self._shares, self._scale = shares, 1 / len(x) if shares is None else 1.0
         self._weights = weights.detach().clone()
-        self._layers = split(net, self._weights)
+        self._layers, self._scratch = split(net, self._weights), Scratch()
         cpu = x.device.type == "cpu"
         self._slices = list(slices(len(x), chunk or (CPU_CHUNK if cpu else len(x))))
         self._kept: list[_Pass] = []
@@ -86,25 +97,33 @@ class ConvolutionalHessian:
         """Gradient of L at w, (d,); computed when it is first asked for, from what is kept."""
         total = torch.zeros_like(self._weights)
         parts = split(self._net, total)
-        for one in self._passes():
+        for _, one in self._passes():
             one.layers.add_gradient(parts)
-        return total.div_(len(self._x)).add_(self._weights, alpha=self._ridge)
+        return total.mul_(self._scale).add_(self._weights, alpha=self._ridge)
+
+    @cached_property
+    def importance(self) -> Tensor | None:
+        """How much each row has to do with H, (n,); None where none is known to have more."""
+        if self._loss == "squared":
+            return None
+        return torch.cat([loss_sizes(one.p, self._y[rows], dim=1) for rows, one in self._passes()])
 
     def __matmul__(self, vector: Tensor) -> Tensor:
         """The Hessian of L at w times `vector`, (d,)."""
         v, total = split(self._net, vector.detach()), torch.zeros_like(vector)
         parts = split(self._net, total)
-        for one in self._passes():
+        for _, one in self._passes():
             change, pushed = one.layers.push(None, v)
-            one.layers.pull(loss_curvature(one.p, change.T).T, pushed, v, parts)
-        return total.div_(len(self._x)).add_(vector, alpha=self._ridge)
+            errors = one.weighed(loss_curvature(one.p, change, dim=-1))
+            one.layers.pull(errors, pushed, v, parts)
+        return total.mul_(self._scale).add_(vector, alpha=self._ridge)
 
-    def _passes(self) -> Iterator[_Pass]:
-        """Over every chunk, in order."""
-        yield from self._kept
-        for rows in self._slices[len(self._kept) :]:
-            yield self._pass(rows)
+    def _passes(self) -> Iterator[tuple[slice, _Pass]]:
+        """Every chunk of rows, in order; those not kept are computed anew."""
+        for i, rows in enumerate(self._slices):
+            yield rows, self._kept[i] if i < len(self._kept) else self._pass(rows)
 
     def _pass(self, rows: slice) -> _Pass:
-        layers = chain(self._net, self._layers)
-        return _Pass(layers, self._x[rows], self._y[rows], self._loss)
+        layers = chain(self._net, self._layers, self._scratch)
+        shares = None if self._shares is None else self._shares[rows].unsqueeze(1)
+        return _Pass(layers, self._x[rows], self._y[rows], self._loss, shares)

@@ -59,7 +59,7 @@ class Damped:
     damping: float
 
     def __matmul__(self, vector: Tensor) -> Tensor:
-        return (self.operator @ vector).add(vector, alpha=self.damping)
+        return (self.operator @ vector).add_(vector, alpha=self.damping)
 
     def block(self, vectors: Tensor) -> Tensor:
         """The products (k, d) with k vectors (k, d)."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
 from benchmark.curvature.chunks import default_chunk, slices
-from benchmark.curvature.output_loss import Loss, loss_curvature, loss_error
+from benchmark.curvature.output_loss import Loss, loss_curvature, loss_error, loss_sizes
+
+#: Rows a chunk on a CPU, measured on 784 inputs and 10 classes.
+CPU_CHUNK = 384
 
 
 class LinearHessian:
@@ -25,6 +30,7 @@ class LinearHessian:
         weights: (classes * (inputs + 1),), the rows of W, then b.
         loss: of the objective.
         ridge: of the objective.
+        shares: (n,) of each row in L, in place of 1 / n.
         chunk: rows multiplied at a time; one that suits the device by default.
     """
 
@@ -36,24 +42,36 @@ class LinearHessian:
         *,
         loss: Loss,
         ridge: float,
+        shares: Tensor | None = None,
         chunk: int | None = None,
     ) -> None:
-        self._x, self._ridge = x, ridge
+        self._x, self._y, self._ridge, self._shares = x, y, ridge, shares
+        self._scale = 1 / len(x) if shares is None else 1.0
         self._classes = len(weights) // (x.shape[1] + 1)
-        self._chunk = default_chunk(x.device) if chunk is None else chunk
+        self._chunk = default_chunk(x.device, CPU_CHUNK) if chunk is None else chunk
         self._p: list[Tensor | None] = []
         matrix, bias = self._split(weights.detach().unsqueeze(0))
         total = matrix.new_zeros(matrix.shape), bias.new_zeros(bias.shape)
         for rows in slices(len(x), self._chunk):
             error, p = loss_error(loss, self._logits(matrix, bias, rows)[0], y[rows])
             self._p.append(p)
-            self._add_outer(total, error.unsqueeze(0), rows)
+            self._add_outer(total, self._weighed(error, rows).unsqueeze(0), rows)
         self._gradient = self._join(total, weights.detach().unsqueeze(0))[0]
 
     @property
     def gradient(self) -> Tensor:
         """Gradient of L at w, (d,)."""
         return self._gradient
+
+    @cached_property
+    def importance(self) -> Tensor | None:
+        """How much each row has to do with H, (n,); None where none is known to have more."""
+        if self._p[0] is None:
+            return None
+        parts = slices(len(self._x), self._chunk)
+        return torch.cat(
+            [loss_sizes(p, self._y[rows]) for rows, p in zip(parts, self._p, strict=True)]
+        )
 
     def __matmul__(self, vector: Tensor) -> Tensor:
         """The Hessian of L at w times `vector`, (d,)."""
@@ -64,7 +82,8 @@ class LinearHessian:
         matrix, bias = self._split(vectors)
         total = matrix.new_zeros(matrix.shape), bias.new_zeros(bias.shape)
         for rows, p in zip(slices(len(self._x), self._chunk), self._p, strict=True):
-            self._add_outer(total, loss_curvature(p, self._logits(matrix, bias, rows)), rows)
+            change = loss_curvature(p, self._logits(matrix, bias, rows))
+            self._add_outer(total, self._weighed(change, rows), rows)
         return self._join(total, vectors)
 
     def _split(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,6 +97,10 @@ class LinearHessian:
         flat = torch.addmm(bias.flatten(0, 1), matrix.flatten(0, 1), self._x[rows].T)
         return flat.unflatten(0, matrix.shape[:2])
 
+    def _weighed(self, errors: Tensor, rows: slice) -> Tensor:
+        """Errors (..., rows) times what each row counts."""
+        return errors if self._shares is None else errors * self._shares[rows]
+
     def _add_outer(self, total: tuple[Tensor, Tensor], error: Tensor, rows: slice) -> None:
         """Add the outer product of errors (k, classes, rows) with the rows and with 1."""
         matrix, bias = total
@@ -86,5 +109,5 @@ class LinearHessian:
 
     def _join(self, total: tuple[Tensor, Tensor], vectors: Tensor) -> Tensor:
         """The mean over the rows plus ridge times `vectors`, (k, d)."""
-        mean = torch.cat([part.flatten(1) for part in total], dim=1).div_(len(self._x))
+        mean = torch.cat([part.flatten(1) for part in total], dim=1).mul_(self._scale)
         return mean.add_(vectors, alpha=self._ridge)

@@ -1,7 +1,6 @@
-"""First and second derivative of the losses in the logits, for classes x rows matrices.
+"""First and second derivative of the losses in the logits.
 
-Classes run along the first dimension: a skinny matrix product is fastest with the few classes as
-its rows, and the closed-form operators keep to that orientation throughout.
+Classes run along the first dimension, as in the closed form of a linear model, or along the last.
 """
 
 from __future__ import annotations
@@ -14,30 +13,50 @@ from torch import Tensor
 Loss = Literal["cross_entropy", "squared"]
 
 
-def loss_error(loss: Loss, logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor | None]:
+def loss_error(
+    loss: Loss, logits: Tensor, y: Tensor, dim: Literal[0, 1] = 0
+) -> tuple[Tensor, Tensor | None]:
     """The derivative of each row's loss, and what `loss_curvature` needs to know.
 
     Args:
         loss: of the objective.
-        logits: (classes, n).
+        logits: (classes, n), or (n, classes) with `dim` 1.
         y: (n,) labels.
+        dim: of the classes.
 
     Returns:
-        The derivative (classes, n), and the softmax probabilities (classes, n) or None.
+        The derivative, of the logits' shape, and the softmax probabilities likewise or None.
     """
-    one_hot = torch.arange(len(logits), device=y.device).unsqueeze(1) == y
+    classes = torch.arange(logits.shape[dim], device=y.device)
+    one_hot = (classes.unsqueeze(1 - dim) == y.unsqueeze(dim)).to(logits.dtype)
     if loss == "squared":
-        return logits - one_hot.to(logits.dtype), None
-    p = logits.softmax(dim=0)
-    return p - one_hot.to(logits.dtype), p
+        return logits - one_hot, None
+    p = logits.softmax(dim=dim)
+    return p - one_hot, p
 
 
-def loss_curvature(p: Tensor | None, change: Tensor) -> Tensor:
-    """Each row's Hessian in the logits times `change` (..., classes, n).
+def loss_curvature(p: Tensor | None, change: Tensor, dim: Literal[-2, -1] = -2) -> Tensor:
+    """Each row's Hessian in the logits times `change` (..., classes, n); `dim` is of the classes.
 
     It is diag(p) - p p^T for a cross-entropy, the identity for half a squared distance (p None).
     """
     if p is None:
         return change
     weighted = p * change
-    return weighted.addcmul_(p, weighted.sum(dim=-2, keepdim=True), value=-1)
+    return weighted.addcmul_(p, weighted.sum(dim=dim, keepdim=True), value=-1)
+
+
+def loss_sizes(p: Tensor, y: Tensor, dim: Literal[0, 1] = 0) -> Tensor:
+    """How much of first and second derivative each row has in its logits, (n,).
+
+    The trace of diag(p) - p p^T and the norm of p less the label: what a row's part of the
+    Hessian grows with, by its Gauss-Newton part and by the rest.
+
+    Args:
+        p: softmax probabilities (classes, n), or (n, classes) with `dim` 1.
+        y: (n,) labels.
+        dim: of the classes.
+    """
+    square = p.square().sum(dim=dim)
+    right = p.gather(dim, y.unsqueeze(dim)).squeeze(dim)
+    return 1 - square + (square - 2 * right + 1).clamp(min=0).sqrt()

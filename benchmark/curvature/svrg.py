@@ -1,4 +1,4 @@
-"""Stochastic passes over cached chunks, accelerated, with conjugate gradients behind them."""
+"""Stochastic passes over rows that matter, accelerated, with conjugate gradients behind them."""
 
 from __future__ import annotations
 
@@ -10,41 +10,78 @@ from torch import Tensor
 from benchmark.curvature.cg import conjugate_gradients
 from benchmark.curvature.hessian import Damped, Operator
 from benchmark.curvature.lanczos import lanczos
+from benchmark.curvature.sampling import effective_number, inclusion, systematic_sample
 from benchmark.curvature.solution import Solution, measured
 from benchmark.curvature.system import System
-from benchmark.problem.rows import Rows
 
-#: Chunks the rows are cut into, fewer where a chunk would be too small to run at speed; with
-#: less than FEWEST a pass is too short to help, and conjugate gradients do it all.
-CHUNKS, FEWEST = 100, 10
-#: Share of the chunks that a pass takes at first. One that leaves more than SLOW of the residual
-#: makes the next ones twice as long; where even a whole one leaves more than STUCK, conjugate
-#: gradients take over.
-SHARE, SLOW, STUCK = 0.4, 0.4, 0.8
-#: Chunks that the step size is measured on, Lanczos steps on each, and the margin for the others.
+#: Rows of a sample, as a share of how many there are in effect, and of all rows at most.
+SHARE, MOST = 0.5, 0.5
+#: Added to every row's importance, as a share of its mean, so that none counts for very many.
+EVERY_ROW = 0.05
+#: Steps of a pass at first, as far as they fit into the share PASS of a product with all rows. One
+#: that leaves more than SLOW of the residual makes sample and passes twice as large; where even
+#: passes as long as a product leave more than STUCK, conjugate gradients take over.
+STEPS, PASS, SLOW, STUCK = 40, 0.4, 0.4, 0.8
+#: With fewer parts than this in all rows, passes are too short, and conjugate gradients do it all.
+FEWEST = 10
+#: Parts that the step size is measured on, Lanczos steps on each, and the margin for the others.
 PROBES, PROBE_STEPS, MARGIN = 2, 5, 1.2
 
 
-class _Chunks:
-    """The damped Hessian as the mean of those of chunks; every k-th row is in the same one.
+class _Sample:
+    """The damped Hessian as the mean of those of parts, over rows drawn by their importance.
 
-    Striding needs no copy of the rows, and mixes them where they are sorted by label.
+    Each part is an unbiased estimate: a row counts the less, the likelier it was to be drawn. A
+    part is built when it is first used.
+
+    Args:
+        system: its rows are drawn.
+        size: rows to draw; all of them at most.
+        smallest: rows a part at least.
+        generator: draws them.
     """
 
-    def __init__(self, system: System, count: int) -> None:
-        n, rows = len(system.rows), system.rows
-        self.parts: list[Damped] = []
-        self.shares: list[float] = []
-        for i in range(count):
-            part = Rows(rows.x[i::count], rows.y[i::count])
-            self.parts.append(system.part(part))
-            self.shares.append(len(part) / n)
+    def __init__(
+        self, system: System, size: int, smallest: int, generator: torch.Generator
+    ) -> None:
+        importance, n = system.importance, len(system.rows)
+        self._system, self._generator = system, generator
+        self._weighted = importance is not None
+        weights = torch.ones(n) if importance is None else importance
+        probability = inclusion(weights + EVERY_ROW * weights.mean(), size)
+        self._index = systematic_sample(probability, generator)
+        self._shares = 1 / (n * probability[self._index]).to(system.b.dtype)
+        self.count = max(1, min(STEPS, len(self._index) // smallest))
+        #: Of all rows, in one part.
+        self.share = len(self._index) / n / self.count
+        #: Steps that cost a product with all rows.
+        self.longest = max(1, int(1 / self.share))
+        self._parts: dict[int, Damped] = {}
+        self._order = self._shuffled()
 
-    def __matmul__(self, vector: Tensor) -> Tensor:
-        total = torch.zeros_like(vector)
-        for part, share in zip(self.parts, self.shares, strict=True):
-            total.add_(part @ vector, alpha=share)
-        return total
+    def part(self, i: int) -> Damped:
+        """The `i`-th of `count`."""
+        if i not in self._parts:
+            rows = self._system.rows.take(self._index[i :: self.count])
+            shares = self._shares[i :: self.count] * self.count if self._weighted else None
+            self._parts[i] = self._system.part(rows, shares)
+        return self._parts[i]
+
+    def next(self, count: int) -> list[Damped]:
+        """So many parts: all in random order, then again in another, going on where it stopped."""
+        return [self.part(next(self._order)) for _ in range(count)]
+
+    def _shuffled(self) -> Iterator[int]:
+        while True:
+            yield from torch.randperm(self.count, generator=self._generator).tolist()
+
+    def top(self) -> float:
+        """The largest size of an eigenvalue that a few Lanczos steps find on some parts."""
+        found = 0.0
+        for i in range(min(PROBES, self.count)):
+            projected = lanczos(self.part(i), self._system.b, PROBE_STEPS).projected
+            found = max(found, float(torch.linalg.eigvalsh(projected).abs().max()))
+        return found
 
 
 class _Residuals:
@@ -84,52 +121,38 @@ def svrg(
 ) -> Solution:
     """Solve by stochastic steps whose variance vanishes with the residual (Johnson & Zhang 2013).
 
-    Each pass makes steps z <- z - s (A_i z - r) towards A z = r, r the residual of x, over some of
-    the chunks i in random order, and takes the mean of the later half of them. As A_i z is small
-    when r is, so is the noise. The mean is a direction, and x is the best in the span of all
-    directions so far: the pass is a preconditioner that may change from one product to the next.
-    Passes that do not shrink the residual hand over to conjugate gradients, which also tell an
-    indefinite system.
+    Each pass makes steps z <- z - s (A_i z - r) towards A z = r, r the residual of x and A_i over
+    few rows, and takes the mean of the later half of them. As A_i z is small when r is, so is the
+    noise. The mean is a direction, and x is the best in the span of all directions so far: the
+    pass is a preconditioner that may change from one product to the next. Rows are drawn by how
+    much they have to do with the Hessian, since of a trained net's rows few have most of it
+    (importance sampling, Needell, Srebro & Ward 2016). Passes that do not shrink the residual hand
+    over to conjugate gradients, which also tell an indefinite system.
 
     Args:
-        system: its rows are used in chunks, whose forward and backward passes are kept.
+        system: its operator is built, and the parts that are drawn.
         tolerance: relative to ||b||.
         max_products: budget of operator products.
-        generator: orders the chunks.
-        smallest: rows a chunk at least.
+        generator: draws rows and their order.
+        smallest: rows a part at least.
     """
     b = system.b
     norm = float(b.norm())
-    goal, size = tolerance * norm, norm
-    count = max(1, min(CHUNKS, len(system.rows) // smallest))
-    if size <= goal:
+    goal = tolerance * norm
+    if norm <= goal:
         return measured(system.operator, b, torch.zeros_like(b), goal=goal, products=0)
-    chunks = _Chunks(system, count)
-    least = _Residuals(chunks, b)
-    products = PROBE_STEPS * sum(chunks.shares[:PROBES])
-    share, history = SHARE, []
-    stochastic = count >= FEWEST and products + share + 1 <= max_products
-    if stochastic:
-        order = _shuffled(count, generator)
-        step = 1 / (MARGIN * max(_top(part, b) for part in chunks.parts[:PROBES]))
-    else:
-        products = 0.0
-    while stochastic and size > goal:
-        length = round(share * count)
-        least.add(_pass(chunks, least.r, step, [next(order) for _ in range(length)]))
-        before, size = size, float(least.r.norm())
-        products += length / count + 1
-        history.append((products, size / norm))
-        # what is not a number is stuck as well
-        stochastic = (share < 1 or size < STUCK * before) and products + share + 1 <= max_products
-        share = min(1.0, 2 * share) if size > SLOW * before else share
+    least = _Residuals(system.operator, b)
+    products, history = 0.0, []
+    if len(system.rows) >= FEWEST * smallest and max_products >= 2:
+        products, history = _by_passes(system, least, goal, max_products, generator, smallest)
+    size = float(least.r.norm())
     budget = int(max_products - products)
     if size <= goal or budget < 1:
         return Solution(least.x, size, products, size <= goal, None, tuple(history))
-    rest = conjugate_gradients(chunks, least.r, tolerance=goal / size, max_products=budget)
+    rest = conjugate_gradients(system.operator, least.r, tolerance=goal / size, max_products=budget)
     history += [(products + p, relative * size / norm) for p, relative in rest.history]
     return measured(
-        chunks,
+        system.operator,
         b,
         least.x + rest.x,
         goal=goal,
@@ -139,22 +162,50 @@ def svrg(
     )
 
 
-def _top(part: Damped, b: Tensor) -> float:
-    """The largest size of an eigenvalue that a few Lanczos steps find."""
-    return float(torch.linalg.eigvalsh(lanczos(part, b, PROBE_STEPS).projected).abs().max())
+def _by_passes(
+    system: System,
+    least: _Residuals,
+    goal: float,
+    max_products: int,
+    generator: torch.Generator,
+    smallest: int,
+) -> tuple[float, list[tuple[float, float]]]:
+    """Add directions to `least` until its residual is `goal`, or passes no longer shrink it.
+
+    Returns:
+        the products spent, and (products, residual relative to ||b||) after each pass.
+    """
+    n, norm, importance = len(system.rows), float(system.b.norm()), system.importance
+    effective = n if importance is None else effective_number(importance)
+    most = int(MOST * n)
+    drawn = max(1, min(round(SHARE * effective), most))
+    sample = _Sample(system, drawn, smallest, generator)
+    steps = min(STEPS, max(1, int(PASS * sample.longest)))
+    step = 1 / (MARGIN * sample.top())
+    products, size = PROBE_STEPS * min(PROBES, sample.count) * sample.share, norm
+    history: list[tuple[float, float]] = []
+    while size > goal and products + steps * sample.share + 1 <= max_products:
+        least.add(_pass(sample.next(steps), least.r, step))
+        before, size = size, float(least.r.norm())
+        products += steps * sample.share + 1
+        history.append((products, size / norm))
+        if size <= SLOW * before:
+            continue
+        # what is not a number is stuck as well
+        if steps >= sample.longest and not size < STUCK * before:
+            break
+        if drawn < most:
+            drawn = min(2 * drawn, most)
+            sample = _Sample(system, drawn, smallest, generator)
+        steps = min(2 * steps, sample.longest)
+    return products, history
 
 
-def _shuffled(count: int, generator: torch.Generator) -> Iterator[int]:
-    """All numbers below `count` in random order, and again in another, without end."""
-    while True:
-        yield from torch.randperm(count, generator=generator).tolist()
-
-
-def _pass(chunks: _Chunks, r: Tensor, step: float, order: list[int]) -> Tensor:
-    """The mean of the later half of the steps towards A z = r, (d,)."""
-    z, mean, first = torch.zeros_like(r), torch.zeros_like(r), len(order) // 2
-    for k, i in enumerate(order):
-        z = z + step * (r - chunks.parts[i] @ z)
+def _pass(parts: list[Damped], r: Tensor, step: float) -> Tensor:
+    """The mean of the later half of the steps towards A z = r, one a part, (d,)."""
+    z, mean, first = torch.zeros_like(r), torch.zeros_like(r), len(parts) // 2
+    for k, part in enumerate(parts):
+        z.sub_(part @ z, alpha=step).add_(r, alpha=step)
         if k >= first:
-            mean.add_(z, alpha=1 / (len(order) - first))
+            mean.add_(z, alpha=1 / (len(parts) - first))
     return mean

@@ -38,9 +38,22 @@ class System:
         """The damped Hessian over all rows; built on first use, which costs about a gradient."""
         return Damped(self.problem.hessian(self.weights, self.rows), self.damping)
 
-    def part(self, rows: Rows) -> Damped:
-        """The damped Hessian over other rows, for instance a part of these."""
-        return Damped(self.problem.hessian(self.weights, rows), self.damping)
+    @property
+    def importance(self) -> Tensor | None:
+        """How much each row has to do with the Hessian, (n,); None where that is not known."""
+        return getattr(self.operator.operator, "importance", None)
+
+    def part(self, rows: Rows, shares: Tensor | None = None) -> Damped:
+        """The damped Hessian over other rows, for instance a sample of these.
+
+        Args:
+            rows: m of them.
+            shares: (m,), what each counts, if `importance` is known; 1 / m by default.
+        """
+        if shares is None:
+            return Damped(self.problem.hessian(self.weights, rows), self.damping)
+        hessian = self.problem.weighted_hessian(self.weights, rows, shares)
+        return Damped(hessian, self.damping)
 
     def residual(self, x: Tensor) -> float:
         """||b - A x|| / ||b|| for x (d,); b must not be zero."""

@@ -32,6 +32,11 @@ class WithinMemory:
         """(d,)."""
         return self._gradient
 
+    @property
+    def importance(self) -> Tensor | None:
+        """How much each row has to do with the operator, (n,), if that is known."""
+        return self._fit(lambda operator: getattr(operator, "importance", None))
+
     def __matmul__(self, vector: Tensor) -> Tensor:
         return self._fit(lambda operator: operator @ vector)
 

@@ -148,24 +148,44 @@ class Problem:
             chunk or len(rows),
         )
 
+    def weighted_hessian(self, weights: Tensor, rows: Rows, shares: Tensor) -> Differentiated:
+        """Hess of sum_i shares_i loss_i(w) + (ridge / 2) ||w||^2 over `rows`, for a sample of rows.
+
+        Args:
+            weights: w, (d,).
+            rows: m of them.
+            shares: (m,).
+
+        Raises:
+            LetheError: if products with the Hessian are by automatic differentiation.
+        """
+        if default(self) == "kept-graph":
+            raise LetheError("automatic differentiation gives all rows the same share")
+        return self._hessian(weights, rows, None, None, shares)
+
     def _hessian(
-        self, weights: Tensor, rows: Rows, chunk: int | None, kept_rows: int | None
+        self,
+        weights: Tensor,
+        rows: Rows,
+        chunk: int | None,
+        kept_rows: int | None,
+        shares: Tensor | None = None,
     ) -> Differentiated:
-        spec, loss, ridge = self.model.spec, self.objective.loss, self.objective.ridge
+        spec = self.model.spec
+        same = {"loss": self.objective.loss, "ridge": self.objective.ridge, "shares": shares}
         if spec.linear:
-            return LinearHessian(rows.x, rows.y, weights, loss=loss, ridge=ridge, chunk=chunk)
+            return LinearHessian(rows.x, rows.y, weights, chunk=chunk, **same)
         if isinstance(spec, MLPSpec):
-            return by_units(self, weights, rows, chunk, kept_rows)
+            return by_units(self, weights, rows, chunk, kept_rows, shares=shares)
         if default(self) == "r-operator":
             return ConvolutionalHessian(
                 self.model.module,
                 rows.x,
                 rows.y,
                 weights,
-                loss=loss,
-                ridge=ridge,
                 chunk=chunk,
                 kept_rows=kept_rows,
+                **same,
             )
         return kept_graph(self, weights, rows, chunk, kept_rows)
 

@@ -77,9 +77,10 @@ def by_units(
     chunk: int | None,
     kept_rows: int | None,
     *,
+    shares: Tensor | None = None,
     gauss_newton: bool = False,
 ) -> MLPHessian:
-    """The R-operator of a fully connected net."""
+    """The R-operator of a fully connected net; `shares` (n,) are the rows', 1 / n by default."""
     spec, objective = problem.model.spec, problem.objective
     return MLPHessian(
         rows.x,
@@ -89,6 +90,7 @@ def by_units(
         activation=spec.activation,
         loss=objective.loss,
         ridge=objective.ridge,
+        shares=shares,
         gauss_newton=gauss_newton,
         chunk=chunk,
         kept_rows=kept_rows,

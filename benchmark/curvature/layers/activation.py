@@ -43,7 +43,7 @@ class Activation:
         return self._slope * rz, rz
 
     def pull(self, r_delta: Tensor, rz: Tensor, v: Weights, total: Weights) -> Tensor:
-        change = self._slope * r_delta
+        change = r_delta.mul_(self._slope)
         return change if self._bend is None else change.addcmul_(self._bend, rz)
 
 

@@ -61,15 +61,13 @@ class Residual:
         self._shortcut.add_gradient(total)
 
     def push(self, rx: Tensor, v: Weights) -> tuple[Tensor, tuple[list[Any], list[Any]]]:
-        (branch, of_branch), (shortcut, of_shortcut) = (
-            self._branch.push(rx, v),
-            self._shortcut.push(rx, v),
-        )
+        shortcut, of_shortcut = self._shortcut.push(rx.clone(), v)
+        branch, of_branch = self._branch.push(rx, v)
         return branch + shortcut, (of_branch, of_shortcut)
 
     def pull(
         self, r_delta: Tensor, pushed: tuple[list[Any], list[Any]], v: Weights, total: Weights
     ) -> Tensor:
         of_branch, of_shortcut = pushed
-        branch = self._branch.pull(r_delta, of_branch, v, total)
+        branch = self._branch.pull(r_delta.clone(), of_branch, v, total)
         return branch + self._shortcut.pull(r_delta, of_shortcut, v, total)

@@ -31,11 +31,17 @@ class Layer(Protocol):
         ...
 
     def push(self, rx: Tensor | None, v: Weights, /) -> tuple[Tensor, Any]:
-        """R of the output, for R of the input (None: data), and what `pull` has to know of it."""
+        """R of the output, for R of the input (None: data), and what `pull` has to know of it.
+
+        The memory of `rx` may be taken over; who hands it on to two layers copies it.
+        """
         ...
 
     def pull(self, r_delta: Tensor, pushed: Any, v: Weights, total: Weights, /) -> Tensor | None:
-        """R of the input's delta, for R of the output's; R of the own gradient goes to `total`."""
+        """R of the input's delta, for R of the output's; R of the own gradient goes to `total`.
+
+        The memory of `r_delta` and of what was pushed may be taken over, likewise.
+        """
         ...
 
 

@@ -14,19 +14,22 @@ from benchmark.curvature.layers.group_norm import GroupNorm
 from benchmark.curvature.layers.layer import Layer, Weights
 from benchmark.curvature.layers.linear import Linear
 from benchmark.curvature.layers.pooling import Mean
+from benchmark.curvature.layers.scratch import Scratch
 
 
 class NoRule(Exception):
     """A module of a kind that no layer here is written for."""
 
 
-def chain(net: nn.Module, weights: Weights) -> Chain:
+def chain(net: nn.Module, weights: Weights, scratch: Scratch | None = None) -> Chain:
     """The layers of a net, in the order in which they run, on some rows yet to be given.
 
     Args:
         net: a sequence; what stands before its first weights is applied to the data as it is, and
             the first weights are a convolution's.
         weights: of each module in it.
+        scratch: that chains which are not at work at the same time may share; one of its own by
+            default.
 
     Raises:
         NoRule: if the net has a part that there is no layer for.
@@ -34,14 +37,14 @@ def chain(net: nn.Module, weights: Weights) -> Chain:
     if not isinstance(net, nn.Sequential):
         raise NoRule(type(net).__name__)
     layers: list[Layer] = []
-    below = False
+    scratch, below = scratch or Scratch(), False
     for part in net:
         if below:
-            layers += _layers(part, weights)
+            layers += _layers(part, weights, scratch)
         elif not list(part.parameters()):
             layers.append(Data(part))
         elif isinstance(part, nn.Conv2d):
-            layers += _layers(part, weights, first=True)
+            layers += _layers(part, weights, scratch, first=True)
             below = True
         else:
             raise NoRule(type(part).__name__)
@@ -57,10 +60,12 @@ def has_rules(net: nn.Module) -> bool:
     return True
 
 
-def _layers(module: nn.Module, weights: Weights, *, first: bool = False) -> list[Layer]:
+def _layers(
+    module: nn.Module, weights: Weights, scratch: Scratch, *, first: bool = False
+) -> list[Layer]:
     match module:
         case nn.Sequential():
-            return [layer for part in module for layer in _layers(part, weights)]
+            return [layer for part in module for layer in _layers(part, weights, scratch)]
         case nn.Identity():
             return []
         case nn.Conv2d(padding_mode="zeros", padding=(_, _)):
@@ -68,7 +73,7 @@ def _layers(module: nn.Module, weights: Weights, *, first: bool = False) -> list
         case nn.Linear(bias=nn.Parameter()):
             return [Linear(module, weights)]
         case nn.GroupNorm(affine=True):
-            return [GroupNorm(module, weights)]
+            return [GroupNorm(module, weights, scratch)]
         case nn.SiLU() | nn.ReLU() | nn.Tanh():
             return [Activation(DERIVATIVES[type(module)])]
         case nn.GELU(approximate="none") | nn.Softplus(beta=1, threshold=20):
@@ -78,13 +83,13 @@ def _layers(module: nn.Module, weights: Weights, *, first: bool = False) -> list
         case nn.Flatten(start_dim=1, end_dim=-1):
             return [Flatten()]
         case BasicBlock():
-            return _residual(module, weights)
+            return _residual(module, weights, scratch)
     raise NoRule(type(module).__name__)
 
 
-def _residual(block: BasicBlock, weights: Weights) -> list[Layer]:
+def _residual(block: BasicBlock, weights: Weights, scratch: Scratch) -> list[Layer]:
     """Two convolutions beside a shortcut; the activation runs inside and after the sum."""
     inside = (block.conv1, block.bn1, block.relu, block.conv2, block.bn2)
-    branch = [layer for part in inside for layer in _layers(part, weights)]
-    shortcut = _layers(block.downsample or nn.Identity(), weights)
-    return [Residual(Chain(branch), Chain(shortcut)), *_layers(block.relu, weights)]
+    branch = [layer for part in inside for layer in _layers(part, weights, scratch)]
+    shortcut = _layers(block.downsample or nn.Identity(), weights, scratch)
+    return [Residual(Chain(branch), Chain(shortcut)), *_layers(block.relu, weights, scratch)]
