@@ -131,13 +131,16 @@ def leaderboard(
 @app.command()
 def reproduce(
     record: Annotated[Path, typer.Argument(help="A record's JSON file.")],
-    rtol: Annotated[float, typer.Option(help="Relative difference still the same.")] = 1e-6,
+    rtol: Annotated[
+        float | None,
+        typer.Option(help="Relative difference still the same; 1e-6 by default, 1e-5 in float32."),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; as recorded by default.")] = None,
     threads: Annotated[int | None, typer.Option(help="As recorded by default.")] = None,
 ) -> None:
     """Run one recorded row again and compare every number."""
     from benchmark.runner.device import prepare
-    from benchmark.runner.reproduce import compare, recorded_in
+    from benchmark.runner.reproduce import compare, recorded_in, usual_rtol
     from benchmark.runner.reproduce import reproduce as run_again
 
     recorded = recorded_in(record)
@@ -148,6 +151,7 @@ def reproduce(
     )
     with err.status(f"running {recorded.experiment} · {recorded.method.label} again") as status:
         again, remarks = run_again(recorded, prepared, lambda phase: status.update(phase))
+    rtol = usual_rtol(recorded) if rtol is None else rtol
     rows = compare(recorded, again, rtol)
     table = Table("number", "recorded", "again", "", box=None, pad_edge=False)
     for row in rows:

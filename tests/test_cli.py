@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from benchmark import cli, plugins
+from benchmark.runner.reproduce import compare, recorded_in, usual_rtol
 from tests import tiny_experiment
 
 Run = Callable[..., tuple[int, str, str]]
@@ -90,6 +91,23 @@ def test_reproduce_agrees_and_disagrees(lethe: Run, tmp_path: Path) -> None:
     code, out, _ = lethe("reproduce", str(path))
     assert code == 1
     assert "DIFFERS" in out
+
+
+@pytest.mark.parametrize(("precision", "same"), [("float64", False), ("float32", True)])
+def test_reproduce_allows_for_the_round_off_of_the_records_precision(
+    lethe: Run, tmp_path: Path, precision: str, same: bool
+) -> None:
+    run(lethe, tmp_path)
+    record = recorded_in(tmp_path / "runs" / "tiny" / "newton" / "seed-0.json")
+    record.inputs["problem"]["precision"] = precision
+    rtol = usual_rtol(record)
+    metrics = record.metrics | {
+        name: metric.model_copy(update={"value": metric.value * (1 + 5e-6)})
+        for name, metric in record.metrics.items()
+        if isinstance(metric.value, float)
+    }
+    other = record.model_copy(update={"metrics": metrics})
+    assert all(row.agrees for row in compare(record, other, rtol)) == same
 
 
 def test_a_filtered_run_prints_the_rows_that_were_asked_for(lethe: Run, tmp_path: Path) -> None:
