@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -15,62 +15,53 @@ import torch
 import torch.distributed as dist
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmark.bench.machine import limits
 from benchmark.bench.measure import ROUNDS
+from benchmark.bench.operators import flops, least_bytes
 from benchmark.bench.session import Session
+from benchmark.bench.systems import SPECS, SystemSpec, prepare
 from benchmark.curvature.sharded import Sharded, shard
-from benchmark.problem.model import MLPSpec, Model
-from benchmark.problem.objective import Objective
-from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
-from benchmark.problem.training import AdamTraining
 
-ROWS = {"smoke": 5_900, "full": 59_000}
-INPUTS, CLASSES, RIDGE = 784, 10, 5e-4
+#: A round of this one takes a fraction of a second, and neighbours disturb two processes more.
+MANY_ROUNDS = 4 * ROUNDS
 
 
-def _process(rank: int, world: int, count: int, meet: Path, pipe: Connection) -> None:
+def _process(rank: int, world: int, spec: SystemSpec, meet: Path, pipe: Connection) -> None:
     """One of the processes: a product for each word through the pipe, until one is empty."""
     torch.set_num_threads(1)
     wait = timedelta(seconds=60)
     dist.init_process_group(
         "gloo", init_method=f"file://{meet}", rank=rank, world_size=world, timeout=wait
     )
-    draws = torch.Generator().manual_seed(0)
-    rows = Rows(
-        torch.randn(count, INPUTS, generator=draws),
-        torch.randint(CLASSES, (count,), generator=draws),
-    )
-    training = AdamTraining(algorithm="adam", epochs=1, batch=128, learning_rate=1e-3)
-    model = Model(MLPSpec(kind="mlp", hidden=[32, 32], activation="tanh"), INPUTS, CLASSES)
-    problem = Problem(model, Objective(ridge=RIDGE), training, rows, rows, rows)
-    weights, own = model.initial_weights(draws).float(), shard(rows, rank, world)
-    operator = Sharded(problem.hessian(weights, own), len(own))
-    vector = torch.randn(len(weights), generator=draws)
-    pipe.send("ready")
+    bench = prepare(spec, torch.device("cpu"))
+    own = shard(bench.rows, rank, world)
+    start = time.perf_counter()
+    operator = Sharded(bench.problem.hessian(bench.weights, own), len(own))
+    pipe.send(time.perf_counter() - start)
     while pipe.recv():
-        _ = operator @ vector
+        product = operator @ bench.b
         pipe.send("done")
+    pipe.send(product)
     dist.destroy_process_group()
 
 
 @contextmanager
-def _processes(world: int, count: int, meet: Path) -> Iterator[list[Connection]]:
-    """So many processes that are ready to multiply; they end with the block."""
+def _processes(world: int, spec: SystemSpec, meet: Path) -> Iterator[list[Connection]]:
+    """So many processes, which tell the seconds of their set-up; they end with the block."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = [], []
     for rank in range(world):
         here, there = context.Pipe()
         pipes.append(here)
-        arguments = (rank, world, count, meet, there)
+        arguments = (rank, world, spec, meet, there)
         processes.append(context.Process(target=_process, args=arguments, daemon=True))
         processes[-1].start()
         there.close()  # so that a process that dies ends its pipe
     try:
-        assert [pipe.recv() for pipe in pipes] == ["ready"] * world
         yield pipes
     finally:
         for pipe, process in zip(pipes, processes, strict=True):
-            if process.is_alive():
+            with suppress(OSError):  # it has ended already
                 pipe.send("")
             process.join()
 
@@ -80,13 +71,19 @@ def _processes(world: int, count: int, meet: Path) -> Iterator[list[Connection]]
 def test_one_product_over_processes(
     world: int, session: Session, benchmark: BenchmarkFixture, tmp_path: Path
 ) -> None:
-    """On random rows of MNIST's size; needs as many idle cores as processes to mean something."""
+    """On the fully connected net; needs as many idle cores as processes to mean something."""
+    spec, name = SPECS[session.size][0], f"processes-{world}"
+    benchmark.group = f"{spec.title}, one product by processes"
     if session.device.type != "cpu":
         pytest.skip("of processes on a CPU")
-    count = ROWS[session.size]
-    benchmark.group = f"MLP, one product over {count:,} rows, by processes"
+    if session.kept_operator(spec, name) is not None:
+        pytest.skip("kept")
+    bench = session.bench(spec)
+    operator = bench.problem.hessian(bench.weights, bench.rows)
+    expected = operator @ bench.b
 
-    with _processes(world, count, tmp_path / "meet") as pipes:
+    with _processes(world, spec, tmp_path / "meet") as pipes:
+        setup = max(pipe.recv() for pipe in pipes)
 
         def whole() -> None:
             for pipe in pipes:
@@ -95,4 +92,25 @@ def test_one_product_over_processes(
                 pipe.recv()
 
         whole()  # warm
-        benchmark.pedantic(whole, rounds=4 * ROUNDS, iterations=1)
+        benchmark.pedantic(whole, rounds=MANY_ROUNDS, iterations=1)
+        for pipe in pipes:
+            pipe.send("")
+        products = [pipe.recv() for pipe in pipes]
+    for product in products:
+        assert float((product - expected).norm()) <= 1e-5 * float(expected.norm())
+    peak, bandwidth = limits(bench.weights.dtype, session.device)
+    session.keep_operator(
+        spec,
+        name,
+        title=f"Product, {world} process{'es' if world > 1 else ''}, wall clock",
+        role="product",
+        rows=len(bench.rows),
+        processes=world,
+        clock="wall",
+        setup=setup,
+        seconds=tuple(benchmark.stats.stats.data),
+        flops=flops(operator.__matmul__, bench.b),
+        bytes=least_bytes(bench, len(bench.rows)),
+        peak_flops=peak,
+        bandwidth=bandwidth,
+    )

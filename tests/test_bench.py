@@ -22,7 +22,7 @@ from benches import test_solvers as harness
 from benchmark import cli, json_file, records
 from benchmark.bench import record as bench_record
 from benchmark.bench.clock import CLOCK
-from benchmark.bench.contender import Official, Task, Unsolvable, contenders
+from benchmark.bench.contender import Official, Ours, Task, Unsolvable, contenders
 from benchmark.bench.measure import ROUNDS, peak_memory, rounds
 from benchmark.bench.official import Recursion, double_backward
 from benchmark.bench.operators import OPERATORS, flops, reference
@@ -45,6 +45,8 @@ from benchmark.bench.record import (
 )
 from benchmark.bench.session import Session, Work, find_contender, open_session
 from benchmark.bench.systems import RULES, SPECS, Bench, prepare
+from benchmark.curvature.solution import Solution
+from benchmark.curvature.solvers import SOLVERS, lissa_depth
 from benchmark.curvature.system import System
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
@@ -338,6 +340,29 @@ def test_the_recursion_says_beforehand_how_long_it_takes() -> None:
         assert run.estimate > 0
         answer = run.solve()
     assert answer.products == pytest.approx(2 * 10 * 10 / 60)
+
+
+@pytest.mark.parametrize("products", [120, 10_000])
+def test_lissa_says_beforehand_how_long_it_takes(
+    products: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that counts steps, of which one costs 1 and the scale 7, as a full run is."""
+    system = small_system()
+    now = 0.0
+
+    def step_by_step(system: System, tolerance: float, budget: float, _: object) -> Solution:
+        nonlocal now
+        now += 7 + lissa_depth(budget, len(system.rows))
+        return Solution(system.b, 1.0, budget, False, None)
+
+    monkeypatch.setattr("benchmark.bench.contender.CLOCK", lambda: now)
+    counted = replace(SOLVERS["lissa"], solve=step_by_step)
+    task = Task(system, 1.0, 1e-1, products)
+    with Ours(counted).ready(task) as run:
+        depth = lissa_depth(products, len(system.rows))
+        assert run.estimate == pytest.approx(7 + depth)
+    with Ours(replace(counted, name="cg")).ready(task) as run:
+        assert run.estimate is None
 
 
 # --- records ------------------------------------------------------------------------------------
@@ -832,6 +857,18 @@ def test_the_operators_are_held_against_gradient_and_machine() -> None:
     small = dict(zip(table.operators.headings, lines["Small"], strict=True))
     assert small["µs a row"].text == "1000"
     assert small["× gradient"].text == "–"  # another number of rows
+
+
+def test_a_product_over_processes_is_held_against_as_many_peaks() -> None:
+    (alone,) = (r for r in RECORDS if isinstance(r, OperatorRecord) and r.title == "Product")
+    two = alone.model_copy(update={"name": "two", "title": "Two", "processes": 2, "clock": "wall"})
+    assert "processes" not in alone.model_dump_json()
+    assert OperatorRecord.model_validate_json(two.model_dump_json()) == two
+    (table,) = bench_tables([*RECORDS, two])
+    lines = {line.title: line.cells for line in table.operators.lines}
+    shown = dict(zip(table.operators.headings, lines["Two"], strict=True))
+    assert shown["GFLOP/s"].text == "2.50"
+    assert shown["of matmul peak"].text == "12 %"
 
 
 def test_no_two_solvers_look_alike() -> None:

@@ -20,7 +20,7 @@ from benchmark.bench.peers import curvlinops, dattri
 from benchmark.bench.peers.iterations import iterations
 from benchmark.bench.peers.pydvl import Workers
 from benchmark.bench.record import Family
-from benchmark.curvature.solvers import SOLVERS, Solver
+from benchmark.curvature.solvers import SCALE_ROWS, SOLVERS, STEP_ROWS, Solver, lissa_depth
 from benchmark.curvature.system import System
 
 #: S of the official recursion, as a multiple of ||H|| + lambda: of 1, 2, 3, 5, 10 and 20 the one
@@ -136,7 +136,11 @@ class Ours:
             indefinite = found.curvature is not None
             return Answer(found.x, found.products, "reported as indefinite" if indefinite else "")
 
-        yield Run(solve)
+        yield Run(solve, estimate=_lissa_seconds(self.solver, task) if self._is_lissa else None)
+
+    @property
+    def _is_lissa(self) -> bool:
+        return self.name.startswith("lissa")
 
 
 @dataclass(frozen=True)
@@ -266,6 +270,23 @@ def contenders(python: Path | None, *, brief: bool = False) -> tuple[Contender, 
         ),
         PyDVL(python),
     )
+
+
+def _lissa_seconds(solver: Solver, task: Task) -> float:
+    """Of a whole run, from two brief ones: it may take many times as long as any other solver."""
+    n = len(task.system.rows)
+
+    def seconds(depth: int) -> float:
+        start = CLOCK()
+        budget = (SCALE_ROWS + (depth + 0.5) * STEP_ROWS) / n
+        solver.solve(replace(task.system), task.tolerance, budget, task.generator())
+        return CLOCK() - start
+
+    depth, brief = lissa_depth(task.max_products, n), 4
+    if depth <= 2 * brief:
+        return seconds(depth)
+    first, second = seconds(brief), seconds(2 * brief)
+    return first + (depth - brief) * max(0.0, second - first) / brief
 
 
 def _at_the_least(

@@ -132,13 +132,15 @@ class OperatorRecord(_Frozen):
         key: of everything that makes a record current: system, operator, machine.
         role: what a pass is, so that products are held against the gradient.
         rows: in one pass.
+        processes: that share them, a thread each.
         clock: what the seconds are of.
         setup: seconds to build the operator.
         seconds: of each round.
         flops: floating-point operations of one pass, in matrix products and convolutions.
         bytes: that one pass cannot but read: the rows, once.
         error: relative, against the reference product; None for what is no product.
-        peak_flops: per second, of a large matrix product on this machine in this precision.
+        peak_flops: per second, of a large matrix product on one thread of this machine, or on its
+            GPU, in this precision.
         bandwidth: bytes per second of a large copy on this machine.
     """
 
@@ -150,6 +152,7 @@ class OperatorRecord(_Frozen):
     title: str
     role: Literal["gradient", "product", "minibatch"]
     rows: int = Field(gt=0)
+    processes: int = Field(1, ge=1, exclude_if=lambda value: value == 1)
     clock: Clock
     setup: float = Field(ge=0)
     seconds: tuple[float, ...] = Field(min_length=1)

@@ -191,15 +191,15 @@ class Session:
     def keep_operator(self, spec: SystemSpec, name: str, **measured: object) -> None:
         """Write an operator's record."""
         path = self.folder.operator_path(self.device.type, spec.name, name)
-        record = OperatorRecord(
-            key=self._key(spec, "operator", name),
-            system=self.bench(spec).info,
-            name=name,
-            clock=CLOCK.kind,
-            environment=self.environment(),
-            finished=_now(),
-            **measured,
-        )
+        known = {
+            "key": self._key(spec, "operator", name),
+            "system": self.bench(spec).info,
+            "name": name,
+            "clock": CLOCK.kind,
+            "environment": self.environment(),
+            "finished": _now(),
+        }
+        record = OperatorRecord(**known | measured)
         json_file.write(path, record)
         self._begun.add(path)
 

@@ -19,7 +19,7 @@ from benchmark.curvature.system import System
 
 #: (system, tolerance relative to ||b||, budget of products, generator) -> solution. A generator
 #: is read by randomised solvers alone.
-Solve = Callable[[System, float, int, torch.Generator], Solution]
+Solve = Callable[[System, float, float, torch.Generator], Solution]
 
 #: Columns of the Nystroem sketch, each a product.
 RANK = 20
@@ -28,6 +28,8 @@ CHAINS, DEPTH, BATCH = 10, 1000, 10
 #: LiSSA's scale is this margin over the largest curvature of some trial minibatches, found by
 #: power iteration; the paper gives no rule.
 SCALE_MARGIN, SCALE_TRIALS, SCALE_STEPS = 1.5, 50, 10
+#: Rows that the scale and that one step of all chains multiply.
+SCALE_ROWS, STEP_ROWS = SCALE_TRIALS * SCALE_STEPS * BATCH, CHAINS * BATCH
 
 
 @dataclass(frozen=True)
@@ -47,16 +49,18 @@ class Solver:
     solve: Solve
 
 
-def _cg(system: System, tolerance: float, budget: int, generator: torch.Generator) -> Solution:
+def _cg(system: System, tolerance: float, budget: float, generator: torch.Generator) -> Solution:
     return conjugate_gradients(system.operator, system.b, tolerance=tolerance, max_products=budget)
 
 
-def _minres(system: System, tolerance: float, budget: int, generator: torch.Generator) -> Solution:
+def _minres(
+    system: System, tolerance: float, budget: float, generator: torch.Generator
+) -> Solution:
     return minres(system.operator, system.b, tolerance=tolerance, max_products=budget)
 
 
 def _nystroem(
-    system: System, tolerance: float, budget: int, generator: torch.Generator
+    system: System, tolerance: float, budget: float, generator: torch.Generator
 ) -> Solution:
     """Conjugate gradients, preconditioned; the sketch is part of the budget."""
     rank = min(RANK, budget)
@@ -80,7 +84,7 @@ def _nystroem(
     return solution.after(rank)
 
 
-def _svrg(system: System, tolerance: float, budget: int, generator: torch.Generator) -> Solution:
+def _svrg(system: System, tolerance: float, budget: float, generator: torch.Generator) -> Solution:
     return svrg(
         system,
         tolerance=tolerance,
@@ -91,29 +95,33 @@ def _svrg(system: System, tolerance: float, budget: int, generator: torch.Genera
 
 
 def _chebyshev(
-    system: System, tolerance: float, budget: int, generator: torch.Generator
+    system: System, tolerance: float, budget: float, generator: torch.Generator
 ) -> Solution:
     return chebyshev(system.operator, system.b, tolerance=tolerance, max_products=budget)
 
 
 def _cholesky(
-    system: System, tolerance: float, budget: int, generator: torch.Generator
+    system: System, tolerance: float, budget: float, generator: torch.Generator
 ) -> Solution:
     return cholesky(system.operator, system.b, tolerance=tolerance, max_products=budget)
+
+
+def lissa_depth(budget: float, rows: int) -> int:
+    """Steps of LiSSA that a budget of products over so many rows allows."""
+    return min(DEPTH, int((budget * rows - SCALE_ROWS) / STEP_ROWS))
 
 
 def _lissa(averaged: float) -> Solve:
     """LiSSA whose answer is the mean over this share of its last steps; 0 is the published one."""
 
     def solve(
-        system: System, tolerance: float, budget: int, generator: torch.Generator
+        system: System, tolerance: float, budget: float, generator: torch.Generator
     ) -> Solution:
         # The ridge is a multiple of the identity as well, and takes half the time as one.
         n, hessians = len(system.rows), system.problem.minibatch_hessians(system.weights)
         damping = system.damping + system.problem.objective.ridge
         goal = tolerance * float(system.b.norm())
-        probing = SCALE_TRIALS * SCALE_STEPS * BATCH / n
-        depth = min(DEPTH, int((budget - probing) * n / (CHAINS * BATCH)))
+        probing, depth = SCALE_ROWS / n, lissa_depth(budget, n)
         if depth < 1 or not system.b.any():
             zero = torch.zeros_like(system.b)
             return measured(system.operator, system.b, zero, goal=goal, products=0)
@@ -138,7 +146,7 @@ def _lissa(averaged: float) -> Solve:
             batch=BATCH,
             averaged=max(1, round(averaged * depth)),
         )
-        products = probing + depth * CHAINS * BATCH / n
+        products = probing + depth * STEP_ROWS / n
         return measured(system.operator, system.b, x, goal=goal, products=products)
 
     return solve
