@@ -256,6 +256,19 @@ def test_a_library_that_cannot_reach_the_tolerance_says_so() -> None:
         pass
 
 
+def test_a_dense_solve_beyond_the_budget_says_so() -> None:
+    system = small_system()
+    d = len(system.b)
+    dense = find_contender("cholesky", None, "smoke")
+    with (
+        pytest.raises(Unsolvable, match=f"takes {d} products, above {d - 1}"),
+        dense.ready(Task(system, 1.0, 1e-1, max_products=d - 1)),
+    ):
+        pass
+    with dense.ready(Task(system, 1.0, 1e-6, max_products=d)) as run:
+        assert system.residual(run.solve().x) <= 1e-5
+
+
 # --- systems ------------------------------------------------------------------------------------
 
 
@@ -356,7 +369,7 @@ def test_lissa_says_beforehand_how_long_it_takes(
         return Solution(system.b, 1.0, budget, False, None)
 
     monkeypatch.setattr("benchmark.bench.contender.CLOCK", lambda: now)
-    counted = replace(SOLVERS["lissa"], solve=step_by_step)
+    counted = replace(SOLVERS["lissa"], run=step_by_step)
     task = Task(system, 1.0, 1e-1, products)
     with Ours(counted).ready(task) as run:
         depth = lissa_depth(products, len(system.rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -135,6 +136,28 @@ def test_a_budget_is_kept_and_its_end_reported(name: str, budget: int) -> None:
     assert solution.residual == pytest.approx(
         float((system.b - system.operator @ solution.x).norm())
     )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("part", ["b", "weights"])
+@pytest.mark.parametrize("name", SOLVERS)
+def test_numbers_that_are_not_finite_are_reported(name: str, part: str, value: float) -> None:
+    system = damped(0.5)
+    broken = getattr(system, part).clone()
+    broken[3] = value
+    solution = solve(name, replace(system, **{part: broken}), 0.1)
+    assert not solution.converged
+    assert solution.residual == float("inf")
+    assert not solution.x.any()
+
+
+@pytest.mark.parametrize("solver", [conjugate_gradients, minres, chebyshev])
+def test_a_right_hand_side_without_a_norm_is_not_called_solved(solver: Callable) -> None:
+    b = torch.ones(5).double()
+    b[0] = float("inf")
+    solution = solver(torch.eye(5).double(), b, tolerance=0.1, max_products=9)
+    assert not solution.converged
+    assert solution.residual == float("inf")
 
 
 @pytest.mark.parametrize("name", SOLVERS)

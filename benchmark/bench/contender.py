@@ -20,6 +20,7 @@ from benchmark.bench.peers import curvlinops, dattri
 from benchmark.bench.peers.iterations import iterations
 from benchmark.bench.peers.pydvl import Workers
 from benchmark.bench.record import Family
+from benchmark.curvature.dense import LARGEST_DIMENSION
 from benchmark.curvature.solvers import SCALE_ROWS, SOLVERS, STEP_ROWS, Solver, lissa_depth
 from benchmark.curvature.system import System
 
@@ -130,6 +131,10 @@ class Ours:
 
     @contextmanager
     def ready(self, task: Task) -> Iterator[Run]:
+        wanted = len(task.system.b)
+        if self.name == "cholesky" and task.max_products < wanted <= LARGEST_DIMENSION:
+            raise Unsolvable(f"a dense solve takes {wanted:,} products, above {task.max_products}")
+
         def solve() -> Answer:
             fresh = replace(task.system)
             found = self.solver.solve(fresh, task.tolerance, task.max_products, task.generator())

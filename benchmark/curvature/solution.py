@@ -65,5 +65,5 @@ def measured(
         residual = float(b.norm())
     residual = residual if math.isfinite(residual) else math.inf
     # The recursion's residual drifts from the true one by round-off; 1 % covers it.
-    converged = curvature is None and residual <= 1.01 * goal
+    converged = curvature is None and residual <= 1.01 * goal < math.inf
     return Solution(x, residual, products, converged, curvature, history)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -40,13 +41,25 @@ class Solver:
         name: identifier.
         title: for tables and plots.
         source: the paper it comes from.
-        solve: see `Solve`; it never raises for what the system is, it reports it.
+        run: see `Solve`; for finite weights and b.
     """
 
     name: str
     title: str
     source: str
-    solve: Solve
+    run: Solve
+
+    def solve(
+        self, system: System, tolerance: float, budget: float, generator: torch.Generator
+    ) -> Solution:
+        """See `Solve`; it never raises for what the system is, it reports it.
+
+        Weights or a b that are not finite, as a training that diverged leaves them, have no
+        solution: x is zero and the residual infinite.
+        """
+        if bool(system.b.isfinite().all() & system.weights.isfinite().all()):
+            return self.run(system, tolerance, budget, generator)
+        return Solution(torch.zeros_like(system.b), math.inf, 0, False, None)
 
 
 def _cg(system: System, tolerance: float, budget: float, generator: torch.Generator) -> Solution:
