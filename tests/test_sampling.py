@@ -137,15 +137,18 @@ def test_a_weighted_sample_is_an_unbiased_estimate(name: str) -> None:
     assert float(spread.max()) > 0
 
 
-def test_importance_is_the_same_in_chunks_and_unknown_for_a_squared_loss() -> None:
+def test_importance_is_the_same_in_chunks_and_that_of_all_rows_for_a_squared_loss() -> None:
     net = NETS["tanh"]()
     assert net.problem is not None
     whole = net.problem.hessian(net.weights, net.rows).importance
     parts = net.problem.hessian(net.weights, net.rows, chunk=7, kept_rows=7).importance
     assert torch.allclose(whole, parts)
+    assert float(whole.std()) > 0
     objective = net.objective.model_copy(update={"loss": "squared"})
-    problem = replace(net.problem, objective=objective)
-    assert problem.hessian(net.weights, net.rows).importance is None
+    for problem in (replace(net.problem, objective=objective), NETS["quadratic"]().problem):
+        w = torch.zeros(problem.model.dimension, dtype=net.weights.dtype)
+        same = problem.hessian(w, net.rows).importance
+        assert torch.equal(same, torch.ones(len(net.rows)))
 
 
 def test_rows_that_matter_make_passes_cheaper() -> None:

@@ -102,10 +102,8 @@ class ConvolutionalHessian:
         return total.mul_(self._scale).add_(self._weights, alpha=self._ridge)
 
     @cached_property
-    def importance(self) -> Tensor | None:
-        """How much each row has to do with H, (n,); None where none is known to have more."""
-        if self._loss == "squared":
-            return None
+    def importance(self) -> Tensor:
+        """How much each row has to do with H, (n,)."""
         return torch.cat([loss_sizes(one.p, self._y[rows], dim=1) for rows, one in self._passes()])
 
     def __matmul__(self, vector: Tensor) -> Tensor:

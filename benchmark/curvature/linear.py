@@ -64,14 +64,10 @@ class LinearHessian:
         return self._gradient
 
     @cached_property
-    def importance(self) -> Tensor | None:
-        """How much each row has to do with H, (n,); None where none is known to have more."""
-        if self._p[0] is None:
-            return None
-        parts = slices(len(self._x), self._chunk)
-        return torch.cat(
-            [loss_sizes(p, self._y[rows]) for rows, p in zip(parts, self._p, strict=True)]
-        )
+    def importance(self) -> Tensor:
+        """How much each row has to do with H, (n,)."""
+        parts = zip(slices(len(self._x), self._chunk), self._p, strict=True)
+        return torch.cat([loss_sizes(p, self._y[rows]) for rows, p in parts])
 
     def __matmul__(self, vector: Tensor) -> Tensor:
         """The Hessian of L at w times `vector`, (d,)."""

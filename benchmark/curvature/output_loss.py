@@ -46,17 +46,21 @@ def loss_curvature(p: Tensor | None, change: Tensor, dim: Literal[-2, -1] = -2) 
     return weighted.addcmul_(p, weighted.sum(dim=dim, keepdim=True), value=-1)
 
 
-def loss_sizes(p: Tensor, y: Tensor, dim: Literal[0, 1] = 0) -> Tensor:
+def loss_sizes(p: Tensor | None, y: Tensor, dim: Literal[0, 1] = 0) -> Tensor:
     """How much of first and second derivative each row has in its logits, (n,).
 
     The trace of diag(p) - p p^T and the norm of p less the label: what a row's part of the
-    Hessian grows with, by its Gauss-Newton part and by the rest.
+    Hessian grows with, by its Gauss-Newton part and by the rest. The same for all rows where the
+    loss is half a squared distance, whose Hessian is.
 
     Args:
-        p: softmax probabilities (classes, n), or (n, classes) with `dim` 1.
+        p: softmax probabilities (classes, n), or (n, classes) with `dim` 1; None for a squared
+            distance.
         y: (n,) labels.
         dim: of the classes.
     """
+    if p is None:
+        return torch.ones(len(y), device=y.device)
     square = p.square().sum(dim=dim)
     right = p.gather(dim, y.unsqueeze(dim)).squeeze(dim)
     return 1 - square + (square - 2 * right + 1).clamp(min=0).sqrt()
