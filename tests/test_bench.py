@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -45,12 +46,12 @@ from benchmark.bench.record import (
 )
 from benchmark.bench.session import Session, Work, find_contender, open_session
 from benchmark.bench.systems import RULES, SPECS, Bench, prepare
-from benchmark.curvature.solution import Solution
-from benchmark.curvature.solvers import SOLVERS, lissa_depth
+from benchmark.curvature.solvers import SOLVERS
 from benchmark.curvature.system import System
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.problem.model import AllCNNSpec, Model
+from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 from benchmark.records import Environment
 from benchmark.runner.run import plan_of
@@ -359,22 +360,28 @@ def test_the_recursion_says_beforehand_how_long_it_takes() -> None:
 def test_lissa_says_beforehand_how_long_it_takes(
     products: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By a clock that counts steps, of which one costs 1 and the scale 7, as a full run is."""
-    system = small_system()
-    now = 0.0
+    """By a clock that counts the rows multiplied, as those of a full run are counted."""
+    system, multiplied = small_system(), 0
+    hessians = Problem.minibatch_hessians
 
-    def step_by_step(system: System, tolerance: float, budget: float, _: object) -> Solution:
-        nonlocal now
-        now += 7 + lissa_depth(budget, len(system.rows))
-        return Solution(system.b, 1.0, budget, False, None)
+    def counting(problem: Problem, weights: torch.Tensor) -> Callable:
+        product = hessians(problem, weights)
 
-    monkeypatch.setattr("benchmark.bench.contender.CLOCK", lambda: now)
-    counted = replace(SOLVERS["lissa"], run=step_by_step)
+        def one(x: torch.Tensor, y: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+            nonlocal multiplied
+            multiplied += y.numel()
+            return product(x, y, u)
+
+        return one
+
+    monkeypatch.setattr(Problem, "minibatch_hessians", counting)
+    monkeypatch.setattr("benchmark.bench.contender.CLOCK", lambda: multiplied)
     task = Task(system, 1.0, 1e-1, products)
-    with Ours(counted).ready(task) as run:
-        depth = lissa_depth(products, len(system.rows))
-        assert run.estimate == pytest.approx(7 + depth)
-    with Ours(replace(counted, name="cg")).ready(task) as run:
+    with Ours(SOLVERS["lissa"]).ready(task) as run:
+        before = multiplied
+        run.solve()
+        assert run.estimate == pytest.approx(multiplied - before)
+    with Ours(SOLVERS["cg"]).ready(task) as run:
         assert run.estimate is None
 
 

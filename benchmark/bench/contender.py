@@ -21,7 +21,14 @@ from benchmark.bench.peers.iterations import iterations
 from benchmark.bench.peers.pydvl import Workers
 from benchmark.bench.record import Family
 from benchmark.curvature.dense import LARGEST_DIMENSION
-from benchmark.curvature.solvers import SCALE_ROWS, SOLVERS, STEP_ROWS, Solver, lissa_depth
+from benchmark.curvature.solvers import (
+    CHAINS,
+    SCALE_ROWS,
+    SOLVERS,
+    STEP_ROWS,
+    Solver,
+    lissa_depth,
+)
 from benchmark.curvature.system import System
 
 #: S of the official recursion, as a multiple of ||H|| + lambda: of 1, 2, 3, 5, 10 and 20 the one
@@ -141,7 +148,7 @@ class Ours:
             indefinite = found.curvature is not None
             return Answer(found.x, found.products, "reported as indefinite" if indefinite else "")
 
-        yield Run(solve, estimate=_lissa_seconds(self.solver, task) if self._is_lissa else None)
+        yield Run(solve, estimate=_lissa_seconds(task) if self._is_lissa else None)
 
     @property
     def _is_lissa(self) -> bool:
@@ -277,21 +284,18 @@ def contenders(python: Path | None, *, brief: bool = False) -> tuple[Contender, 
     )
 
 
-def _lissa_seconds(solver: Solver, task: Task) -> float:
-    """Of a whole run, from two brief ones: it may take many times as long as any other solver."""
-    n = len(task.system.rows)
-
-    def seconds(depth: int) -> float:
-        start = CLOCK()
-        budget = (SCALE_ROWS + (depth + 0.5) * STEP_ROWS) / n
-        solver.solve(replace(task.system), task.tolerance, budget, task.generator())
-        return CLOCK() - start
-
-    depth, brief = lissa_depth(task.max_products, n), 4
-    if depth <= 2 * brief:
-        return seconds(depth)
-    first, second = seconds(brief), seconds(2 * brief)
-    return first + (depth - brief) * max(0.0, second - first) / brief
+def _lissa_seconds(task: Task) -> float:
+    """Of a whole run, from the product of one step: it may take far longer than other solvers."""
+    system = task.system
+    products = system.problem.minibatch_hessians(system.weights)
+    few = system.rows.take(torch.arange(STEP_ROWS) % len(system.rows))
+    x, y = few.x.unflatten(0, (CHAINS, -1)), few.y.view(CHAINS, -1)
+    u = system.b.expand(CHAINS, -1).contiguous()
+    products(x, y, u)  # warm
+    start = CLOCK()
+    products(x, y, u)
+    steps = SCALE_ROWS / STEP_ROWS + lissa_depth(task.max_products, len(system.rows))
+    return (CLOCK() - start) * steps
 
 
 def _at_the_least(
