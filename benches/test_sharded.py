@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +30,7 @@ MANY_ROUNDS = 4 * ROUNDS
 def _process(rank: int, world: int, spec: SystemSpec, meet: Path, pipe: Connection) -> None:
     """One of the processes: a product for each word through the pipe, until one is empty."""
     torch.set_num_threads(1)
+    _stay_on_core(rank)
     wait = timedelta(seconds=60)
     dist.init_process_group(
         "gloo", init_method=f"file://{meet}", rank=rank, world_size=world, timeout=wait
@@ -43,6 +45,13 @@ def _process(rank: int, world: int, spec: SystemSpec, meet: Path, pipe: Connecti
         pipe.send("done")
     pipe.send(product)
     dist.destroy_process_group()
+
+
+def _stay_on_core(rank: int) -> None:
+    """On one of its own, where the system has a say: two that wake up together may share one."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[rank % len(cores)]})
 
 
 @contextmanager
