@@ -14,6 +14,7 @@ from benchmark.curvature.sampling import effective_number, inclusion, systematic
 from benchmark.curvature.svrg import svrg
 from benchmark.curvature.system import System
 from benchmark.errors import LetheError
+from benchmark.problem.model import AllCNNSpec, Model
 from benchmark.problem.restricted import restricted
 from benchmark.problem.rows import Rows
 from tests import problems
@@ -102,6 +103,30 @@ def test_weighted_rows_are_the_sum_that_their_shares_say(name: str) -> None:
     assert torch.allclose(operator.gradient, gradient, rtol=0, atol=1e-12)
 
 
+def test_weighted_images_are_the_sum_that_their_shares_say() -> None:
+    """Against the net's products with one row each, which are tested against brute force."""
+    generator = torch.Generator().manual_seed(6)
+    model = Model(AllCNNSpec(kind="allcnn", width=4), (8, 8, 1), 3)
+    rows = Rows(
+        torch.randn(9, 64, generator=generator).double(),
+        torch.randint(3, (9,), generator=generator),
+    )
+    problem = replace(problems.mlp(), model=model, train=rows, negatives=rows, test=rows)
+    w, ridge = model.initial_weights(generator), problem.objective.ridge
+    v = torch.randn(len(w), generator=generator).double()
+    shares = torch.rand(len(rows), generator=generator).double()
+    operator = problem.weighted_hessian(w, rows, shares)
+    product, gradient = ridge * v, ridge * w
+    for i, share in enumerate(shares):
+        one = problem.hessian(w, Rows(rows.x[i : i + 1], rows.y[i : i + 1]))
+        product = product + share * (one @ v - ridge * v)
+        gradient = gradient + share * (one.gradient - ridge * w)
+    assert float(product.norm()) > 0
+    assert torch.allclose(operator @ v, product, rtol=0, atol=1e-10)
+    assert torch.allclose(operator.gradient, gradient, rtol=0, atol=1e-11)
+    assert operator.importance.shape == (len(rows),)
+
+
 def test_automatic_differentiation_weighs_no_rows() -> None:
     whole = problems.mlp()
     w = whole.model.initial_weights(torch.Generator().manual_seed(1)).double()
@@ -174,8 +199,7 @@ def test_rows_that_matter_make_passes_cheaper() -> None:
     assert first < 1.3, "an outer product and a pass over few rows"
 
 
-def test_the_gauss_newton_oracle_is_untouched_by_shares() -> None:
-    """All shares 1 / n are the mean."""
+def test_even_shares_give_the_hessian_of_the_mean() -> None:
     net = NETS["tanh"]()
     assert net.problem is not None
     even = torch.full((len(net.rows),), 1 / len(net.rows)).double()

@@ -120,7 +120,7 @@ def _cholesky(
 
 
 def lissa_depth(budget: float, rows: int) -> int:
-    """Steps of LiSSA that a budget of products over so many rows allows."""
+    """Steps of LiSSA that a budget of products over so many rows allows; below 1 if none."""
     return min(DEPTH, int((budget * rows - SCALE_ROWS) / STEP_ROWS))
 
 
