@@ -46,11 +46,11 @@ class _Sample:
     ) -> None:
         importance, n = system.importance, len(system.rows)
         self._system, self._generator = system, generator
-        self._weighted = importance is not None
         weights = torch.ones(n) if importance is None else importance
         probability = inclusion(weights + EVERY_ROW * weights.mean(), size)
         self._index = systematic_sample(probability, generator)
-        self._shares = 1 / (n * probability[self._index]).to(system.b.dtype)
+        shares = 1 / (n * probability[self._index]).to(system.b.dtype)
+        self._shares = None if importance is None else shares
         self.count = max(1, min(STEPS, len(self._index) // smallest))
         #: Of all rows, in one part.
         self.share = len(self._index) / n / self.count
@@ -63,8 +63,8 @@ class _Sample:
         """The `i`-th of `count`."""
         if i not in self._parts:
             rows = self._system.rows.take(self._index[i :: self.count])
-            shares = self._shares[i :: self.count] * self.count if self._weighted else None
-            self._parts[i] = self._system.part(rows, shares)
+            own = None if self._shares is None else self._shares[i :: self.count] * self.count
+            self._parts[i] = self._system.part(rows, own)
         return self._parts[i]
 
     def next(self, count: int) -> list[Damped]:
