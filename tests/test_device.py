@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
+from benchmark.curvature import cg, chebyshev, lanczos, minres, svrg
 from benchmark.curvature.hessian import Damped, Differentiated
+from benchmark.curvature.system import System
 from benchmark.problem.gauss_newton import gauss_newton
 from benchmark.problem.model import AllCNNSpec, MLPSpec, Model, ModelSpec, ResNet18Spec, SoftmaxSpec
 from benchmark.problem.objective import Objective
@@ -64,6 +68,46 @@ def test_a_gauss_newton_product_does_neither(net: str) -> None:
     with FakeTensorMode(allow_non_fake_inputs=True):
         problem, weights = on_a_gpu(NETS[net])
         multiplied(gauss_newton(problem, weights, problem.train), weights)
+
+
+RECURSIONS = {
+    "cg": lambda a, b: cg._steps(a, b, None),
+    "preconditioned cg": lambda a, b: cg._steps(a, b, lambda r: 0.5 * r),
+    "minres": minres._steps,
+    "chebyshev": lambda a, b: chebyshev._steps(a, b, 0.1, 2.0),
+    "lanczos": lambda a, b: lanczos._steps(a, b.new_empty(4, len(b))),
+}
+
+
+@pytest.mark.parametrize("name", RECURSIONS)
+def test_a_recursion_leaves_its_numbers_on_the_device(name: str) -> None:
+    """What decides how it goes on is read behind it, see `read_behind`."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        problem, weights = on_a_gpu(DENSE["relu"])
+        operator = Damped(problem.hessian(weights, problem.train), 0.1)
+        for _, numbers in islice(RECURSIONS[name](operator, operator.operator.gradient), 3):
+            assert numbers.device.type == "cuda"
+            assert numbers.ndim == 1
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_a_stochastic_pass_does_not_wait_either(net: str) -> None:
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        problem, weights = on_a_gpu(NETS[net])
+        system = System(problem, weights, problem.train, 0.1, torch.empty_like(weights))
+        shares = None if system.importance is None else torch.empty(23, device="cuda")
+        mean = svrg._pass([system.part(problem.train, shares)] * 3, system.b, 0.1)
+        assert mean.device.type == "cuda"
+
+
+@pytest.mark.parametrize("net", ["tanh", "relu"])
+def test_nor_does_a_step_of_all_chains_of_lissa(net: str) -> None:
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        problem, weights = on_a_gpu(NETS[net])
+        products = problem.minibatch_hessians(weights)
+        x, y = problem.train.x[:20].unflatten(0, (4, 5)), problem.train.y[:20].view(4, 5)
+        u = torch.empty(4, len(weights), device="cuda")
+        assert products(x, y, u).device.type == "cuda"
 
 
 def test_such_tensors_would_tell() -> None:

@@ -20,15 +20,7 @@ from benchmark.bench.peers import curvlinops, dattri
 from benchmark.bench.peers.iterations import iterations
 from benchmark.bench.peers.pydvl import Workers
 from benchmark.bench.record import Family
-from benchmark.curvature.dense import LARGEST_DIMENSION
-from benchmark.curvature.solvers import (
-    CHAINS,
-    SCALE_ROWS,
-    SOLVERS,
-    STEP_ROWS,
-    Solver,
-    lissa_depth,
-)
+from benchmark.curvature.solvers import SOLVERS, Solver
 from benchmark.curvature.system import System
 
 #: S of the official recursion, as a multiple of ||H|| + lambda: of 1, 2, 3, 5, 10 and 20 the one
@@ -116,7 +108,10 @@ class Ours:
 
     solver: Solver
     family: Family = "ours"
-    aims: bool = True
+
+    @property
+    def aims(self) -> bool:
+        return self.solver.pieces is None
 
     @property
     def name(self) -> str:
@@ -138,21 +133,25 @@ class Ours:
 
     @contextmanager
     def ready(self, task: Task) -> Iterator[Run]:
-        wanted = len(task.system.b)
-        if self.name == "cholesky" and task.max_products < wanted <= LARGEST_DIMENSION:
-            raise Unsolvable(f"a dense solve takes {wanted:,} products, above {task.max_products}")
-
         def solve() -> Answer:
             fresh = replace(task.system)
             found = self.solver.solve(fresh, task.tolerance, task.max_products, task.generator())
+            if not found.products:
+                raise Unsolvable(f"a budget of {task.max_products} products allows it no step")
             indefinite = found.curvature is not None
             return Answer(found.x, found.products, "reported as indefinite" if indefinite else "")
 
-        yield Run(solve, estimate=_lissa_seconds(task) if self._is_lissa else None)
+        yield Run(solve, estimate=self._seconds(task))
 
-    @property
-    def _is_lissa(self) -> bool:
-        return self.name.startswith("lissa")
+    def _seconds(self, task: Task) -> float | None:
+        """Of a whole run, from a piece of it: it may take far longer than other solvers."""
+        if self.solver.pieces is None:
+            return None
+        piece, count = self.solver.pieces(task.system, task.max_products)
+        piece()  # warm
+        start = CLOCK()
+        piece()
+        return (CLOCK() - start) * count
 
 
 @dataclass(frozen=True)
@@ -282,20 +281,6 @@ def contenders(python: Path | None, *, brief: bool = False) -> tuple[Contender, 
         ),
         PyDVL(python),
     )
-
-
-def _lissa_seconds(task: Task) -> float:
-    """Of a whole run, from the product of one step: it may take far longer than other solvers."""
-    system = task.system
-    products = system.problem.minibatch_hessians(system.weights)
-    few = system.rows.take(torch.arange(STEP_ROWS) % len(system.rows))
-    x, y = few.x.unflatten(0, (CHAINS, -1)), few.y.view(CHAINS, -1)
-    u = system.b.expand(CHAINS, -1).contiguous()
-    products(x, y, u)  # warm
-    start = CLOCK()
-    products(x, y, u)
-    steps = SCALE_ROWS / STEP_ROWS + lissa_depth(task.max_products, len(system.rows))
-    return (CLOCK() - start) * steps
 
 
 def _at_the_least(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 
+import torch
 from torch import Tensor
 
 from benchmark.curvature.hessian import Operator
+from benchmark.curvature.read_behind import STRIDE, read_behind
 from benchmark.curvature.solution import Solution, measured
 
 __all__ = ["Solution", "conjugate_gradients"]
@@ -33,26 +36,42 @@ def conjugate_gradients(
         preconditioner: r -> P^{-1} r for a symmetric positive definite P near A.
     """
     norm = float(b.norm())
-    goal = tolerance * norm
-    x, r = b.new_zeros(b.shape), b.clone()
-    z = preconditioner(r) if preconditioner else r
-    p, rz, size = z, float(r.dot(z)), norm
+    goal, size = tolerance * norm, norm
+    x = torch.zeros_like(b)
     products, curvature = 0, None
     history: list[tuple[float, float]] = []
-    while size > goal and products < max_products:
-        ap = operator @ p
+
+    def far() -> bool:
+        return size > STRIDE * goal
+
+    steps = islice(_steps(operator, b, preconditioner), max_products if size > goal else 0)
+    for p, (pap, rz, squared) in read_behind(steps, far):
         products += 1
-        pap = float(p.dot(ap))
         if pap <= 0:
             curvature = pap / float(p.dot(p))
             break
-        alpha = rz / pap
-        x, r = x.add(p, alpha=alpha), r.sub(ap, alpha=alpha)
-        z = preconditioner(r) if preconditioner else r
-        rz, old = float(r.dot(z)), rz
-        size = float(r.norm()) if preconditioner else rz**0.5
+        x = x.add(p, alpha=rz / pap)
+        size = squared**0.5
         history.append((products, size / norm))
-        p = z.add(p, alpha=rz / old)
+        if not size > goal:
+            break
     return measured(
         operator, b, x, goal=goal, products=products, curvature=curvature, history=tuple(history)
     )
+
+
+def _steps(
+    operator: Operator, b: Tensor, preconditioner: Callable[[Tensor], Tensor] | None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The recursion: each direction p, (d,), with p.Ap, r.z before it and r.r after it."""
+    r = b
+    z = preconditioner(r) if preconditioner else r
+    p, rz = z, r.dot(z)
+    while True:
+        ap = operator @ p
+        pap, before = p.dot(ap), rz
+        r = r.addcmul(ap, before / pap, value=-1)
+        z = preconditioner(r) if preconditioner else r
+        rz = r.dot(z)
+        yield p, torch.stack((pap, before, r.dot(r) if preconditioner else rz))
+        p = z.addcmul(p, rz / before)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+
 import torch
 from torch import Tensor
 
 from benchmark.curvature.hessian import Operator
 from benchmark.curvature.lanczos import lanczos
+from benchmark.curvature.read_behind import STRIDE, read_behind
 from benchmark.curvature.solution import Solution, measured
 
 
@@ -33,6 +37,10 @@ def chebyshev(
     x, r, products = b.new_zeros(b.shape), b, 0
     low, high, curvature = torch.inf, 0.0, None
     history: list[tuple[float, float]] = []
+
+    def far() -> bool:
+        return size > STRIDE * goal
+
     while size > goal and products + 2 <= max_products:
         space = lanczos(operator, r, min(steps, max_products - products - 1))
         products += len(space.basis) + 1
@@ -49,17 +57,27 @@ def chebyshev(
         r = b - operator @ x
         size = float(r.norm())
         history.append((products, size / norm))
-        limit = size
-        centre, half = (high + low) / 2, max((high - low) / 2, 1e-12 * high)
-        rho, d = half / centre, r / centre
-        while goal < size <= 2 * limit and products < max_products:
-            x = x + d
-            r = r - operator @ d
+        limit, left = size, max_products - products if size > goal else 0
+        semi_iteration = islice(_steps(operator, r, low, high), left)
+        for (d, after), (found,) in read_behind(semi_iteration, far):
+            x, r, size = x + d, after, found
             products += 1
-            size = float(r.norm())
             history.append((products, size / norm))
-            rho, old = 1 / (2 * centre / half - rho), rho
-            d = d.mul(rho * old).add_(r, alpha=2 * rho / half)
+            if not goal < size <= 2 * limit:
+                break
     return measured(
         operator, b, x, goal=goal, products=products, curvature=curvature, history=tuple(history)
     )
+
+
+def _steps(
+    operator: Operator, r: Tensor, low: float, high: float
+) -> Iterator[tuple[tuple[Tensor, Tensor], Tensor]]:
+    """Chebyshev's recursion from a residual r: each step of x and the residual after it, (d,)."""
+    centre, half = (high + low) / 2, max((high - low) / 2, 1e-12 * high)
+    rho, d = half / centre, r / centre
+    while True:
+        r = r - operator @ d
+        yield (d, r), r.norm().view(1)
+        rho, before = 1 / (2 * centre / half - rho), rho
+        d = d.mul(rho * before).add_(r, alpha=2 * rho / half)

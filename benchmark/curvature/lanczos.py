@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from benchmark.curvature.hessian import Operator
+from benchmark.curvature.read_behind import read_behind
 
 
 @dataclass(frozen=True)
@@ -33,25 +35,32 @@ def lanczos(operator: Operator, start: Tensor, steps: int) -> Krylov:
         start: (d,), not zero.
         steps: number of products, 1 or more; stops earlier where the space is exhausted.
     """
-    steps = min(steps, len(start))
-    basis = start.new_empty(steps, len(start))
+    basis = start.new_empty(min(steps, len(start)), len(start))
     basis[0] = start / start.norm()
     diagonal: list[float] = []
     off_diagonal: list[float] = []
-    for k in range(1, steps + 1):
-        w = operator @ basis[k - 1]
-        diagonal.append(float(w.dot(basis[k - 1])))
-        for _ in range(2):  # twice is enough (Parlett)
-            w = w - basis[:k].T @ (basis[:k] @ w)
-        beta = float(w.norm())
-        if k == steps or beta <= 1e-10 * max(map(abs, diagonal)):
-            break
+    for _, (alpha, beta) in read_behind(_steps(operator, basis), far=lambda: True):
+        diagonal.append(alpha)
         off_diagonal.append(beta)
-        basis[k] = w / beta
-    side = torch.tensor(off_diagonal, dtype=torch.float64)
+        if beta <= 1e-10 * max(map(abs, diagonal)):
+            break
+    side = torch.tensor(off_diagonal[:-1], dtype=torch.float64)
     projected = torch.diag(torch.tensor(diagonal, dtype=torch.float64))
     projected += torch.diag(side, 1) + torch.diag(side, -1)
-    return Krylov(basis[:k], projected, beta)
+    return Krylov(basis[: len(diagonal)], projected, beta)
+
+
+def _steps(operator: Operator, basis: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Fill `basis`, (k, d), from its first vector on; each with the numbers of its column."""
+    for k in range(len(basis)):
+        w = operator @ basis[k]
+        alpha = w.dot(basis[k])
+        for _ in range(2):  # twice is enough (Parlett)
+            w = w - basis[: k + 1].T @ (basis[: k + 1] @ w)
+        beta = w.norm()
+        yield basis[k], torch.stack((alpha, beta))
+        if k + 1 < len(basis):
+            basis[k + 1] = w / beta
 
 
 def extreme_eigenvalues(operator: Operator, start: Tensor, steps: int) -> tuple[float, float]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+
 import torch
 from torch import Tensor
 
 from benchmark.curvature.hessian import Operator
+from benchmark.curvature.read_behind import STRIDE, read_behind
 from benchmark.curvature.solution import Solution, measured
 
 
@@ -25,19 +29,19 @@ def minres(operator: Operator, b: Tensor, *, tolerance: float, max_products: int
     """
     norm = float(b.norm())
     goal, size = tolerance * norm, norm
-    x, v, v_old = b.new_zeros(b.shape), b / norm if norm else b, torch.zeros_like(b)
-    d, d_old = torch.zeros_like(b), torch.zeros_like(b)
-    beta, cosine, sine, above, far = 0.0, -1.0, 0.0, 0.0, 0.0
+    x, d, d_old = torch.zeros_like(b), torch.zeros_like(b), torch.zeros_like(b)
+    cosine, sine, above, two_above = -1.0, 0.0, 0.0, 0.0
     products, lowest, scale = 0, 0.0, 0.0
     history: list[tuple[float, float]] = []
-    while size > goal and products < max_products:
-        q = operator @ v
+
+    def far() -> bool:
+        return size > STRIDE * goal
+
+    steps = islice(_steps(operator, b), max_products if size > goal else 0)
+    for v, (alpha, beta) in read_behind(steps, far):
         products += 1
-        alpha = float(q.dot(v))
-        q = q.sub_(v_old, alpha=beta).sub_(v, alpha=alpha)
-        beta = float(q.norm())
-        # The column (far, above, alpha, beta) of the tridiagonal, turned by the last reflection
-        # and then by the one that clears beta.
+        # The column (two_above, above, alpha, beta) of the tridiagonal, turned by the last
+        # reflection and then by the one that clears beta.
         middle = cosine * above + sine * alpha
         pivot = sine * above - cosine * alpha
         scale = max(scale, abs(alpha), beta)
@@ -47,12 +51,13 @@ def minres(operator: Operator, b: Tensor, *, tolerance: float, max_products: int
         if length <= torch.finfo(b.dtype).eps * scale:
             break  # A is singular and b outside its range: x is the least-squares solution
         cosine, sine = pivot / length, beta / length
-        d, d_old = v.sub(d, alpha=middle).sub_(d_old, alpha=far).div_(length), d
+        d, d_old = v.sub(d, alpha=middle).sub_(d_old, alpha=two_above).div_(length), d
         x = x.add(d, alpha=cosine * size)
         size *= sine
-        far = following
-        v, v_old = q / beta if beta else q, v
+        two_above = following
         history.append((products, size / norm))
+        if not size > goal:
+            break
     # Within round-off of zero the recursion cannot tell the sign.
     indefinite = lowest < -10 * torch.finfo(b.dtype).eps * scale
     return measured(
@@ -64,3 +69,15 @@ def minres(operator: Operator, b: Tensor, *, tolerance: float, max_products: int
         curvature=lowest if indefinite else None,
         history=tuple(history),
     )
+
+
+def _steps(operator: Operator, b: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Lanczos' recursion from b: each vector v, (d,), with its alpha and beta."""
+    v, v_old, beta = b / b.norm(), torch.zeros_like(b), b.new_zeros(())
+    while True:
+        q = (operator @ v).addcmul_(v_old, beta, value=-1)
+        alpha = q.dot(v)
+        q.addcmul_(v, alpha, value=-1)
+        beta = q.norm()
+        yield v, torch.stack((alpha, beta))
+        v, v_old = q / beta, v
