@@ -19,8 +19,9 @@ class GroupNorm:
         R P(g) = P(R g) - s (<h R x> P(g) + <h g> R h + <R h g> h).
 
     Means over a group are taken from sums over each channel, which the gradients of gamma and
-    beta want as well. All is multiplied out by channel: one step over the image for each term,
-    and less time than the fused kernels take in channels-last memory (measured).
+    beta want as well. All is multiplied out by channel, in terms of what lies in memory: one step
+    over the image for each of h, R x and the two deltas, and less time than the fused kernels
+    take in channels-last memory (measured).
 
     Args:
         module: the normalisation, with gamma and beta.
@@ -42,39 +43,40 @@ class GroupNorm:
     def backward(self, delta: Tensor) -> Tensor:
         self._delta = delta
         self._sum_delta, self._sum_hdelta = _sum(delta), self._dot(self._h, delta)
-        self._hg = self._mean(self._gamma * self._sum_hdelta)
-        mean_g = self._mean(self._gamma * self._sum_delta)
-        self._projected = torch.addcmul(-self._s * mean_g, delta, self._s * self._gamma)
-        self._projected.addcmul_(self._h, -self._s * self._hg)
-        return self._projected
+        self._mean_g = self._mean(self._gamma * self._sum_delta)
+        self._mean_hg = self._mean(self._gamma * self._sum_hdelta)
+        projected = torch.addcmul(-self._s * self._mean_g, delta, self._s * self._gamma)
+        return projected.addcmul_(self._h, -self._s * self._mean_hg)
 
     def add_gradient(self, total: Weights) -> None:
         self._add(self._sum_hdelta, self._sum_delta, total)
 
-    def push(self, rx: Tensor, v: Weights) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def push(self, rx: Tensor, v: Weights) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+        """R h is not written down: R y and, in `pull`, R P(g) take it from R x and h."""
         gamma, beta = (part.view(-1, 1, 1) for part in v[self._module])
-        h_rx = self._mean(self._dot(self._h, rx))
-        rh = torch.addcmul(-self._s * self._mean(_sum(rx)), rx, self._s, out=rx)
-        rh.addcmul_(self._h, -self._s * h_rx)
-        ry = torch.addcmul(beta, self._h, gamma).addcmul_(rh, self._gamma)
-        return ry, (rh, h_rx)
+        mean_rx, mean_hrx = self._mean(_sum(rx)), self._mean(self._dot(self._h, rx))
+        along_rx = self._s * self._gamma
+        ry = torch.addcmul(beta - along_rx * mean_rx, self._h, gamma - along_rx * mean_hrx)
+        return ry.addcmul_(rx, along_rx), (rx, mean_rx, mean_hrx)
 
     def pull(
-        self, r_delta: Tensor, pushed: tuple[Tensor, Tensor], v: Weights, total: Weights
+        self, r_delta: Tensor, pushed: tuple[Tensor, Tensor, Tensor], v: Weights, total: Weights
     ) -> Tensor:
-        rh, h_rx = pushed
-        gamma = v[self._module][0].view(-1, 1, 1)
+        rx, mean_rx, mean_hrx = pushed
+        gamma, s = v[self._module][0].view(-1, 1, 1), self._s
         sum_rdelta, sum_hrdelta = _sum(r_delta), self._dot(self._h, r_delta)
-        sum_rhdelta = self._dot(rh, self._delta)
+        sum_rhdelta = s * (
+            self._dot(rx, self._delta) - mean_rx * self._sum_delta - mean_hrx * self._sum_hdelta
+        )
         self._add(sum_hrdelta + sum_rhdelta, sum_rdelta, total)
         mean_rg = self._mean(self._gamma * sum_rdelta + gamma * self._sum_delta)
         # <h R g> + <R h g>
         along_h = self._mean(self._gamma * (sum_hrdelta + sum_rhdelta) + gamma * self._sum_hdelta)
-        out = torch.addcmul(-self._s * mean_rg, r_delta, self._s * self._gamma, out=r_delta)
-        out.addcmul_(self._delta, self._s * gamma)
-        out.addcmul_(self._h, -self._s * along_h)
-        out.addcmul_(rh, -self._s * self._hg)
-        return out.addcmul_(self._projected, -self._s * h_rx)
+        constant = s * (mean_hrx * self._mean_g + mean_rx * self._mean_hg) - mean_rg
+        out = torch.addcmul(s * constant, r_delta, s * self._gamma, out=r_delta)
+        out.addcmul_(self._delta, s * (gamma - s * mean_hrx * self._gamma))
+        out.addcmul_(self._h, s * (2 * s * mean_hrx * self._mean_hg - along_h))
+        return out.addcmul_(rx, -s * s * self._mean_hg)
 
     def _dot(self, u: Tensor, v: Tensor) -> Tensor:
         """The sum of u v over the image, (n, channels, 1, 1)."""
