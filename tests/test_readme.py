@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from statistics import median
 
 import pytest
 import torch
 
 import baselines
 from benchmark import registry
+from benchmark.bench.record import read
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request
 from benchmark.contract.seeds import Seeds
@@ -43,3 +45,80 @@ def test_every_make_target_it_names_exists() -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"make ([a-z0-9-]+)", README))
     assert {"demo", "test"} <= named <= targets
+
+
+# --- what it found: figures typed into sentences, each held against the records ------------------
+
+FOUND = " ".join(README.split("### What it found")[1].split("![")[0].split())
+BOARD = (ROOT / "leaderboard" / "README.md").read_text()
+NUMBER = r"([0-9.]*[0-9])"
+
+
+def says(sentence: str, *figures: float) -> None:
+    """The README has this sentence once, with the figures, as it rounds them, for each #."""
+    (found,) = re.finditer(re.escape(sentence).replace(r"\#", NUMBER), FOUND)
+    shown = found.groups()
+    assert shown == tuple(
+        f"{figure:.{len(text.partition('.')[2])}f}"
+        for figure, text in zip(figures, shown, strict=True)
+    )
+
+
+def on_the_board(pattern: str) -> list[list[float]]:
+    """The figures, # in the pattern, of each place where the generated board says this."""
+    found = re.findall(pattern.replace("#", NUMBER), BOARD)
+    assert found, pattern
+    return [
+        [float(figure) for figure in [match] * isinstance(match, str) or match] for match in found
+    ]
+
+
+def test_the_speed_ups_of_proved_heads_are_those_of_the_board() -> None:
+    row = r"\n\| [^|]*: {} \| \(1, 1e-5\) \| proved \| [^|]* \| [^|]* \| [^|]* \| # [^|]*\|"
+    for name, sentence in (
+        ("Chord Newton", "Chord Newton by # to # times a request"),
+        ("Single-step Newton", "the single Newton step by # to # times without any"),
+    ):
+        factors = [factor for (factor,) in on_the_board(row.format(name))]
+        says(sentence, min(factors), max(factors))
+
+
+def test_the_slack_is_that_of_the_board() -> None:
+    ((slack,),) = on_the_board(
+        r"The certified bound is, proved: [^,;]* distance, with a median of # over"
+    )
+    says("The bounds proved there are # times the measured distance, in the median", slack)
+
+
+def test_the_contests_are_those_of_the_board() -> None:
+    ((contests, won),) = on_the_board(
+        r"\n# contests of a certified row[^;]*?By more than the interval, # beat retraining"
+    )
+    says("in # of # contests, so does that", won, contests)
+
+
+def test_the_stream_is_that_of_the_board() -> None:
+    row = r"\n\| MNIST, a stream [^|]*: Chord Newton under a budget \| proved \| "
+    ((composed,),) = on_the_board(row + r"10 \| 1.00 \| # \|")
+    ((capacity, _),) = on_the_board(row + r"# ± # \| 10 \|")
+    says("Ten requests at ε = 1 compose to ε = #.", composed)
+    says("keeps (1, 1e-5) for about # requests, extrapolated from 10", capacity)
+
+
+def test_the_seconds_of_the_inverse_hessian_step_are_those_of_the_records() -> None:
+    path = ROOT / "leaderboard" / "bench" / "cpu" / "mnist-mlp" / "0.1-norm"
+    records = [read(file) for file in path.iterdir()]
+
+    def fastest(family: str) -> float:
+        outcomes = [r.outcome(1e-2) for r in records if r.family == family]
+        return min(o.median for o in outcomes if o is not None and o.median is not None)
+
+    (official,) = [r.outcomes[0] for r in records if r.family == "official"]
+    says(
+        "reaches a residual of 0.01 in # s; the fastest library takes # s, and the paper's "
+        "recursion ends at # after # s",
+        fastest("ours"),
+        fastest("peer"),
+        official.residual,
+        median(official.seconds),
+    )
