@@ -13,7 +13,7 @@ from benchmark.bench.machine import limits
 from benchmark.bench.measure import ROUNDS, finish
 from benchmark.bench.operators import OPERATORS, OperatorSpec, flops, least_bytes, reference
 from benchmark.bench.session import Session
-from benchmark.bench.systems import SPECS, SystemSpec
+from benchmark.bench.systems import SystemSpec
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Timed:
 
 def operators(session: Session) -> list[Timed]:
     """Every operator on every system."""
-    return [Timed(spec, one) for spec in SPECS[session.size] for one in OPERATORS]
+    return [Timed(spec, one) for spec in session.specs for one in OPERATORS]
 
 
 @pytest.mark.benchmark(timer=CLOCK)

@@ -20,7 +20,7 @@ from benchmark.bench.machine import limits
 from benchmark.bench.measure import ROUNDS
 from benchmark.bench.operators import flops, least_bytes
 from benchmark.bench.session import Session
-from benchmark.bench.systems import SPECS, SystemSpec, prepare
+from benchmark.bench.systems import SystemSpec, prepare
 from benchmark.curvature.sharded import Sharded, shard
 
 #: A round of this one takes a fraction of a second, and neighbours disturb two processes more.
@@ -81,7 +81,7 @@ def test_one_product_over_processes(
     world: int, session: Session, benchmark: BenchmarkFixture, tmp_path: Path
 ) -> None:
     """On the fully connected net; needs as many idle cores as processes to mean something."""
-    spec, name = SPECS[session.size][0], f"processes-{world}"
+    spec, name = session.specs[0], f"processes-{world}"
     benchmark.group = f"{spec.title}, one product by processes"
     if session.device.type != "cpu":
         pytest.skip("of processes on a CPU")

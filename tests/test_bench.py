@@ -45,12 +45,12 @@ from benchmark.bench.record import (
     SystemInfo,
 )
 from benchmark.bench.session import Session, Work, find_contender, open_session
-from benchmark.bench.systems import RULES, SPECS, Bench, prepare
+from benchmark.bench.systems import RULES, SPECS, Bench, prepare, specs
 from benchmark.curvature.solvers import SOLVERS
 from benchmark.curvature.system import System
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
-from benchmark.problem.model import AllCNNSpec, Model
+from benchmark.problem.model import AllCNNSpec, Model, ResNet18Spec
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 from benchmark.records import Environment
@@ -303,6 +303,27 @@ def test_a_system_that_was_prepared_is_read_from_disk_and_a_damaged_one_made_aga
     anew = prepare(bench.spec, torch.device("cpu"))
     assert torch.equal(anew.weights, bench.weights)
     assert (anew.smallest, anew.largest) == (bench.smallest, bench.largest)
+
+
+def test_a_gpu_solves_the_residual_net_as_well() -> None:
+    def named(device: str) -> list[str]:
+        return [spec.name for spec in specs("full", torch.device(device))]
+
+    assert named("cuda") == [*named("cpu"), "svhn-resnet18"]
+
+
+def test_the_residual_net_is_prepared_like_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LETHE_CACHE", str(tmp_path))
+    spec = specs("smoke", torch.device("cuda"))[-1]
+    bench = prepare(spec, torch.device("cpu"))
+    assert isinstance(bench.problem.model.spec, ResNet18Spec)
+    assert len(bench.rows) == spec.rows
+    v = torch.linspace(-1, 1, len(bench.b))
+    truth = reference(bench, v)
+    product = bench.problem.hessian(bench.weights, bench.rows) @ v
+    assert float((product - truth).norm()) <= 1e-4 * float(truth.norm())
 
 
 def test_a_damping_below_the_negative_curvature_is_called_indefinite(bench: Bench) -> None:

@@ -11,9 +11,9 @@ from benchmark.bench.clock import CLOCK
 from benchmark.bench.measure import finish
 
 #: Side of the square matrices that are multiplied: large enough that the product is at its best.
-SIDE = 1024
+SIDE = {"cpu": 1024, "cuda": 8192}
 #: Numbers that are copied, well beyond any cache.
-LENGTH = 1 << 24
+LENGTH = {"cpu": 1 << 24, "cuda": 1 << 28}
 #: The best of so many.
 REPEATS = 5
 
@@ -21,13 +21,14 @@ REPEATS = 5
 @cache
 def limits(dtype: torch.dtype, device: torch.device) -> tuple[float, float]:
     """Floating-point operations a second of a matrix product, and bytes a second of a copy."""
-    a = torch.ones(SIDE, SIDE, dtype=dtype, device=device)
+    side, length = SIDE[device.type], LENGTH[device.type]
+    a = torch.ones(side, side, dtype=dtype, device=device)
     out = torch.empty_like(a)
-    source = torch.ones(LENGTH, dtype=torch.float32, device=device)
+    source = torch.ones(length, dtype=torch.float32, device=device)
     target = torch.empty_like(source)
     product = _best(lambda: torch.mm(a, a, out=out), device)
     copy = _best(lambda: target.copy_(source), device)
-    return 2 * SIDE**3 / product, 2 * source.nbytes / copy
+    return 2 * side**3 / product, 2 * source.nbytes / copy
 
 
 def _best(work: Callable[[], object], device: torch.device) -> float:

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmark.bench.official import Recursion, double_backward
 from benchmark.bench.systems import Bench
 from benchmark.curvature.hessian import Hessian
+from benchmark.problem.rows import Rows
 
 #: One pass, from a vector (d,) to a vector (d,).
 Pass = Callable[[Tensor], Tensor]
@@ -88,10 +89,7 @@ def least_bytes(bench: Bench, rows: int) -> int:
 
 
 def reference(bench: Bench, vector: Tensor) -> Tensor:
-    """Hess L(w) vector in float64, by reverse-over-reverse, (d,)."""
-    system = bench.system("0.1-norm")
-    precise = type(bench.rows)(bench.rows.x.double(), bench.rows.y)
-    weights = bench.weights.double().requires_grad_()
-    loss = system.problem.loss(weights, precise)
-    (gradient,) = torch.autograd.grad(loss, weights, create_graph=True)
-    return torch.autograd.grad(gradient, weights, vector.double())[0]
+    """Hess L(w) vector in float64, by reverse-over-reverse in bounded memory, (d,)."""
+    precise = Rows(bench.rows.x.double(), bench.rows.y)
+    hessian = bench.problem.hessian(bench.weights.double(), precise, product="fresh-graph")
+    return hessian @ vector.double()

@@ -26,7 +26,7 @@ from benchmark.bench.record import (
     SolverRecord,
     read,
 )
-from benchmark.bench.systems import RULES, SPECS, Bench, Size, SystemSpec, prepare
+from benchmark.bench.systems import RULES, Bench, Size, SystemSpec, prepare, specs
 from benchmark.errors import LetheError
 from benchmark.records import Environment
 from benchmark.runner.cell import fingerprint
@@ -82,6 +82,11 @@ class Session:
     _left: set[str] = field(default_factory=set)
     _bench: Bench | None = None
 
+    @property
+    def specs(self) -> tuple[SystemSpec, ...]:
+        """The systems of this size that the device solves."""
+        return specs(self.size, self.device)
+
     def contenders(self) -> tuple[Contender, ...]:
         """Everything that is compared."""
         if not self._contenders:
@@ -92,7 +97,7 @@ class Session:
         """Everything there is to do, system by system, so that one at a time is loaded."""
         return [
             Work(spec, rule, contender, tolerance)
-            for spec in SPECS[self.size]
+            for spec in self.specs
             for rule in RULES
             for contender in self.contenders()
             for tolerance in TOLERANCES
@@ -103,7 +108,7 @@ class Session:
         return PlannedRun(
             device=self.device.type,
             size=self.size,
-            systems=tuple(PlannedSystem(name=s.name, title=s.title) for s in SPECS[self.size]),
+            systems=tuple(PlannedSystem(name=s.name, title=s.title) for s in self.specs),
             rules=RULES,
             solvers=tuple(
                 PlannedSolver(name=c.name, title=c.title, family=c.family, source=c.source)

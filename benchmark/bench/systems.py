@@ -19,7 +19,7 @@ from benchmark.data import catalogue
 from benchmark.experiments import experiment as experiments
 from benchmark.experiments.build import build
 from benchmark.files import cache_folder, replace_file
-from benchmark.problem.model import AllCNNSpec, Model
+from benchmark.problem.model import AllCNNSpec, Model, ModelSpec, ResNet18Spec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
@@ -49,7 +49,7 @@ class SystemSpec:
     title: str
     size: Size
     source: str
-    net: Literal["dense", "allcnn"]
+    net: Literal["dense", "allcnn", "resnet18"]
     precision: Literal["float32", "float64"]
     rows: int | None
     forgotten: int
@@ -130,6 +130,45 @@ SPECS: dict[Size, tuple[SystemSpec, ...]] = {
     ),
 }
 
+#: Also solved where there is a GPU: the paper's largest net, at its full width.
+ON_A_GPU: dict[Size, SystemSpec] = {
+    "smoke": SystemSpec(
+        "digits-resnet18",
+        "Digits, ResNet-18/16 with GroupNorm",
+        "smoke",
+        "digits",
+        "resnet18",
+        "float32",
+        30,
+        2,
+        24,
+    ),
+    "full": SystemSpec(
+        "svhn-resnet18",
+        "SVHN, ResNet-18 with GroupNorm",
+        "full",
+        "svhn",
+        "resnet18",
+        "float32",
+        250,
+        10,
+        28,
+    ),
+}
+
+#: The nets on images, and the epochs of their training.
+IMAGE_NETS: dict[tuple[str, Size], tuple[ModelSpec, int]] = {
+    ("allcnn", "smoke"): (AllCNNSpec(kind="allcnn", width=6), 100),
+    ("allcnn", "full"): (AllCNNSpec(kind="allcnn", width=24), 20),
+    ("resnet18", "smoke"): (ResNet18Spec(kind="resnet18", width=4), 100),
+    ("resnet18", "full"): (ResNet18Spec(kind="resnet18", width=64), 20),
+}
+
+
+def specs(size: Size, device: torch.device) -> tuple[SystemSpec, ...]:
+    """The systems of one size that this device solves."""
+    return SPECS[size] if device.type == "cpu" else (*SPECS[size], ON_A_GPU[size])
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -188,7 +227,7 @@ def prepare(spec: SystemSpec, device: torch.device) -> Bench:
         LetheError: if the data cannot be had.
     """
     seeds = Seeds.all(0)
-    problem = _convolutional(spec, seeds) if spec.net == "allcnn" else _dense(spec, seeds)
+    problem = _dense(spec, seeds) if spec.net == "dense" else _convolutional(spec, seeds)
     path = cache_folder() / "bench" / f"{spec.key[:32]}.pt"
     order = torch.randperm(len(problem.train), generator=seeds.generator("forget"))
     retained = order[spec.forgotten :].sort().values
@@ -232,7 +271,7 @@ def _dense(spec: SystemSpec, seeds: Seeds) -> Problem:
 
 
 def _convolutional(spec: SystemSpec, seeds: Seeds) -> Problem:
-    """A narrow all-convolutional net, as experiments have it, on centred images in flat rows."""
+    """A convolutional net, as experiments have it, on centred images in flat rows."""
     dataset = catalogue.load(spec.source)
     total = spec.forgotten + (spec.rows or len(dataset.train.labels) - spec.forgotten)
     order = torch.randperm(len(dataset.train.labels), generator=seeds.generator("split"))
@@ -241,13 +280,9 @@ def _convolutional(spec: SystemSpec, seeds: Seeds) -> Problem:
     images = images[..., None] if images.ndim == 3 else images
     x = torch.from_numpy(images / (catalogue.levels(spec.source) / 2) - 1)
     train = Rows(x.flatten(1), torch.from_numpy(dataset.train.labels[chosen]))
-    width, epochs = (24, 20) if spec.size == "full" else (6, 100)
+    net, epochs = IMAGE_NETS[spec.net, spec.size]
     return Problem(
-        model=Model(
-            AllCNNSpec(kind="allcnn", width=width),
-            tuple(x.shape[1:]),
-            dataset.classes,
-        ),
+        model=Model(net, tuple(x.shape[1:]), dataset.classes),
         objective=Objective(ridge=5e-4),
         training=AdamTraining(algorithm="adam", epochs=epochs, batch=50, learning_rate=1e-3),
         train=train,
