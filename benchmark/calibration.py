@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from benchmark.contract.clock import Clock
-from benchmark.curvature import convolutional, linear, mlp
+from benchmark.curvature import convolutional
+from benchmark.curvature.chunks import default_chunk
 from benchmark.curvature.hessian import Differentiated
 from benchmark.errors import LetheError
 from benchmark.problem.problem import Problem
@@ -241,10 +242,10 @@ def _usual_chunk(problem: Problem, rows: Rows) -> int:
     if rows.x.device.type != "cpu":
         return len(rows)
     own = default(problem)
-    if own == "closed-form":
-        return linear.CPU_CHUNK
-    if own == "r-operator":
-        return (mlp if problem.model.chunk is None else convolutional).CPU_CHUNK
+    if own == "r-operator" and problem.model.chunk is not None:
+        return convolutional.CPU_CHUNK
+    if own in ("closed-form", "r-operator"):
+        return default_chunk(rows.x)
     return problem.model.chunk or len(rows)
 
 

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmark.bench.official import Recursion, double_backward
 from benchmark.bench.systems import Bench
 from benchmark.curvature.hessian import Hessian
+from benchmark.curvature.linear_map import ONEDNN
 from benchmark.problem.rows import Rows
 
 #: One pass, from a vector (d,) to a vector (d,).
@@ -73,14 +74,20 @@ OPERATORS = (
 
 def flops(one: Pass, vector: Tensor) -> int:
     """Floating-point operations of a pass in its matrix products and convolutions."""
-    with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: _addmm}) as counter:
+    left_out = {torch.ops.aten.addmm_: _addmm, ONEDNN: _linear}  # by torch's counter
+    with FlopCounterMode(display=False, custom_mapping=left_out) as counter:
         one(vector)
     return counter.get_total_flops()
 
 
 def _addmm(_: torch.Size, a: torch.Size, b: torch.Size, **__: object) -> int:
-    """Of total += a @ b, which torch's counter leaves out when it is done in place."""
+    """Of total += a @ b."""
     return 2 * a[0] * a[1] * b[1]
+
+
+def _linear(x: torch.Size, weight: torch.Size, *_: object, **__: object) -> int:
+    """Of x @ weight.T."""
+    return 2 * x[0] * x[1] * weight[0]
 
 
 def least_bytes(bench: Bench, rows: int) -> int:

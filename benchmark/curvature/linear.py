@@ -8,10 +8,8 @@ import torch
 from torch import Tensor
 
 from benchmark.curvature.chunks import default_chunk, slices
+from benchmark.curvature.linear_map import linear
 from benchmark.curvature.output_loss import Loss, loss_curvature, loss_error, loss_sizes
-
-#: Rows a chunk on a CPU, measured on 784 inputs and 10 classes.
-CPU_CHUNK = 384
 
 
 class LinearHessian:
@@ -48,7 +46,7 @@ class LinearHessian:
         self._x, self._y, self._ridge, self._shares = x, y, ridge, shares
         self._scale = 1 / len(x) if shares is None else 1.0
         self._classes = len(weights) // (x.shape[1] + 1)
-        self._chunk = default_chunk(x.device, CPU_CHUNK) if chunk is None else chunk
+        self._chunk = default_chunk(x) if chunk is None else chunk
         self._p: list[Tensor | None] = []
         matrix, bias = self._split(weights.detach().unsqueeze(0))
         total = matrix.new_zeros(matrix.shape), bias.new_zeros(bias.shape)
@@ -90,8 +88,8 @@ class LinearHessian:
 
     def _logits(self, matrix: Tensor, bias: Tensor, rows: slice) -> Tensor:
         """(k, classes, rows)."""
-        flat = torch.addmm(bias.flatten(0, 1), matrix.flatten(0, 1), self._x[rows].T)
-        return flat.unflatten(0, matrix.shape[:2])
+        flat = linear(matrix.flatten(0, 1), self._x[rows])
+        return flat.unflatten(0, matrix.shape[:2]).add_(bias)
 
     def _weighed(self, errors: Tensor, rows: slice) -> Tensor:
         """Errors (..., rows) times what each row counts."""
@@ -100,7 +98,7 @@ class LinearHessian:
     def _add_outer(self, total: tuple[Tensor, Tensor], error: Tensor, rows: slice) -> None:
         """Add the outer product of errors (k, classes, rows) with the rows and with 1."""
         matrix, bias = total
-        matrix.flatten(0, 1).addmm_(error.flatten(0, 1), self._x[rows])
+        matrix.flatten(0, 1).add_(linear(error.flatten(0, 1), self._x[rows].T))
         bias += error.sum(dim=2, keepdim=True)
 
     def _join(self, total: tuple[Tensor, Tensor], vectors: Tensor) -> Tensor:

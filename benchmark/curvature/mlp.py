@@ -11,12 +11,10 @@ import torch
 from torch import Tensor
 
 from benchmark.curvature.chunks import default_chunk, slices
+from benchmark.curvature.linear_map import linear
 from benchmark.curvature.output_loss import Loss, loss_curvature, loss_error, loss_sizes
 
 Layer = tuple[Tensor, Tensor]
-
-#: Rows a chunk on a CPU, measured on 784 inputs and 32 units.
-CPU_CHUNK = 1536
 
 
 @dataclass(frozen=True)
@@ -88,12 +86,8 @@ class MLPHessian:
         self._sizes = [x.shape[1], *widths, classes]
         self._weights = weights.detach().clone()
         self._layers = self._split(self._weights)
-        chunk = min(len(x), default_chunk(x.device, CPU_CHUNK) if chunk is None else chunk)
+        chunk = min(len(x), default_chunk(x) if chunk is None else chunk)
         self._slices = list(slices(len(x), chunk))
-        # memory that is taken once costs a product nothing
-        self._rooms = [
-            [x.new_empty(chunk, u) for u in sizes] for sizes in (self._sizes[1:], widths)
-        ]
         last = len(x) if kept_rows is None else kept_rows
         self._kept = [self._pass(rows) for rows in self._slices if rows.stop <= last]
 
@@ -106,7 +100,7 @@ class MLPHessian:
             inputs = [self._x[rows], *one.activations]
             first = (one.deltas[0] @ self._layers[1][0]).mul_(one.slopes[0])
             for (matrix, bias), delta, a in zip(outer, [first, *one.deltas], inputs, strict=True):
-                matrix.addmm_(delta.T, a)
+                matrix.add_(linear(delta.T, a.T))
                 bias.add_(delta.sum(dim=0))
         return total.mul_(self._scale).add_(self._weights, alpha=self._ridge)
 
@@ -141,12 +135,12 @@ class MLPHessian:
         """Forward and backward over `rows`."""
         layers = self._layers
         (w, b), activations, slopes = layers[0], [], []
-        z = (self._x[rows] @ w.T).add_(b)
+        z = linear(self._x[rows], w, b)
         for w, b in layers[1:]:
             a = z.tanh_() if self._activation == "tanh" else z.clamp_(min=0)
             slopes.append(1 - a * a if self._activation == "tanh" else (a > 0).to(a.dtype))
             activations.append(a)
-            z = torch.addmm(b, a, w.T)
+            z = linear(a, w, b)
         delta, p = loss_error(self._loss, z, self._y[rows], dim=1)
         shares = None if self._shares is None else self._shares[rows].unsqueeze(1)
         if shares is not None:
@@ -164,32 +158,29 @@ class MLPHessian:
         self, one: _Pass, rows: slice, direction: list[Layer], total: list[Layer]
     ) -> None:
         """Add the unscaled product over one chunk of rows to `total`; R is d/dt at w + t v."""
-        x, m, layers = self._x[rows], rows.stop - rows.start, self._layers
-        changes, inner = ([room[:m] for room in rooms] for rooms in self._rooms)
-        v, c = direction[0]
-        rz = torch.mm(x, v.T, out=changes[0]).add_(c)
+        layers = self._layers
+        changes, inner = [linear(self._x[rows], *direction[0])], []
         for i, (v, c) in enumerate(direction[1:]):
-            ra = torch.mul(one.slopes[i], rz, out=inner[i])
-            rz = torch.addmm(c, ra, layers[i + 1][0].T, out=changes[i + 1])
-            rz.addmm_(one.activations[i], v.T)
-        r_delta = loss_curvature(one.p, rz, dim=-1)
+            inner.append(one.slopes[i] * changes[i])
+            rz = linear(inner[i], layers[i + 1][0], c)
+            changes.append(rz.addmm_(one.activations[i], v.T))
+        r_delta = loss_curvature(one.p, changes[-1], dim=-1)
         if one.shares is not None:
             r_delta = r_delta * one.shares
         for i in range(len(inner) - 1, -1, -1):
             outer, bias = total[i + 1]
             bias.add_(r_delta.sum(dim=0))
             outer.addmm_(r_delta.T, one.activations[i])
+            back = linear(r_delta, layers[i + 1][0].T)
             if not self._gauss_newton:
                 outer.addmm_(one.deltas[i].T, inner[i])
-            back = torch.mm(r_delta, layers[i + 1][0], out=inner[i])
-            if not self._gauss_newton:
                 back.addmm_(one.deltas[i], direction[i + 1][0])
             r_delta = back.mul_(one.slopes[i])
             bend = one.bends[i]
             if bend is not None:
                 r_delta.addcmul_(bend, changes[i])
         outer, bias = total[0]
-        outer.addmm_(r_delta.T, x)
+        outer.add_(linear(r_delta.T, self._x[rows].T))
         bias.add_(r_delta.sum(dim=0))
 
 
