@@ -23,16 +23,14 @@ class _Pass:
 
     Attributes:
         activations: of each hidden layer, (m, units).
-        slopes: of each hidden layer, (m, units): the activation's derivative.
-        bends: of each hidden layer, (m, units): its second derivative times the loss's derivative
-            in the activation; None where it is zero.
+        bends: of each hidden layer, (m, units): the activation's second derivative over its first,
+            times the loss's derivative in the activation; None where it is zero.
         deltas: of each layer but the first, (m, units): the loss's derivative in z.
         p: (m, classes), for `loss_curvature`.
         shares: (m, 1), what the rows count; None where they all count the same.
     """
 
     activations: list[Tensor]
-    slopes: list[Tensor]
     bends: list[Tensor | None]
     deltas: list[Tensor]
     p: Tensor | None
@@ -59,7 +57,7 @@ class MLPHessian:
         gauss_newton: the generalised Gauss-Newton matrix (Schraudolph 2002) instead: the Hessian
             without the second derivative of the logits, positive semi-definite.
         chunk: rows multiplied at a time; one that suits the device by default.
-        kept_rows: rows whose passes are kept in memory, about 4 numbers a unit and row; those of
+        kept_rows: rows whose passes are kept in memory, about 3 numbers a unit and row; those of
             the others are computed anew in every product. All by default.
     """
 
@@ -98,7 +96,7 @@ class MLPHessian:
         outer = self._split(total)
         for rows, one in self._passes():
             inputs = [self._x[rows], *one.activations]
-            first = (one.deltas[0] @ self._layers[1][0]).mul_(one.slopes[0])
+            first = self._times_slope(one.deltas[0] @ self._layers[1][0], one.activations[0])
             for (matrix, bias), delta, a in zip(outer, [first, *one.deltas], inputs, strict=True):
                 matrix.add_(linear(delta.T, a.T))
                 bias.add_(delta.sum(dim=0))
@@ -134,11 +132,10 @@ class MLPHessian:
     def _pass(self, rows: slice) -> _Pass:
         """Forward and backward over `rows`."""
         layers = self._layers
-        (w, b), activations, slopes = layers[0], [], []
+        (w, b), activations = layers[0], []
         z = linear(self._x[rows], w, b)
         for w, b in layers[1:]:
             a = z.tanh_() if self._activation == "tanh" else z.clamp_(min=0)
-            slopes.append(1 - a * a if self._activation == "tanh" else (a > 0).to(a.dtype))
             activations.append(a)
             z = linear(a, w, b)
         delta, p = loss_error(self._loss, z, self._y[rows], dim=1)
@@ -147,24 +144,23 @@ class MLPHessian:
             delta.mul_(shares)
         deltas, bends = [delta], []
         for i in range(len(activations) - 1, -1, -1):
-            g, a, slope = deltas[-1] @ layers[i + 1][0], activations[i], slopes[i]
+            g, a = linear(deltas[-1], layers[i + 1][0].T), activations[i]
             curved = self._activation == "tanh" and not self._gauss_newton
-            bends.append((a * slope).mul_(g).mul_(-2) if curved else None)
+            bends.append((a * g).mul_(-2) if curved else None)
             if i:
-                deltas.append(g.mul_(slope))
-        return _Pass(activations, slopes, bends[::-1], deltas[::-1], p, shares)
+                deltas.append(self._times_slope(g, a))
+        return _Pass(activations, bends[::-1], deltas[::-1], p, shares)
 
     def _add_product(
         self, one: _Pass, rows: slice, direction: list[Layer], total: list[Layer]
     ) -> None:
         """Add the unscaled product over one chunk of rows to `total`; R is d/dt at w + t v."""
         layers = self._layers
-        changes, inner = [linear(self._x[rows], *direction[0])], []
+        rz, inner = linear(self._x[rows], *direction[0]), []
         for i, (v, c) in enumerate(direction[1:]):
-            inner.append(one.slopes[i] * changes[i])
-            rz = linear(inner[i], layers[i + 1][0], c)
-            changes.append(rz.addmm_(one.activations[i], v.T))
-        r_delta = loss_curvature(one.p, changes[-1], dim=-1)
+            inner.append(self._times_slope(rz, one.activations[i]))
+            rz = linear(inner[i], layers[i + 1][0], c).addmm_(one.activations[i], v.T)
+        r_delta = loss_curvature(one.p, rz, dim=-1)
         if one.shares is not None:
             r_delta = r_delta * one.shares
         for i in range(len(inner) - 1, -1, -1):
@@ -175,13 +171,20 @@ class MLPHessian:
             if not self._gauss_newton:
                 outer.addmm_(one.deltas[i].T, inner[i])
                 back.addmm_(one.deltas[i], direction[i + 1][0])
-            r_delta = back.mul_(one.slopes[i])
+            r_delta = self._times_slope(back, one.activations[i])
             bend = one.bends[i]
             if bend is not None:
-                r_delta.addcmul_(bend, changes[i])
+                r_delta.addcmul_(bend, inner[i])
         outer, bias = total[0]
         outer.add_(linear(r_delta.T, self._x[rows].T))
         bias.add_(r_delta.sum(dim=0))
+
+    def _times_slope(self, change: Tensor, a: Tensor) -> Tensor:
+        """`change` times the activation's derivative where it is `a`, in place."""
+        aten = torch.ops.aten
+        if self._activation == "tanh":
+            return aten.tanh_backward(change, a, grad_input=change)
+        return aten.threshold_backward(change, a, 0, grad_input=change)
 
 
 def _classes(dimension: int, inputs: int, widths: Sequence[int]) -> int:
