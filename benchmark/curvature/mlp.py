@@ -158,8 +158,10 @@ class MLPHessian:
         layers = self._layers
         rz, inner = linear(self._x[rows], *direction[0]), []
         for i, (v, c) in enumerate(direction[1:]):
-            inner.append(self._times_slope(rz, one.activations[i]))
-            rz = linear(inner[i], layers[i + 1][0], c).addmm_(one.activations[i], v.T)
+            w, a = layers[i + 1][0], one.activations[i]
+            inner.append(self._times_slope(rz, a))
+            # both terms of the product rule in one matrix product, which takes less time than two
+            rz = linear(torch.cat([inner[i], a], dim=1), torch.cat([w, v], dim=1), c)
         r_delta = loss_curvature(one.p, rz, dim=-1)
         if one.shares is not None:
             r_delta = r_delta * one.shares
