@@ -74,12 +74,6 @@ def reproduce(
     return again, remarks
 
 
-def usual_rtol(record: Record) -> float:
-    """Relative difference that round-off explains, in the precision that the record was made in."""
-    problem = record.inputs.get("problem", {})
-    return 1e-5 if problem.get("precision") == "float32" else 1e-6
-
-
 def compare(recorded: Record, again: Record, rtol: float) -> list[Comparison]:
     """Every number that the inputs determine, then and now; times are not among them.
 
