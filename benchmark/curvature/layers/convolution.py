@@ -12,11 +12,11 @@ from benchmark.curvature.layers.layer import Weights
 class Convolution:
     """y = W * x + b, so R y = W * R x + V * x + c, and so on backwards by the product rule.
 
-    The two convolutions of a sum are not stacked into one: in channels-last memory, which the
-    images come in, they take no longer apart (measured).
+    The two convolutions of a sum are one with twice the channels: fewer images are written, and
+    what has few channels takes less time with more of them (measured).
 
     Args:
-        module: the convolution, padded with zeros.
+        module: the convolution, padded with zeros and not grouped.
         weights: W and, unless the module has none, b.
         first: whether x is data, which does not change and whose delta nobody asks for.
     """
@@ -38,8 +38,10 @@ class Convolution:
         self._add_bias(self._delta, total)
 
     def push(self, rx: Tensor | None, v: Weights) -> tuple[Tensor, Tensor | None]:
-        ry = self._apply(self._x, *_pair(v[self._module]))
-        return ry if rx is None else ry.add_(self._apply(rx, self._weight, None)), rx
+        x, (weight, bias) = self._x, _pair(v[self._module])
+        if rx is not None:
+            x, weight = torch.cat([rx, x], dim=1), torch.cat([self._weight, weight], dim=1)
+        return self._apply(x, weight, bias), rx
 
     def pull(self, r_delta: Tensor, rx: Tensor | None, v: Weights, total: Weights) -> Tensor | None:
         self._add_bias(r_delta, total)
@@ -47,12 +49,12 @@ class Convolution:
         if rx is None:
             return None
         self._add_outer(self._delta, rx, total)
-        change, _ = _pair(v[self._module])
-        return self._back(r_delta, self._weight).add_(self._back(self._delta, change))
+        weights = torch.cat([self._weight, _pair(v[self._module])[0]])
+        return self._back(torch.cat([r_delta, self._delta], dim=1), weights)
 
     def _apply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         m = self._module
-        return F.conv2d(x, weight, bias, m.stride, m.padding, m.dilation, m.groups)
+        return F.conv2d(x, weight, bias, m.stride, m.padding, m.dilation)
 
     def _back(self, delta: Tensor, weight: Tensor) -> Tensor:
         """The transposed convolution, x's delta."""
@@ -71,7 +73,7 @@ class Convolution:
         m = self._module
         mask = [which == 0, which == 1, False]
         return torch.ops.aten.convolution_backward(
-            delta, x, weight, None, m.stride, m.padding, m.dilation, False, [0, 0], m.groups, mask
+            delta, x, weight, None, m.stride, m.padding, m.dilation, False, [0, 0], 1, mask
         )[which]
 
 

@@ -68,7 +68,7 @@ def _layers(
             return [layer for part in module for layer in _layers(part, weights, scratch)]
         case nn.Identity():
             return []
-        case nn.Conv2d(padding_mode="zeros", padding=(_, _)):
+        case nn.Conv2d(padding_mode="zeros", padding=(_, _), groups=1):
             return [Convolution(module, weights, first=first)]
         case nn.Linear(bias=nn.Parameter()):
             return [Linear(module, weights)]
