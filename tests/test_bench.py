@@ -45,9 +45,10 @@ from benchmark.bench.record import (
     SystemInfo,
 )
 from benchmark.bench.session import Session, Work, find_contender, open_session
-from benchmark.bench.systems import RULES, SPECS, Bench, prepare, specs
+from benchmark.bench.systems import RULES, SPECS, Bench, Size, prepare, specs
 from benchmark.curvature.solvers import SOLVERS
 from benchmark.curvature.system import System
+from benchmark.data import catalogue
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.problem.model import AllCNNSpec, Model, ResNet18Spec
@@ -310,6 +311,13 @@ def test_a_gpu_solves_the_residual_net_as_well() -> None:
         return [spec.name for spec in specs("full", torch.device(device))]
 
     assert named("cuda") == [*named("cpu"), "svhn-resnet18"]
+
+
+@pytest.mark.parametrize("size", ["smoke", "full"])
+def test_every_system_is_of_a_problem_that_there_is(size: Size) -> None:
+    for spec in specs(size, torch.device("cuda")):
+        known = experiments.names() if spec.net == "dense" else catalogue.NAMES
+        assert spec.source in known
 
 
 def test_the_residual_net_is_prepared_like_the_others(

@@ -145,9 +145,9 @@ ON_A_GPU: dict[Size, SystemSpec] = {
     ),
     "full": SystemSpec(
         "svhn-resnet18",
-        "SVHN, ResNet-18 with GroupNorm",
+        "SVHN (part), ResNet-18 with GroupNorm",
         "full",
-        "svhn",
+        "svhn-part",
         "resnet18",
         "float32",
         250,
