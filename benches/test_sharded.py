@@ -85,7 +85,7 @@ def test_one_product_over_processes(
 ) -> None:
     """On the fully connected net; needs as many idle cores as processes to mean something."""
     spec, name = session.specs[0], f"processes-{world}"
-    benchmark.group = f"{spec.title}, one product by processes"
+    benchmark.group = f"{spec.title}, {IN_A_ROW} products by processes"
     if session.device.type != "cpu":
         pytest.skip("of processes on a CPU")
     if session.kept_operator(spec, name) is not None:

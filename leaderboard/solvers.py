@@ -39,7 +39,7 @@ READING = (
     "A product over several processes is timed by the wall clock, the one of a single process that "
     "it is held against too; its share of the matmul peak is of that of so many threads.",
     "The matmul peak is the speed of a large square product by whichever of torch's kernels is the "
-    "faster one, MKL's behind torch.mm or oneDNN's, in the same run.",
+    "faster one, torch.mm's or, on a CPU, oneDNN's, in the same run.",
     "× official, at λ = 0.1 ‖H‖: the recursion's whole run over the time to the first tolerance "
     "that is no worse than what the recursion reached.",
 )

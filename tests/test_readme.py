@@ -66,11 +66,9 @@ def says(sentence: str, *figures: float) -> None:
 
 def on_the_board(pattern: str) -> list[list[float]]:
     """The figures, # in the pattern, of each place where the generated board says this."""
-    found = re.findall(pattern.replace("#", NUMBER), BOARD)
+    found = list(re.finditer(pattern.replace("#", NUMBER), BOARD))
     assert found, pattern
-    return [
-        [float(figure) for figure in [match] * isinstance(match, str) or match] for match in found
-    ]
+    return [[float(figure) for figure in match.groups()] for match in found]
 
 
 def test_the_speed_ups_of_proved_heads_are_those_of_the_board() -> None:

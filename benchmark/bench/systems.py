@@ -39,7 +39,7 @@ class SystemSpec:
     """What determines a system but its damping.
 
     Attributes:
-        source: the experiment whose problem it is; for the convolutional net a data set.
+        source: the experiment whose problem it is; for a convolutional net a data set.
         rows: that H is the mean over, forgotten ones taken away; None takes all there are.
         forgotten: so many are.
         lanczos: steps for the ends of the spectrum.

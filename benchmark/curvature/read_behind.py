@@ -22,8 +22,8 @@ def read_behind(
     """Each step with its numbers on the host, in order.
 
     On a GPU the next step is handed to the device before the numbers of this one are waited for,
-    so that it is never idle. What is yielded is the same as on a CPU, where nothing is to be had
-    from that and each step is read at once.
+    so that it has work meanwhile. What is yielded is the same as on a CPU, where nothing is to be
+    had from that and each step is read at once.
 
     Args:
         steps: an iteration that reads nothing from the device: its vectors, and the numbers (k,)
@@ -41,7 +41,7 @@ def read_behind(
 
 
 def _worth_it(numbers: Tensor) -> bool:
-    return numbers.device.type != "cpu"
+    return numbers.device.type == "cuda"
 
 
 class _Reading:

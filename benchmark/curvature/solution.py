@@ -19,7 +19,8 @@ class Solution:
         residual: ||b - A x||, from products with x or the parts that it is a sum of, equal to a
             recomputed one up to round-off; infinite where the recursion ended in no numbers.
         products: operator products spent, the residual's one included; work on a part of the
-            rows counts as the fraction of a product that it is.
+            rows counts as the fraction of a product that it is. One that a GPU began before it was
+            known not to be needed does not count.
         converged: whether residual <= tolerance * ||b||, and A was not seen to be indefinite.
         curvature: a p with p.Ap <= 0 was met, at this value of p.Ap / p.p; None if none was.
         history: (products, residual relative to ||b||) as the recursion knew it along the way.
