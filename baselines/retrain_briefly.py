@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from benchmark.contract.certificate import Certificate
+from benchmark.contract.claim import Claim
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request
 from benchmark.problem.training.descent import descend
@@ -25,7 +25,7 @@ class RetrainBriefly(Method):
         "Networks (ICML 2025)",
         url="https://arxiv.org/abs/2506.06985",
     )
-    certifies = True
+    evidence = "construction"
     needs = frozenset({"retain"})
     role = "floor"
 
@@ -49,4 +49,4 @@ class RetrainBriefly(Method):
                 radius=problem.training.radius,
             )
         reason = "trained from scratch on the retained rows"
-        return request.release(weights, Certificate.by_construction(reason, "reference"))
+        return request.release(weights, Claim.by_construction(reason, "reference"))

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from benchmark.contract.certificate import Certificate
+from benchmark.contract.claim import Claim
 from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request, State
@@ -29,7 +29,7 @@ class SISA(Method):
         paper="Bourtoule et al.: Machine Unlearning (IEEE S&P 2021)",
         url="https://arxiv.org/abs/1912.03817",
     )
-    certifies = True
+    evidence = "construction"
     needs = frozenset({"retain"})
 
     shards: int = Field(5, ge=1)
@@ -51,8 +51,8 @@ class SISA(Method):
                     request.problem, request.retain, request.seeds, s, kept
                 )
         weights = torch.stack([path[-1] for path in paths])
-        certificate = Certificate.by_construction("touched shards retrained from checkpoints")
-        return request.release(weights, certificate, memory=paths)
+        claim = Claim.by_construction("touched shards retrained from checkpoints")
+        return request.release(weights, claim, memory=paths)
 
     def _places(self, problem: Problem, seeds: Seeds) -> tuple[Tensor, Tensor]:
         """(n,) shard and (n,) slice of every training row, in use or not."""

@@ -3,14 +3,14 @@
 What a method needs is importable from here.
 """
 
-from benchmark.contract.certificate import Certificate, Constant, Target
+from benchmark.contract.claim import Claim, Constant, Target
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request, State
 from benchmark.errors import AssumptionBroken, LetheError
 
 __all__ = [
     "AssumptionBroken",
-    "Certificate",
+    "Claim",
     "Constant",
     "LetheError",
     "Method",

@@ -102,7 +102,7 @@ def list_() -> None:
     for name, registered in methods.items():
         cls = registered.method
         params = ", ".join(f"{k}={field.default}" for k, field in cls.model_fields.items())
-        certifies = "yes" if cls.certifies else "no"
+        certifies = "yes" if cls.evidence else "no"
         table.add_row(name, registered.family, certifies, params or "-", cls.source.paper)
     out.print(table)
 

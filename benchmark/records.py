@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark import json_file
-from benchmark.contract.certificate import Certificate, Verdict
+from benchmark.contract.claim import Claim, Verdict
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import LetheError
 from benchmark.metrics.value import Value
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 class _Frozen(BaseModel):
@@ -101,20 +101,26 @@ class Step(_Frozen):
 
     Attributes:
         epsilon: of this release alone.
-        composed_epsilon: of all releases so far together, for someone who sees them all; None
-            where they do not compose.
-        sensitivity, sigma: of this release.
-        reached: the least proved bound on its distance; below `sensitivity` if that is a budget.
-        theorem: what gives the sensitivity.
+        composed_epsilon: of all releases so far together, for someone who sees them all and
+            whatever the requests were; None where they do not compose.
+        measured_epsilon: the same of the distances that were bounded for these requests; None
+            where the evidence is no distance.
+        m: of this release.
+        sigma: of the release noise, or of one noisy step.
+        bound: the distance that the noise is made for; None where the evidence is none.
+        reached: the least proved bound on the distance of this release.
+        steps: taken on the retained rows; None where they are not counted.
         seconds: to answer the request.
     """
 
     epsilon: float
     composed_epsilon: float | None
-    sensitivity: float
-    reached: float
+    measured_epsilon: float | None
+    m: float
     sigma: float
-    theorem: str
+    bound: float | None
+    reached: float | None
+    steps: int | None
     seconds: float
 
 
@@ -147,15 +153,15 @@ class Record(_Frozen):
         key: sha256 of `inputs`; a cell with the same key need not run again.
         inputs: everything that determines the result, enough to run the cell again.
         metrics: by name; numbers that the same inputs reproduce. None if it failed.
-        certificate: of the release; in a stream, of the last one.
+        claim: of the release; in a stream, of the last one.
         stream: every certified release of a stream of two requests or more.
-        verdict: of the certificate, or `none`; in a stream, the weakest.
+        verdict: of the claim, or `none`; in a stream, the weakest.
         tuned: how the method's parameters were chosen; None if they were not.
         seconds: how long the cell took in all, failed or not.
         peak_memory: bytes above the level before the request; None if it was not measured.
     """
 
-    schema_version: Literal[2] = SCHEMA
+    schema_version: Literal[3] = SCHEMA
     kind: Literal["cell"] = "cell"
     key: str
     experiment: str
@@ -165,7 +171,7 @@ class Record(_Frozen):
     inputs: dict[str, Any]
     data: DataInfo | None
     metrics: dict[str, Value] = {}
-    certificate: Certificate | None = None
+    claim: Claim | None = None
     stream: tuple[Step, ...] = ()
     verdict: Verdict = "none"
     times: Times | None = None
@@ -197,7 +203,7 @@ class Plan(_Frozen):
         seeds: the seed numbers.
     """
 
-    schema_version: Literal[2] = SCHEMA
+    schema_version: Literal[3] = SCHEMA
     kind: Literal["plan"] = "plan"
     experiment: str
     title: str

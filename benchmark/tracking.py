@@ -66,9 +66,12 @@ def summary(record: Record) -> dict[str, float | str]:
     for name, metric in record.metrics.items():
         if metric.value is not None:
             flat[name] = metric.value
-    if record.certificate is not None:
-        for name in ("epsilon", "delta", "sensitivity", "sigma"):
-            flat[f"certificate_{name}"] = getattr(record.certificate, name)
+    if record.claim is not None:
+        flat |= {"claim_epsilon": record.claim.epsilon, "claim_delta": record.claim.delta}
+        flat |= {"claim_m": record.claim.guarantee.m}
+        for name in ("bound", "sigma"):
+            value = getattr(record.claim.evidence, name, None)
+            flat |= {} if value is None else {f"claim_{name}": value}
     if record.times is not None:
         flat["time_unlearn"] = record.times.unlearn
         flat["time_retrain"] = record.times.retrain

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmark.contract.certificate import VERDICTS, Mode
+from benchmark.contract.claim import VERDICTS
 from leaderboard.columns import BY_KEY
-from leaderboard.ranking import entries, yardsticks
+from leaderboard.ranking import STATEMENTS, entries, yardsticks
 from leaderboard.table import Row, Table
 
-#: From the strongest statement to the weakest.
-_MODES: tuple[Mode, ...] = ("noiseless", "budgeted", "instance")
-#: Verdicts on an (epsilon, delta) statement that says something.
-_COMPETING = ("exact", "proved", "conditional")
 # of a gap in points: accuracies are shares of whole rows, what differs beyond is round-off
 _DIGITS = 6
 
@@ -24,18 +20,16 @@ class Offer:
 
     Attributes:
         row: of the table.
-        definition, mode: what the guarantee is against, and when its noise was fixed; of the
-            seeds' the weakest mode.
+        definition: what the guarantee is against.
         epsilon, delta: certified, the largest over seeds; of a stream of all its releases together.
         lost: test accuracy of the retrained model less the row's, points.
         time: to unlearn over that to retrain.
-        competes: whether it may be on the front: not vacuous, nor violated, nor short of seeds
-            that another certified row of the table has.
+        competes: whether it may be on the front: not vacuous, nor about this pair only, nor
+            violated, nor short of seeds that another certified row of the table has.
     """
 
     row: Row
     definition: str
-    mode: Mode
     epsilon: float
     delta: float
     lost: float
@@ -48,7 +42,6 @@ class Offer:
             return True
         return (
             self.definition == other.definition
-            and _MODES.index(self.mode) <= _MODES.index(other.mode)
             and VERDICTS.index(self.row.verdict) <= VERDICTS.index(other.row.verdict)
             and self.epsilon <= other.epsilon
             and self.delta <= other.delta
@@ -64,7 +57,7 @@ class Offer:
 def offers(table: Table) -> list[Offer]:
     """Retraining, and every certified entry that was timed and scored."""
     rows = [row for row in yardsticks(table) if row.role == "reference"] + entries(table)
-    certified = [row for row in rows if row.certificates]
+    certified = [row for row in rows if row.claims]
     most = max((len(row.done) for row in certified), default=0)
     found = (_offer(row, whole=len(row.done) == most) for row in certified)
     return [offer for offer in found if offer is not None]
@@ -81,23 +74,21 @@ def _offer(row: Row, *, whole: bool) -> Offer | None:
     epsilon = _epsilon(row)
     if gap is None or speed is None or epsilon is None:
         return None
-    modes = [certificate.mode for certificate in row.certificates]
     return Offer(
         row=row,
-        definition=", ".join(sorted({c.definition for c in row.certificates})),
-        mode=max(modes, key=_MODES.index),
+        definition=", ".join(row.definitions),
         epsilon=epsilon,
-        delta=max(certificate.delta for certificate in row.certificates),
+        delta=max(claim.delta for claim in row.claims),
         lost=-round(gap.mean, _DIGITS) or 0.0,
         time=1 / speed.mean,
-        competes=whole and row.verdict in _COMPETING and not row.violations,
+        competes=whole and row.verdict in STATEMENTS and not row.violations,
     )
 
 
 def _epsilon(row: Row) -> float | None:
-    """The largest over seeds; None for a stream whose releases do not compose."""
+    """The largest over seeds, of a stream together whatever its requests; None if they do not."""
     streams = [record.stream for record in row.done.values() if record.stream]
     composed = [stream[-1].composed_epsilon for stream in streams]
     if None in composed:
         return None
-    return max(composed or [certificate.epsilon for certificate in row.certificates])
+    return max(composed or [claim.epsilon for claim in row.claims])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from benchmark.contract.certificate import VERDICTS
+from benchmark.contract.claim import VERDICTS, Verdict
 from leaderboard.columns import BY_KEY, COLUMNS, Column
 from leaderboard.interval import arithmetic
 from leaderboard.table import Row, Table
@@ -14,6 +14,8 @@ Mark = Literal["best", "tied", ""]
 
 #: Yardsticks, in the order they stand in.
 YARDSTICKS = ("reference", "floor", "ceiling")
+#: Verdicts on a statement about unlearning that says something.
+STATEMENTS: tuple[Verdict, ...] = ("exact", "proved", "conditional")
 
 
 def yardsticks(table: Table) -> list[Row]:
@@ -61,7 +63,7 @@ def _losses(row: Row, column: Column) -> dict[int, float] | None:
     entries = row.read(column)
     if len(row.values(column)) < len(row.cells) or not entries:
         return None
-    if column.bound and (row.verdict == "vacuous" or row.violations):
+    if column.bound and (row.verdict not in STATEMENTS or row.violations):
         return None
     direction = next(iter(entries.values())).direction
     if direction == "none":

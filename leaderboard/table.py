@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from benchmark.contract.certificate import VERDICTS, Certificate, Verdict
+from benchmark.contract.claim import VERDICTS, Claim, Verdict
 from benchmark.errors import LetheError
 from benchmark.records import Environment, Plan, Record, Store, Value
-from leaderboard.columns import BY_KEY, Column
+from leaderboard.columns import Column
 from leaderboard.interval import Estimate, arithmetic, geometric
+from leaderboard.violations import violations
 
 #: The device of a table that has a plan and no records.
 NOT_RUN = "not run yet"
@@ -70,21 +71,20 @@ class Row:
         """The weakest over its seeds."""
         return max((r.verdict for r in self.done.values()), key=VERDICTS.index, default="none")
 
-    @property
-    def violations(self) -> list[int]:
-        """Seeds whose measured distance or audited epsilon exceeds what is certified."""
-        slack = self.values(BY_KEY["slack"])
-        audited = self.values(BY_KEY["audited_epsilon"])
-        certified = {s: r.certificate.epsilon for s, r in self.done.items() if r.certificate}
-        return [
-            seed
-            for seed in certified
-            if slack.get(seed, 1) < 1 or audited.get(seed, 0) > certified[seed]
-        ]
+    @cached_property
+    def violations(self) -> dict[int, list[str]]:
+        """What was measured that the claim rules out, by seed; only seeds with something."""
+        found = {seed: violations(record) for seed, record in self.done.items()}
+        return {seed: texts for seed, texts in found.items() if texts}
 
     @property
-    def certificates(self) -> list[Certificate]:
-        return [r.certificate for r in self.done.values() if r.certificate is not None]
+    def claims(self) -> list[Claim]:
+        return [r.claim for r in self.done.values() if r.claim is not None]
+
+    @property
+    def definitions(self) -> list[str]:
+        """Names of the definitions that its claims are in the sense of."""
+        return sorted({claim.definition for claim in self.claims})
 
     def read(self, column: Column) -> dict[int, Value]:
         """The column's entry of each seed that has one, with or without a number."""

@@ -8,15 +8,17 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor
 
-from benchmark.certify.blockwise import blockwise_certificate, blockwise_m
-from benchmark.certify.gaussian import m_for
+from benchmark.claims.algorithmic import algorithmic_claim
+from benchmark.contract.guarantee import Gaussian
 from benchmark.contract.method import Method, Source
-from benchmark.contract.request import Release, Request
+from benchmark.contract.request import NoisyStep, Release, Request
 from benchmark.errors import LetheError
 from benchmark.problem.ball import project
 from benchmark.problem.rows import Rows
 from benchmark.problem.training.descent import descend
 from benchmark.problem.training.noisy import epochs_left, noisy_descent
+from benchmark.theory.blockwise import blockwise_m
+from benchmark.theory.gaussian import m_for
 
 #: Parameters that the noise depends on.
 PROVED = {"blocks", "radius", "clip", "step_size", "weight_decay", "steps"}
@@ -39,7 +41,7 @@ class Blockwise(Method):
         "Certified Unlearning (2026)",
         url="https://arxiv.org/abs/2601.05134",
     )
-    certifies = True
+    evidence = "algorithm"
     control = True
     needs = frozenset({"retain"})
 
@@ -72,8 +74,9 @@ class Blockwise(Method):
         with request.clock.phase("noisy_descent"):
             order = torch.arange(len(weights), device=weights.device)
             for block in order.tensor_split(self.blocks):
-                part = self._noisy(request, weights, block, sigma, draws)
+                part, centre = self._noisy(request, weights, block, sigma, draws)
                 weights = weights.index_copy(0, block, part)
+            last = NoisyStep(centre, part, sigma)
         with request.clock.phase("fine_tuning"):
             weights = descend(
                 request.problem.loss,
@@ -85,13 +88,30 @@ class Blockwise(Method):
                 learning_rate=self.learning_rate,
                 radius=request.problem.training.radius,
             )
-        certificate = blockwise_certificate(request.target, m=m, sigma=sigma, **settings)
-        return request.release(weights, certificate)
+        claim = algorithmic_claim(
+            request,
+            "reference",
+            Gaussian(m=m),
+            "blocks",
+            sigma=sigma,
+            steps=steps,
+            settings={
+                "blocks": self.blocks,
+                "radius": self.radius,
+                "gradient_clip": self.clip,
+                "step_size": self.step_size,
+                "weight_decay": self.weight_decay,
+            },
+        )
+        return request.release(weights, claim, noisy=last)
 
     def _noisy(
         self, request: Request, w: Tensor, block: Tensor, sigma: float, draws: Generator
-    ) -> Tensor:
-        """The coordinates `block` of `w` (d,) after their noisy steps; the others stand still."""
+    ) -> tuple[Tensor, Tensor]:
+        """The coordinates `block` of `w` (d,) after their noisy steps, and before the last noise.
+
+        The others stand still.
+        """
 
         def step(part: Tensor, rows: Rows) -> Tensor:
             gradient = request.problem.gradient(w.index_copy(0, block, part), rows)[block]

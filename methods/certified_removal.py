@@ -6,24 +6,25 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from benchmark.certify.certified_removal import removal_certificate, residual_budget
-from benchmark.certify.gaussian import m_for
+from benchmark.claims.certified_removal import removal_claim
 from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method, Source
-from benchmark.contract.request import Release, Request, State
+from benchmark.contract.request import NoisyStep, Release, Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.curvature.cg import conjugate_gradients
 from benchmark.errors import AssumptionBroken
 from benchmark.problem.perturbed import PerturbedProblem
 from benchmark.problem.problem import Problem
+from benchmark.theory.certified_removal import residual_budget
+from benchmark.theory.gaussian import m_for
 
 
 class CertifiedRemoval(Method):
     """Newton steps on the retained rows of L(w) + b.w, with b ~ N(0, sigma^2 I) from training.
 
     A release is published as long as the gradient that is left, measured on all retained rows and
-    so with all that earlier requests left behind, has a norm within a budget; else the request is
-    refused and retrained with a fresh b. What training's tolerance leaves is hidden by a little
+    so with all that earlier requests left behind, has a norm within a budget; else the model is
+    retrained with a fresh b. What training's tolerance leaves is hidden by a little
     noise on the weights. Definition `retrain`, where training carries the same perturbation and
     the same noise.
     """
@@ -35,7 +36,7 @@ class CertifiedRemoval(Method):
         "Learning Models (ICML 2020)",
         url="https://arxiv.org/abs/1911.03030",
     )
-    certifies = True
+    evidence = "algorithm"
     control = True
     needs = frozenset({"retain", "strong_convexity"})
 
@@ -57,11 +58,7 @@ class CertifiedRemoval(Method):
         state, rows = request.original, request.retain_rows
         problem = PerturbedProblem.of(request.problem, state.memory)
         settings = self._settings(request.problem)
-        budget = residual_budget(
-            m=m_for(request.target.epsilon, request.target.delta),
-            output_sigma=self.output_sigma,
-            **settings,
-        )
+        budget = residual_budget(m=m_for(request.target.epsilon, request.target.delta), **settings)
         with request.clock.phase("gradient"):
             hessian = problem.hessian(state.weights, rows)
         for _ in range(self.steps if len(request.forget) else 0):
@@ -77,24 +74,29 @@ class CertifiedRemoval(Method):
                 hessian = problem.hessian(state.weights, rows)
             if float(hessian.gradient.norm()) <= budget:
                 break
-        refused = float(hessian.gradient.norm()) > budget
-        if refused:
+        if float(hessian.gradient.norm()) > budget:
             with request.clock.phase("training"):
                 scope = ("request", request.number)
                 state = self._trained(request.problem, request.retain, request.seeds, *scope)
         published = state.weights + request.noise(state.weights, self.output_sigma)
-        certificate = removal_certificate(
-            request.target, budget=budget, refused=refused, first=request.number == 0, **settings
+        return request.release(
+            state.weights,
+            removal_claim(request, budget=budget, **settings),
+            state.memory,
+            published=published,
+            noisy=NoisyStep(state.weights, published, self.output_sigma),
         )
-        return request.release(published, certificate, state.memory)
 
     def _settings(self, problem: Problem) -> dict[str, float]:
         """What the accounting rests on, the target apart."""
         held = problem.training.gradient_bound
-        if held is None:
-            raise AssumptionBroken("certified removal needs training to a tolerance (newton-cg)")
+        if held is None or problem.training.radius is not None:
+            raise AssumptionBroken(
+                "certified removal needs training to a gradient tolerance and no ball (newton-cg)"
+            )
         return {
             "sigma": self.sigma,
+            "output_sigma": self.output_sigma,
             "training_gradient": held,
             "strong_convexity": problem.strong_convexity,
         }

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pydantic import Field
 from torch import Tensor
 
-from benchmark.certify.group_privacy import (
-    group_certificate,
-    group_epsilon,
-    group_noise_multiplier,
-)
-from benchmark.contract.certificate import Certificate
+from benchmark.claims.algorithmic import algorithmic_claim, setting
+from benchmark.claims.descent_to_delete import rows_constant
+from benchmark.contract.claim import Claim
 from benchmark.contract.clock import Clock
+from benchmark.contract.guarantee import Curve
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.problem.problem import Problem
 from benchmark.problem.training.private import private_descent
+from benchmark.theory.group_privacy import group_epsilon, group_m, group_noise_multiplier
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Numbers of training that later requests ask for.
+
+    Attributes:
+        trained: rows that were trained on.
+        rows: n of the divisor q n of a step: declared, or those trained on.
+    """
+
+    trained: int
+    rows: int
 
 
 class DPSGD(Method):
@@ -38,7 +52,7 @@ class DPSGD(Method):
         paper="Abadi et al.: Deep Learning with Differential Privacy (CCS 2016)",
         url="https://arxiv.org/abs/1607.00133",
     )
-    certifies = True
+    evidence = "algorithm"
     does_nothing = True
     needs = frozenset({"retain"})
 
@@ -61,26 +75,42 @@ class DPSGD(Method):
 
     def unlearn(self, request: Request) -> Release:
         original, target = request.original, request.target
-        forgotten = original.memory - len(request.retain)
+        kept: Kept = original.memory
+        forgotten = kept.trained - len(request.retain)
         with request.clock.phase("certificate"):
             settings = self._settings()
             epsilon = group_epsilon(delta=target.delta, **settings)
         if forgotten <= self.group and epsilon <= target.epsilon:
-            certificate = group_certificate(
-                epsilon=epsilon,
-                delta=target.delta,
-                step=self.learning_rate / (self.rate * len(request.problem.train)),
-                clip=self.clip,
-                **settings,
-            )
-            return request.release(original.weights, certificate, original.memory)
+            claim = self._claim(request, epsilon, settings)
+            return request.release(original.weights, claim, original.memory)
         with request.clock.phase("training"):
             anew = self._train(request.problem, request.retain, request.seeds, request.number)
-        certificate = Certificate.by_construction("trained anew: more is asked than noise was for")
-        return request.release(anew.weights, certificate, anew.memory)
+        claim = Claim.by_construction("trained anew: more is asked than noise was for")
+        return request.release(anew.weights, claim, anew.memory)
+
+    def _claim(self, request: Request, epsilon: float, settings: dict[str, float]) -> Claim:
+        problem, z, steps = request.problem, settings["noise_multiplier"], self.steps
+        problem.rows_at_least(len(request.retain))  # checked, if any is declared
+        rows = request.original.memory.rows
+        return algorithmic_claim(
+            request,
+            "retrain",
+            Curve(
+                points=((epsilon, request.target.delta),),
+                m=group_m(group=self.group, steps=steps, noise_multiplier=z),
+            ),
+            "group-privacy",
+            sigma=self.learning_rate / (self.rate * rows) * z * self.clip,
+            steps=steps,
+            settings=(
+                *(setting(k, v) for k, v in settings.items() if k != "steps"),
+                setting("clip", self.clip),
+                rows_constant(problem, rows),
+            ),
+        )
 
     def _train(self, problem: Problem, rows: Tensor, seeds: Seeds, *scope: object) -> State:
-        stream = (self.name, *scope)
+        stream, n = (self.name, *scope), problem.rows_at_least(len(rows))
         start = problem.model.initial_weights(seeds.generator("training", *stream, "start"))
         weights = private_descent(
             problem,
@@ -91,11 +121,12 @@ class DPSGD(Method):
             clip=self.clip,
             noise_multiplier=self._settings()["noise_multiplier"],
             learning_rate=self.learning_rate,
+            divisor=self.rate * n,
             sampling=seeds.generator("training", *stream, "batches"),
             # of both seeds: another sample of training has other noise as well
             noise=seeds.generator("noise", *stream, seeds.training),
         )
-        return State(weights, rows, len(rows))
+        return State(weights, rows, Kept(len(rows), n))
 
     def _settings(self) -> dict[str, float]:
         """What epsilon follows from: k, q, T and z, made for the parameters' own target."""

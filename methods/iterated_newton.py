@@ -1,24 +1,21 @@
-"""Certified Newton steps, as many as the budget asks."""
+"""Certified Newton steps, as many as the guarantee asks."""
 
 from __future__ import annotations
 
 from pydantic import Field
 from torch import Tensor
 
-from benchmark.certify.bounds import gradient_bound, strongly_convex_bounds
-from benchmark.certify.budget import certified
+from benchmark.claims.uniform import Point, uniform_claim, within_distance
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request
 from benchmark.curvature.cg import conjugate_gradients
-from benchmark.curvature.hessian import Differentiated
 
 
 class IteratedNewton(Method):
-    """Newton steps on the retained rows until Theorem 5's bound meets a budget.
+    """Newton steps on the retained rows until a bound is within the experiment's Delta_0.
 
-    Without a budget, `steps` steps, and noise for what was reached (mode `instance`). With one,
-    the noise is fixed by it beforehand, the steps stop once the bound meets it, and a request
-    that never does is refused and answered by retraining (mode `budgeted`, Guo et al. 2020).
+    The noise is for Delta_0, whatever the request. Where the bound holds at the weights as they
+    are no step is taken, and no request is refused.
     """
 
     name = "newton-iterated"
@@ -28,38 +25,20 @@ class IteratedNewton(Method):
         "Learning Models (ICML 2020)",
         url="https://arxiv.org/abs/1911.03030",
     )
-    certifies = True
+    evidence = "distance"
     needs = frozenset({"retain", "forget", "strong_convexity"})
 
-    steps: int = Field(2, ge=1)
     #: Each step solves to this residual, relative to the gradient.
     tolerance: float = Field(1e-3, gt=0, lt=1, examples=[0.3])
     max_products: int = Field(500, ge=1, examples=[2])
-    #: Delta_0, the distance that the noise is made for.
-    budget: float | None = Field(None, gt=0, examples=[1e-2])
 
     def unlearn(self, request: Request) -> Release:
-        problem, weights = request.problem, request.original.weights
         with request.clock.phase("gradient"):
-            hessian = problem.hessian_on(weights, request.retain)
-        trivial = bound = gradient_bound(problem, hessian.gradient)
-        for _ in range(self.steps if len(request.forget) else 0):
-            if self.budget is not None and bound.value <= self.budget:
-                break
-            with request.clock.phase("inverse_hessian"):
-                weights = weights - self._solve(hessian, hessian.gradient, self.tolerance)
-            with request.clock.phase("gradient"):
-                hessian = problem.hessian_on(weights, request.retain)
-                bound = gradient_bound(problem, hessian.gradient)
-        with request.clock.phase("certificate"):
-            loose = max(self.tolerance, 1e-2)
-            bounds = strongly_convex_bounds(
-                problem, hessian, lambda b: self._solve(hessian, b, loose)
-            )
-        return request.release(*certified(request, weights, bounds, trivial, self.budget))
+            start = Point.at(request, request.original.weights)
+        reached = within_distance(request, start, self._solve)
+        return request.release(reached.point.weights, uniform_claim(request, reached))
 
-    def _solve(self, hessian: Differentiated, b: Tensor, tolerance: float) -> Tensor:
-        solution = conjugate_gradients(
-            hessian, b, tolerance=tolerance, max_products=self.max_products
-        )
-        return solution.x
+    def _solve(self, at: Point) -> Tensor:
+        return conjugate_gradients(
+            at.hessian, at.gradient, tolerance=self.tolerance, max_products=self.max_products
+        ).x

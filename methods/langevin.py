@@ -9,26 +9,29 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from benchmark.certify.bounds import constant
-from benchmark.certify.gaussian import m_for
-from benchmark.certify.inside import inside_certificate
-from benchmark.certify.langevin import Chain
-from benchmark.certify.measured import head_constants
+from benchmark.claims.algorithmic import algorithmic_claim, setting
+from benchmark.claims.bounds import of_head
+from benchmark.claims.spectra import head_constants
+from benchmark.contract.claim import Claim
 from benchmark.contract.clock import Clock
+from benchmark.contract.guarantee import Gaussian
 from benchmark.contract.method import Method, Source
-from benchmark.contract.request import Release, Request, State
+from benchmark.contract.request import NoisyStep, Release, Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.problem.ball import project
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
+from benchmark.theory.gaussian import m_for
+from benchmark.theory.langevin import Chain
 
 
 class Langevin(Method):
     """x <- Proj_C(x - eta grad L(x) + N(0, sigma^2 I)): T steps on all rows, then K on the kept.
 
-    K follows from the target: the fewest steps that make any two starts in the ball
-    indistinguishable, or, at the first request and for up to `capacity` rows, two trainings that
-    differ in them. The iterates carry noise from the start, and the last one is published.
+    K follows from the target and declared constants: at the first request the fewest steps that
+    make two trainings indistinguishable that differ in `capacity` rows, later those for any two
+    starts in the ball. A first request for more rows learns anew, as the other side does. The
+    iterates carry noise from the start, and the last one is published.
     """
 
     name = "langevin"
@@ -38,7 +41,7 @@ class Langevin(Method):
         "Descent for Machine Unlearning (NeurIPS 2024)",
         url="https://arxiv.org/abs/2401.10371",
     )
-    certifies = True
+    evidence = "algorithm"
     control = True
     needs = frozenset({"retain", "strong_convexity"})
 
@@ -54,38 +57,25 @@ class Langevin(Method):
     capacity: int = Field(20, ge=1, examples=[4])
 
     def train(self, problem: Problem, rows: Tensor, seeds: Seeds, clock: Clock) -> State:
-        head = head_constants(problem)
-        longest = 2 / (head.gradient_lipschitz + head.strong_convexity)
-        chain = Chain.of(
-            head,
-            step_size=self.step_size or longest,
-            sigma=self.sigma,
-            radius=self.radius,
-            learning_steps=self.learning_steps,
-            trained=len(rows),
-            capacity=self.capacity,
-        )
-        draws = seeds.generator("training", self.name)
-
-        def noise(_: int) -> Tensor:
-            fresh = torch.randn(problem.model.dimension, generator=draws, dtype=torch.float64)
-            return (self.sigma * fresh).to(problem.device, problem.dtype)
-
+        chain = self._chain(problem, len(rows))
         with clock.phase("training"):
             start = problem.model.initial_weights(seeds.generator("training"))
-            start = start.to(problem.device, problem.dtype)
-            data, eta = problem.train.take(rows), chain.step_size
-            weights = self._descend(problem, start, data, eta, self.learning_steps, noise)
+            weights = self._learned(
+                problem, start, rows, chain.step_size, seeds.generator("training", self.name)
+            )
         return State(weights, rows, chain)
 
     def unlearn(self, request: Request) -> Release:
         problem, start, target = request.problem, request.original.weights, request.target
         chain: Chain = request.original.memory
-        if len(request.forget) > self.capacity:
-            chain = replace(chain, learned=None)
         steps, m = chain.steps(m_for(target.epsilon, target.delta))
+        if chain.learned is not None and len(request.forget) > self.capacity:
+            with request.clock.phase("training"):
+                draws = request.generator("training", self.name)
+                fresh = problem.model.initial_weights(request.generator("training"))
+                start = self._learned(problem, fresh, request.retain, chain.step_size, draws)
         with request.clock.phase("noisy_descent"):
-            weights = self._descend(
+            weights, last = self._descend(
                 problem,
                 start,
                 request.retain_rows,
@@ -93,21 +83,63 @@ class Langevin(Method):
                 steps,
                 lambda t: request.noise(start, self.sigma, t),
             )
-        certificate = inside_certificate(
-            target,
-            "projected noisy gradient descent, shifted interpolation",
-            m=m,
+        claim = self._claim(request, chain, steps, m)
+        return request.release(weights, claim, replace(chain, learned=None), noisy=last)
+
+    def _chain(self, problem: Problem, trained: int) -> Chain:
+        head = head_constants(problem)
+        longest = 2 / (head.gradient_lipschitz + head.strong_convexity)
+        return Chain.of(
+            head,
+            step_size=self.step_size or longest,
             sigma=self.sigma,
-            constants={"steps": steps},
+            radius=self.radius,
+            learning_steps=self.learning_steps,
+            rows=problem.rows_at_least(trained),
+            capacity=self.capacity,
         )
-        rests_on = (
-            *certificate.constants,
-            constant("radius", self.radius),
-            constant("step_size", chain.step_size),
-            constant("strong_convexity", problem.strong_convexity),
+
+    def _claim(self, request: Request, chain: Chain, steps: int, m: float) -> Claim:
+        problem = request.problem
+        declared = problem.declared.rows_at_least is not None
+        settings = (
+            setting("radius", self.radius),
+            setting("step_size", chain.step_size),
+            *of_head(problem, "strong_convexity", "gradient_lipschitz"),
         )
-        certificate = certificate.model_copy(update={"constants": rests_on})
-        return request.release(weights, certificate, replace(chain, learned=None))
+        if chain.learned is not None:
+            settings += (
+                setting("learning_steps", chain.learning_steps),
+                setting("capacity", self.capacity),
+                setting("rows", chain.rows, "declared" if declared else "measured"),
+            )
+        return algorithmic_claim(
+            request,
+            "reference",
+            Gaussian(m=m),
+            "projected-noisy-descent",
+            sigma=self.sigma,
+            steps=steps,
+            settings=settings,
+        )
+
+    def _learned(
+        self,
+        problem: Problem,
+        start: Tensor,
+        rows: Tensor,
+        step_size: float,
+        draws: torch.Generator,
+    ) -> Tensor:
+        """(d,) after T noisy steps on the training rows `rows` (n,) from `start` (d,)."""
+
+        def noise(_: int) -> Tensor:
+            fresh = torch.randn(problem.model.dimension, generator=draws, dtype=torch.float64)
+            return (self.sigma * fresh).to(problem.device, problem.dtype)
+
+        start = start.to(problem.device, problem.dtype)
+        data = problem.train.take(rows)
+        return self._descend(problem, start, data, step_size, self.learning_steps, noise)[0]
 
     def _descend(
         self,
@@ -117,10 +149,11 @@ class Langevin(Method):
         step_size: float,
         steps: int,
         noise: Callable[[int], Tensor],
-    ) -> Tensor:
-        """So many noisy steps within the ball on the mean over `rows`; returns (d,)."""
+    ) -> tuple[Tensor, NoisyStep]:
+        """So many noisy steps within the ball on the mean over `rows`: (d,), and the last step."""
         weights = project(start, self.radius)
         for t in range(steps):
-            step = step_size * problem.gradient(weights, rows)
-            weights = project(weights - step + noise(t), self.radius)
-        return weights
+            centre = weights - step_size * problem.gradient(weights, rows)
+            noised = centre + noise(t)
+            weights = project(noised, self.radius)
+        return weights, NoisyStep(centre, noised, self.sigma)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from benchmark.certify.inside import inside_certificate
-from benchmark.certify.noisy_descent import model_clipping_m, model_clipping_steps
+from benchmark.claims.algorithmic import algorithmic_claim
+from benchmark.contract.guarantee import Curve
 from benchmark.contract.method import Method, Source
-from benchmark.contract.request import Release, Request
+from benchmark.contract.request import NoisyStep, Release, Request
 from benchmark.problem.ball import project
 from benchmark.problem.rows import Rows
 from benchmark.problem.training.descent import descend
 from benchmark.problem.training.noisy import epochs_left, noisy_descent
+from benchmark.theory.noisy_descent import model_clipping_m, model_clipping_steps
 
 
 class ModelClipping(Method):
@@ -29,7 +30,7 @@ class ModelClipping(Method):
         "Networks (ICML 2025)",
         url="https://arxiv.org/abs/2506.06985",
     )
-    certifies = True
+    evidence = "algorithm"
     control = True
     needs = frozenset({"retain"})
 
@@ -59,7 +60,7 @@ class ModelClipping(Method):
 
         with request.clock.phase("noisy_descent"):
             start = request.original.weights
-            weights = noisy_descent(
+            noised, centre = noisy_descent(
                 start,
                 rows,
                 step,
@@ -71,7 +72,7 @@ class ModelClipping(Method):
         with request.clock.phase("fine_tuning"):
             weights = descend(
                 problem.loss,
-                weights,
+                noised,
                 rows,
                 draws,
                 epochs=left,
@@ -80,11 +81,14 @@ class ModelClipping(Method):
                 radius=problem.training.radius,
             )
         with request.clock.phase("certificate"):
-            certificate = inside_certificate(
-                target,
-                "noisy descent with clipped weights, contraction of the hockey-stick divergence",
-                m=model_clipping_m(radius=self.radius, steps=steps, sigma=self.sigma),
+            m = model_clipping_m(radius=self.radius, steps=steps, sigma=self.sigma)
+            claim = algorithmic_claim(
+                request,
+                "reference",
+                Curve(points=((target.epsilon, target.delta),), m=m),
+                "clipped-weights",
                 sigma=self.sigma,
-                constants={"model_clip": self.radius, "steps": steps},
+                steps=steps,
+                settings={"model_clip": self.radius},
             )
-        return request.release(weights, certificate)
+        return request.release(weights, claim, noisy=NoisyStep(centre, noised, self.sigma))

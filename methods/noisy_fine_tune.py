@@ -5,15 +5,16 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from benchmark.certify.gaussian import m_for
-from benchmark.certify.inside import inside_certificate
-from benchmark.certify.noisy_descent import gradient_clipping_m
+from benchmark.claims.algorithmic import algorithmic_claim
+from benchmark.contract.guarantee import Gaussian
 from benchmark.contract.method import Method, Source
-from benchmark.contract.request import Release, Request
+from benchmark.contract.request import NoisyStep, Release, Request
 from benchmark.problem.ball import project
 from benchmark.problem.rows import Rows
 from benchmark.problem.training.descent import descend
 from benchmark.problem.training.noisy import epochs_left, noisy_descent
+from benchmark.theory.gaussian import m_for
+from benchmark.theory.noisy_descent import gradient_clipping_m
 
 
 class NoisyFineTune(Method):
@@ -30,7 +31,7 @@ class NoisyFineTune(Method):
         "Networks (ICML 2025)",
         url="https://arxiv.org/abs/2506.06985",
     )
-    certifies = True
+    evidence = "algorithm"
     control = True
     needs = frozenset({"retain"})
 
@@ -67,7 +68,7 @@ class NoisyFineTune(Method):
 
         with request.clock.phase("noisy_descent"):
             start = project(request.original.weights, self.radius)
-            weights = noisy_descent(
+            noised, centre = noisy_descent(
                 start,
                 rows,
                 step,
@@ -79,7 +80,7 @@ class NoisyFineTune(Method):
         with request.clock.phase("fine_tuning"):
             weights = descend(
                 problem.loss,
-                weights,
+                noised,
                 rows,
                 draws,
                 epochs=left,
@@ -87,11 +88,14 @@ class NoisyFineTune(Method):
                 learning_rate=self.learning_rate,
                 radius=problem.training.radius,
             )
-        certificate = inside_certificate(
-            request.target,
-            "noisy descent with clipped gradients, shifted interpolation",
-            m=m,
+        claim = algorithmic_claim(
+            request,
+            "reference",
+            Gaussian(m=m),
+            "clipped-gradients",
             sigma=sigma,
-            constants=settings | {"gradient_clip": self.clip},
+            steps=self.steps,
+            settings={k: v for k, v in settings.items() if k != "steps"}
+            | {"gradient_clip": self.clip},
         )
-        return request.release(weights, certificate)
+        return request.release(weights, claim, noisy=NoisyStep(centre, noised, sigma))

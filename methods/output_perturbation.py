@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from benchmark.certify.gaussian import m_for
-from benchmark.certify.inside import inside_certificate
+from benchmark.claims.algorithmic import algorithmic_claim
+from benchmark.contract.guarantee import Gaussian
 from benchmark.contract.method import Method, Source
-from benchmark.contract.request import Release, Request
+from benchmark.contract.request import NoisyStep, Release, Request
 from benchmark.problem.ball import project
 from benchmark.problem.training.descent import descend
+from benchmark.theory.gaussian import m_for
 
 
 class OutputPerturbation(Method):
@@ -26,7 +27,7 @@ class OutputPerturbation(Method):
         "Networks (ICML 2025)",
         url="https://arxiv.org/abs/2506.06985",
     )
-    certifies = True
+    evidence = "algorithm"
     control = True
     needs = frozenset({"retain"})
 
@@ -44,11 +45,11 @@ class OutputPerturbation(Method):
         sigma = 2 * self.radius / m
         with request.clock.phase("perturbation"):
             projected = project(request.original.weights, self.radius)
-            weights = projected + request.noise(projected, sigma)
+            noised = projected + request.noise(projected, sigma)
         with request.clock.phase("fine_tuning"):
             weights = descend(
                 problem.loss,
-                weights,
+                noised,
                 request.retain_rows,
                 request.generator("training", self.name),
                 epochs=self.epochs,
@@ -56,11 +57,13 @@ class OutputPerturbation(Method):
                 learning_rate=self.learning_rate,
                 radius=problem.training.radius,
             )
-        certificate = inside_certificate(
-            request.target,
-            "Gaussian mechanism on the projected weights, Delta = 2 C0",
-            m=m,
+        claim = algorithmic_claim(
+            request,
+            "reference",
+            Gaussian(m=m),
+            "output-perturbation",
             sigma=sigma,
-            constants={"radius": self.radius},
+            steps=1,
+            settings={"radius": self.radius},
         )
-        return request.release(weights, certificate)
+        return request.release(weights, claim, noisy=NoisyStep(projected, noised, sigma))

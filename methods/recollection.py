@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pydantic import Field
 from torch import Tensor, isin
 
-from benchmark.certify.measured import head_constants
-from benchmark.certify.recollection import check_step, recollection_certificate
+from benchmark.claims.recollection import recollection_claim
+from benchmark.claims.spectra import head_constants
 from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request, State
@@ -16,6 +16,7 @@ from benchmark.contract.seeds import Seeds
 from benchmark.errors import AssumptionBroken
 from benchmark.problem.problem import Problem
 from benchmark.problem.training.recollect import recollect
+from benchmark.theory.contraction import check_step
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,9 @@ class Recollection(Method):
 
     A request adds the a_j of all rows that are gone by now. One batch holds all rows, the only case
     with a bound of use: retraining takes the same steps with the same divisor n, so the gradient it
-    ends at is bounded, and Theorems 5 and 6 hold of the corrected weights. The bound that follows
-    the recursion, for any batches, is above that of doing nothing (docs/certificates.md, 15).
+    ends at is bounded, and Theorems 5 and 6 hold of the corrected weights. That bound is measured
+    on the request, and so is the noise: a yardstick. The bound that follows the recursion, for any
+    batches, is above that of doing nothing (docs/certificates.md, 15).
     """
 
     name = "recollection"
@@ -49,7 +51,7 @@ class Recollection(Method):
         paper="Qiao, Zhang, Tang, Wei: Hessian-Free Online Certified Unlearning (ICLR 2025)",
         url="https://arxiv.org/abs/2404.01712",
     )
-    certifies = True
+    evidence = "distance"
     needs = frozenset({"retain", "forget", "strong_convexity"})
 
     #: T, of training.
@@ -73,17 +75,15 @@ class Recollection(Method):
             gone = ~isin(kept.rows, request.retain)
             correction = kept.corrections[gone].to(kept.weights.dtype).sum(dim=0)
         with request.clock.phase("certificate"):
-            certificate = recollection_certificate(
-                request.problem,
-                request.retain_rows,
-                request.target,
+            claim = recollection_claim(
+                request,
                 start=kept.start,
                 trained=kept.weights,
                 corrected=kept.weights + correction,
                 steps=self.steps,
                 step_size=self._eta(request.problem),
             )
-        return request.release(kept.weights + correction, certificate, kept)
+        return request.release(kept.weights + correction, claim, kept)
 
     def _eta(self, problem: Problem) -> float:
         """The step size, checked."""

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pydantic import Field
 from torch import Tensor
 
-from benchmark.certify.bounds import Bound, ball_bound, constant, gaussian_certificate
-from benchmark.certify.measured import head_constants
-from benchmark.certify.rewind import contracting_rewind_bound, rewind_bound
-from benchmark.contract.certificate import Certificate, Constant
+from benchmark.claims.bounds import Bound, ball_bound, constant, of_head
+from benchmark.claims.descent_to_delete import rows_constant
+from benchmark.claims.spectra import head_constants
+from benchmark.claims.stated import caveats
+from benchmark.contract.claim import Claim, Constant, Distance
 from benchmark.contract.clock import Clock
+from benchmark.contract.guarantee import Gaussian
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
@@ -19,6 +21,8 @@ from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.problem.ball import project
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
+from benchmark.theory.gaussian import m_for
+from benchmark.theory.rewind import contracting_rewind_bound, rewind_bound
 
 
 @dataclass(frozen=True)
@@ -31,24 +35,24 @@ class Kept:
         step_size: eta, the same for training, requests and retraining.
         bounds: on the distance to retraining, before any request; the first gives the noise.
         trivial: the bound that doing nothing has.
-        caveats: of the certificate.
+        caveats: of the claim.
     """
 
     checkpoint: Tensor
     trained: int
     step_size: float
     bounds: list[Bound]
-    trivial: Bound
+    trivial: float
     caveats: tuple[str, ...]
 
 
 class Rewind(Method):
     """Back to the weights of step T - K of gradient descent, and K steps on the retained rows.
 
-    Training is T full-batch steps, within the problem's ball if it has one. The noise is fixed
-    when training is, for `capacity` forgotten rows in all; a request beyond that is refused and
-    retrained. The certificate is against retraining itself, definition `retrain`, where whatever
-    training publishes carries the same noise as a release.
+    Training is T full-batch steps, within the problem's ball if it has one. The noise is fixed by
+    declared constants, for `capacity` forgotten rows in all; a request beyond that goes back to
+    the start, which is to retrain. The claim is against retraining itself, definition `retrain`,
+    where whatever training publishes carries the same noise as a release.
     """
 
     name = "rewind"
@@ -58,7 +62,7 @@ class Rewind(Method):
         "Functions (NeurIPS 2025)",
         url="https://arxiv.org/abs/2409.09778",
     )
-    certifies = True
+    evidence = "distance"
     needs = frozenset({"retain"})
 
     #: T, of training.
@@ -85,24 +89,34 @@ class Rewind(Method):
 
     def unlearn(self, request: Request) -> Release:
         problem, kept = request.problem, request.original.memory
-        refused = kept.trained - len(request.retain) > self.capacity
+        beyond = kept.trained - len(request.retain) > self.capacity
         with request.clock.phase("descent"):
-            start = self._start(problem, request.seeds) if refused else kept.checkpoint
-            steps = self.steps if refused else self.rewound
+            start = self._start(problem, request.seeds) if beyond else kept.checkpoint
+            steps = self.steps if beyond else self.rewound
             weights = _descend(problem, start, request.retain_rows, kept.step_size, steps)
-        return request.release(weights, self._certificate(request, kept, refused), kept)
+        return request.release(weights, self._claim(request, kept, beyond), kept)
 
-    def _certificate(self, request: Request, kept: Kept, refused: bool) -> Certificate:
+    def _claim(self, request: Request, kept: Kept, beyond: bool) -> Claim:
         if self.rewound == self.steps:
-            return Certificate.by_construction("rewound to the start: retrained from scratch")
-        bounds = kept.bounds
-        if refused:
-            reason = f"refused and retrained: more than {self.capacity} rows were forgotten"
-            bounds = [Bound(reason, bounds[0].value, bounds[0].constants)]
-        certificate = gaussian_certificate(
-            bounds, kept.trivial, request.target, promise=bounds[0], caveats=kept.caveats
+            return Claim.by_construction("rewound to the start: retrained from scratch")
+        best, *others = kept.bounds
+        m = m_for(request.target.epsilon, request.target.delta)
+        evidence = Distance(
+            bound=best.value,
+            sigma=best.value / m,
+            trivial=kept.trivial,
+            constants=best.constants,
+            theorem="rewound to the start" if beyond else best.theorem,
+            reached=0.0 if beyond else best.value,
+            alternatives=tuple(bound.alternative for bound in others),
         )
-        return certificate.model_copy(update={"definition": "retrain"})
+        return Claim.of(
+            "retrain",
+            Gaussian(m=m),
+            evidence,
+            delta=request.target.delta,
+            caveats=(*kept.caveats, *caveats(request)),
+        )
 
     def _start(self, problem: Problem, seeds: Seeds) -> Tensor:
         """Initial weights (d,), in the ball: retraining starts from the same ones."""
@@ -129,11 +143,11 @@ class Rewind(Method):
             )
         if missing:
             caveat = f"Rewind-to-Delete's bound was not evaluated: it wants {' and '.join(missing)}"
-            return Kept(checkpoint, trained, step_size, within, within[0], (caveat,))
-        given = (problem, trained, step_size, lipschitz, gradient)
+            return Kept(checkpoint, trained, step_size, within, within[0].value, (caveat,))
+        given = (problem, problem.rows_at_least(trained), step_size, lipschitz, gradient)
         bounds = [*self._bounds(*given, self.rewound), *within]
         idle = [*self._bounds(*given, 0), *within]
-        best, trivial = _least(bounds), _least(idle)
+        best, trivial = _least(bounds), _least(idle).value
         others = [bound for bound in bounds if bound is not best and bound.value < float("inf")]
         smooth = problem.model.spec.smooth
         caveats = () if smooth else ("a ReLU net's gradient is not Lipschitz",)
@@ -143,10 +157,9 @@ class Rewind(Method):
         """L and G: exact of a linear model, as far as there are any, else as assumed."""
         found = []
         for name in ("gradient_lipschitz", "sample_gradient"):
-            exact = getattr(head_constants(problem), name) if problem.model.spec.linear else None
-            assumed = getattr(self, name)
-            if exact is not None:
-                found.append(constant(name, exact))
+            linear, assumed = problem.model.spec.linear, getattr(self, name)
+            if linear and getattr(head_constants(problem), name) is not None:
+                found += of_head(problem, name)
             else:
                 found.append(None if assumed is None else constant(name, assumed, "assumed"))
         return found[0], found[1]
@@ -154,18 +167,17 @@ class Rewind(Method):
     def _bounds(
         self,
         problem: Problem,
-        trained: int,
+        rows: int,
         step_size: float,
         lipschitz: Constant,
         gradient: Constant,
         rewound: int,
     ) -> list[Bound]:
         """The theorem for L-smooth losses, and of a strongly convex one what contraction gives."""
-        forgotten = min(self.capacity, trained - 1)
         mu = problem.strong_convexity
         shared = {
-            "trained": trained,
-            "forgotten": forgotten,
+            "trained": rows + self.capacity,
+            "forgotten": self.capacity,
             "sample_gradient": gradient.value,
             "gradient_lipschitz": lipschitz.value,
             "step_size": step_size,
@@ -178,18 +190,16 @@ class Rewind(Method):
             constant("step_size", step_size),
             constant("steps", self.steps),
             constant("rewound", rewound),
-            constant("trained", trained),
-            constant("capacity", forgotten),
+            rows_constant(problem, rows),
+            constant("capacity", self.capacity),
         )
         smooth = problem.model.spec.smooth
-        general = Bound(
-            "Rewind-to-Delete, growth 1 + eta L", rewind_bound(**shared), rests_on, smooth
-        )
+        general = Bound("rewind-growth", rewind_bound(**shared), rests_on, smooth)
         if mu is None:
             return [general]
         value = contracting_rewind_bound(strong_convexity=mu, **shared)
         rests_on = (*rests_on, constant("strong_convexity", mu))
-        return [Bound("Rewind-to-Delete, contraction 1 - eta mu", value, rests_on), general]
+        return [Bound("rewind-contraction", value, rests_on), general]
 
 
 def _descend(problem: Problem, weights: Tensor, rows: Rows, step_size: float, steps: int) -> Tensor:

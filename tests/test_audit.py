@@ -10,7 +10,7 @@ import pytest
 from benchmark.audit.mechanism import draw_projections, mechanism_audit, project_draws
 from benchmark.audit.model_level import model_audit, resolution
 from benchmark.audit.rates import rates
-from benchmark.certify.gaussian import m_for, sigma_for
+from benchmark.theory.gaussian import m_for, sigma_for
 from benchmark.errors import AssumptionBroken, LetheError
 
 DELTA = 1e-5

@@ -10,17 +10,17 @@ import torch
 from dp_accounting.pld.privacy_loss_mechanism import GaussianPrivacyLoss
 from torch import Tensor
 
-from benchmark.certify.certified_removal import newton_residual, residual_budget
-from benchmark.certify.contraction import (
+from benchmark.theory.certified_removal import newton_residual, residual_budget
+from benchmark.theory.contraction import (
     contraction,
     descent_error,
     learning_distance,
     noisy_contraction_m,
     noisy_contraction_steps,
 )
-from benchmark.certify.gaussian import m_for
-from benchmark.certify.measured import head_constants
-from benchmark.certify.sekhari import sekhari_bound
+from benchmark.theory.gaussian import m_for
+from benchmark.claims.spectra import head_constants
+from benchmark.theory.sekhari import sekhari_bound
 from benchmark.contract.certificate import Target
 from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method

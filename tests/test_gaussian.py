@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.certify.gaussian import (
+from benchmark.theory.gaussian import (
     classical_sigma,
     delta_for,
     epsilon_for,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmark.certify.gaussian import sigma_for
+from benchmark.theory.gaussian import sigma_for
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import Release, Request
 from benchmark.contract.seeds import Seeds

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
-from benchmark.certify.gaussian import delta_for
+from benchmark.theory.gaussian import delta_for
 from benchmark.contract.certificate import Certificate
 from benchmark.metrics.attack import auc, population_auc
 from benchmark.metrics.slack import distance_slack, realised_epsilon

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmark.certify.gaussian import delta_for
-from benchmark.certify.measured import head_constants, sampled_hessian_lipschitz
+from benchmark.theory.gaussian import delta_for
+from benchmark.claims.spectra import head_constants, sampled_hessian_lipschitz
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request
 from benchmark.contract.seeds import Seeds

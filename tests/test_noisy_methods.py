@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from benchmark.certify.gaussian import epsilon_for, m_for
+from benchmark.theory.gaussian import epsilon_for, m_for
 from benchmark.contract.certificate import Target
 from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request, State

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.certify.measured import head_constants
-from benchmark.certify.rewind import contracting_rewind_bound, rewind_bound
+from benchmark.claims.spectra import head_constants
+from benchmark.theory.rewind import contracting_rewind_bound, rewind_bound
 from benchmark.contract.certificate import Target
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request, State

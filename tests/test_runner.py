@@ -15,7 +15,7 @@ from rich.console import Console
 
 import baselines
 from benchmark import json_file
-from benchmark.certify.gaussian import epsilon_for
+from benchmark.theory.gaussian import epsilon_for
 from benchmark.contract.request import Release, Request
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments

@@ -85,9 +85,9 @@ def _wrong(theorem: Callable[..., float]) -> Callable[..., float]:
 def test_a_wrong_theorem_is_reported_with_the_seed_that_shows_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from benchmark.certify import bounds
+    from benchmark.theory import bounds
 
-    monkeypatch.setattr(bounds, "theorem_5", _wrong(bounds.theorem_5))
+    monkeypatch.setattr(bounds, "gradient_residual_bound", _wrong(bounds.gradient_residual_bound))
     assert _lethe(monkeypatch, "soundness", "--count", "2", "--seed", "8") == 1
     out = capsys.readouterr().out
     assert "VIOLATED newton, Theorem 5:" in out

@@ -12,33 +12,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from benchmark.certify.ball_step import ball_step
-from benchmark.certify.constants import (
+from benchmark.claims.ball_step import ball_step
+from benchmark.theory.constants import (
     HeadConstants,
     a_priori_distance,
     binary_head,
     softmax_head,
 )
-from benchmark.certify.kantorovich import kantorovich_radius
-from benchmark.certify.newton import (
+from benchmark.theory.kantorovich import kantorovich_radius
+from benchmark.theory.damped_newton import (
     ProbableError,
     forget_gradient_error,
     lissa_error,
     lissa_error_paper,
-    theorem_1,
-    theorem_1_constrained,
-    theorem_1_paper,
-    theorem_2,
-    theorem_3,
-    theorem_4,
+    exact_step_bound,
+    ball_step_bound,
+    published_step_bound,
+    early_stop_bound,
+    lissa_step_bound,
+    step_residual_bound,
     within_ball,
 )
-from benchmark.certify.spectrum import (
+from benchmark.theory.spectrum import (
     relative_error,
     smallest_eigenvalue_bound,
     spectrum_bounds,
 )
-from benchmark.certify.strongly_convex import self_concordant_bound, theorem_5
+from benchmark.theory.strongly_convex import self_concordant_bound, gradient_residual_bound
 from benchmark.curvature.cg import conjugate_gradients
 from benchmark.curvature.hessian import Damped, Hessian
 from benchmark.curvature.lanczos import extreme_eigenvalues
@@ -154,12 +154,12 @@ def test_T2_theorems_1_and_2_bound_the_true_distance(case: Case, damping: float)
         "smallest_eigenvalue": smallest,
     }
     landed = float((case.original - torch.linalg.solve(matrix, g) - case.retrained).norm())
-    exact = theorem_1(distance=true, **shared)
-    stopped = theorem_2(distance=true, retrain_gradient=G, **shared)
+    exact = exact_step_bound(distance=true, **shared)
+    stopped = early_stop_bound(distance=true, retrain_gradient=G, **shared)
     assert landed <= stopped
     assert stopped == pytest.approx(exact + G / (damping + smallest))
     radius = float(max(case.original.norm(), case.retrained.norm()))
-    assert exact <= theorem_1_paper(radius=radius, **shared)
+    assert exact <= published_step_bound(radius=radius, **shared)
 
     # The cheap gradient, from the forgotten rows alone, charged with what training left.
     rows, n_u = len(case.problem.train), case.forgotten
@@ -168,7 +168,7 @@ def test_T2_theorems_1_and_2_bound_the_true_distance(case: Case, damping: float)
     left = float(case.problem.gradient(case.original, case.problem.train).norm())
     error = forget_gradient_error(training_gradient=left, trained=rows, forgotten=n_u)
     landed = float((case.original - torch.linalg.solve(matrix, cheap) - case.retrained).norm())
-    bound = theorem_2(distance=true, retrain_gradient=G, gradient_error=error, **shared)
+    bound = early_stop_bound(distance=true, retrain_gradient=G, gradient_error=error, **shared)
     assert landed <= bound
 
 
@@ -197,7 +197,7 @@ def test_T3_theorem_4_bounds_the_true_distance_for_any_step(
         lissa = g + lissa - operator @ lissa / scale
     cg = conjugate_gradients(operator, g, tolerance=1e-12, max_products=products).x
     for x in (cg, lissa / scale, torch.zeros_like(g)):
-        bound = theorem_4(
+        bound = step_residual_bound(
             distance=float((case.original - case.retrained).norm()),
             damping=damping,
             hessian_lipschitz=case.constants.hessian_lipschitz,
@@ -214,7 +214,7 @@ def test_T2_theorem_5_bounds_the_true_distance_anywhere(case: Case, noise: float
     generator = torch.Generator().manual_seed(1)
     shift = torch.randn(len(case.original), generator=generator, dtype=torch.float64)
     w = case.original + noise * shift
-    bound = theorem_5(
+    bound = gradient_residual_bound(
         gradient_norm=float(case.gradient(w).norm()),
         retrain_gradient=G,
         strong_convexity=case.constants.strong_convexity,
@@ -238,7 +238,7 @@ def test_T2_self_concordant_bound_holds_and_never_loses_to_theorem_5(
     x = conjugate_gradients(case.hessian(w), g, tolerance=1e-13, max_products=products).x
     bound = sc_bound(case, w, x)
     assert float((w - case.retrained).norm()) <= bound
-    plain = theorem_5(
+    plain = gradient_residual_bound(
         gradient_norm=float(g.norm()),
         retrain_gradient=G,
         strong_convexity=case.constants.strong_convexity,
@@ -257,7 +257,7 @@ def test_T2_self_concordant_bound_is_tight_after_a_newton_step() -> None:
         g = case.gradient(w)
         x = conjugate_gradients(case.hessian(w), g, tolerance=1e-4, max_products=300).x
         true = float((w - case.retrained).norm())
-        plain = theorem_5(gradient_norm=float(g.norm()), retrain_gradient=G, strong_convexity=0.01)
+        plain = gradient_residual_bound(gradient_norm=float(g.norm()), retrain_gradient=G, strong_convexity=0.01)
         assert true <= sc_bound(case, w, x) <= 1.1 * true
         assert plain > 10 * true
 
@@ -479,8 +479,8 @@ def test_T12_theorem_3_carries_the_solvers_failure_probability() -> None:
         "smallest_eigenvalue": 0.3,
         "retrain_gradient": 0.01,
     }
-    whole = theorem_3(solve_error=ProbableError(0.7, 0.05), **shared)
-    assert whole.value == pytest.approx(theorem_2(**shared) + 0.7)
+    whole = lissa_step_bound(solve_error=ProbableError(0.7, 0.05), **shared)
+    assert whole.value == pytest.approx(early_stop_bound(**shared) + 0.7)
     assert whole.failure_probability == 0.05
 
 
@@ -557,7 +557,7 @@ def test_T1_prime_bounds_the_true_distance_on_an_active_ball(seed: int, products
         tolerance=1e-12,
         max_products=products,
     )
-    bound = theorem_1_constrained(
+    bound = ball_step_bound(
         distance=float((original - retrained).norm()),
         damping=damping,
         hessian_lipschitz=case.constants.hessian_lipschitz,
@@ -680,16 +680,16 @@ SHARED = {
     ],
 )
 def test_newton_bounds_refuse_broken_conditions(change: dict[str, float], message: str) -> None:
-    assert theorem_1(**SHARED) == pytest.approx(10.0)
+    assert exact_step_bound(**SHARED) == pytest.approx(10.0)
     with pytest.raises(AssumptionBroken, match=message):
-        theorem_1(**{**SHARED, **change})
+        exact_step_bound(**{**SHARED, **change})
 
 
 def test_other_conditions_are_refused_with_a_reason() -> None:
     with pytest.raises(AssumptionBroken, match="residual must be at least 0"):
-        theorem_4(residual=-1.0, retrain_gradient=0.0, **SHARED)
+        step_residual_bound(residual=-1.0, retrain_gradient=0.0, **SHARED)
     with pytest.raises(AssumptionBroken, match="strong_convexity must be above 0; it is 0"):
-        theorem_5(gradient_norm=1.0, retrain_gradient=0.0, strong_convexity=0.0)
+        gradient_residual_bound(gradient_norm=1.0, retrain_gradient=0.0, strong_convexity=0.0)
     with pytest.raises(AssumptionBroken, match=r"h <= 1/2; it is 0\.6"):
         kantorovich_radius(gradient_norm=0.6, smallest_eigenvalue=1.0, hessian_lipschitz=1.0)
     with pytest.raises(AssumptionBroken, match="smallest_eigenvalue must be above 0"):

@@ -14,17 +14,17 @@ from scipy.stats import binom, norm
 from torch import Tensor
 from torch.func import grad, vmap
 
-from benchmark.certify.blockwise import blockwise_m
-from benchmark.certify.gaussian import delta_for, m_for
-from benchmark.certify.group_privacy import (
+from benchmark.theory.blockwise import blockwise_m
+from benchmark.theory.gaussian import delta_for, m_for
+from benchmark.theory.group_privacy import (
     group_delta,
     group_epsilon,
     group_m,
     group_noise_multiplier,
 )
-from benchmark.certify.measured import head_constants
-from benchmark.certify.noisy_descent import gradient_clipping_m
-from benchmark.certify.recollection import check_step, descent_gradient
+from benchmark.claims.spectra import head_constants
+from benchmark.theory.noisy_descent import gradient_clipping_m
+from benchmark.theory.recollection import check_step, descent_gradient
 from benchmark.contract.certificate import Target
 from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method

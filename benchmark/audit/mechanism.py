@@ -15,9 +15,9 @@ from scipy.special import ndtri
 
 from benchmark.audit.rates import Rates
 from benchmark.audit.threshold import judge
-from benchmark.certify import require
-from benchmark.certify.gaussian import epsilon_for
 from benchmark.errors import LetheError
+from benchmark.theory import require
+from benchmark.theory.gaussian import epsilon_for
 
 #: Where draws are cheap a tenth of them finds the threshold, and the rest judge it.
 CHOICE_SHARE = 0.1

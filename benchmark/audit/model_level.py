@@ -15,8 +15,8 @@ import numpy as np
 from benchmark.audit.mechanism import AuditResult
 from benchmark.audit.rates import Rates, rates
 from benchmark.audit.threshold import judge
-from benchmark.certify import require
 from benchmark.errors import LetheError
+from benchmark.theory import require
 
 
 @dataclass(frozen=True)

@@ -36,10 +36,10 @@ def check(name: str, request: Request, release: Release) -> None:
         AssumptionBroken: for a certificate by bounds or noise.
         LetheError: if the method has moved statistics as if they were trained weights.
     """
-    statistics, certificate = request.problem.model.statistics, release.certificate
-    if statistics is None or (certificate is not None and certificate.verdict == "exact"):
+    statistics, claim = request.problem.model.statistics, release.claim
+    if statistics is None or (claim is not None and claim.evidence.kind == "construction"):
         return
-    if certificate is not None:
+    if claim is not None:
         refuse_bounds(request.problem)
     originals = torch.atleast_2d(request.original.weights)
     for original, released in zip(originals, release.predictor.members, strict=True):

@@ -21,6 +21,8 @@ from benchmark.problem.problem import Problem
 #: to it, `ceiling` what doing nothing gives; every other method is an `entry`.
 Role = Literal["entry", "reference", "floor", "ceiling"]
 Need = Literal["retain", "forget", "strong_convexity"]
+#: What the claims of a method rest on, see `benchmark.contract.claim`.
+EvidenceKind = Literal["construction", "distance", "algorithm"]
 
 
 class Source(BaseModel):
@@ -37,6 +39,8 @@ class Method(BaseModel, ABC):
 
     A subclass declares `name`, `title` and `source`, its parameters as annotated fields with
     defaults, and `unlearn`. It overrides `train` only if it needs a training of its own.
+    `evidence` says what its claims rest on; one without makes none. What is asked for exactly may
+    be answered by construction all the same.
     `needs` says which rows' data it looks at, and whether the objective must be strongly convex.
     `control` asks the runner for the noise-only control: the same request answered once more, with
     the same noise, from zero weights. What does not beat it has erased the model.
@@ -51,7 +55,7 @@ class Method(BaseModel, ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     source: ClassVar[Source]
-    certifies: ClassVar[bool] = False
+    evidence: ClassVar[EvidenceKind | None] = None
     needs: ClassVar[frozenset[Need]] = frozenset({"retain", "forget"})
     role: ClassVar[Role] = "entry"
     does_nothing: ClassVar[bool] = False
@@ -97,10 +101,11 @@ class Method(BaseModel, ABC):
         """`unlearn`, held to the contract: nothing to forget changes nothing, weights are sound.
 
         Raises:
-            LetheError: if the weights have another shape than the original's or are not finite, or
-                for BatchNorm's statistics among them (`benchmark.contract.batch_statistics`).
+            LetheError: if the weights have another shape than the original's or are not finite, if
+                a claim rests on other evidence than the method declares, or for BatchNorm's
+                statistics among the weights (`benchmark.contract.batch_statistics`).
         """
-        if len(request.forget) == 0 and not self.certifies:
+        if len(request.forget) == 0 and self.evidence is None:
             return request.release(request.original.weights, memory=request.original.memory)
         release = self.unlearn(request)
         members = release.predictor.members
@@ -108,5 +113,9 @@ class Method(BaseModel, ABC):
             raise LetheError(f"{self.name} released weights of shape {tuple(members.shape)}")
         if not torch.isfinite(members).all():
             raise LetheError(f"{self.name} diverged: its weights are not finite; lower its step")
+        if release.claim is not None:
+            kind = release.claim.evidence.kind
+            if kind not in ("construction", self.evidence):
+                raise LetheError(f"{self.name} declares no evidence of the kind '{kind}'")
         batch_statistics.check(self.name, request, release)
         return release

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.contract.certificate import Certificate, Target
+from benchmark.contract.claim import Claim, Target
 from benchmark.contract.clock import Clock
 from benchmark.contract.seeds import Axis, Seeds
 from benchmark.errors import LetheError
@@ -33,18 +33,34 @@ class State:
 
 
 @dataclass(frozen=True)
-class Release:
-    """What is published after a request.
+class NoisyStep:
+    """The last step at which an algorithm drew noise, handed over so that it can be audited.
 
     Attributes:
-        predictor: the public model.
+        centre, noised: (d,) before the noise of the step and after it.
+        sigma: that the noise should have, per coordinate.
+    """
+
+    centre: Tensor
+    noised: Tensor
+    sigma: float
+
+
+@dataclass(frozen=True)
+class Release:
+    """What a request is answered with.
+
+    Attributes:
+        predictor: the public model; nothing else is published but `Claim.public`.
         state: the start of the next request; its weights are the predictor's before release noise.
-        certificate: what is proved, or None.
+        claim: what is certified, or None.
+        noisy: of an algorithm with noise inside, its last noisy step; secret, for audits.
     """
 
     predictor: Predictor
     state: State
-    certificate: Certificate | None
+    claim: Claim | None
+    noisy: NoisyStep | None = None
 
 
 @dataclass(frozen=True)
@@ -130,19 +146,38 @@ class Request:
         draw = torch.randn(like.shape, generator=generator, dtype=torch.float64)
         return (sigma * draw).to(like.device, like.dtype)
 
-    def release(
-        self, weights: Tensor, certificate: Certificate | None = None, memory: Any = None
-    ) -> Release:
-        """Publish `weights` ((d,) or (members, d)), plus the noise the certificate asks for.
+    def release_noise(self, like: Tensor, claim: Claim | None) -> Tensor:
+        """The noise that this request's release carries under `claim`: zeros where it adds none."""
+        sigma = claim.release_sigma if claim is not None else 0.0
+        return self.noise(like, sigma) if sigma else torch.zeros_like(like)
 
-        Where the certificate says that the noise was drawn inside the algorithm, none is added.
+    def release(
+        self,
+        weights: Tensor,
+        claim: Claim | None = None,
+        memory: Any = None,
+        *,
+        published: Tensor | None = None,
+        noisy: NoisyStep | None = None,
+    ) -> Release:
+        """Publish `weights` ((d,) or (members, d)), plus the noise that the claim asks for.
+
+        Args:
+            weights: the next request starts from them.
+            claim: what is certified. Where its evidence is an algorithm with noise inside, no noise
+                is added here.
+            memory: for the next request.
+            published: what an algorithm with noise inside publishes, where it is not `weights`.
+            noisy: the last noisy step of such an algorithm.
         """
-        published = weights
-        if certificate is not None and certificate.sigma > 0 and certificate.noise == "release":
-            with self.clock.phase("noise"):
-                published = weights + self.noise(weights, certificate.sigma)
+        if published is None:
+            published = weights
+            if claim is not None and claim.release_sigma > 0:
+                with self.clock.phase("noise"):
+                    published = weights + self.release_noise(weights, claim)
         return Release(
             predictor=Predictor(self.problem.model, published),
             state=State(weights, self.retain, memory),
-            certificate=certificate,
+            claim=claim,
+            noisy=noisy,
         )

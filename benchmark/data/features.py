@@ -15,6 +15,8 @@ from benchmark.errors import LetheError, unknown
 Features = Literal["unit-pixels", "centred-pixels", "pixels", "pooled-pixels", "hog", "scattering"]
 #: Those that keep an image's rows, columns and channels: what convolutions can look at.
 PIXELS = ("unit-pixels", "centred-pixels", "pixels")
+#: Features whose rows are no longer than this, whatever the image.
+LARGEST_NORM = {"unit-pixels": 1.0, "pooled-pixels": 1.0, "hog": 1.0, "scattering": 1.0}
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ import torch
 from benchmark.contract.seeds import Seeds
 from benchmark.data import catalogue, feature_cache
 from benchmark.data.dataset import Part
-from benchmark.data.features import DESCRIPTORS
+from benchmark.data.features import DESCRIPTORS, LARGEST_NORM
 from benchmark.data.split import Split, split
 from benchmark.experiments.experiment import ProblemSpec
+from benchmark.problem.declared import Declared
 from benchmark.problem.model import Model
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
@@ -56,5 +57,6 @@ def build(spec: ProblemSpec, seeds: Seeds, device: torch.device) -> tuple[Proble
         negatives=rows(dataset.train, chosen.negatives),
         test=test,
         validation=None if chosen.validation is None else rows(dataset.train, chosen.validation),
+        declared=Declared(spec.rows_at_least, LARGEST_NORM.get(spec.features)),
     )
     return problem, chosen

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from benchmark.contract.certificate import Target
+from benchmark.contract.claim import Target
 from benchmark.data.features import PIXELS, Features
 from benchmark.data.forget import ForgetSpec
 from benchmark.data.split import SplitSpec
@@ -34,6 +34,8 @@ class ProblemSpec(BaseModel):
     objective: Objective
     training: Annotated[NewtonTraining | AdamTraining, Field(discriminator="algorithm")]
     precision: Literal["float32", "float64"]
+    #: Declared: no request leaves fewer training rows. Noise that depends on their number takes it.
+    rows_at_least: int | None = Field(None, ge=1, exclude_if=lambda value: value is None)
 
     @model_validator(mode="after")
     def _images(self) -> ProblemSpec:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from benchmark.certify.gaussian import epsilon_for
+from benchmark.theory.gaussian import epsilon_for
 
 
-def distance_slack(sensitivity: float, distance: float) -> float | None:
+def distance_slack(bound: float, distance: float) -> float | None:
     """Bound over measured distance to the retrained weights; below 1 the bound is violated.
 
     None where both are 0: there is nothing to compare.
     """
     if distance == 0:
         return None
-    return sensitivity / distance
+    return bound / distance
 
 
 def realised_epsilon(distance: float, sigma: float, delta: float) -> float | None:

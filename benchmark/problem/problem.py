@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
@@ -16,6 +17,7 @@ from benchmark.curvature.linear import LinearHessian
 from benchmark.curvature.minibatches import Products, differentiated, fully_connected
 from benchmark.curvature.within_memory import WithinMemory
 from benchmark.errors import AssumptionBroken, LetheError
+from benchmark.problem.declared import Declared
 from benchmark.problem.model import MLPSpec, Model
 from benchmark.problem.objective import Objective
 from benchmark.problem.products import by_units, default, find, kept_graph
@@ -35,6 +37,7 @@ class Problem:
         negatives: rows like the training rows that are never trained on (for attacks).
         test: rows for utility.
         validation: rows for tuning, which are in none of the others; None if there are none.
+        declared: public bounds that the data keep, for constants that must not depend on them.
 
     With BatchNorm the objective is what it is in evaluation, by statistics that stand still: those
     in the weights, which have no gradient and no ridge. Training alone goes by those of a batch.
@@ -50,6 +53,7 @@ class Problem:
     negatives: Rows
     test: Rows
     validation: Rows | None = field(default=None, kw_only=True)
+    declared: Declared = field(default=Declared(), kw_only=True)
 
     def __post_init__(self) -> None:
         training = self.training
@@ -75,8 +79,40 @@ class Problem:
 
     @cached_property
     def row_norm(self) -> float:
-        """R of all training rows, with a bias, so that it holds for any that are kept."""
-        return self.train.largest_norm(bias=True)
+        """R, a bound on the norm of a training row with its bias: the declared one, if any.
+
+        Raises:
+            AssumptionBroken: if a row is longer than declared.
+        """
+        found, declared = self.train.largest_norm(bias=True), self.declared.feature_norm
+        if declared is None:
+            return found
+        bound = math.hypot(declared, 1.0) * (1 + 1e-12)  # rows of norm 1, to the last digit
+        if found > bound:
+            raise AssumptionBroken(
+                f"features are declared to have norm {declared:g} at most, and a row has "
+                f"{math.sqrt(found**2 - 1):.6g}: declare a larger norm or scale the rows"
+            )
+        return bound
+
+    def rows_at_least(self, left: int) -> int:
+        """The declared number of rows that any request leaves; those that are left without one.
+
+        Args:
+            left: rows that are left now.
+
+        Raises:
+            AssumptionBroken: if fewer are left than declared.
+        """
+        declared = self.declared.rows_at_least
+        if declared is None:
+            return left
+        if left < declared:
+            raise AssumptionBroken(
+                f"{left} rows are left, fewer than the {declared} that the experiment declares: "
+                "lower problem.rows_at_least"
+            )
+        return declared
 
     def data_loss(self, weights: Tensor, rows: Rows) -> Tensor:
         """The mean loss on `rows` without the ridge, a scalar."""

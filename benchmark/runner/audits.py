@@ -1,65 +1,89 @@
-"""What an audit of a release can refute."""
+"""Looking at what a release really published."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from torch import Tensor
 
 from benchmark.audit.mechanism import mechanism_audit
-from benchmark.contract.clock import Clock
+from benchmark.audit.published_noise import SUSPICIOUS, NoiseAudit, audit_noise
+from benchmark.contract.claim import Claim
 from benchmark.contract.request import Release, Request
 from benchmark.metrics.value import Value
 
-#: Noise draws on each side.
-DRAWS = 200_000
 #: A correct certificate is called refuted once in a thousand audits at most.
 CONFIDENCE = 0.999
+#: Coordinates on each side below which nothing can be refuted.
+FEWEST = 10
 
 
-def audit(request: Request, release: Release) -> dict[str, Value]:
-    """A lower bound on epsilon from the noise that the release really carries.
+def published(release: Release) -> Tensor:
+    """The weights that a release published, in the shape of its state's."""
+    return release.predictor.members.reshape(release.state.weights.shape)
 
-    The release is drawn again and again, each time with fresh noise from the very code that
-    published it. Its noise is compared on the two sides of a gap of `sensitivity`, the worst pair
-    of models the certificate allows: each coordinate of N(0, sigma^2 I) is a projection on a unit
-    vector, so noise that is too small, or absent, shows.
 
-    Noise drawn inside the algorithm is no such draw: only whole runs audit it.
+def denoised(request: Request, release: Release) -> Tensor:
+    """What was published less the noise that it should carry.
+
+    The noise is drawn again from the request's seeds. If the release carried other noise, or other
+    weights than those that it was certified for, the result is far from the retrained weights.
+    """
+    return published(release) - request.release_noise(release.state.weights, release.claim)
+
+
+def audit(
+    answers: Sequence[tuple[Request, Release]], directions: Mapping[str, Tensor]
+) -> dict[str, Value]:
+    """Tests of the noise that releases carried, from the published weights themselves.
 
     Args:
-        request: that was answered.
-        release: the answer.
+        answers: each request of a stream and its release, in order; all of one claim's kind.
+        directions: named ones along which to look, (d,) each; none may depend on the noise.
     """
-    certificate = release.certificate
-    if certificate is None or certificate.sigma == 0:
+    claims = [release.claim for _, release in answers]
+    if any(claim is None or claim.evidence.kind == "construction" for claim in claims):
         return {}
-    if certificate.noise == "inside":
-        note = "the noise is drawn inside the algorithm: whole runs audit it (lethe audit)"
-        return {"audited_epsilon": Value(value=None, direction="none", note=note)}
-    noise = _noise(request, release)
-    result = mechanism_audit(
-        certificate.sensitivity + noise[:DRAWS], noise[DRAWS:], certificate.delta, CONFIDENCE
-    )
+    if all(claim.release_sigma for claim in claims):
+        residuals = [_array(published(release) - release.state.weights) for _, release in answers]
+        sigmas = [claim.release_sigma for claim in claims]
+        looked = {name: _array(direction) for name, direction in directions.items()}
+        found = audit_noise(residuals, sigmas, looked, level=SUSPICIOUS)
+        return _tests(found) | _refuted(residuals[-1] / sigmas[-1], claims[-1])
+    steps = [release.noisy for _, release in answers]
+    if any(step is None for step in steps):
+        note = "the noise is drawn while training: whole runs audit it (lethe audit)"
+        return {"noise_p": Value(value=None, note=note)}
+    residuals = [_array(step.noised - step.centre) for step in steps]
+    return _tests(audit_noise(residuals, [step.sigma for step in steps], level=SUSPICIOUS))
+
+
+def _tests(found: NoiseAudit) -> dict[str, Value]:
+    n = len(found.findings)
     return {
-        "audited_epsilon": Value(
-            value=result.lower_epsilon,
-            direction="none",
-            n=result.draws,
-            note=f"lower bound at {100 * CONFIDENCE:g} % confidence; above epsilon it refutes it",
-        )
+        "noise_scale": Value(
+            value=found.scale, n=n, note="size of the noise that was published over that claimed"
+        ),
+        "noise_p": Value(value=found.least, n=n, note=found.text),
     }
 
 
-def _noise(request: Request, release: Release) -> np.ndarray:
-    """(2 * DRAWS,) coordinates of release noise, over as many releases as that takes."""
-    noiseless = release.state.weights
-    pieces: list[np.ndarray] = []
-    while sum(map(len, pieces)) < 2 * DRAWS:
-        # another request number is another stream of noise
-        again = replace(
-            request, number=request.number + 1 + len(pieces), clock=Clock(request.clock.device)
-        )
-        published = again.release(noiseless, release.certificate).predictor.weights
-        pieces.append((published.double() - noiseless.double()).flatten().cpu().numpy())
-    return np.concatenate(pieces)[: 2 * DRAWS]
+def _refuted(noise: np.ndarray, claim: Claim) -> dict[str, Value]:
+    """A lower bound on epsilon from the (d,) published coordinates of noise, in sigmas.
+
+    Each is a projection on a unit vector. Half of them are moved by m, as the worst pair of models
+    that the claim allows would be apart: noise that is too small then shows.
+    """
+    half = len(noise) // 2
+    if half < FEWEST:
+        note = f"{len(noise)} weights are too few to refute anything"
+        return {"audited_epsilon": Value(value=None, note=note)}
+    m = claim.evidence.bound / claim.evidence.sigma
+    result = mechanism_audit(m + noise[:half], noise[half:], claim.delta, CONFIDENCE)
+    note = f"lower bound at {100 * CONFIDENCE:g} % confidence; above epsilon it refutes it"
+    return {"audited_epsilon": Value(value=result.lower_epsilon, n=result.draws, note=note)}
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.double().flatten().cpu().numpy()

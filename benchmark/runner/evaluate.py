@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.certify.composition import deletion_capacity
-from benchmark.contract.certificate import Certificate
+from benchmark.contract.claim import Claim, Distance, Target
 from benchmark.metrics.attack import population_auc
 from benchmark.metrics.jensen_shannon import jensen_shannon_to_retrain
 from benchmark.metrics.kullback_leibler import kl_from_retrain
@@ -18,6 +18,8 @@ from benchmark.metrics.utility import accuracy, losses
 from benchmark.metrics.value import Value
 from benchmark.problem.predictor import Predictor
 from benchmark.problem.problem import Problem
+from benchmark.theory.composition import deletion_capacity
+from benchmark.theory.gaussian import m_for
 
 PARTS = ("retain", "forget", "test")
 #: Parts on which predictions are compared with the retrained model's, row by row.
@@ -91,40 +93,77 @@ def score(outputs: Outputs, reference: Outputs) -> dict[str, Value]:
     return scores
 
 
-def score_certificate(
-    weights: Tensor, reference: Tensor, certificate: Certificate | None, shared: bool
+def score_claim(
+    denoised: Tensor, reference: Tensor, claim: Claim | None, shared: bool
 ) -> dict[str, Value]:
-    """Distance to the retrained weights, and how slack the certificate is.
+    """Distance to the retrained weights, and how slack the bounds on it are.
 
     Args:
-        weights: (d,) or (members, d), before noise.
+        denoised: (d,) or (members, d), what was published less the noise that it should carry.
         reference: (d,) retrained weights.
-        certificate: of the release, or None.
+        claim: of the release, or None.
         shared: whether the method unlearns from the shared original; one with a training of its
             own has another retrained model.
     """
-    if not shared or weights.shape != reference.shape:
-        note = "the method trains its own model: the shared retrained weights are not its target"
-        return {"distance": Value(value=None, direction="lower", note=note)}
-    if certificate is not None and certificate.noise == "inside":
+    evidence = claim.evidence if claim is not None else None
+    if evidence is not None and evidence.kind == "algorithm":
         note = "the noise is drawn inside the algorithm: there are no weights before it"
         return {"distance": Value(value=None, direction="lower", note=note)}
-    distance = float(torch.linalg.vector_norm(weights.double() - reference.double()))
-    scores = {"distance": Value(value=distance, direction="lower", n=1)}
-    if certificate is not None and certificate.sensitivity > 0:
+    counts = _steps(evidence) if isinstance(evidence, Distance) else {}
+    if not shared or denoised.shape != reference.shape:
+        note = "the method trains its own model: the shared retrained weights are not its target"
+        return {"distance": Value(value=None, direction="lower", note=note), **counts}
+    distance = float(torch.linalg.vector_norm(denoised.double() - reference.double()))
+    scores = {"distance": Value(value=distance, direction="lower", n=1), **counts}
+    if isinstance(evidence, Distance):
         scores["slack"] = Value(
-            value=distance_slack(certificate.sensitivity, distance),
+            value=distance_slack(evidence.reached, distance),
             direction="lower",
             n=1,
-            note="sensitivity over distance; below 1 the bound is violated",
+            note="proved bound on this release over its distance; below 1 it is violated",
         )
         scores["realised_epsilon"] = Value(
-            value=realised_epsilon(distance, certificate.sigma, certificate.delta),
+            value=realised_epsilon(distance, evidence.sigma, claim.delta),
             direction="lower",
             n=1,
             note="what the noise gives at the measured distance",
         )
     return scores
+
+
+def _steps(evidence: Distance) -> dict[str, Value]:
+    """How many steps the answer took, and how many of them beyond the method's own."""
+    return {
+        name: Value(value=c.value, unit="steps", direction="lower", n=1)
+        for name in ("steps_taken", "further_steps")
+        for c in evidence.measured
+        if c.name == name
+    }
+
+
+def score_noise(
+    outputs: Outputs, noiseless: Predictor, problem: Problem, claim: Claim | None
+) -> dict[str, Value]:
+    """What the release noise costs: test accuracy less that of the weights before it.
+
+    Args:
+        outputs: of the release.
+        noiseless: the weights before noise.
+        problem: with the test rows.
+        claim: of the release, or None.
+    """
+    if claim is None or claim.release_sigma == 0:
+        return {}
+    before = accuracy(noiseless.log_probabilities(problem.test.x), problem.test.y)
+    return {
+        "noise_cost": Value(
+            value=100 * (outputs.accuracy["test"] - before),
+            unit="points",
+            direction="zero",
+            n=len(problem.test),
+            note="test accuracy with the release noise, less that without",
+        )
+    }
 
 
 def score_control(outputs: Outputs, control: Outputs) -> dict[str, Value]:
@@ -166,14 +205,22 @@ def score_restored(
     return {"accuracy_restored": Value(value=share, unit="%", direction="higher", n=len(forget))}
 
 
-def score_stream(certificates: list[Certificate | None]) -> dict[str, Value]:
-    """How far a budget that was fixed beforehand goes over a stream of requests."""
-    if len(certificates) < 2 or any(
-        c is None or c.mode != "budgeted" or not c.composes for c in certificates
-    ):
+def score_stream(claims: list[Claim | None], target: Target) -> dict[str, Value]:
+    """How far a noise that was fixed beforehand goes over a stream of requests.
+
+    Args:
+        claims: of its releases, in order.
+        target: that all of them together should keep.
+    """
+    evidence = [claim.evidence if claim is not None else None for claim in claims]
+    composes = all(claim is not None and claim.composes for claim in claims)
+    bounded = [e for e in evidence if isinstance(e, Distance)]
+    bounds = {e.bound for e in bounded}
+    if len(claims) < 2 or not composes or len(bounded) < len(claims) or len(bounds) > 1:
         return {}
-    n, budget = len(certificates), certificates[-1].sensitivity
-    capacity = deletion_capacity([certificate.reached for certificate in certificates], budget)
+    n, bound = len(claims), bounds.pop()
+    worst = (m_for(target.epsilon, target.delta) / max(c.guarantee.m for c in claims)) ** 2
+    capacity = deletion_capacity([e.reached for e in bounded], bound)
     note = "requests so far" if capacity.exhausted else f"extrapolated from {n} requests"
     return {
         "budget_spent": Value(
@@ -181,9 +228,20 @@ def score_stream(certificates: list[Certificate | None]) -> dict[str, Value]:
             unit="%",
             direction="lower",
             n=n,
-            note="sqrt(sum Delta_i^2) over the budget, after the stream",
+            note="sqrt(sum of squares of the proved bounds) over Delta_0, after the stream",
         ),
         "deletion_capacity": Value(
-            value=capacity.requests, unit="requests", direction="higher", n=n, note=note
+            value=capacity.requests,
+            unit="requests",
+            direction="higher",
+            n=n,
+            note=f"by the bounds proved for these requests; {note}",
+        ),
+        "uniform_capacity": Value(
+            value=math.floor(worst * (1 + 1e-9)),
+            unit="requests",
+            direction="higher",
+            n=n,
+            note="whatever the requests are, each as far off as the noise is made for",
         ),
     }

@@ -96,11 +96,13 @@ def numbers(record: Record) -> dict[str, Any]:
         flat["split_hash"] = record.data.split_hash
         flat["forget_hash"] = record.data.forget_hash
     flat |= {name: metric.value for name, metric in record.metrics.items()}
-    if record.certificate is not None:
-        certificate = record.certificate
-        for name in ("epsilon", "delta", "sensitivity", "sigma", "trivial_sensitivity"):
-            flat[f"certificate.{name}"] = getattr(certificate, name)
-        flat |= {f"constant.{c.name}": c.value for c in certificate.constants}
+    if record.claim is not None:
+        flat |= {f"claim.{name}": getattr(record.claim, name) for name in ("epsilon", "delta")}
+        evidence = record.claim.evidence.model_dump()
+        for name in ("bound", "sigma", "reached"):
+            flat |= {f"evidence.{name}": evidence[name]} if name in evidence else {}
+        for group in ("constants", "measured"):
+            flat |= {f"constant.{c['name']}": c["value"] for c in evidence.get(group, ())}
     return flat
 
 

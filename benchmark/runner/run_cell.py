@@ -11,25 +11,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from benchmark.certify.composition import stream_epsilons
 from benchmark.contract.batch_statistics import refuse_bounds
-from benchmark.contract.certificate import VERDICTS
+from benchmark.contract.claim import VERDICTS, Claim, Distance
 from benchmark.contract.clock import Clock
+from benchmark.contract.definition import verdict
+from benchmark.contract.guarantee import Gaussian, compose
 from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request
 from benchmark.files import DiskError
 from benchmark.metrics.value import Value
+from benchmark.problem.predictor import Predictor
 from benchmark.records import Failure, Record, Step, Times
-from benchmark.runner.audits import audit
+from benchmark.runner.audits import audit, denoised
 from benchmark.runner.cell import Cell
 from benchmark.runner.environment import describe
 from benchmark.runner.evaluate import (
     Outputs,
     predict,
     score,
-    score_certificate,
+    score_claim,
     score_control,
+    score_noise,
     score_restored,
     score_stream,
 )
@@ -39,9 +43,6 @@ from benchmark.runner.workbench import Workbench
 
 _ROOT = Path(__file__).resolve().parents[2]
 _OURS = ("benchmark", "methods", "baselines")
-
-#: Where every method certifies by bounds or noise; one in `baselines/` does so by construction.
-BY_BOUNDS = "methods"
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def run_cell(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> R
 def _measure(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> dict[str, Any]:
     """The parts of a record that only a cell that succeeds has."""
     problem, method, seeds = bench.problem, cell.method, cell.inputs.seeds
-    if cell.info.family == BY_BOUNDS:  # at once, before a minute goes by for nothing
+    if method.evidence in ("distance", "algorithm"):  # at once, before a minute goes by
         refuse_bounds(problem)
     shared = not method.has_own_training()
     listener("training")
@@ -131,18 +132,18 @@ def _measure(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> d
     listener("scoring")
     release = answers[-1].release
     outputs = predict(release.predictor, problem, bench.forget, bench.retain)
-    certificates = [answer.release.certificate for answer in answers]
-    verdicts = [certificate.verdict if certificate else "none" for certificate in certificates]
+    claims = [answer.release.claim for answer in answers]
     return {
         "metrics": score(outputs, bench.reference_outputs)
-        | score_certificate(release.state.weights, reference, certificates[-1], shared)
-        | score_stream(certificates)
+        | score_claim(denoised(answers[-1].request, release), reference, claims[-1], shared)
+        | score_noise(outputs, Predictor(problem.model, release.state.weights), problem, claims[-1])
+        | score_stream(claims, cell.inputs.target)
         | score_restored(release.predictor, problem, bench.forget, bench.true_labels)
         | _control(method, answers[-1].request, outputs, bench)
-        | audit(answers[-1].request, release),
-        "certificate": certificates[-1],
+        | _audit(answers, original.weights, reference),
+        "claim": claims[-1],
         "stream": _stream(answers),
-        "verdict": max(verdicts, key=VERDICTS.index),
+        "verdict": max(map(verdict, claims), key=VERDICTS.index),
         "times": Times(
             unlearn=sum(answer.seconds for answer in answers) / len(answers),
             phases={name: total / len(answers) for name, total in clock.seconds.items()},
@@ -168,26 +169,59 @@ def _control(
     return score_control(outputs, predict(predictor, bench.problem, bench.forget, bench.retain))
 
 
+def _audit(answers: list[Answer], original: Tensor, reference: Tensor) -> dict[str, Value]:
+    """Tests of the published noise, also on the way from the retrained weights and the original."""
+    released = answers[-1].release.state.weights
+    directions = {
+        name: start - end
+        for name, start, end in (
+            ("the way to the retrained weights", released, reference),
+            ("the way from the original", original, released),
+        )
+        if start.shape == end.shape == released.shape
+    }
+    return audit([(answer.request, answer.release) for answer in answers], directions)
+
+
 def _stream(answers: list[Answer]) -> tuple[Step, ...]:
-    """What each release of a stream proves, alone and with those before it."""
-    certificates = [answer.release.certificate for answer in answers]
-    if len(answers) == 1 or None in certificates:
+    """What each release of a stream keeps, alone and with those before it."""
+    claims = [answer.release.claim for answer in answers]
+    if len(answers) == 1 or None in claims:
         return ()
-    ms = [c.sensitivity / c.sigma if c.sigma else 0.0 for c in certificates]
-    composes = all(c.composes for c in certificates)
-    epsilons = stream_epsilons(ms, certificates[-1].delta) if any(ms) and composes else None
+    composes = all(claim.composes for claim in claims)
     return tuple(
         Step(
-            epsilon=c.epsilon,
-            composed_epsilon=epsilons[i].composed if epsilons else (0.0 if composes else None),
-            sensitivity=c.sensitivity,
-            reached=c.reached,
-            sigma=c.sigma,
-            theorem=c.theorem,
+            epsilon=claim.epsilon,
+            composed_epsilon=_together(claims[: i + 1]) if composes else None,
+            measured_epsilon=_together_measured(claims[: i + 1]) if composes else None,
+            m=claim.guarantee.m,
+            sigma=getattr(claim.evidence, "sigma", 0.0),
+            bound=claim.bound,
+            reached=claim.evidence.reached if isinstance(claim.evidence, Distance) else None,
+            steps=_counted(claim),
             seconds=answer.seconds,
         )
-        for i, (c, answer) in enumerate(zip(certificates, answers, strict=True))
+        for i, (claim, answer) in enumerate(zip(claims, answers, strict=True))
     )
+
+
+def _together(claims: list[Claim]) -> float:
+    """Epsilon of several releases, whatever the requests were."""
+    return compose(claim.guarantee for claim in claims).epsilon(claims[-1].delta)
+
+
+def _together_measured(claims: list[Claim]) -> float | None:
+    """The same by the bounds that were proved for these requests."""
+    if not all(isinstance(claim.evidence, Distance) for claim in claims):
+        return None
+    ms = [claim.evidence.reached / claim.evidence.sigma for claim in claims]
+    return compose(Gaussian(m=m) for m in ms if m > 0).epsilon(claims[-1].delta)
+
+
+def _counted(claim: Claim) -> int | None:
+    """Steps that were taken on the retained rows."""
+    measured = claim.evidence.measured if isinstance(claim.evidence, Distance) else ()
+    return next((int(c.value) for c in measured if c.name == "steps_taken"), None)
 
 
 def describe_failure(error: Exception) -> Failure:

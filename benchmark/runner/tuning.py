@@ -91,7 +91,7 @@ def _obstacle(method: Method, requests: int) -> str | None:
     """Why `method` cannot be tuned; None if it can."""
     if method.has_own_training():
         return "it trains its own original, which the trials would have to repeat"
-    if not method.certifies:
+    if method.evidence is None:
         return None
     if not method.control and method.role != "floor":
         return "it certifies and has no noise-only control to tune by"
@@ -127,7 +127,7 @@ def tune(method: Method, spec: TuningSpec, request: Request) -> tuple[Tuned, flo
     """
     clock = Clock(request.problem.device)
     with clock.phase("tuning"):
-        request = blind(request) if method.certifies else request
+        request = blind(request) if method.evidence else request
         trials = [
             _try(method.build(method.model_dump() | setting), setting, request)
             for setting in settings(method, spec, request.seeds)

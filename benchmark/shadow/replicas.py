@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.contract.certificate import Target
+from benchmark.contract.claim import Target
 from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request, State
@@ -229,9 +229,9 @@ def _answer(start: _Start, k: int, requests: tuple[Tensor, ...], target: Target)
     if weights is None or noise is None:
         problem = store.problem
         release = _release(problem, method, start.state(k), requests, seeds, target)
-        weights, certificate = release.predictor.weights, release.certificate
-        sigma = 0.0 if certificate is None else certificate.sigma
-        inside = certificate is not None and certificate.noise == "inside"
+        weights, claim = release.predictor.weights, release.claim
+        inside = claim is not None and claim.evidence.kind == "algorithm"
+        sigma = getattr(claim.evidence, "sigma", 0.0) if claim is not None else 0.0
         noise = torch.tensor([sigma, inside], dtype=torch.float64)
         for key, tensor in zip(keys, (weights, noise), strict=True):
             store.write(key, tensor)

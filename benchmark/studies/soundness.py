@@ -56,7 +56,7 @@ def methods() -> list[Method]:
     return [
         cls.build({})
         for cls in found
-        if cls.certifies and cls.role == "entry" and not cls.has_own_training() and not cls.control
+        if cls.evidence and cls.role == "entry" and not cls.has_own_training() and not cls.control
     ]
 
 

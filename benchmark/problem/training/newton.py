@@ -47,7 +47,11 @@ class NewtonTraining(BaseModel):
         generator: torch.Generator,
         effort: float,
     ) -> Tensor:
-        """Weights (d,) with ||grad L(w, rows)|| <= tolerance.
+        """Weights (d,) with ||grad L(w, rows)|| <= tolerance; see `minimise`."""
+        return self.minimise(problem, start, rows)
+
+    def minimise(self, problem: Problem, start: Tensor, rows: Rows) -> Tensor:
+        """Weights (d,) with ||grad L(w, rows)|| <= tolerance, from `start` (d,).
 
         Raises:
             DidNotConverge: after `max_steps` steps, or when no step helps any more.

@@ -21,8 +21,8 @@ def noisy_descent(
     *,
     steps: int,
     batch: int,
-) -> Tensor:
-    """Repeat w <- step(w, a batch of `rows`) + noise(t) for t = 0, ..., steps - 1; returns (d,).
+) -> tuple[Tensor, Tensor]:
+    """Repeat w <- step(w, a batch of `rows`) + noise(t) for t = 0, ..., steps - 1.
 
     Args:
         start: w (d,).
@@ -30,13 +30,17 @@ def noisy_descent(
         step: deterministic, given weights and batch.
         noise: (d,) of a step, drawn afresh for each.
         generator: orders the rows; what it draws does not depend on the weights.
-        steps: T.
+        steps: T, at least one.
         batch: rows a step looks at.
+
+    Returns:
+        (d,) the weights, and (d,) what they were before the noise of the last step.
     """
-    weights, parts = start, endless(rows, batch, generator)
+    weights, centre, parts = start, start, endless(rows, batch, generator)
     for t in range(steps):
-        weights = step(weights, next(parts)) + noise(t)
-    return weights
+        centre = step(weights, next(parts))
+        weights = centre + noise(t)
+    return weights, centre
 
 
 def epochs_left(epochs: int, rows: int, *, steps: int, batch: int) -> int:

@@ -25,13 +25,11 @@ def private_descent(
     clip: float,
     noise_multiplier: float,
     learning_rate: float,
+    divisor: float,
     sampling: torch.Generator,
     noise: torch.Generator,
 ) -> Tensor:
-    """T steps of w <- w - eta ((sum of clipped gradients + N(0, (z C)^2 I)) / (q n) + ridge w).
-
-    n counts all training rows of the problem, whichever of them are left: the divisor does not
-    change with a request.
+    """T steps of w <- w - eta ((sum of clipped gradients + N(0, (z C)^2 I)) / divisor + ridge w).
 
     Args:
         problem: with the model and the objective; gradients of rows are those of the data term.
@@ -42,6 +40,7 @@ def private_descent(
         clip: C, of every row's gradient.
         noise_multiplier: z.
         learning_rate: eta.
+        divisor: of the sum; where it does not depend on the rows, neither does the noise of a step.
         sampling: draws the batches, on the CPU.
         noise: draws the noise; seeds a generator of the device where that is not the CPU.
 
@@ -72,7 +71,7 @@ def private_descent(
         descent,
         noise_multiplier=noise_multiplier,
         max_grad_norm=clip,
-        expected_batch_size=rate * len(problem.train),
+        expected_batch_size=divisor,
         generator=noise,
     )
     batches = UniformWithReplacementSampler(

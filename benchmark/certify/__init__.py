@@ -1,1 +1,0 @@
-"""Theorems and accountants behind the certificates."""

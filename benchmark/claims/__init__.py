@@ -1,0 +1,1 @@
+"""From a problem and weights to a claim."""

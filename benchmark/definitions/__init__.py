@@ -1,0 +1,1 @@
+"""Definitions of unlearning: one file each, found by being here."""

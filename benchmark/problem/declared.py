@@ -1,0 +1,20 @@
+"""Public bounds on the data, written down beforehand and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Declared:
+    """Bounds that hold for every data set of an experiment, whatever a request names.
+
+    A number that follows from them is the same with the forgotten rows and without.
+
+    Attributes:
+        rows_at_least: rows that are left after any request; None where nothing is declared.
+        feature_norm: no row of features is longer; None where the features have no bound.
+    """
+
+    rows_at_least: int | None = None
+    feature_norm: float | None = None

@@ -1,0 +1,1 @@
+"""Theorems and accountants: scalars in, scalars out."""

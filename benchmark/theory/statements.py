@@ -1,0 +1,27 @@
+"""Names of the statements behind claims, by their ids. Proofs are in docs/certificates.md."""
+
+from __future__ import annotations
+
+NAMES = {
+    "thm4": "step residual",
+    "thm5": "gradient residual",
+    "thm6": "self-concordance",
+    "2C": "norm constraint",
+    "zhang24": "published Newton formula",
+    "sekhari21": "published bound of Sekhari et al.",
+    "descent": "descent, contracting",
+    "rewind-contraction": "rewinding, contracting",
+    "rewind-growth": "rewinding, growing",
+    "clipped-gradients": "noisy descent, clipped gradients",
+    "clipped-weights": "noisy descent, clipped weights",
+    "blocks": "noisy descent, block by block",
+    "output-perturbation": "output perturbation",
+    "objective-perturbation": "objective perturbation",
+    "projected-noisy-descent": "projected noisy descent",
+    "group-privacy": "group privacy",
+}
+
+
+def name(statement: str) -> str:
+    """What a statement is called; a reason in words is its own name."""
+    return NAMES.get(statement, statement)
