@@ -25,9 +25,10 @@ BUDGETS := epochs-1 epochs-2 epochs-5 paper epochs-20
 # those of the paper on noisy fine-tuning
 LONGER  := epochs-1 epochs-5 paper epochs-49
 ABLATED := paper radius-5 radius-10 radius-21 forget-10 forget-100 forget-5000
+BIASES  := paper subpopulation largest influential
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo mnist cifar10 svhn sequential nonconvergence hessian ablation budget scenarios \
+.PHONY: help setup demo mnist cifar10 svhn sequential nonconvergence hessian ablation budget scenarios heads biased \
 	all test lint leaderboard check soundness slack audit forget-quality false-alarms bench doctor list clean
 
 help: ## list the targets
@@ -73,7 +74,13 @@ scenarios: $(READY) ## a class, a sub-population, memorised and mislabelled digi
 	@$(RUN) digits-mlp-class digits-mlp-subpopulation digits-mlp-memorised \
 		digits-mlp-mislabelled
 
-all: demo mnist cifar10 svhn sequential nonconvergence hessian scenarios ablation budget ## all that this machine can
+heads: $(READY) ## proved heads on fixed features: HOG and scattering on MNIST, CIFAR-10 and SVHN
+	@$(RUN) mnist-hog mnist-hog-1 mnist-hog-10 mnist-hog-1000 mnist-scattering cifar10-hog svhn-hog
+
+biased: $(READY) ## requests that are not random: a class, a sub-population, the rows that move the model most
+	@$(RUN) digits-softmax-biased mnist-hog-biased $(addprefix --profile ,$(or $(PROFILE),$(BIASES)))
+
+all: demo mnist cifar10 svhn sequential nonconvergence hessian heads scenarios biased ablation budget ## all that this machine can
 
 test: $(READY) ## run the tests
 	@$(VENV)/bin/python -m pytest

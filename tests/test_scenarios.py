@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +15,16 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from benchmark.contract.seeds import Seeds
+from benchmark.data import catalogue
 from benchmark.data.forget import ForgetSpec
 from benchmark.data.scenarios import SCENARIOS, Context
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment
+from benchmark.problem import influence
+from benchmark.problem.problem import Problem
+from benchmark.runner.run import plan_cells
+from benchmark.runner.workbench import Workbench
+from tests import problems, tiny_experiment
 
 N, CLASSES = 60, 4
 
@@ -28,6 +36,8 @@ def context(seed: int = 0, effect: Callable[[], Tensor] | None = None) -> Contex
         labels=torch.randint(CLASSES, (N,), generator=g),
         features=torch.randn(N, 2, 3, generator=g),
         leave_out_effect=effect or (lambda: scores),
+        sizes=lambda: scores.abs(),
+        most_influential=lambda rows, count: rows[scores[rows].argsort()[:count]],
     )
 
 
@@ -127,7 +137,9 @@ def test_something_must_be_left_to_keep(scenario: str) -> None:
         spec(scenario, **size).draw(torch.arange(N), Seeds(), context())
 
 
-@pytest.mark.parametrize("scenario", ["class", "subpopulation", "memorised"])
+@pytest.mark.parametrize(
+    "scenario", ["class", "subpopulation", "largest", "memorised", "influential"]
+)
 def test_a_scenario_says_what_it_lacks(scenario: str) -> None:
     size = {} if scenario == "class" else {"count": 2}
     with pytest.raises(LetheError, match=f"'{scenario}' needs"):
@@ -192,14 +204,25 @@ def test_the_most_memorised_come_first() -> None:
     assert second.tolist() == sorted(ranked[3:6])
 
 
-def test_only_the_scenario_that_needs_a_shadow_bank_asks_for_it() -> None:
-    def costly() -> Tensor:
-        raise AssertionError("no bank is needed")
+@pytest.mark.parametrize(
+    ("asking", "field"),
+    [
+        ("memorised", "leave_out_effect"),
+        ("largest", "sizes"),
+        ("influential", "most_influential"),
+    ],
+)
+def test_only_the_scenario_that_needs_it_asks_for_what_takes_time(asking: str, field: str) -> None:
+    def costly(*_: Any) -> Tensor:
+        raise AssertionError("not needed")
 
+    given = replace(context(), **{field: costly})
     for scenario in sorted(SCENARIOS):
         size = {} if scenario == "class" else {"count": 2}
-        if scenario != "memorised":
-            spec(scenario, **size).draw(torch.arange(N), Seeds(), context(effect=costly))
+        if scenario != asking:
+            spec(scenario, **size).draw(torch.arange(N), Seeds(), given)
+    with pytest.raises(AssertionError, match="not needed"):
+        spec(asking, count=2).draw(torch.arange(N), Seeds(), given)
 
 
 def test_mislabelled_rows_are_those_that_are_forgotten() -> None:
@@ -221,3 +244,125 @@ def test_other_scenarios_leave_the_labels_alone() -> None:
     for scenario in set(SCENARIOS) - {"mislabelled"}:
         size = {} if scenario == "class" else {"count": 2}
         assert torch.equal(spec(scenario, **size).training_labels(labels, CLASSES, Seeds()), labels)
+
+
+# --- biased requests ----------------------------------------------------------------------------
+
+
+def test_the_largest_images_come_first() -> None:
+    sizes = torch.rand(N, generator=torch.Generator().manual_seed(5))
+    trained = torch.arange(0, N, 2)
+    given = replace(context(), sizes=lambda: sizes)
+    sets = spec("largest", count=3, requests=2).draw(trained, Seeds(), given)
+    ranked = sorted(trained.tolist(), key=lambda r: -float(sizes[r]))
+    assert [rows.tolist() for rows in sets] == [sorted(ranked[:3]), sorted(ranked[3:6])]
+
+
+def trained_on(problem: Problem, index: Tensor) -> Tensor:
+    return problem.fit(index, torch.Generator().manual_seed(0))
+
+
+def shift(problem: Problem, weights: Tensor, rows: Tensor) -> float:
+    """The norm of H^-1 sum g_i, H formed whole and the gradients one by one."""
+    train, d = problem.train, len(weights)
+    operator = problem.hessian(weights, train)
+    hessian = torch.stack([operator @ e for e in torch.eye(d, dtype=weights.dtype)])
+    ridge = problem.objective.ridge * weights
+    total = sum(problem.gradient(weights, train.take(row.view(1))) - ridge for row in rows)
+    return float(torch.linalg.solve(hessian, total).norm())
+
+
+LOSSES = pytest.mark.parametrize("loss", ["cross_entropy", "squared"])
+
+
+@LOSSES
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_influential_rows_move_the_model_more_than_any_random_ones(
+    loss: str, seed: int
+) -> None:
+    problem = problems.softmax(seed, n=150, loss=loss)
+    trained = torch.arange(10, 150)
+    weights = trained_on(problem, trained)
+
+    def moved(rows: Tensor) -> float:
+        return float((trained_on(problem, trained[~torch.isin(trained, rows)]) - weights).norm())
+
+    chosen = influence.most_influential(problem, weights, trained, 8)
+    assert len(chosen.unique()) == 8
+    assert torch.isin(chosen, trained).all()
+    generator = torch.Generator().manual_seed(seed)
+    others = [trained[torch.randperm(140, generator=generator)[:8]] for _ in range(50)]
+    assert moved(chosen) > max(moved(rows) for rows in others)
+
+
+@LOSSES
+@pytest.mark.parametrize("seed", range(5))
+def test_no_round_of_the_ascent_moves_the_model_less(loss: str, seed: int) -> None:
+    problem = problems.softmax(seed, n=200, inputs=8, loss=loss, ridge=0.01)
+    index = problems.every_row(problem)
+    weights = trained_on(problem, index)
+    sets = list(influence.ascent(problem, weights, index, 12))
+    shifts = [shift(problem, weights, rows) for rows in sets]
+    assert shifts == sorted(shifts)
+
+
+def test_gradients_are_those_of_each_row_in_any_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = problems.softmax(n=30)
+    index = torch.arange(3, 30)
+    weights = trained_on(problem, index)
+    whole = influence.most_influential(problem, weights, index, 27)
+    monkeypatch.setattr(influence, "CHUNK", 4)
+    assert torch.equal(influence.most_influential(problem, weights, index, 27), whole)
+
+
+def test_rows_are_ranked_by_influence_where_the_problem_is_strongly_convex_only() -> None:
+    problem = problems.mlp()
+    index = problems.every_row(problem)
+    weights = problem.model.initial_weights(torch.Generator()).float()
+    with pytest.raises(LetheError, match="a ridge above 0") as caught:
+        influence.most_influential(problem, weights, index, 3)
+    assert "\n" not in str(caught.value)
+
+
+def workbench(folder: Path, forget: str, *changes: tuple[str, str]) -> Workbench:
+    old = 'scenario = "random"\ncount = 5'
+    toml = tiny_experiment.write(folder, (old, forget), *changes)
+    (cell,) = plan_cells(experiment.load(str(toml)), "cpu", ["nothing"], [0])
+    return Workbench(cell.inputs, torch.device("cpu"), folder)
+
+
+def test_images_are_measured_as_they_were_before_features(tmp_path: Path) -> None:
+    bench = workbench(tmp_path, 'scenario = "largest"\ncount = 7\nrequests = 2')
+    images = catalogue.load("digits").train.images[bench.split.train.numpy()]
+    norms = torch.from_numpy(images).double().flatten(1).norm(dim=1)
+    first, second = (norms[rows] for rows in bench.requests)
+    assert first.min() >= second.max()
+    assert second.min() >= norms[bench.retain].max()
+    assert len(bench.forget) == 14
+
+
+def test_a_stream_takes_the_influential_rows_from_the_top_down(tmp_path: Path) -> None:
+    bench = workbench(tmp_path, 'scenario = "influential"\ncount = 4\nrequests = 3')
+    weights = bench.original[0].weights
+    ranked = influence.most_influential(bench.problem, weights, bench.rows, 12)
+    assert [rows.tolist() for rows in bench.requests] == [
+        part.sort().values.tolist() for part in ranked.split(4)
+    ]
+    assert len(bench.forget.unique()) == 12
+    moved = float((bench.reference[0] - weights).norm())
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        kept = bench.rows[torch.randperm(120, generator=generator)[12:]]
+        assert moved > float((trained_on(bench.problem, kept) - weights).norm())
+
+
+def test_influential_rows_of_a_net_are_refused_before_it_is_trained(tmp_path: Path) -> None:
+    net = ('{ kind = "softmax" }', '{ kind = "mlp", hidden = [4], activation = "tanh" }')
+    adam = (
+        '{ algorithm = "newton-cg", tolerance = 1e-9 }',
+        '{ algorithm = "adam", epochs = 2, batch = 16, learning_rate = 1e-2 }',
+    )
+    with pytest.raises(LetheError, match="'influential' needs a strongly convex") as caught:
+        workbench(tmp_path, 'scenario = "influential"\ncount = 4', net, adam)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.glob("*.pt"))

@@ -36,7 +36,15 @@ class ForgetSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    scenario: Literal["random", "class", "subpopulation", "memorised", "mislabelled"] = "random"
+    scenario: Literal[
+        "random",
+        "class",
+        "subpopulation",
+        "largest",
+        "memorised",
+        "mislabelled",
+        "influential",
+    ] = "random"
     count: int | None = Field(None, ge=1)
     share: float | None = Field(None, gt=0, lt=1)
     requests: int = Field(1, ge=1)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from scipy.special import expit
 from torch import Tensor
@@ -18,6 +19,7 @@ from benchmark.data import catalogue
 from benchmark.data.scenarios import Context
 from benchmark.experiments.build import build
 from benchmark.files import replace_file
+from benchmark.problem.influence import most_influential
 from benchmark.problem.predictor import Predictor
 from benchmark.problem.rows import Rows
 from benchmark.records import DataInfo
@@ -54,7 +56,13 @@ class Workbench:
         self.rows = torch.arange(len(self.problem.train))
         correct = self.problem.train
         self._corrupt_labels()
-        context = Context(correct.y, correct.x, self._leave_out_effect)
+        context = Context(
+            correct.y,
+            correct.x,
+            leave_out_effect=self._leave_out_effect,
+            sizes=self._image_norms,
+            most_influential=self._most_influential if self.problem.strong_convexity else None,
+        )
         self.requests = inputs.forget.draw(self.rows, inputs.seeds, context)
         self.forget = torch.cat(self.requests).sort().values
         self.retain = self.rows[~torch.isin(self.rows, self.forget)]
@@ -116,6 +124,17 @@ class Workbench:
         predictors = (Predictor(self.problem.model, weights) for weights in bank.weights)
         probabilities = expit(label_margins(predictors, self.problem.train))
         return torch.from_numpy(leave_out_effect(probabilities, bank.members))
+
+    def _image_norms(self) -> Tensor:
+        """(n,) float64, in the units of the pixels."""
+        images = catalogue.load(self._inputs.problem.data).train.images[self.split.train.numpy()]
+        flat = images.reshape(len(images), -1)
+        squares = np.einsum("ij,ij->i", flat, flat, dtype=np.int64)
+        return torch.from_numpy(np.sqrt(squares))
+
+    def _most_influential(self, rows: Tensor, count: int) -> Tensor:
+        """(count,) of `rows`; trains the original."""
+        return most_influential(self.problem, self.original[0].weights, rows, count)
 
     def _trained(self, rows: Tensor) -> tuple[Tensor, float]:
         path = self._artifact(rows)

@@ -2,12 +2,14 @@
 
 They stand in the order of difficulty. A method must hold on the easy ones before it claims the
 hard ones: a random row is like the rows that stay, a memorised or mislabelled one is like no
-other.
+other, and the influential ones are those that the model would miss most.
 """
 
 from __future__ import annotations
 
 from benchmark.data.scenarios.context import Context, Draw
+from benchmark.data.scenarios.influential import influential
+from benchmark.data.scenarios.largest import largest
 from benchmark.data.scenarios.memorised import memorised
 from benchmark.data.scenarios.mislabelled import mislabelled
 from benchmark.data.scenarios.random_rows import random_rows
@@ -18,8 +20,10 @@ SCENARIOS: dict[str, Draw] = {
     "random": random_rows,
     "class": whole_class,
     "subpopulation": subpopulation,
+    "largest": largest,
     "memorised": memorised,
     "mislabelled": mislabelled,
+    "influential": influential,
 }
 
 __all__ = ["SCENARIOS", "Context", "Draw"]

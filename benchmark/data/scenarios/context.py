@@ -20,11 +20,17 @@ class Context:
         features: (n, ...) as the model sees them.
         leave_out_effect: gives (n,), how much a model's answer on a row owes to having been
             trained on it; called only where it is needed, since it takes a shadow bank.
+        sizes: gives (n,), the norm of every training row's image, before features.
+        most_influential: gives, of some rows, as many as asked for whose removal moves the
+            trained model most, first the one with the largest part in it; called only where it is
+            needed, since it takes a training. None if the problem is not strongly convex.
     """
 
     labels: Tensor
     features: Tensor
     leave_out_effect: Callable[[], Tensor] | None = None
+    sizes: Callable[[], Tensor] | None = None
+    most_influential: Callable[[Tensor, int], Tensor] | None = None
 
 
 class Draw(Protocol):

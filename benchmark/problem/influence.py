@@ -1,0 +1,142 @@
+"""Which rows, removed together, move a trained model most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.func import grad, jvp, vmap
+
+from benchmark.curvature.cg import conjugate_gradients
+from benchmark.curvature.hessian import Operator
+from benchmark.errors import LetheError
+from benchmark.problem.problem import Problem
+from benchmark.problem.rows import Rows
+
+#: Rounds after which the ascent ends at the latest; most end earlier.
+ROUNDS = 8
+#: Of the solves, relative to their right sides: rows are ranked by what they give, no more.
+TOLERANCE, PRODUCTS = 1e-2, 1000
+#: Rows that are differentiated at a time, so that no (n, d) matrix of gradients is formed.
+CHUNK = 512
+
+
+def most_influential(problem: Problem, weights: Tensor, index: Tensor, count: int) -> Tensor:
+    """Rows (count,) out of `index`, those that move the model most when all of them are removed.
+
+    They stand in the order of their part in it; see `ascent`.
+
+    Args:
+        problem: strongly convex.
+        weights: (d,), trained on `index`.
+        index: (n,) rows of `train`.
+        count: at most n.
+
+    Raises:
+        LetheError: if the problem is not strongly convex.
+    """
+    *_, chosen = ascent(problem, weights, index, count)
+    return chosen
+
+
+def ascent(problem: Problem, weights: Tensor, index: Tensor, count: int) -> Iterator[Tensor]:
+    """Sets of rows (count,) that move the model ever more, each in the order of its rows' part.
+
+    To first order, and up to a factor, the removal of S moves the model by H^-1 sum_S g_i, with
+    g_i the gradient of row i's loss and H the Hessian on `index`. The squared norm of that is
+    convex in the sum, so no set moves it less than S does that has the largest g_i . u, where
+    u = H^-2 sum_S g_i. That set comes next, until it stays the same.
+
+    Where that ends depends on the start, as classes move different weights. So the row with the
+    largest gradient of each class is tried, for one round, and the best set goes on.
+
+    Args:
+        problem: strongly convex.
+        weights: (d,), trained on `index`.
+        index: (n,) rows of `train`.
+        count: at most n.
+
+    Raises:
+        LetheError: if the problem is not strongly convex.
+    """
+    if problem.strong_convexity is None:
+        raise LetheError(
+            "what moves a model most is known of strongly convex problems only: choose a linear "
+            "model and a ridge above 0"
+        )
+    removal = _Removal(problem, weights, index)
+    first = [removal.better(row, count) for row in removal.starts()]
+    chosen = max(first, key=lambda rows: float(removal.shift(rows).norm()))
+    yield chosen
+    for _ in range(ROUNDS - 1):
+        last, chosen = chosen, removal.better(chosen, count)
+        if torch.equal(last.sort().values, chosen.sort().values):
+            return
+        yield chosen
+
+
+@dataclass(frozen=True)
+class _Removal:
+    """What it does to a model, of `weights` (d,), to remove some of the rows `index` (n,)."""
+
+    problem: Problem
+    weights: Tensor
+    index: Tensor
+
+    @cached_property
+    def hessian(self) -> Operator:
+        return self.problem.hessian_on(self.weights, self.index)
+
+    def starts(self) -> list[Tensor]:
+        """Of each class the row with the largest gradient, (1,)."""
+        norms = self._of_each(self._gradient_norms).to(self.index.device)
+        labels = self.problem.train.y.to(self.index.device)[self.index]
+        return [
+            _top(norms[labels == label], self.index[labels == label], 1)
+            for label in labels.unique()
+        ]
+
+    def shift(self, rows: Tensor) -> Tensor:
+        """(d,) H^-1 times the sum of the gradients of `rows`."""
+        return self._solve(self._gradient(self.problem.train.take(rows)))
+
+    def better(self, rows: Tensor, count: int) -> Tensor:
+        """(count,) the rows with the largest part along the shift by `rows`, the largest first."""
+        u = self._solve(self.shift(rows))
+        return _top(self._of_each(lambda part: self._slopes(u, part)), self.index, count)
+
+    def _solve(self, b: Tensor) -> Tensor:
+        return conjugate_gradients(self.hessian, b, tolerance=TOLERANCE, max_products=PRODUCTS).x
+
+    def _of_each(self, value: Callable[[Rows], Tensor]) -> Tensor:
+        """(n,) what `value` gives of each row, a chunk of rows at a time."""
+        parts = self.index.split(CHUNK)
+        return torch.cat([value(self.problem.train.take(part)) for part in parts])
+
+    def _gradient(self, rows: Rows) -> Tensor:
+        """(d,) the sum of the gradients of the rows' losses, without the ridge."""
+        return len(rows) * grad(self.problem.data_loss)(self.weights, rows)
+
+    def _gradient_norms(self, rows: Rows) -> Tensor:
+        """(m,) the norm of each row's gradient."""
+
+        def norm(x: Tensor, y: Tensor) -> Tensor:
+            return self._gradient(Rows(x.unsqueeze(0), y.unsqueeze(0))).norm()
+
+        return vmap(norm)(rows.x, rows.y)
+
+    def _slopes(self, direction: Tensor, rows: Rows) -> Tensor:
+        """(m,) each row's gradient times `direction` (d,), by the chain rule over its logits."""
+        model, objective = self.problem.model, self.problem.objective
+        logits, change = jvp(lambda w: model(w, rows.x), (self.weights,), (direction,))
+        error = len(rows) * grad(objective.data_term)(logits, rows.y)
+        return (error * change).sum(dim=1)
+
+
+def _top(values: Tensor, rows: Tensor, count: int) -> Tensor:
+    """(count,) the `rows` (n,) with the largest values (n,), the largest first."""
+    order = torch.sort(values, descending=True, stable=True).indices
+    return rows[order[:count].to(rows.device)]
