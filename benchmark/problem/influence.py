@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 from torch.func import grad, jvp, vmap
 
-from benchmark.curvature.cg import conjugate_gradients
-from benchmark.curvature.hessian import Operator
+from benchmark.curvature.factor import Factor
 from benchmark.errors import LetheError
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 
 #: Rounds after which the ascent ends at the latest; most end earlier.
 ROUNDS = 8
-#: Of the solves, relative to their right sides: rows are ranked by what they give, no more.
-TOLERANCE, PRODUCTS = 1e-2, 1000
+#: Share of each block's weight that the factorised Hessian leaves out: rows are ranked by what it
+#: gives, no more.
+NEGLECT = 1e-3
 #: Rows that are differentiated at a time, so that no (n, d) matrix of gradients is formed.
 CHUNK = 512
 
@@ -87,8 +87,9 @@ class _Removal:
     index: Tensor
 
     @cached_property
-    def hessian(self) -> Operator:
-        return self.problem.hessian_on(self.weights, self.index)
+    def factor(self) -> Factor:
+        """The Hessian on `index`, factorised: solves are many."""
+        return self.problem.factor(self.weights, self.index, neglect=NEGLECT)
 
     def starts(self) -> list[Tensor]:
         """Of each class the row with the largest gradient, (1,)."""
@@ -101,15 +102,12 @@ class _Removal:
 
     def shift(self, rows: Tensor) -> Tensor:
         """(d,) H^-1 times the sum of the gradients of `rows`."""
-        return self._solve(self._gradient(self.problem.train.take(rows)))
+        return self.factor.solve(self._gradient(self.problem.train.take(rows)))
 
     def better(self, rows: Tensor, count: int) -> Tensor:
         """(count,) the rows with the largest part along the shift by `rows`, the largest first."""
-        u = self._solve(self.shift(rows))
+        u = self.factor.solve(self.shift(rows))
         return _top(self._of_each(lambda part: self._slopes(u, part)), self.index, count)
-
-    def _solve(self, b: Tensor) -> Tensor:
-        return conjugate_gradients(self.hessian, b, tolerance=TOLERANCE, max_products=PRODUCTS).x
 
     def _of_each(self, value: Callable[[Rows], Tensor]) -> Tensor:
         """(n,) what `value` gives of each row, a chunk of rows at a time."""
