@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from benchmark.contract.definition import find
 from benchmark.studies.audit_record import AuditStudy, Finding
 from leaderboard.grid import Cell, Grid, Line
 from leaderboard.numbers import number
+from leaderboard.shown import NOTHING
+from leaderboard.words import BADGES
 
 HEADING = "What whole runs can refute"
 
 READING = (
-    "Each certified method on digits, run again and again with fresh noise and training, against "
-    "as many runs of what its definition names as the other side. An observer scores each run by "
-    "the loss on the forgotten rows. Of twice as many runs as the table counts, half choose a "
-    "threshold and the other half, which it counts, judge it.",
-    "Proved ε is a lower bound at 95 % confidence, 0 where nothing was found. A claim at or above "
-    "the largest ε that perfect separation could prove with so many runs is not falsifiable by "
-    "them, which says nothing for it or against it. One from 95 % of that ε on hardly could be "
-    "refuted: both sides would have to be told apart almost perfectly. A claim below the proved ε "
-    "is refuted.",
+    "Each method with a claim on digits, run again and again with fresh noise, against as many "
+    "runs of what its definition names as the other side, through the same code. What is random "
+    "in training is drawn anew as well where the claim rests on it.",
+    "Of a linear head an observer looks at how far each release lies along the way that the "
+    "forgotten rows moved the model, of a net at the loss on them. Of twice as many runs as the "
+    "table counts, half choose a threshold and the other half, which it counts, judge it.",
+    "Proved ε is a lower bound at 95 % confidence, 0 where nothing was found. A claim is refuted "
+    "if it is below that, if a release says of itself what the other side does not, or if the "
+    "published noise is not what is claimed. The outcome says which.",
+    "A claim at or above the largest ε that perfect separation could prove with so many runs is "
+    "not falsifiable by them, which says nothing for it or against it. One from 95 % of that ε on "
+    "hardly could be refuted: both sides would have to be told apart almost perfectly.",
 )
 
 
@@ -27,10 +33,10 @@ _HARDLY = 0.95
 
 def audit_grid(study: AuditStudy) -> Grid:
     """One line a row that was audited, then those that gave no answer."""
-    names = ("claimed ε", "proved ε", "could prove", "judged runs a side", "outcome")
+    names = ("claimed ε", "proved ε", "could prove", "looked at", "judged runs a side", "outcome")
     lines = [_line(found) for found in study.findings]
     lines += [
-        Line(row, reason, (Cell("–"),) * 4 + (Cell("no answer"),))
+        Line(row, reason, (Cell(NOTHING),) * 5 + (Cell("no answer"),))
         for row, reason in study.failures.items()
     ]
     return Grid((("", names),), tuple(lines))
@@ -39,11 +45,12 @@ def audit_grid(study: AuditStudy) -> Grid:
 def _line(found: Finding) -> Line:
     return Line(
         f"{found.experiment}: {found.title}",
-        f"{found.verdict}, {found.definition}",
+        f"{BADGES[found.verdict]}, {find(found.definition).title}",
         (
             Cell(number(found.epsilon)),
             Cell(number(found.lower)),
             Cell(number(found.resolution)),
+            Cell(found.score),
             Cell(str(found.runs)),
             Cell(_outcome(found)),
         ),

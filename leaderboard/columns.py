@@ -21,8 +21,8 @@ class Column:
         meaning: for the page's list of columns.
         read: its value in a record that is not failed; None where the record has none.
         ratio: whether seeds are averaged by the geometric mean.
-        bound: whether it tells how good a certificate is, so that a row whose certificate says
-            nothing or is wrong must not win it.
+        bound: whether it tells how good a guarantee is or what it costs, so that a row whose claim
+            says nothing of unlearning or is wrong must not win it.
     """
 
     key: str
@@ -41,6 +41,11 @@ class Column:
 
 def _metric(key: str, header: str, unit: str, meaning: str, *, bound: bool = False) -> Column:
     return Column(key, header, unit, meaning, lambda record: record.metrics.get(key), bound=bound)
+
+
+def _published(record: Record) -> Value | None:
+    """The size of the published noise, or why there is none."""
+    return record.metrics.get("noise_scale") or record.metrics.get("noise_p")
 
 
 def _unlearn(record: Record) -> Value | None:
@@ -91,38 +96,31 @@ GUARANTEE = (
         "slack",
         "Slack",
         "",
-        "The certified bound Δ over the measured distance. 1 is tight; the larger, the more "
-        "noise is spent on caution. Below 1 the bound is violated: the certificate is wrong.",
+        "The proved bound on a release's distance over the measured one. 1 is tight. Below 1 the "
+        "bound is violated: the claim is wrong.",
         bound=True,
     ),
-    _metric(
-        "distance",
-        "Distance",
-        "",
-        "L2 distance from the unlearned weights, before noise, to the retrained weights of the "
-        "same seed.",
-    ),
-    _metric(
-        "realised_epsilon",
-        "Realised ε",
-        "",
-        "The ε that the release noise would give if Δ were the measured distance, at the "
-        "certificate's δ. A diagnosis, not a guarantee.",
-        bound=True,
-    ),
-    _metric(
-        "audited_epsilon",
-        "Audited ε",
-        "",
-        "The largest ε that an audit of the release's own noise could prove, at 99.9 % "
-        "confidence and the certificate's δ. Above the certified ε the certificate is refuted.",
+    Column(
+        "noise_scale",
+        "Published noise",
+        "×",
+        "Size of the noise that was really published over the size that is claimed; 1 if the claim "
+        "holds. Tests of its size, shape, direction and independence stand below each row.",
+        _published,
     ),
     _metric(
         "deletion_capacity",
         "Capacity",
         "requests",
-        "Of a stream under a budget: how many requests fit it together, so that all releases seen "
-        "side by side still keep the certified (ε, δ). Extrapolated while the budget lasts.",
+        "Of a stream: for how many requests all releases seen together keep (ε, δ), by the bounds "
+        "proved for the requests that came. Extrapolated while there is room.",
+        bound=True,
+    ),
+    _metric(
+        "uniform_capacity",
+        "Worst-case capacity",
+        "requests",
+        "The same whatever the requests are: each as far off as the noise is made for.",
         bound=True,
     ),
 )
@@ -133,6 +131,13 @@ UTILITY = (
         "Test gap",
         "points",
         "Test accuracy less that of the retrained model of the same seed.",
+    ),
+    _metric(
+        "noise_cost",
+        "Noise cost",
+        "points",
+        "Test accuracy with the release noise less that without: what the guarantee costs.",
+        bound=True,
     ),
     _metric(
         "control_accuracy_test_gap",
@@ -148,20 +153,6 @@ FORGETTING = (
         "Forget gap",
         "points",
         "Accuracy on the forgotten rows less that of the retrained model of the same seed.",
-    ),
-    _metric(
-        "js_mean_forget",
-        "JS",
-        "nats",
-        "Jensen-Shannon divergence between what the model and the retrained one of the same seed "
-        "predict for a forgotten row, mean over rows; 0 is the same, ln 2 the most there is.",
-    ),
-    _metric(
-        "attack_auc",
-        "Attack AUC",
-        "",
-        "How well a low loss tells forgotten rows from rows never trained on. The ideal is not "
-        "0.5 but the retrained model's value.",
     ),
     _metric(
         "attack_gap",
@@ -188,6 +179,12 @@ COST = (
         _speedup,
         ratio=True,
     ),
+    _metric(
+        "steps_taken",
+        "Steps",
+        "",
+        "Steps that the answer took until a proved bound was within what the noise is made for.",
+    ),
     Column(
         "tuning",
         "Tuning",
@@ -211,13 +208,6 @@ COST = (
         "for each.",
         _pays_after,
     ),
-    Column(
-        "peak_memory",
-        "Peak memory",
-        "MiB",
-        "Memory above the level before the request, at its highest; 0 if it never rose.",
-        _memory,
-    ),
 )
 
 #: In the order of the tables, under the headings they share.
@@ -227,5 +217,65 @@ GROUPS: dict[str, tuple[Column, ...]] = {
     "Forgetting": FORGETTING,
     "Cost": COST,
 }
-COLUMNS: tuple[Column, ...] = tuple(column for group in GROUPS.values() for column in group)
+#: Shown below a table, with the row that they are of.
+ASIDE = (
+    _metric(
+        "distance",
+        "Distance",
+        "",
+        "L2 distance of the published weights, less the noise they should carry, to the retrained "
+        "weights of the same seed.",
+    ),
+    _metric(
+        "realised_epsilon",
+        "Realised ε",
+        "",
+        "The ε that the release noise gives at the measured distance and the claim's δ. A "
+        "diagnosis, not a guarantee.",
+        bound=True,
+    ),
+    _metric(
+        "audited_epsilon",
+        "Audited ε",
+        "",
+        "The largest ε that the published noise could prove, at 99.9 % confidence and the claim's "
+        "δ. Above the certified ε the claim is refuted.",
+    ),
+    _metric(
+        "budget_spent",
+        "Budget spent",
+        "%",
+        "Of a stream: the root of the sum of the squared bounds of its releases, over the distance "
+        "that the noise is made for.",
+        bound=True,
+    ),
+    _metric(
+        "further_steps",
+        "Further steps",
+        "",
+        "Steps beyond the method's own, of one that takes a fixed number of them.",
+    ),
+    _metric(
+        "attack_auc",
+        "Attack AUC",
+        "",
+        "How well a low loss tells forgotten rows from rows never trained on. The ideal is not "
+        "0.5 but the retrained model's value.",
+    ),
+    _metric(
+        "js_mean_forget",
+        "JS",
+        "nats",
+        "Jensen-Shannon divergence between what the model and the retrained one of the same seed "
+        "predict for a forgotten row, mean over rows; 0 is the same, ln 2 the most there is.",
+    ),
+    Column(
+        "peak_memory",
+        "Peak memory",
+        "MiB",
+        "Memory above the level before the request, at its highest; 0 if it never rose.",
+        _memory,
+    ),
+)
+COLUMNS: tuple[Column, ...] = (*(column for group in GROUPS.values() for column in group), *ASIDE)
 BY_KEY: dict[str, Column] = {column.key: column for column in COLUMNS}

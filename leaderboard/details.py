@@ -1,4 +1,4 @@
-"""What stands below a table: certificates, phases, data and machine."""
+"""What stands below a table: claims, what was measured besides, phases, data and machine."""
 
 from __future__ import annotations
 
@@ -7,42 +7,142 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import fmean
 
-from benchmark.contract.certificate import Certificate
+from benchmark.contract.claim import (
+    Algorithm,
+    Alternative,
+    Claim,
+    Constant,
+    Construction,
+    Distance,
+)
+from benchmark.contract.definition import Definition, find
 from benchmark.records import Record, Step
+from leaderboard import words
+from leaderboard.columns import ASIDE
 from leaderboard.numbers import number, span
+from leaderboard.shown import gaussian, shown
 from leaderboard.table import Row, Table
 
 _HASH_DIGITS = 12
 
 
+Facts = list[tuple[str, str]]
+
+
 @dataclass(frozen=True)
-class Proof:
-    """A row's certificate: that of `seed`, with the ranges of its scales over all seeds."""
+class ClaimDetail:
+    """A row's claim in full, that of `seed`: what is published of it, and what is not.
+
+    Attributes:
+        definition: that the claim is in the sense of.
+        varies: the ranges over seeds of what is not the same for all of them; "" if everything is.
+        told: what the published part is, in words.
+        published, withheld: the facts of either part.
+        stream: every release, where there are several and they are not exact.
+    """
 
     seed: int
-    certificate: Certificate
+    claim: Claim
+    definition: type[Definition]
+    varies: str
+    told: str
+    published: Facts
+    withheld: Facts
     stream: tuple[Step, ...]
-    sensitivity: str
-    sigma: str
 
     @property
-    def varies(self) -> bool:
-        """Whether seeds differ, as far as can be seen."""
-        return " to " in self.sensitivity + self.sigma
+    def alternatives(self) -> tuple[Alternative, ...]:
+        """Other bounds on the same distance."""
+        evidence = self.claim.evidence
+        return evidence.alternatives if isinstance(evidence, Distance) else ()
+
+    @property
+    def measured(self) -> tuple[Constant, ...]:
+        """The numbers that the reached bound follows from."""
+        evidence = self.claim.evidence
+        return evidence.measured if isinstance(evidence, Distance) else ()
 
 
-def proof(row: Row) -> Proof | None:
-    """The certificate of the row's first seed that has one."""
+def claim_detail(row: Row) -> ClaimDetail | None:
+    """The claim of the row's first seed that has one."""
     for seed, record in row.done.items():
-        if record.certificate is not None:
-            return Proof(
+        if record.claim is not None:
+            definition = find(record.claim.definition)
+            return ClaimDetail(
                 seed=seed,
-                certificate=record.certificate,
-                stream=record.stream,
-                sensitivity=span([c.sensitivity for c in row.certificates]),
-                sigma=span([c.sigma for c in row.certificates]),
+                claim=record.claim,
+                definition=definition,
+                varies=_varies(row.claims),
+                told=_told(record.claim, definition),
+                published=_published(record.claim),
+                withheld=_withheld(record.claim),
+                stream=record.stream if record.claim.epsilon else (),
             )
     return None
+
+
+def _varies(claims: list[Claim]) -> str:
+    """What differs between seeds, as far as can be seen."""
+    spans = {
+        "ε": span([claim.epsilon for claim in claims]),
+        "the bound": _span(claim.bound for claim in claims),
+        "σ": _span(getattr(claim.evidence, "sigma", None) for claim in claims),
+    }
+    return ", ".join(f"{name} is {text}" for name, text in spans.items() if " to " in text)
+
+
+def _span(values: Iterable[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return span(known) if known else ""
+
+
+def _told(claim: Claim, definition: type[Definition]) -> str:
+    fixed = definition.proves and not claim.open_constants
+    return f"{words.PUBLISHED} {words.SAME if fixed else words.DEPENDS}"
+
+
+def _published(claim: Claim) -> Facts:
+    """Guarantee and noise."""
+    evidence = claim.evidence
+    guarantee = ", ".join(filter(None, [claim.guarantee.kind, gaussian([claim])]))
+    facts = [
+        ("guarantee", f"(ε, δ) = ({number(claim.epsilon)}, {number(claim.delta)})"),
+        ("kind", f"{guarantee}. {words.GUARANTEES[claim.guarantee.kind]}"),
+    ]
+    if isinstance(evidence, Distance):
+        facts += [
+            ("bound Δ", f"{number(evidence.bound)}, the distance that the noise is made for"),
+            ("noise σ", f"{number(evidence.sigma)} on every weight that is published"),
+        ]
+        if evidence.trivial is not None:
+            facts.append(("Δ of doing nothing", number(evidence.trivial)))
+    if isinstance(evidence, Algorithm):
+        facts += [
+            ("theorem", words.statement(evidence.theorem)),
+            ("noise σ", f"{number(evidence.sigma)} at each of {evidence.steps:,} noisy steps"),
+        ]
+    return facts
+
+
+def _withheld(claim: Claim) -> Facts:
+    """Why this release is within what is published; nothing where the noise is inside."""
+    evidence = claim.evidence
+    if isinstance(evidence, Construction):
+        return [("reason", evidence.reason)]
+    if isinstance(evidence, Distance):
+        return [
+            ("theorem", words.statement(evidence.theorem)),
+            ("bound reached", number(evidence.reached)),
+        ]
+    return []
+
+
+def aside(row: Row) -> Facts:
+    """What was measured besides the table's columns, means over seeds, and tests of the noise."""
+    facts = [(c.heading, shown(row, c).line) for c in ASIDE if row.values(c)]
+    noise = {s: r.metrics["noise_p"] for s, r in row.done.items() if "noise_p" in r.metrics}
+    known = {seed: value for seed, value in noise.items() if value.value is not None}
+    return facts + [(f"Noise, seed {seed}", value.note) for seed, value in known.items()]
 
 
 def phases(row: Row) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Iterable, Mapping
 
+from benchmark.contract.definition import discover
 from leaderboard import answers, audits, inverse_hessian, quality, solvers, words
 from leaderboard.answers.answer import Answer
 from leaderboard.charts import BenchSection, Chart
@@ -21,7 +22,7 @@ from leaderboard.table import Row, Table, filled
 _Marks = Mapping[tuple[str, str], Mark]
 
 _NONE = Sections()
-_SLACK = "How slack the certificates are"
+_SLACK = "How slack the bounds are"
 _WORDS = "What the words mean"
 
 
@@ -38,7 +39,10 @@ def render_markdown(
         sections: what stands beside the tables.
     """
     parts = ["# Leaderboard", words.INTRODUCTION]
-    parts.append("The same board with every certificate in full: [index.html](index.html).")
+    parts.append(
+        "The same board with every claim in full and more numbers on each row: "
+        "[index.html](index.html). Every number, raw: [board.csv](board.csv)."
+    )
     parts.append(_contents(tables, sections))
     if sections.answers:
         parts += _answers(sections.answers)
@@ -140,8 +144,8 @@ def _section(table: Table, charts: list[Chart]) -> list[str]:
 
 
 def _quality(rows: list[Row], columns: tuple[Column, ...], best: _Marks) -> Iterable[str]:
-    """What is proved, and how near the answer is to retraining."""
-    yield _line(["Method", "Verdict", "Certified (ε, δ)", *_headings(columns), "Seeds"])
+    """What is claimed, and how near the answer is to retraining."""
+    yield _line(["Method", "Verdict", "Claimed (ε, δ)", *_headings(columns), "Seeds"])
     yield _line([":--", ":--", ":--", *["--:"] * len(columns), ":--"])
     for row in rows:
         statement = certified(row)
@@ -171,7 +175,8 @@ def _name(row: Row) -> str:
 def _verdict(row: Row) -> str:
     if row.void:
         return f"**{row.void}**"
-    return f"{row.verdict}<br>🔴 **violated**" if row.violations else row.verdict
+    badge = words.BADGES[row.verdict]
+    return f"{badge}<br>🔴 **violated**" if row.violations else badge
 
 
 def _seeds(row: Row) -> str:
@@ -187,8 +192,8 @@ def _numbers(row: Row, columns: Iterable[Column], best: _Marks) -> Iterable[str]
 def _footnotes(table: Table, rows: list[Row]) -> Iterable[str]:
     yield from remarks(table)
     for row in rows:
-        for seed in row.violations:
-            yield f"{row.title}, seed {seed}: violated, more was measured than is certified."
+        for seed, texts in row.violations.items():
+            yield f"{row.title}, seed {seed}: violated, {'; '.join(texts)}."
         for seed, error in failures(row).items():
             yield f"{row.title}, seed {seed}: failed, {error}"
         if row.missing:
@@ -242,9 +247,15 @@ def _glossary() -> list[str]:
         "### Yardsticks",
         _bullets(f"**{name}**: {text}." for name, text in words.YARDSTICKS.items()),
         "### Verdicts",
-        _bullets(f"**{name}**: {text}" for name, text in words.VERDICTS.items()),
-        "### What is certified",
-        _bullets(f"**{k}**: {_escape(v)}" for k, v in (words.DEFINITIONS | words.MODES).items()),
+        _bullets(f"**{words.BADGES[name]}**: {text}" for name, text in words.VERDICTS.items()),
+        f"**violated**: {words.VIOLATED}",
+        "### Definitions",
+        _bullets(
+            f"**{_escape(one.title)}** (`{name}`): {_escape(one.words)} {_escape(one.source)}."
+            for name, one in discover().items()
+        ),
+        "### Guarantees",
+        _bullets(f"**{name}**: {_escape(text)}" for name, text in words.GUARANTEES.items()),
         "### Columns",
         _bullets(f"**{column.header}**: {_escape(column.meaning)}" for column in COLUMNS),
     ]

@@ -7,11 +7,12 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from benchmark.contract.definition import discover
 from leaderboard import answers, audits, inverse_hessian, quality, solvers, words
 from leaderboard.charts import Chart
 from leaderboard.columns import COLUMNS, GROUPS
 from leaderboard.contents import by_data_set, ordered, short
-from leaderboard.details import command, data, environment, phases, proof, seconds
+from leaderboard.details import aside, claim_detail, command, data, environment, phases, seconds
 from leaderboard.numbers import number
 from leaderboard.ranking import Mark, entries, marks, yardsticks
 from leaderboard.sections import Sections
@@ -49,6 +50,7 @@ def render_page(
         short=short,
         columns=COLUMNS,
         words=words,
+        definitions=discover(),
         sections=sections,
         answers=answers,
         audits=audits,
@@ -110,7 +112,8 @@ def _row(row: Row, best: Mapping[tuple[str, str], Mark], anchor: str) -> dict[st
         "url": url,
         "params": _params(method.params) if method else [],
         "phases": phases(row),
-        "proof": proof(row),
+        "claim": claim_detail(row),
+        "aside": aside(row),
         "seconds": seconds(row),
     }
 

@@ -86,7 +86,7 @@ def _offer(row: Row, *, whole: bool) -> Offer | None:
 
 
 def _epsilon(row: Row) -> float | None:
-    """The largest over seeds, of a stream together whatever its requests; None if they do not."""
+    """The largest over seeds, of a stream's releases together; None where they do not compose."""
     streams = [record.stream for record in row.done.values() if record.stream]
     composed = [stream[-1].composed_epsilon for stream in streams]
     if None in composed:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from leaderboard.interval import arithmetic
 from leaderboard.numbers import measured
 from leaderboard.ranking import YARDSTICKS
 from leaderboard.shown import NOTHING
+from leaderboard.table import Table
 
 HEADING = "Is it really forgotten?"
 
@@ -28,8 +30,8 @@ READING = (
     "Every row is run many times, each time with fresh training and noise, and compared with as "
     "many retrained models. Doing nothing is the ceiling of every column; its floor is what a "
     "second set of retrained models gives: perfect unlearning scores no better, on average. A "
-    "method with noise is compared with retrained models under the same noise, as its certificate "
-    "is about them, and one with a training of its own with that training on the retained rows: "
+    "method with noise is compared with retrained models under the same noise, as its claim is "
+    "about them, and one with a training of its own with that training on the retained rows: "
     "both have a floor and a ceiling of their own. Where the noise hides doing nothing as well, "
     "it says little that it hides what the method left.",
     "KLoM is the divergence of the margins' distribution from that of retrained models, mean over "
@@ -87,6 +89,8 @@ METRICS = (
 #: Attacks whose scores may be plotted, the first of those that most rows have.
 PLOTTED = ("u-lira", "rmia")
 
+_Parameters = Mapping[str, Mapping[str, Any]]
+
 
 @dataclass(frozen=True)
 class QualitySection:
@@ -117,8 +121,12 @@ class _Row:
         return {s: r.scores for s, r in sorted(self.records.items()) if r.status == "ok"}
 
 
-def quality_sections(results: Path) -> list[QualitySection]:
+def quality_sections(results: Path, tables: Sequence[Table] = ()) -> list[QualitySection]:
     """One for each experiment and device with records.
+
+    Args:
+        results: a results folder.
+        tables: of its cells, which tell what was attacked under parameters that are gone.
 
     Raises:
         LetheError: for a damaged file.
@@ -128,12 +136,25 @@ def quality_sections(results: Path) -> list[QualitySection]:
     for record in read_all(results):
         found[record.experiment, record.environment.device].append(record)
     return [
-        _section(plans.get(experiment), records, device)
+        _section(plans.get(experiment), records, device, _parameters(tables, experiment, device))
         for (experiment, device), records in sorted(found.items())
     ]
 
 
-def _section(plan: Plan | None, records: list[QualityRecord], device: str) -> QualitySection:
+def _parameters(tables: Sequence[Table], experiment: str, device: str) -> _Parameters:
+    """What the rows of an experiment's cells ran with."""
+    return {
+        row.label: row.found[0].method.params
+        for table in tables
+        if table.experiment == experiment and table.device.split(" ")[0] == device
+        for row in table.rows
+        if row.found
+    }
+
+
+def _section(
+    plan: Plan | None, records: list[QualityRecord], device: str, now: _Parameters
+) -> QualitySection:
     first = records[0]
     rows = _rows(plan, records)
     seeds = sorted(plan.seeds if plan else {r.seeds.split for r in records})
@@ -146,7 +167,7 @@ def _section(plan: Plan | None, records: list[QualityRecord], device: str) -> Qu
         title=f"{title} ({device})",
         grid=_grid(rows, seeds),
         facts=f"{_counted(len(seeds), 'seed')}, {' or '.join(map(str, runs))} models a side.",
-        notes=tuple(_notes(rows, seeds)),
+        notes=(*_stale(rows, now), *_notes(rows, seeds)),
         charts=tuple(charts),
     )
 
@@ -304,6 +325,21 @@ def _best(rows: list[_Row], metric: Metric, seeds: int) -> set[str]:
 
 
 # --- what has no number ------------------------------------------------------------------------
+
+
+def _stale(rows: list[_Row], now: _Parameters) -> Iterator[str]:
+    """The rows that were attacked under other parameters than their cells ran with."""
+    stale = [
+        row.plan.title
+        for row in rows
+        for record in row.records.values()
+        if record.method.params != now.get(row.plan.label, record.method.params)
+    ]
+    if stale:
+        yield (
+            f"Attacked before their parameters changed, run them again: "
+            f"{'; '.join(dict.fromkeys(stale))}."
+        )
 
 
 def _notes(rows: list[_Row], seeds: list[int]) -> Iterator[str]:

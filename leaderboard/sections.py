@@ -65,7 +65,7 @@ def load_sections(results: Path, bench: Path, tables: list[Table]) -> Sections:
     inverse = inverse_hessian_record.read(results)
     return Sections(
         answers=answers(Evidence(tables, quality_record.read_all(results))),
-        quality=quality_sections(results),
+        quality=quality_sections(results, tables),
         slack=draw_slack(slack) if slack else None,
         audit=audit_grid(audit) if audit else None,
         inverse=inverse_hessian_grid(inverse) if inverse else None,

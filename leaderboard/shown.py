@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
+from benchmark.contract.claim import Claim
+from benchmark.contract.definition import find
+from benchmark.records import Step
 from leaderboard.columns import BY_KEY, COLUMNS, Column
 from leaderboard.numbers import measured, number, span
 from leaderboard.ranking import Mark
@@ -12,6 +16,10 @@ from leaderboard.table import Row, Table, settings_differ
 #: What stands where there is no number.
 NOTHING = "–"
 _OVER_CONTROL = BY_KEY["control_accuracy_test_gap"]
+_STEPS, _FURTHER = BY_KEY["steps_taken"], BY_KEY["further_steps"]
+# columns of whole numbers
+_COUNTS = ("steps_taken", "further_steps", "deletion_capacity", "uniform_capacity", "pays_after")
+_UNBROKEN = "\N{NO-BREAK SPACE}"
 
 
 @dataclass(frozen=True)
@@ -22,12 +30,14 @@ class Shown:
         mean: the number, or a dash.
         spread: with its sign, e.g. `± 0.3`; "" if there is no interval.
         count: `n = ` seeds if the mean lacks some of the row's, else "".
+        remark: of steps, how many were beyond the method's own; else "".
         mark: whether it is best.
     """
 
     mean: str
     spread: str
     count: str
+    remark: str
     mark: Mark
 
     @property
@@ -36,56 +46,85 @@ class Shown:
 
     @property
     def line(self) -> str:
-        return " ".join(filter(None, [self.mean, self.spread, self.count and f"({self.count})"]))
+        aside = ", ".join(filter(None, [self.remark, self.count]))
+        return " ".join(filter(None, [self.mean, self.spread, aside and f"({aside})"]))
 
 
 @dataclass(frozen=True)
 class Certified:
-    """The statement of a row's certificates: (epsilon, delta) with their ranges over seeds.
+    """The statement of a row's claims, with the ranges of its numbers over seeds.
 
     Attributes:
-        composed: epsilon of a stream's releases together; "" where there is one release.
+        definition: titles of the definitions.
+        m: with its sign, e.g. `m = 0.27`; "" where the two sides are the same.
+        composed: epsilon of a stream's releases together, whatever the requests; "" where there
+            is one release, or nothing to add up.
     """
 
     epsilon: str
     delta: str
     definition: str
-    mode: str
+    m: str
     composed: str
 
     @property
     def kind(self) -> str:
         together = f"ε {self.composed} composed" if self.composed else ""
-        return ", ".join(filter(None, [self.definition, self.mode, together]))
+        return ", ".join(filter(None, [self.definition, self.m, together]))
 
 
 def shown(row: Row, column: Column, mark: Mark = "") -> Shown:
     """A row's number in a column."""
     estimate = row.estimate(column)
     if estimate is None:
-        return Shown(NOTHING, "", "", "")
+        return Shown(NOTHING, "", "", "", "")
     count = "" if estimate.n == len(row.cells) else f"n = {estimate.n}"
     if column.ratio:
         spread = "" if estimate.spread is None else f"×÷ {number(estimate.spread)}"
-        return Shown(number(estimate.mean), spread, count, mark)
+        return Shown(number(estimate.mean), spread, count, "", mark)
+    if column.key in _COUNTS and not estimate.spread and estimate.mean.is_integer():
+        return Shown(f"{estimate.mean:.0f}", "", count, _beyond(row, column), mark)
     signed = next(iter(row.read(column).values())).direction == "zero"
     mean, spread = measured(estimate.mean, estimate.spread, signed=signed)
-    return Shown(mean, f"± {spread}" if spread else "", count, mark)
+    return Shown(mean, f"± {spread}" if spread else "", count, _beyond(row, column), mark)
+
+
+def _beyond(row: Row, column: Column) -> str:
+    """The mean number of steps beyond the method's own, where there are any."""
+    further = row.estimate(_FURTHER) if column is _STEPS else None
+    return f"{number(further.mean, 2)} beyond its own" if further and further.mean else ""
 
 
 def certified(row: Row) -> Certified | None:
-    """The row's (epsilon, delta); None without a certificate."""
-    if not row.certificates:
+    """The row's (epsilon, delta); None without a claim."""
+    if not row.claims:
         return None
-    streams = [record.stream for record in row.done.values() if record.stream]
-    composed = [e for stream in streams if (e := stream[-1].composed_epsilon) is not None]
+    composed = [e for step in last_steps(row) if (e := step.composed_epsilon)]
     return Certified(
-        epsilon=span([c.epsilon for c in row.certificates], 2),
-        delta=span([c.delta for c in row.certificates], 2),
-        definition=", ".join(sorted({c.definition for c in row.certificates})),
-        mode=", ".join(sorted({c.mode for c in row.certificates})),
+        epsilon=span([claim.epsilon for claim in row.claims], 2),
+        delta=span([claim.delta for claim in row.claims], 2),
+        definition=definitions(row),
+        m=gaussian(row.claims),
         composed=span(composed, 2) if composed else "",
     )
+
+
+def definitions(row: Row) -> str:
+    """Titles of the definitions that the row's claims are in the sense of."""
+    return ", ".join(find(name).title for name in row.definitions)
+
+
+def gaussian(claims: list[Claim]) -> str:
+    """The m of some claims with its sign, at most that of a curve; "" where the sides are equal."""
+    values = [claim.guarantee.m for claim in claims if claim.guarantee.m]
+    curved = any(claim.guarantee.kind == "curve" for claim in claims)
+    sign = "≤" if curved else "="
+    return f"m {sign} {span(values)}".replace(" ", _UNBROKEN) if values else ""
+
+
+def last_steps(row: Row) -> list[Step]:
+    """The last release of each seed's stream."""
+    return [record.stream[-1] for record in row.done.values() if record.stream]
 
 
 def seeds(row: Row) -> str:
@@ -121,18 +160,27 @@ def remarks(table: Table) -> list[str]:
         )
     if settings_differ(table.records, ("problem", "forget", "target")):
         found.append("The records come from different settings of the experiment: run it again.")
-    for row in table.rows:
-        if settings_differ(row.found, ("method", "method_source", "params")):
-            found.append(f"{row.title}: its seeds ran with different parameters or source.")
-        if erases_the_model(row):
-            found.append(
-                f"{row.title} is not told from its noise-only control, the same algorithm with the "
-                "same noise from zero weights: the 95 % interval of what it has over it reaches "
-                "down to 0. The board says of such a row that it erases the model."
-            )
-        elif _one_seed(row):
-            found.append(f"{row.title}: one seed cannot tell it from its noise-only control.")
-        found += _blanks(row)
+    found += [
+        f"{row.title}: its seeds ran with different parameters or source."
+        for row in table.rows
+        if settings_differ(row.found, ("method", "method_source", "params"))
+    ]
+    return found + _against_controls(table) + _blanks(table)
+
+
+def _against_controls(table: Table) -> list[str]:
+    """The rows that are not told from their noise-only controls."""
+    erasing = [row.title for row in table.rows if erases_the_model(row)]
+    alone = [row.title for row in table.rows if len(row.values(_OVER_CONTROL)) == 1]
+    found = []
+    if erasing:
+        found.append(
+            f"Not told from a noise-only control: {'; '.join(erasing)}. The same algorithm with "
+            "the same noise from zero weights does as well: the 95 % interval of what the row has "
+            "over it reaches down to 0. The board says of such a row that it erases the model."
+        )
+    if alone:
+        found.append(f"One seed cannot tell from a noise-only control: {'; '.join(alone)}.")
     return found
 
 
@@ -148,17 +196,15 @@ def erases_the_model(row: Row) -> bool:
     return estimate.mean - estimate.spread <= 0
 
 
-def _one_seed(row: Row) -> bool:
-    """Whether the row was held against its control on a single seed."""
-    return len(row.values(_OVER_CONTROL)) == 1
-
-
-def _blanks(row: Row) -> list[str]:
-    """Why a number is missing from a cell that did not fail."""
-    reasons = {
-        (column.header, value.note)
-        for column in COLUMNS
-        for value in row.read(column).values()
-        if value.value is None and value.note
-    }
-    return [f"{row.title} has no {header.lower()}: {note}." for header, note in sorted(reasons)]
+def _blanks(table: Table) -> list[str]:
+    """Why numbers are missing from cells that did not fail, with the rows it is so for."""
+    titles: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+    for row in table.rows:
+        for column in COLUMNS:
+            for value in row.read(column).values():
+                if value.value is None and value.note:
+                    titles[column.header, value.note][row.title] = None
+    return [
+        f"No {header[0].lower()}{header[1:]} for {'; '.join(named)}: {note}."
+        for (header, note), named in sorted(titles.items())
+    ]

@@ -5,25 +5,34 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
+from collections.abc import Callable, Iterable
 
+from benchmark.contract.claim import Claim, Evidence
+from benchmark.contract.guarantee import Guarantee
 from benchmark.records import Record, Value
 from leaderboard.columns import COLUMNS, Column
 from leaderboard.ranking import entries, yardsticks
 from leaderboard.table import Row, Table
 
 
-def _certificate(key: str) -> Column:
-    def read(record: Record) -> Value | None:
-        if record.certificate is None:
-            return None
-        value = getattr(record.certificate, key)
-        return Value(value=value if math.isfinite(value) else None)
+def _of_claim(key: str, read: Callable[[Claim], float | None]) -> Column:
+    def value(record: Record) -> Value | None:
+        return None if record.claim is None else Value(value=read(record.claim))
 
-    return Column(key, key, "", "", read)
+    return Column(key, key, "", "", value)
 
 
-_COLUMNS = (*map(_certificate, ("epsilon", "delta", "sensitivity", "sigma")), *COLUMNS)
+def _of_evidence(key: str) -> Column:
+    return _of_claim(key, lambda claim: getattr(claim.evidence, key, None))
+
+
+_COLUMNS = (
+    _of_claim("epsilon", lambda claim: claim.epsilon),
+    _of_claim("delta", lambda claim: claim.delta),
+    _of_claim("m", lambda claim: claim.guarantee.m),
+    *map(_of_evidence, ("bound", "sigma", "reached")),
+    *COLUMNS,
+)
 
 
 def render_csv(tables: list[Table]) -> str:
@@ -42,7 +51,6 @@ def render_csv(tables: list[Table]) -> str:
 
 def _line(table: Table, row: Row) -> dict[str, object]:
     method = row.found[0].method if row.found else None
-    certificate = row.certificates[0] if row.certificates else None
     line: dict[str, object] = {
         "experiment": table.experiment,
         "device": table.device,
@@ -55,9 +63,10 @@ def _line(table: Table, row: Row) -> dict[str, object]:
         "params": json.dumps(method.params, sort_keys=True) if method else "",
         "status": row.void or ("complete" if row.complete else "incomplete"),
         "verdict": row.verdict,
-        "violated": "violated" if row.violations else "",
-        "definition": certificate.definition if certificate else "",
-        "mode": certificate.mode if certificate else "",
+        "violated": "; ".join(dict.fromkeys(x for texts in row.violations.values() for x in texts)),
+        "definition": ", ".join(row.definitions),
+        "guarantee": _kinds(claim.guarantee for claim in row.claims),
+        "evidence": _kinds(claim.evidence for claim in row.claims),
         "seeds_planned": len(row.cells),
         "seeds_ok": len(row.done),
         "seeds_failed": len(row.failed),
@@ -70,6 +79,10 @@ def _line(table: Table, row: Row) -> dict[str, object]:
         line[f"{column.key}_{spread}"] = _raw(estimate.spread if estimate else None)
         line[f"{column.key}_n"] = estimate.n if estimate else 0
     return line
+
+
+def _kinds(parts: Iterable[Guarantee | Evidence]) -> str:
+    return ", ".join(sorted({part.kind for part in parts}))
 
 
 def _raw(value: float | None) -> str:

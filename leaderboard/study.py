@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmark.contract.claim import Distance
 from benchmark.records import Record
-from leaderboard.table import Table
+from leaderboard.table import Row, Table
 
-#: Theorem 4 as certificates name it: the bound that holds without convexity.
-GENERAL = "Theorem 4"
+#: The statement that needs no convexity, by its id.
+GENERAL = "thm4"
 
 #: Studies that vary one setting of a problem, each with an answer of its own.
 NONCONVERGENCE = "mnist-nonconvergence"
@@ -19,6 +20,8 @@ BUDGETS = {
     "mnist-budget": "MNIST, MLP",
     "cifar10-budget": "CIFAR-10, MLP on HOG",
 }
+#: Studies of requests that are not random, by the experiment of random ones on the same problem.
+BIASED = {"digits-softmax": "digits-softmax-biased", "mnist-hog": "mnist-hog-biased"}
 
 _SMOKE = "-smoke"
 
@@ -52,7 +55,7 @@ def tables_of(tables: list[Table], study: str) -> list[Table]:
 
 def without_variations(tables: list[Table]) -> list[Table]:
     """A table for each problem: those of the studies above are one problem again and again."""
-    studies = (NONCONVERGENCE, ABLATION, *BUDGETS)
+    studies = (NONCONVERGENCE, ABLATION, *BUDGETS, *BIASED.values())
     varied = {table.slug for study in studies for table in _of(tables, study)}
     return [table for table in tables if table.slug not in varied]
 
@@ -63,22 +66,30 @@ def by_device(tables: list[Table]) -> dict[str, list[Table]]:
 
 
 def constant(record: Record, name: str) -> float | None:
-    """Of the record's certificate."""
-    constants = record.certificate.constants if record.certificate else ()
-    return next((c.value for c in constants if c.name == name), None)
+    """The value of a constant of the record's claim, published or measured."""
+    if record.claim is None:
+        return None
+    measured = getattr(record.claim.evidence, "measured", ())
+    return next((c.value for c in (*record.claim.constants, *measured) if c.name == name), None)
+
+
+def bounded(row: Row) -> list[Record]:
+    """The records of a row that claim a distance."""
+    claimed = [record for record in row.done.values() if record.claim]
+    return [record for record in claimed if isinstance(record.claim.evidence, Distance)]
 
 
 def bounds(record: Record) -> dict[str, float]:
-    """The certified bound, and Theorem 4's where it was evaluated."""
-    certificate = record.certificate
-    found = {other.theorem: other.sensitivity for other in certificate.alternatives}
-    found[certificate.theorem] = certificate.sensitivity
+    """The bound that the noise is made for, and `GENERAL`'s where it was evaluated."""
+    evidence = record.claim.evidence
+    found = {other.theorem: other.value for other in evidence.alternatives}
+    found[evidence.theorem] = evidence.reached
     general = {GENERAL: found[GENERAL]} if GENERAL in found else {}
-    return {"certified": certificate.sensitivity} | general
+    return {"certified": evidence.bound} | general
 
 
 def point(record: Record, setting: float, series: str) -> Point:
-    """A certified record as a point."""
+    """A record that claims a distance as a point."""
 
     def metric(name: str) -> float | None:
         value = record.metrics.get(name)
@@ -87,7 +98,7 @@ def point(record: Record, setting: float, series: str) -> Point:
     return Point(
         setting=setting,
         series=series,
-        epsilon=record.certificate.epsilon,
+        epsilon=record.claim.epsilon,
         bounds=bounds(record),
         distance=metric("distance"),
         residual=constant(record, "residual"),

@@ -15,6 +15,7 @@ from leaderboard.numbers import number
 from leaderboard.ranking import Mark, entries, marks, yardsticks
 from leaderboard.shown import seeds, shown
 from leaderboard.table import Row, Table, load
+from leaderboard.words import BADGES
 
 _COLUMNS = tuple(
     BY_KEY[key] for key in ("accuracy_test_gap", "attack_gap", "slack", "unlearn", "speedup")
@@ -84,7 +85,7 @@ def _render(table: Table, labels: Collection[str]) -> RichTable:
 
 
 def _add(rendered: RichTable, row: Row, best: Mapping[tuple[str, str], Mark]) -> None:
-    state = row.void or row.verdict + (", violated" if row.violations else "")
+    state = row.void or BADGES[row.verdict] + (", violated" if row.violations else "")
     rendered.add_row(
         Text(row.title),
         Text(state),

@@ -96,8 +96,8 @@ PUBLISHED = "What an observer of the release is told."
 SAME = "Nothing in it depends on the forgotten rows."
 DEPENDS = "Some of it depends on the forgotten rows, which no such claim should."
 WITHHELD = (
-    "This part is not part of the release: it was measured on this very request, for the reader "
-    "of the benchmark."
+    "This part is not part of the release: it follows from this very request, and is for the "
+    "reader of the benchmark."
 )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from benchmark.claims.algorithmic import algorithmic_claim, setting
 from benchmark.claims.bounds import of_head
+from benchmark.claims.rows import rows_constant, rows_left
 from benchmark.claims.spectra import head_constants
 from benchmark.contract.claim import Claim
 from benchmark.contract.clock import Clock
@@ -68,6 +69,7 @@ class Langevin(Method):
     def unlearn(self, request: Request) -> Release:
         problem, start, target = request.problem, request.original.weights, request.target
         chain: Chain = request.original.memory
+        problem.rows_at_least(len(request.retain))  # checked, if any are declared
         steps, m = chain.steps(m_for(target.epsilon, target.delta))
         if chain.learned is not None and len(request.forget) > self.capacity:
             with request.clock.phase("training"):
@@ -95,13 +97,12 @@ class Langevin(Method):
             sigma=self.sigma,
             radius=self.radius,
             learning_steps=self.learning_steps,
-            rows=problem.rows_at_least(trained),
+            rows=rows_left(problem, trained, self.capacity),
             capacity=self.capacity,
         )
 
     def _claim(self, request: Request, chain: Chain, steps: int, m: float) -> Claim:
         problem = request.problem
-        declared = problem.declared.rows_at_least is not None
         settings = (
             setting("radius", self.radius),
             setting("step_size", chain.step_size),
@@ -111,7 +112,7 @@ class Langevin(Method):
             settings += (
                 setting("learning_steps", chain.learning_steps),
                 setting("capacity", self.capacity),
-                setting("rows", chain.rows, "declared" if declared else "measured"),
+                rows_constant(problem, chain.rows),
             )
         return algorithmic_claim(
             request,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pydantic import Field
 from torch import Tensor
 
-from benchmark.claims.bounds import Bound, ball_bound, constant, of_head
-from benchmark.claims.descent_to_delete import rows_constant
+from benchmark.claims.bounds import Bound, ball_bound, constant, of_head, round_off
+from benchmark.claims.rows import rows_constant, rows_left
 from benchmark.claims.spectra import head_constants
 from benchmark.claims.stated import caveats
 from benchmark.contract.claim import Claim, Constant, Distance
@@ -89,6 +89,7 @@ class Rewind(Method):
 
     def unlearn(self, request: Request) -> Release:
         problem, kept = request.problem, request.original.memory
+        problem.rows_at_least(len(request.retain))  # checked, if any are declared
         beyond = kept.trained - len(request.retain) > self.capacity
         with request.clock.phase("descent"):
             start = self._start(problem, request.seeds) if beyond else kept.checkpoint
@@ -144,7 +145,8 @@ class Rewind(Method):
         if missing:
             caveat = f"Rewind-to-Delete's bound was not evaluated: it wants {' and '.join(missing)}"
             return Kept(checkpoint, trained, step_size, within, within[0].value, (caveat,))
-        given = (problem, problem.rows_at_least(trained), step_size, lipschitz, gradient)
+        rows = rows_left(problem, trained, self.capacity)
+        given = (problem, rows, step_size, lipschitz, gradient)
         bounds = [*self._bounds(*given, self.rewound), *within]
         idle = [*self._bounds(*given, 0), *within]
         best, trivial = _least(bounds), _least(idle).value
@@ -197,7 +199,7 @@ class Rewind(Method):
         general = Bound("rewind-growth", rewind_bound(**shared), rests_on, smooth)
         if mu is None:
             return [general]
-        value = contracting_rewind_bound(strong_convexity=mu, **shared)
+        value = max(contracting_rewind_bound(strong_convexity=mu, **shared), round_off(problem))
         rests_on = (*rests_on, constant("strong_convexity", mu))
         return [Bound("rewind-contraction", value, rests_on), general]
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
+from benchmark.problem.declared import Declared
 from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
@@ -52,6 +55,12 @@ def mlp(seed: int = 0, *, activation: str = "tanh", radius: float | None = 10.0)
         negatives=rows(20, 5, 3, seed + 1000, torch.float32),
         test=rows(30, 5, 3, seed + 2000, torch.float32),
     )
+
+
+def declared(problem: Problem, rows_at_least: int) -> Problem:
+    """The same problem with public bounds on how many rows are left and how long they are."""
+    norm = problem.train.largest_norm(bias=False)
+    return replace(problem, declared=Declared(rows_at_least, norm))
 
 
 def every_row(problem: Problem) -> torch.Tensor:

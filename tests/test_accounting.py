@@ -1,30 +1,38 @@
-"""Composition, failure probabilities and noisy fine-tuning."""
+"""Composition, noisy fine-tuning and groups of rows, against the accounting of others."""
 
 from __future__ import annotations
 
 import math
 
 import dp_accounting
+import mpmath
 import numpy as np
 import pytest
-from dp_accounting import pld
+from dp_accounting import dp_event, pld
 from dp_accounting.pld.privacy_loss_mechanism import AdjacencyType, GaussianPrivacyLoss
+from scipy.stats import binom
 
-from benchmark.certify.composition import (
-    composed_m,
-    deletion_capacity,
-    noise_delta,
-    stream_epsilons,
-    total_delta,
+from benchmark.contract.guarantee import Gaussian, compose
+from benchmark.errors import AssumptionBroken, LetheError
+from benchmark.theory.composition import deletion_capacity
+from benchmark.theory.gaussian import delta_for, epsilon_for, m_for
+from benchmark.theory.group_privacy import (
+    group_delta,
+    group_epsilon,
+    group_m,
+    group_noise_multiplier,
 )
-from benchmark.certify.gaussian import delta_for, epsilon_for, m_for
-from benchmark.certify.noisy_descent import (
+from benchmark.theory.noisy_descent import (
     gradient_clipping_m,
     model_clipping_delta,
     model_clipping_m,
     model_clipping_steps,
 )
-from benchmark.errors import AssumptionBroken, LetheError
+
+
+def together(ms: list[float]) -> float:
+    """Epsilon at 1e-5 of releases that are m-GDP each."""
+    return compose(Gaussian(m=m) for m in ms).epsilon(1e-5)
 
 
 def test_composition_agrees_with_dp_accounting() -> None:
@@ -33,35 +41,7 @@ def test_composition_agrees_with_dp_accounting() -> None:
     for m in ms:
         accountant.compose(dp_accounting.GaussianDpEvent(1 / m))
     theirs = accountant.get_epsilon(1e-5)
-    assert epsilon_for(composed_m(ms), 1e-5) == pytest.approx(theirs, rel=2e-3)
-
-
-def test_a_stream_is_composed_release_by_release() -> None:
-    m = m_for(1.0, 1e-5)
-    stream = stream_epsilons([m, m, 0.0, 2 * m], 1e-5)
-    assert [s.release for s in stream[:3]] == [pytest.approx(1.0), pytest.approx(1.0), 0.0]
-    assert stream[0].composed == pytest.approx(1.0)
-    assert stream[2].composed == stream[1].composed > 1.4
-    assert stream[3].composed == epsilon_for(composed_m([m, m, 0.0, 2 * m]), 1e-5)
-    assert stream[3].composed == pytest.approx(epsilon_for(m * math.sqrt(6), 1e-5))
-    assert composed_m([]) == 0.0
-    with pytest.raises(AssumptionBroken, match="m must be at least 0"):
-        composed_m([1.0, -1.0])
-
-
-def test_T12_delta_total_is_delta_plus_every_failure_probability() -> None:
-    assert total_delta(1e-5, 2e-6, 3e-7) == pytest.approx(1.23e-5, rel=1e-12)
-    assert total_delta(noise_delta(1e-5, 2e-6, 3e-7), 2e-6, 3e-7) == pytest.approx(1e-5, rel=1e-12)
-    assert total_delta(1e-5) == noise_delta(1e-5) == 1e-5
-
-
-def test_T12_failure_probabilities_that_leave_nothing_are_refused() -> None:
-    with pytest.raises(AssumptionBroken, match="leave nothing of delta = 1e-05"):
-        noise_delta(1e-5, 1e-5)
-    with pytest.raises(AssumptionBroken, match="add up to"):
-        total_delta(0.5, 0.6)
-    with pytest.raises(AssumptionBroken, match="failure_probability must be at least 0"):
-        total_delta(1e-5, -1e-6)
+    assert together(ms) == pytest.approx(theirs, rel=2e-3)
 
 
 def test_T5_one_step_without_gradient_is_the_gaussian_mechanism() -> None:
@@ -140,14 +120,17 @@ def test_a_budget_lasts_until_the_releases_together_exceed_it() -> None:
         lasting = deletion_capacity([reached] * 10, budget)
         assert not lasting.exhausted
         fits, over = lasting.requests, lasting.requests + 1
-        assert epsilon_for(composed_m([reached / sigma] * fits), 1e-5) <= 1 + 1e-9
-        assert epsilon_for(composed_m([reached / sigma] * over), 1e-5) > 1
+        assert together([reached / sigma] * fits) <= 1 + 1e-9
+        assert together([reached / sigma] * over) > 1
     spent = deletion_capacity([0.006, 0.006, 0.006, 0.001], budget)
     assert spent.exhausted
     assert spent.requests == 2, "0.006 sqrt(2) fits, 0.006 sqrt(3) does not"
     assert spent.spent == pytest.approx(math.sqrt(3 * 36 + 1) / 10)
     with pytest.raises(AssumptionBroken, match="budget"):
         deletion_capacity([0.1], 0.0)
+    assert deletion_capacity([0.0, 0.0], budget).requests is None, "by retraining, for nothing"
+    with pytest.raises(AssumptionBroken, match="reached must be at least 0"):
+        deletion_capacity([0.1, -0.1], budget)
 
 
 EPSILONS = (0.01, 0.1, 0.5, 1.0, 3.0, 8.0, 30.0, 100.0)
@@ -211,3 +194,90 @@ def test_model_clipping_that_never_gets_there_is_refused() -> None:
         model_clipping_steps(epsilon=1.0, delta=1e-5, radius=1.0, sigma=0.1, most=200)
     with pytest.raises(LetheError, match="at least one step"):
         model_clipping_m(radius=1.0, steps=0, sigma=1.0)
+
+
+@pytest.mark.parametrize("delta", [1e-18, 1e-15])
+@pytest.mark.parametrize("epsilon", [1e-3, 1.0, 30.0, 1e3, 1e6])
+def test_the_gaussian_is_exact_down_to_1e_18(epsilon: float, delta: float) -> None:
+    m = m_for(epsilon, delta)
+    with mpmath.workdps(60):
+        e, exact_m = mpmath.mpf(epsilon), mpmath.mpf(m)
+        shift = e / exact_m
+        truth = mpmath.ncdf(exact_m / 2 - shift) - mpmath.exp(e) * mpmath.ncdf(-exact_m / 2 - shift)
+        assert delta * (1 - 1e-5) <= truth <= delta
+        assert truth <= delta_for(epsilon, m) <= truth * (1 + 3e-9)
+    assert epsilon_for(m, delta) == pytest.approx(epsilon, rel=1e-6)
+
+
+ONE, BOARD = ({"group": k, "rate": 0.1, "steps": 100} for k in (1, 20))
+TINY = (1e-18, 1e-17, 1e-16, 1e-15, 1e-14)
+
+
+@pytest.mark.parametrize("epsilon", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("group", [ONE, BOARD])
+def test_sampling_never_asks_for_more_noise_than_no_sampling(
+    group: dict[str, float], epsilon: float
+) -> None:
+    for delta in (*TINY, 1e-5):
+        enough = group["group"] * math.sqrt(group["steps"]) / m_for(epsilon, delta)
+        z = group_noise_multiplier(epsilon=epsilon, delta=delta, **group)
+        assert z <= enough
+        assert group_delta(epsilon=epsilon, noise_multiplier=z, **group) <= delta
+        assert group_epsilon(delta=delta, noise_multiplier=z, **group) <= epsilon * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("z", [0.01, 0.3, 7.0, 1e4])
+def test_sampling_never_costs_epsilon_nor_delta(z: float) -> None:
+    m = group_m(group=1, steps=100, noise_multiplier=z)
+    for delta in (*TINY, 1e-11, 1e-5, 0.9):
+        epsilon = group_epsilon(delta=delta, noise_multiplier=z, **ONE)
+        assert epsilon <= epsilon_for(m, delta)
+        assert group_delta(epsilon=epsilon, noise_multiplier=z, **ONE) <= delta
+    for epsilon in (0.0, 1e-3, 1.0, 1e3):
+        spent = group_delta(epsilon=epsilon, noise_multiplier=z, **ONE)
+        assert spent <= delta_for(epsilon, m)
+
+
+def test_a_smaller_delta_never_takes_less_noise_or_epsilon() -> None:
+    """Across the delta at which one Gaussian takes over from the grid as well."""
+    deltas = (*TINY, 1e-13, 1.1e-13, 1e-12, 1e-5, 0.1, 0.99)
+    noise = [group_noise_multiplier(epsilon=1.0, delta=delta, **ONE) for delta in deltas]
+    epsilons = [group_epsilon(delta=delta, noise_multiplier=8.0, **ONE) for delta in deltas]
+    assert noise == sorted(noise, reverse=True)
+    assert epsilons == sorted(epsilons, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "z", "answered"), [(1.0, 74.869923, 0.99914531), (8.0, 12.198221, 7.9999814)]
+)
+def test_the_boards_noise(epsilon: float, z: float, answered: float) -> None:
+    """As dp-accounting gives it without a grid of our own."""
+    ours = group_noise_multiplier(epsilon=epsilon, delta=1e-5, **BOARD)
+    assert ours == pytest.approx(z, rel=1e-7)
+    spent = group_epsilon(delta=1e-5, noise_multiplier=ours, **BOARD)
+    assert spent == pytest.approx(answered, rel=1e-7)
+
+
+def test_a_group_agrees_with_dp_accounting() -> None:
+    hits = np.arange(21)
+    theirs = pld.PLDAccountant(value_discretization_interval=2e-3).compose(
+        dp_event.MixtureOfGaussiansDpEvent(75.0, hits.astype(float), binom.pmf(hits, 20, 0.1)), 100
+    )
+    for delta in (1e-9, 1e-5, 0.1):
+        ours = group_epsilon(delta=delta, noise_multiplier=75.0, **BOARD)
+        assert ours == pytest.approx(theirs.get_epsilon(delta), rel=1e-5)
+
+
+@pytest.mark.parametrize("rate", [1e-25, 1e-6])
+def test_a_row_that_is_hardly_ever_sampled_needs_hardly_any_noise(rate: float) -> None:
+    shared = {"group": 1, "rate": rate, "steps": 1}
+    assert group_noise_multiplier(epsilon=1.0, delta=1e-5, **shared) == 0.01
+    assert group_epsilon(delta=1e-5, noise_multiplier=0.01, **shared) == 0.0
+    enough = 1 / m_for(1e5, 1e-5)
+    assert group_noise_multiplier(epsilon=1e5, delta=1e-5, **shared) == enough < 0.01
+
+
+def test_losses_too_wide_for_a_grid_are_left_to_one_gaussian() -> None:
+    m = group_m(group=20, steps=100, noise_multiplier=0.01)
+    epsilon = group_epsilon(delta=1e-5, noise_multiplier=0.01, **BOARD)
+    assert epsilon == epsilon_for(m, 1e-5)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark import json_file
+from benchmark.contract.claim import Claim
 from benchmark.metrics.value import Value
 from benchmark.records import Failure, Record, Step
 from benchmark.studies.quality_record import QualityRecord, Score, path_in
@@ -21,6 +22,7 @@ from leaderboard.answers import (
     ablation,
     answers,
     attacks,
+    biased,
     capacity,
     compute,
     nonconvergence,
@@ -35,10 +37,20 @@ from leaderboard.answers.answer import TARGETS, Answer, Evidence, guaranteed
 from leaderboard.board import build, check
 from leaderboard.columns import BY_KEY
 from leaderboard.pareto import Offer, front, offers
+from leaderboard.quality import quality_sections
 from leaderboard.table import Table, load
-from tests.test_leaderboard import CONDITIONAL, PROVED, VACUOUS, certificate, record, store
+from tests.test_leaderboard import (
+    CONDITIONAL,
+    PAIR,
+    PROVED,
+    VACUOUS,
+    claim,
+    inside,
+    record,
+    store,
+)
 
-EXACT = certificate(definition="retrain", mode="noiseless", epsilon=0, delta=0, sensitivity=0)
+EXACT = Claim.by_construction("retrained from scratch")
 
 
 def made(label: str, seed: int = 0, *, epsilon: float = 1.0, **changes: Any) -> Record:
@@ -96,8 +108,8 @@ def test_without_a_record_every_question_says_so_and_which_command_makes_it(tmp_
 
 
 def test_the_board_shows_the_answers_and_their_plots(tmp_path):
-    cells = [made("newton", s, certificate=PROVED) for s in range(2)]
-    results = store(tmp_path / "results", [*cells, made("retrain", certificate=EXACT)])
+    cells = [made("newton", s, claim=PROVED) for s in range(2)]
+    results = store(tmp_path / "results", [*cells, made("retrain", claim=EXACT)])
     build(results, tmp_path / "out")
     assert check(results, tmp_path / "out") == []
     assert (tmp_path / "out" / "plots" / "pareto.svg").is_file()
@@ -117,15 +129,16 @@ def test_the_board_shows_the_answers_and_their_plots(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "counts"),
     [
-        ({"certificate": PROVED}, True),
-        ({"certificate": EXACT}, True),
-        ({"certificate": certificate(epsilon=1.0 + 1e-9)}, True),
-        ({"certificate": certificate(epsilon=1.1)}, False),
-        ({"certificate": certificate(delta=1e-4)}, False),
-        ({"certificate": CONDITIONAL}, False),
-        ({"certificate": VACUOUS}, False),
-        ({"certificate": PROVED, "metrics": {"slack": 0.5}}, False),
-        ({"certificate": PROVED, "epsilon": 8.0}, False),
+        ({"claim": PROVED}, True),
+        ({"claim": EXACT}, True),
+        ({"claim": claim(epsilon=1.0 + 1e-9)}, True),
+        ({"claim": claim(epsilon=1.1)}, False),
+        ({"claim": claim(delta=1e-4)}, False),
+        ({"claim": CONDITIONAL}, False),
+        ({"claim": PAIR}, False),
+        ({"claim": VACUOUS}, False),
+        ({"claim": PROVED, "metrics": {"slack": 0.5}}, False),
+        ({"claim": PROVED, "epsilon": 8.0}, False),
         ({}, False),
     ],
 )
@@ -135,8 +148,8 @@ def test_guaranteed_is_proved_within_the_target_that_was_asked_for(tmp_path, cha
 
 
 def test_yardsticks_are_no_entries_and_a_weaker_seed_decides(tmp_path):
-    cells = [made("retrain", certificate=EXACT), made("newton", certificate=PROVED)]
-    cells.append(made("newton", 1, certificate=CONDITIONAL))
+    cells = [made("retrain", claim=EXACT), made("newton", claim=PROVED)]
+    cells.append(made("newton", 1, claim=CONDITIONAL))
     (table,) = tables(tmp_path, *cells)
     assert not any(guaranteed(row) for row in table.rows)
 
@@ -148,11 +161,11 @@ def test_speed_with_and_without_what_is_computed_once(tmp_path):
     # per request 2 / 0.5 = 4 and 2 / 0.125 = 16, geometric mean 8; with 4 s beforehand 2 / 4.5
     # and 2 / 4.125; `plain` takes 1 s each time: 2 either way
     cells = [
-        made("chord", s, certificate=PROVED, unlearn=t, precomputation=4.0)
+        made("chord", s, claim=PROVED, unlearn=t, precomputation=4.0)
         for s, t in enumerate((0.5, 0.125))
     ]
-    cells += [made("plain", s, certificate=PROVED, unlearn=1.0) for s in range(2)]
-    cells += [made("quick", s, certificate=VACUOUS, unlearn=0.01) for s in range(2)]
+    cells += [made("plain", s, claim=PROVED, unlearn=1.0) for s in range(2)]
+    cells += [made("quick", s, claim=VACUOUS, unlearn=0.01) for s in range(2)]
     answer = speed.answer(Evidence(tables(tmp_path, *cells)))
     line = lines(answer)["toy"]
     assert line["fastest per request"] == "Chord"
@@ -172,7 +185,7 @@ def test_speed_with_and_without_what_is_computed_once(tmp_path):
 
 def test_a_fast_row_that_erases_the_model_is_called_so(tmp_path):
     over = {"control_accuracy_test_gap": 0.0}
-    cells = [made("noisy", s, certificate=PROVED, unlearn=0.5, metrics=over) for s in range(2)]
+    cells = [made("noisy", s, claim=PROVED, unlearn=0.5, metrics=over) for s in range(2)]
     evidence = Evidence(tables(tmp_path, *cells))
     answer = speed.answer(evidence)
     assert lines(answer)["toy"]["fastest per request"] == "Noisy (erases the model)"
@@ -188,18 +201,18 @@ def test_a_fast_row_that_erases_the_model_is_called_so(tmp_path):
 
 def test_a_row_that_loses_accuracy_is_not_an_answer_however_fast(tmp_path):
     lost = {"accuracy_test_gap": -30.0}
-    cells = [made("chance", certificate=PROVED, unlearn=0.001, metrics=lost)]
-    cells += [made("plain", certificate=PROVED, unlearn=1.0)]
+    cells = [made("chance", claim=PROVED, unlearn=0.001, metrics=lost)]
+    cells += [made("plain", claim=PROVED, unlearn=1.0)]
     line = lines(speed.answer(Evidence(tables(tmp_path, *cells))))["toy"]
     assert line["fastest per request"] == "Plain"
     assert line["rows faster by their interval"] == "0 of 1 (n = 1)"
 
 
 def test_speed_is_about_problems_not_about_the_settings_a_study_varies(tmp_path):
-    lossy = made("newton", certificate=PROVED, unlearn=0.5, extra={"accuracy_test_gap": -30.0})
-    varied = made("newton", certificate=PROVED, unlearn=0.5)
+    lossy = made("newton", claim=PROVED, unlearn=0.5, extra={"accuracy_test_gap": -30.0})
+    varied = made("newton", claim=PROVED, unlearn=0.5)
     varied = varied.model_copy(update={"experiment": "digits-budget-epochs-5"})
-    fine = made("newton", certificate=PROVED, unlearn=0.5)
+    fine = made("newton", claim=PROVED, unlearn=0.5)
     fine = fine.model_copy(update={"experiment": "fine"})
     answer = speed.answer(Evidence(tables(tmp_path, lossy, varied, fine)))
     assert "Of 2 problems, 1 have" in answer.text
@@ -208,7 +221,7 @@ def test_speed_is_about_problems_not_about_the_settings_a_study_varies(tmp_path)
 
 
 def test_speed_says_where_nothing_is_proved_and_where_nothing_is_faster(tmp_path):
-    slow = made("newton", certificate=PROVED, unlearn=4.0)
+    slow = made("newton", claim=PROVED, unlearn=4.0)
     other = made("tune").model_copy(update={"experiment": "unproved"})
     answer = speed.answer(Evidence(tables(tmp_path, slow, other)))
     assert "Of 2 problems, 1 have" in answer.text
@@ -220,9 +233,7 @@ def test_speed_says_where_nothing_is_proved_and_where_nothing_is_faster(tmp_path
 
 def timed(experiment: str, seconds: tuple[float, ...], **changes: Any) -> list[Record]:
     """A proved row; retraining takes 2 s."""
-    cells = [
-        made("row", s, certificate=PROVED, unlearn=t, **changes) for s, t in enumerate(seconds)
-    ]
+    cells = [made("row", s, claim=PROVED, unlearn=t, **changes) for s, t in enumerate(seconds)]
     return [cell.model_copy(update={"experiment": experiment}) for cell in cells]
 
 
@@ -263,13 +274,13 @@ def test_rows_that_keep_the_model_are_said_to_be_linear_only_where_records_tell(
 
 @pytest.mark.parametrize(("error", "refused"), [("AssumptionBroken", True), ("OSError", False)])
 def test_no_command_is_named_where_certificates_are_refused(tmp_path, error, refused):
-    cell = made("newton", certificate=PROVED)
+    cell = made("newton", claim=PROVED)
     failure = Failure(type=error, message="no", where="")
     cell = cell.model_copy(
-        update={"experiment": "batch", "status": "failed", "failure": failure, "certificate": None}
+        update={"experiment": "batch", "status": "failed", "failure": failure, "claim": None}
     )
-    answer = speed.answer(Evidence(tables(tmp_path, made("newton", certificate=PROVED), cell)))
-    assert ("Nothing is proved on batch: every certificate was refused" in answer.text) is refused
+    answer = speed.answer(Evidence(tables(tmp_path, made("newton", claim=PROVED), cell)))
+    assert ("Nothing is proved on batch: every claim was refused" in answer.text) is refused
     assert bool(answer.command) is not refused
     assert ("No row is proved on batch." in answer.missing) is not refused
 
@@ -285,7 +296,7 @@ def test_tuning_counts_against_the_speed_and_has_to_be_won_back():
 def test_utility_at_each_target_with_the_one_that_is_missing(tmp_path):
     gaps = {"near": (-0.2, -0.4), "far": (-3.0, -5.0)}
     cells = [
-        made(label, s, certificate=PROVED, metrics={"accuracy_test_gap": gap})
+        made(label, s, claim=PROVED, metrics={"accuracy_test_gap": gap})
         for label, values in gaps.items()
         for s, gap in enumerate(values)
     ]
@@ -294,41 +305,109 @@ def test_utility_at_each_target_with_the_one_that_is_missing(tmp_path):
     assert (line["closest"], line["farthest"]) == ("Near", "Far")
     assert line["its gap"].startswith("−0.3 ±")
     assert line["its gap 2"].startswith("−4 ±")
-    assert "1 of 2 rows stay within 1 point" in answer.text
+    assert "1 of 2 rows stay within 1 point." in answer.text
+    assert line["cost of the noise (points)"] == "–"
     assert "No row was proved at (8, 1e-5)" in answer.missing
-    eight = made("wide", epsilon=8.0, certificate=certificate(epsilon=8.0))
+    eight = made("wide", epsilon=8.0, claim=claim(epsilon=8.0))
     both = utility.answer(Evidence(tables(tmp_path / "both", *cells, eight)))
     assert (both.missing, both.command) == ("", "")
     assert "At (8, 1e-5)" in both.text
+    noisy = made("near", claim=PROVED, metrics={"noise_cost": -0.25})
+    priced = utility.answer(Evidence(tables(tmp_path / "noisy", noisy)))
+    assert lines(priced)["toy"]["cost of the noise (points)"] == "−0.250"
+    assert "costs −0.250 points in 1 row, which is part of the gap." in priced.text
 
 
 def test_slack_by_verdict_and_what_has_no_distance(tmp_path):
     cells = [
-        made("a", certificate=PROVED, metrics={"slack": 1.0}),
-        made("b", certificate=PROVED, metrics={"slack": 4.0}),
-        made("c", certificate=VACUOUS, metrics={"slack": 20.0}),
-        made("d", certificate=certificate(noise="inside", trivial_sensitivity=None)),
+        made("a", claim=PROVED, metrics={"slack": 1.0}),
+        made("b", claim=claim(reached=0.005), metrics={"slack": 4.0}),
+        made("c", claim=VACUOUS, metrics={"slack": 20.0}),
+        made("d", claim=inside()),
+        made("e", claim=PAIR, metrics={"slack": 1.5}),
     ]
     answer = slack.answer(Evidence(tables(tmp_path, *cells)))
     line = lines(answer)["toy"]
     assert line["slack, proved"] == "1.00 to 4.00"
     assert line["slack, vacuous"] == "20.0"
+    assert line["slack, this pair only"] == "1.50"
     assert line["slack, conditional"] == "–"
+    assert line["Δ₀ over the bound reached, proved"] == "1.00 to 4.00"
     assert "proved: 1.00 to 4.00 times the measured distance, with a median of 2.50" in answer.text
+    assert "the noise is made for 1.00 to 4.00 times that bound" in answer.text
+    assert "As a yardstick, this pair only: 1.50 times" in answer.text
     assert answer.missing.startswith("1 row with the noise inside")
+
+
+def stepped(experiment: str, *steps: int, own: int = 1, **changes: Any) -> list[Record]:
+    """Seeds of a row that took so many steps, `own` of them its own."""
+    cells = [
+        made(
+            changes.get("label", "newton"),
+            seed,
+            claim=changes.get("claimed", PROVED),
+            metrics={
+                "steps_taken": count,
+                "further_steps": max(0, count - own),
+                "slack": 1.25,
+                "noise_cost": -0.5,
+            },
+        )
+        for seed, count in enumerate(steps)
+    ]
+    return [cell.model_copy(update={"experiment": experiment}) for cell in cells]
+
+
+def test_biased_requests_are_set_beside_random_ones(tmp_path):
+    study = "digits-softmax-biased"
+    refused = made("refusing", claim=PROVED).model_copy(
+        update={"experiment": study, "status": "failed", "claim": None}
+    )
+    cells = [
+        *stepped("digits-softmax", 1, 1),
+        *stepped(study, 1, 3),
+        *stepped(f"{study}-class", 2, 2),
+        *stepped(f"{study}-smoke", 9, 9),
+        *stepped(study, 5, 5, label="yardstick", claimed=PAIR),
+        made("tune").model_copy(update={"experiment": study}),
+        refused,
+    ]
+    evidence = Evidence(tables(tmp_path, *cells))
+    answer = biased.answer(evidence)
+    found = lines(answer)
+    assert set(found) == {
+        f"{study}: Newton",
+        f"{study}: Yardstick",
+        f"{study}: Refusing",
+        f"{study}-class: Newton",
+    }
+    line = found[f"{study}: Newton"]
+    assert line["steps"].startswith("2 ± 13 (1.0 beyond its own)")
+    assert line["steps, random rows"] == "1"
+    assert line["seeds with steps beyond its own"] == "1 of 2"
+    assert (line["slack"], line["noise cost (points)"]) == ("1.25 ± 0", "−0.500 ± 0")
+    assert found[f"{study}: Yardstick"]["verdict"] == "this pair only"
+    assert found[f"{study}: Refusing"]["verdict"] == "failed"
+    assert "Requests that are not random, of 2 kinds." in answer.text
+    assert "The yardsticks, which stop after their own step" in answer.text
+    assert "2 rows with a claim about unlearning take 2.00 steps" in answer.text
+    assert "go on beyond the method's own steps on 3 of 4 cells" in answer.text
+    assert f"Without an answer on one seed or more: {study}: Refusing." in answer.text
+    assert answer.missing == "No record of mnist-hog-biased."
+    assert answer.command == "make biased RESULTS=leaderboard/results"
+    assert [table.experiment for table in evidence.problems] == ["digits-softmax"]
 
 
 def contest(
     experiment: str, epochs: int, theirs: list[float], rows: dict[str, tuple[list, list]]
 ) -> list[Record]:
     """Retraining for some epochs and rows, each with its accuracies and leads over its control."""
-    inside = certificate(noise="inside", definition="reference", trivial_sensitivity=None)
     cells = []
     for seed, accuracy in enumerate(theirs):
         cell = made(
             "briefly",
             seed,
-            certificate=EXACT,
+            claim=EXACT,
             unlearn=0.5,
             params={"epochs": epochs},
             extra={"accuracy_test": accuracy},
@@ -343,7 +422,7 @@ def contest(
                 made(
                     label,
                     seed,
-                    certificate=inside,
+                    claim=inside(),
                     unlearn=0.75,
                     # one more than the budget, to leave room for the noisy steps
                     params={"epochs": epochs + 1},
@@ -428,15 +507,17 @@ def test_compute_draws_rows_controls_and_retraining_under_every_budget(tmp_path)
     assert {(p.control, p.lead) for p in points if p.series == ""} == {(None, 0.0)}
 
 
-def releases(*composed: float | None) -> tuple[Step, ...]:
+def releases(*composed: float | None, measured: float | None = None) -> tuple[Step, ...]:
     return tuple(
         Step(
             epsilon=1.0,
             composed_epsilon=together,
-            sensitivity=0.02,
-            reached=0.01,
+            measured_epsilon=measured,
+            m=0.25,
             sigma=0.1,
-            theorem="Theorem 5",
+            bound=0.02,
+            reached=0.01,
+            steps=2,
             seconds=0.1,
         )
         for together in composed
@@ -444,46 +525,57 @@ def releases(*composed: float | None) -> tuple[Step, ...]:
 
 
 def test_stream_says_what_releases_prove_together_and_that_some_do_not_compose(tmp_path):
-    shared = {"certificate": PROVED, "requests": 2}
+    shared = {"claim": PROVED, "requests": 2}
     cells = [
-        made("newton", stream=releases(1.0, 1.5), **shared),
+        made("newton", stream=releases(1.0, 1.5, measured=1.125), **shared),
         made("shared-noise", stream=releases(1.0, None), **shared),
         made("tune", requests=2),
-        made("single", certificate=PROVED),
+        made("single", claim=PROVED),
     ]
     evidence = Evidence(tables(tmp_path, *cells))
     answer = stream.answer(evidence)
     found = lines(answer)
     assert set(found) == {"toy: Newton", "toy: Shared-Noise"}
-    assert found["toy: Newton"]["ε of all together"] == "1.50"
+    assert found["toy: Newton"]["ε of all together, worst case"] == "1.50"
+    assert found["toy: Newton"]["ε of all together, measured"] == "1.12"
     assert found["toy: Newton"]["releases"] == "2"
-    assert found["toy: Shared-Noise"]["ε of all together"] == "do not compose"
+    assert found["toy: Shared-Noise"]["ε of all together, worst case"] == "do not compose"
     assert "ε 1.00 alone" in answer.text
-    assert "all 2 of them ε 1.50" in answer.text
+    assert "all 2 of them has ε 1.50, whatever the requests were" in answer.text
+    assert "for the requests that came it is ε 1.12: a measurement" in answer.text
     assert "The releases of 1 row do not compose." in answer.text
     assert "the gap to retraining in points is, proved: 0.500 (2 rows)." in answer.text
     # what a stream proves is not (1, 1e-5) any more
     assert set(lines(proved.answer(evidence))) == {"toy: Single"}
 
 
-def test_capacity_is_that_of_rows_with_a_budget(tmp_path):
-    shared = {"certificate": PROVED, "requests": 2, "stream": releases(1.0, 1.5)}
-    cells = [made("budget", s, extra={"deletion_capacity": 50 + 10 * s}, **shared) for s in (0, 1)]
-    cells += [made("newton", s, **shared) for s in (0, 1)]
+def test_capacity_is_said_for_the_worst_case_and_as_measured(tmp_path):
+    shared = {"requests": 2, "stream": releases(1.0, 1.5)}
+    cells = [
+        made(
+            label,
+            s,
+            claim=claimed,
+            extra={"deletion_capacity": 50 + 10 * s, "uniform_capacity": 4},
+            **shared,
+        )
+        for label, claimed in (("fixed", PROVED), ("empty", VACUOUS), ("yardstick", PAIR))
+        for s in (0, 1)
+    ]
+    cells += [made("newton", s, claim=PROVED, **shared) for s in (0, 1)]
     answer = capacity.answer(Evidence(tables(tmp_path, *cells)))
-    assert list(lines(answer)) == ["toy: Budget"]
-    assert (
-        "for 55.0 requests, then retraining is due. A count above 1 is instance-wise" in answer.text
-    )
-    assert "the releases made would have ε 1.50 together" in answer.text
+    assert list(lines(answer)) == ["toy: Fixed"]
+    assert lines(answer)["toy: Fixed"]["capacity, worst case (requests)"] == "4"
+    assert "over 4 requests: the worst case, and what is proved." in answer.text
+    assert "By the bounds proved for the requests that came it is 55 requests" in answer.text
 
 
 def test_gaps_after_a_stream_are_told_apart_by_verdict(tmp_path):
     shared = {"requests": 2, "stream": releases(1.0, 1.5)}
     cells = [
-        made("a", certificate=PROVED, metrics={"accuracy_test_gap": -1.0}, **shared),
-        made("b", certificate=PROVED, metrics={"accuracy_test_gap": -2.0}, **shared),
-        made("c", certificate=VACUOUS, metrics={"accuracy_test_gap": -80.0}, **shared),
+        made("a", claim=PROVED, metrics={"accuracy_test_gap": -1.0}, **shared),
+        made("b", claim=PROVED, metrics={"accuracy_test_gap": -2.0}, **shared),
+        made("c", claim=VACUOUS, metrics={"accuracy_test_gap": -80.0}, **shared),
     ]
     text = stream.answer(Evidence(tables(tmp_path, *cells))).text
     assert "proved: −2.00 to −1.00 (2 rows); vacuous: −80.0 (1 row)." in text
@@ -492,17 +584,16 @@ def test_gaps_after_a_stream_are_told_apart_by_verdict(tmp_path):
 # the Pareto front
 
 
-def offer(verdict: str, definition: str, mode: str, numbers: tuple, competes: bool) -> Offer:
+def offer(verdict: str, definition: str, numbers: tuple, competes: bool) -> Offer:
     epsilon, lost, time = numbers
     row = SimpleNamespace(verdict=verdict, label="")
-    return Offer(row, definition, mode, epsilon, 1e-5, lost, time, competes)
+    return Offer(row, definition, epsilon, 1e-5, lost, time, competes)
 
 
 OFFERS = st.builds(
     offer,
     st.sampled_from(("exact", "proved", "conditional")),
     st.sampled_from(("reference", "unlearn-on-retain")),
-    st.sampled_from(("noiseless", "budgeted", "instance")),
     st.tuples(st.integers(0, 2), st.integers(-1, 2), st.integers(1, 3)),
     st.booleans(),
 )
@@ -511,13 +602,12 @@ OFFERS = st.builds(
 @given(st.lists(OFFERS, max_size=8))
 def test_the_front_is_what_brute_force_finds(found):
     ranks = {"exact": 0, "proved": 1, "conditional": 2}
-    modes = {"noiseless": 0, "budgeted": 1, "instance": 2}
 
     def costs(o: Offer) -> tuple:
         """All that counts, the less the better; what is exact is as strong as can be."""
-        strength = (0, 0, 0, 0)
+        strength = (0, 0, 0)
         if o.row.verdict != "exact":
-            strength = (ranks[o.row.verdict], modes[o.mode], o.epsilon, o.delta)
+            strength = (ranks[o.row.verdict], o.epsilon, o.delta)
         return (*strength, o.lost, o.time)
 
     def beats(a: Offer, b: Offer) -> bool:
@@ -538,13 +628,11 @@ def on_front(folder: Path, *cells: Record) -> set[str]:
 def test_vacuous_violated_and_incomplete_rows_are_never_on_the_front(tmp_path):
     fast = {"unlearn": 0.001, "metrics": {"accuracy_test_gap": 9.0}}
     cells = [
-        *(made("newton", s, certificate=PROVED) for s in range(2)),
-        *(made("empty", s, certificate=VACUOUS, **fast) for s in range(2)),
-        *(
-            made("wrong", s, certificate=PROVED, **fast | {"metrics": {"slack": 0.5}})
-            for s in range(2)
-        ),
-        made("lacking", certificate=PROVED, **fast),
+        *(made("newton", s, claim=PROVED) for s in range(2)),
+        *(made("empty", s, claim=VACUOUS, **fast) for s in range(2)),
+        *(made("yardstick", s, claim=PAIR, **fast) for s in range(2)),
+        *(made("wrong", s, claim=PROVED, **fast | {"metrics": {"slack": 0.5}}) for s in range(2)),
+        made("lacking", claim=PROVED, **fast),
         made("tune", **fast),
     ]
     assert on_front(tmp_path, *cells) == {"newton"}
@@ -552,52 +640,55 @@ def test_vacuous_violated_and_incomplete_rows_are_never_on_the_front(tmp_path):
 
 def test_retraining_beats_what_is_slower_and_no_more_accurate(tmp_path):
     def cells(gap: float) -> list[Record]:
-        slow = made("noisy", certificate=PROVED, unlearn=3.0, metrics={"accuracy_test_gap": gap})
+        slow = made("noisy", claim=PROVED, unlearn=3.0, metrics={"accuracy_test_gap": gap})
         ours = {"unlearn": 2.0, "metrics": {"accuracy_test_gap": 0.0}}
-        return [slow, made("retrain", certificate=EXACT, **ours)]
+        return [slow, made("retrain", claim=EXACT, **ours)]
 
     assert on_front(tmp_path / "worse", *cells(-0.1)) == {"retrain"}
     assert on_front(tmp_path / "better", *cells(0.1)) == {"retrain", "noisy"}
 
 
-def test_guarantees_of_other_definitions_are_not_compared_and_budgets_are_stronger(tmp_path):
+def test_guarantees_of_other_definitions_are_not_compared_and_verdicts_rank(tmp_path):
     def fast(**changes: Any) -> Record:
-        return made("fast", certificate=certificate(**changes), unlearn=0.1)
+        return made("fast", claim=claim(**changes), unlearn=0.1)
 
-    slow = made("slow", certificate=certificate(mode="budgeted"), unlearn=1.0)
+    slow = made("slow", claim=PROVED, unlearn=1.0)
     assert on_front(tmp_path / "a", fast(definition="reference"), slow) == {"fast", "slow"}
-    assert on_front(tmp_path / "b", fast(mode="instance"), slow) == {"fast", "slow"}
-    assert on_front(tmp_path / "c", fast(mode="budgeted"), slow) == {"fast"}
-    assert on_front(tmp_path / "d", fast(mode="budgeted", epsilon=2.0), slow) == {"fast", "slow"}
+    assert on_front(tmp_path / "b", fast(caveats=("unchecked",)), slow) == {"fast", "slow"}
+    assert on_front(tmp_path / "c", fast(), slow) == {"fast"}
+    assert on_front(tmp_path / "d", fast(epsilon=2.0), slow) == {"fast", "slow"}
+    assert on_front(tmp_path / "e", fast(definition="this-pair"), slow) == {"slow"}
 
 
 def test_round_off_in_a_gap_puts_nothing_on_the_front(tmp_path):
     cells = [
-        made("slow", certificate=PROVED, unlearn=1.0, metrics={"accuracy_test_gap": 1e-14}),
-        made("fast", certificate=PROVED, unlearn=0.1, metrics={"accuracy_test_gap": -1e-14}),
+        made("slow", claim=PROVED, unlearn=1.0, metrics={"accuracy_test_gap": 1e-14}),
+        made("fast", claim=PROVED, unlearn=0.1, metrics={"accuracy_test_gap": -1e-14}),
     ]
     assert on_front(tmp_path, *cells) == {"fast"}
 
 
 def test_a_stream_stands_by_what_its_releases_prove_together(tmp_path):
-    cell = made("newton", certificate=PROVED, requests=2, stream=releases(1.0, 1.5))
+    cell = made("newton", claim=PROVED, requests=2, stream=releases(1.0, 1.5))
     (table,) = tables(tmp_path / "composed", cell)
     assert [found.epsilon for found in offers(table)] == [1.5]
-    cell = made("newton", certificate=PROVED, requests=2, stream=releases(1.0, None))
+    cell = made("newton", claim=PROVED, requests=2, stream=releases(1.0, None))
     (table,) = tables(tmp_path / "apart", cell)
     assert offers(table) == []
 
 
 def test_proved_lists_rows_with_definition_time_and_front(tmp_path):
     cells = [
-        made("fast", certificate=PROVED, unlearn=0.25),
-        made("slow", certificate=PROVED, unlearn=1.0),
-        made("guess", certificate=CONDITIONAL),
+        made("fast", claim=PROVED, unlearn=0.25),
+        made("slow", claim=PROVED, unlearn=1.0),
+        made("guess", claim=CONDITIONAL),
+        made("yardstick", claim=PAIR, unlearn=0.01),
     ]
     answer = proved.answer(Evidence(tables(tmp_path, *cells)))
     found = lines(answer)
     assert set(found) == {"toy: Fast", "toy: Slow"}
-    assert found["toy: Fast"]["against, mode"] == "unlearn-on-retain, instance"
+    assert found["toy: Fast"]["definition"] == "against retraining and an empty request"
+    assert "Not listed: 1 row about one pair of Gaussians only" in answer.text
     assert found["toy: Fast"]["time (s)"] == "0.250"
     assert found["toy: Fast"]["Pareto front"] == "yes"
     assert found["toy: Slow"]["Pareto front"] == "no"
@@ -607,11 +698,11 @@ def test_proved_lists_rows_with_definition_time_and_front(tmp_path):
 
 
 def test_the_front_is_counted_over_the_rows_and_problems_that_the_table_has(tmp_path):
-    stream_of = made("newton", certificate=PROVED, requests=2, stream=releases(1.0, 1.5))
+    stream_of = made("newton", claim=PROVED, requests=2, stream=releases(1.0, 1.5))
     cells = [
-        made("fast", certificate=PROVED, unlearn=0.25),
+        made("fast", claim=PROVED, unlearn=0.25),
         stream_of.model_copy(update={"experiment": "stream"}),
-        made("guess", certificate=CONDITIONAL).model_copy(update={"experiment": "guessed"}),
+        made("guess", claim=CONDITIONAL).model_copy(update={"experiment": "guessed"}),
     ]
     answer = proved.answer(Evidence(tables(tmp_path, *cells)))
     assert set(lines(answer)) == {"toy: Fast"}
@@ -622,13 +713,13 @@ def test_the_front_is_counted_over_the_rows_and_problems_that_the_table_has(tmp_
 
 
 def general(bound: float, **constants: float) -> dict[str, Any]:
-    """A certificate by the norm constraint, with Theorem 4 beside it."""
+    """A claim by the norm constraint, with the bound that needs no convexity beside it."""
     return {
-        "sensitivity": 40.0,
-        "trivial_sensitivity": 40.0,
-        "theorem": "norm constraint, 2C",
-        "alternatives": [{"theorem": "Theorem 4", "sensitivity": bound, "proved": False}],
-        "constants": [
+        "bound": 40.0,
+        "trivial": 40.0,
+        "theorem": "2C",
+        "alternatives": [{"theorem": "thm4", "value": bound, "proved": False}],
+        "measured": [
             {"name": name, "value": value, "provenance": "assumed", "meaning": ""}
             for name, value in constants.items()
         ],
@@ -637,12 +728,12 @@ def general(bound: float, **constants: float) -> dict[str, Any]:
 
 def test_nonconvergence_goes_from_the_largest_gradient_to_the_least(tmp_path):
     def at(profile: str, gradient: float, gap: float) -> list[Record]:
-        proof = certificate(**general(100 * gradient, retrain_gradient=gradient))
+        claimed = claim(**general(100 * gradient, retrain_gradient=gradient))
         cells = [
             made(
                 "newton",
                 seed,
-                certificate=proof,
+                claim=claimed,
                 metrics={"accuracy_test_gap": gap + seed, "distance": 0.5},
             )
             for seed in range(2)
@@ -651,24 +742,24 @@ def test_nonconvergence_goes_from_the_largest_gradient_to_the_least(tmp_path):
         return [cell.model_copy(update={"experiment": experiment}) for cell in cells]
 
     cells = [*at("", 0.5, -1.0), *at("-epochs-1", 3.0, -9.0), *at("-smoke", 9.0, -50.0)]
-    # more in between than at either end, and one certificate that is less than 2C
-    tight = general(50.0, retrain_gradient=0.5) | {"sensitivity": 4.0}
+    # more in between than at either end, and one claim that is less than 2C
+    tight = general(50.0, retrain_gradient=0.5) | {"bound": 4.0}
     rising = [*cells, *at("-epochs-2", 2.0, -4.0)]
     rising[-1] = rising[-1].model_copy(
-        update={"certificate": certificate(**general(900.0, retrain_gradient=2.0))}
+        update={"claim": claim(**general(900.0, retrain_gradient=2.0))}
     )
-    rising[0] = made("newton", certificate=certificate(**tight), radius=20.0).model_copy(
+    rising[0] = made("newton", claim=claim(**tight), radius=20.0).model_copy(
         update={"experiment": "mnist-nonconvergence"}
     )
     text = nonconvergence.answer(Evidence(tables(tmp_path / "rising", *rising))).text
-    assert "Theorem 4's bound 50.0 to 550; certified 4.00 to 40.0; test gap" in text
+    assert "step residual (thm4) gives 50.0 to 550; claimed is 4.00 to 40.0; test gap" in text
     answer = nonconvergence.answer(Evidence(tables(tmp_path, *cells)))
     found = lines(answer)
     assert [line["G"] for line in found.values()] == ["3.00", "0.500"]
-    assert [line["Theorem 4"] for line in found.values()] == ["300", "50.0"]
+    assert [line["bound: step residual (thm4)"] for line in found.values()] == ["300", "50.0"]
     assert [line["verdict"] for line in found.values()] == ["vacuous", "vacuous"]
-    assert "Theorem 4's bound 50.0 to 300" in answer.text
-    assert "the certificate is 2C = 40.0, whatever G" in answer.text
+    assert "step residual (thm4) gives 50.0 to 300" in answer.text
+    assert "what is claimed is 2C = 40.0, whatever G" in answer.text
     assert "test gap −8.50 to −0.500 points" in answer.text
     assert [chart.path for chart in answer.charts] == ["plots/nonconvergence.svg"]
 
@@ -680,7 +771,7 @@ def ablated(folder: Path) -> list[Table]:
         proof = changes.pop("proof", general(50.0, damping=2.0, residual=0.25))
         name = changes.pop("method_name", "newton")
         made_of = [
-            made(label, seed, certificate=certificate(**proof), method_name=name, **changes)
+            made(label, seed, claim=claim(**proof), method_name=name, **changes)
             for seed in range(2)
         ]
         return [c.model_copy(update={"experiment": f"mnist-ablation{profile}"}) for c in made_of]
@@ -702,10 +793,10 @@ def ablated(folder: Path) -> list[Table]:
 def test_ablation_takes_the_rows_that_differ_in_one_setting(tmp_path):
     found = ablation.panels(ablated(tmp_path))
     values = {name: sorted({p.setting for p in points}) for name, points in found.items()}
-    # where the method chose the damping itself, its certificate has it
+    # where the method chose the damping itself, its claim has it
     assert values == {"damping": [2.0, 10.0, 100.0], "radius": [5.0, 20.0], "depth": [100, 1000]}
     assert {len(points) for points in found.values()} == {6, 4}
-    bounds = {p.setting: p.bounds["Theorem 4"] for p in found["damping"]}
+    bounds = {p.setting: p.bounds["thm4"] for p in found["damping"]}
     assert bounds == {2.0: 50.0, 10.0: 20.0, 100.0: 10.0}
 
 
@@ -715,7 +806,7 @@ def test_ablation_says_how_numbers_change_and_what_was_not_varied(tmp_path):
     assert line["from → to"] == "2.00 → 100"
     assert line["seeds"] == "2"
     assert "means over seeds." in answer.text
-    assert line["Theorem 4's bound"] == "50.0 → 10.0"
+    assert line["bound: step residual (thm4)"] == "50.0 → 10.0"
     assert line["residual"] == "0.250 → 0.125"
     assert answer.missing == "Not varied: noise σ, LiSSA, chains s₁, rows forgotten."
     assert answer.command == ablation.COMMAND
@@ -847,8 +938,8 @@ def attacked(label: str, excess: float, floor: float = 0.02) -> list[QualityReco
 
 def test_proved_rows_that_an_attack_tells_apart_are_named_with_what_they_share(tmp_path):
     cells = [
-        made(label, seed, certificate=proof)
-        for label, proof in (
+        made(label, seed, claim=claimed)
+        for label, claimed in (
             ("first", PROVED),
             ("twin", PROVED),
             ("other", PROVED),
@@ -880,5 +971,14 @@ def test_proved_rows_that_an_attack_tells_apart_are_named_with_what_they_share(t
         "toy: First, by attack (best-known gap 0.091 ± 0.052, floor 0.040 ± 0.050)" in answer.text
     )
     assert "about 0.200" in answer.text
-    assert "A certificate with ε = 1.00 permits some separation" in answer.text
+    assert "A claim with ε = 1.00 permits some separation" in answer.text
     assert "2 of them ran with the same seeds and have floors within 10 %" in answer.text
+
+
+def test_a_row_that_was_attacked_under_other_parameters_is_not_judged(tmp_path):
+    cells = [made("first", seed, claim=PROVED, params={"noise": "uniform"}) for seed in range(3)]
+    evidence = Evidence(tables(tmp_path, *cells), attacked("first", 0.05))
+    assert told.answer(evidence).missing == "No record answers this yet."
+    json_file.write(path_in(tmp_path, "toy", "first", 0), judged("first", 0, 0.05, 0.05))
+    (section,) = quality_sections(tmp_path, evidence.tables)
+    assert section.notes[0] == "Attacked before their parameters changed, run them again: First."

@@ -10,22 +10,37 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+METHODS = ("methods", "baselines")
+#: What runs experiments, keeps records or shows them.
+ABOVE = (
+    "benchmark.runner",
+    "benchmark.experiments",
+    "benchmark.registry",
+    "benchmark.records",
+    "leaderboard",
+)
+#: The statements, and what is made of them.
+PROOFS = ("benchmark.contract", "benchmark.claims", "benchmark.theory")
 #: Package, and what nothing in it may import.
 FORBIDDEN = {
-    "methods": ("benchmark.runner", "benchmark.registry", "benchmark.records", "leaderboard"),
-    "baselines": ("benchmark.runner", "benchmark.registry", "benchmark.records", "leaderboard"),
-    "leaderboard": ("methods", "baselines", "benchmark.runner", "benchmark.registry"),
-    "benchmark/contract": ("benchmark.runner", "benchmark.experiments", "benchmark.theory"),
-    "benchmark/problem": ("benchmark.contract", "benchmark.runner", "benchmark.theory"),
-    "benchmark/curvature": ("benchmark.contract", "benchmark.theory", "benchmark.runner"),
-    "benchmark/certify": ("benchmark.runner", "benchmark.experiments", "methods", "baselines"),
-    "benchmark/bench": ("methods", "baselines", "leaderboard"),
+    "methods": ABOVE,
+    "baselines": ABOVE,
+    "leaderboard": (*METHODS, "benchmark.runner", "benchmark.registry"),
+    "benchmark/contract": (*METHODS, *ABOVE, "benchmark.claims", "benchmark.definitions"),
+    "benchmark/definitions": (*METHODS, *ABOVE, "benchmark.claims", "benchmark.theory"),
+    "benchmark/claims": (*METHODS, *ABOVE, "benchmark.definitions"),
+    "benchmark/problem": (*METHODS, *ABOVE, *PROOFS),
+    "benchmark/curvature": (*METHODS, *ABOVE, *PROOFS),
+    "benchmark/audit": (*METHODS, *ABOVE, "benchmark.contract", "benchmark.claims"),
+    "benchmark/bench": (*METHODS, "leaderboard"),
     "benchmark/metrics": ("benchmark.runner", "benchmark.problem", "benchmark.data"),
-    "benchmark/shadow": ("benchmark.runner", "methods", "baselines", "leaderboard"),
-    "benchmark/attacks": ("benchmark.runner", "methods", "baselines", "leaderboard"),
-    "benchmark/runner": ("methods", "baselines", "leaderboard"),
-    "benchmark/studies": ("methods", "baselines", "leaderboard"),
+    "benchmark/shadow": (*METHODS, "benchmark.runner", "leaderboard"),
+    "benchmark/attacks": (*METHODS, "benchmark.runner", "leaderboard"),
+    "benchmark/runner": (*METHODS, "leaderboard"),
+    "benchmark/studies": (*METHODS, "leaderboard"),
 }
+#: Package, and all of the project that anything in it may import.
+ALLOWED = {"benchmark/theory": ("benchmark.theory", "benchmark.errors")}
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -34,17 +49,32 @@ def imports(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imported(package: str) -> Iterator[tuple[str, str]]:
+    """Each file of a package and every module, or name in one, that it imports."""
+    files = sorted((ROOT / package).rglob("*.py"))
+    assert files
+    for path in files:
+        yield from ((str(path.relative_to(ROOT)), module) for module in imports(path))
+
+
+def within(module: str, packages: tuple[str, ...]) -> bool:
+    return any(f"{module}.".startswith(f"{package}.") for package in packages)
 
 
 @pytest.mark.parametrize("package", FORBIDDEN)
 def test_imports_point_one_way(package: str) -> None:
-    files = sorted((ROOT / package).rglob("*.py"))
-    assert files
-    for path in files:
-        for module in imports(path):
-            wrong = [name for name in FORBIDDEN[package] if f"{module}.".startswith(f"{name}.")]
-            assert not wrong, f"{path.relative_to(ROOT)} imports {module}"
+    for path, module in imported(package):
+        assert not within(module, FORBIDDEN[package]), f"{path} imports {module}"
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_what_stands_alone_imports_nothing_else(package: str) -> None:
+    for path, module in imported(package):
+        ours = within(module, ("benchmark", "leaderboard", *METHODS))
+        assert not ours or within(module, ALLOWED[package]), f"{path} imports {module}"
 
 
 def test_the_global_generator_is_never_used() -> None:

@@ -25,6 +25,7 @@ from baselines.salun import SalUn
 from baselines.sisa import SISA
 from baselines.synaptic_dampening import SynapticDampening
 from benchmark.contract.clock import Clock
+from benchmark.contract.definition import verdict
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
@@ -328,7 +329,7 @@ def test_what_is_exact_by_construction_may_certify(method: Method) -> None:
     found = problem()
     original = method.train(found, torch.arange(ROWS), SEEDS, Clock())
     release = answered(method, found, original)
-    assert release.certificate.verdict == "exact"
+    assert verdict(release.claim) == "exact"
     assert torch.isfinite(release.predictor.log_probabilities(found.test.x)).all()
 
 
@@ -338,7 +339,7 @@ def test_a_certificate_by_noise_is_refused() -> None:
         answered(OutputPerturbation(epochs=0), found)
     assert "\n" not in str(caught.value)
     allowed = replace(found, model=Model(spec("allcnn", "group"), SHAPE, 3))
-    assert answered(OutputPerturbation(epochs=0), allowed).certificate.verdict == "proved"
+    assert verdict(answered(OutputPerturbation(epochs=0), allowed).claim) == "proved"
 
 
 def test_the_runner_refuses_a_certified_row_before_it_starts(tmp_path: Path) -> None:

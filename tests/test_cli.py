@@ -243,13 +243,13 @@ def test_reproduce_names_what_is_no_record_of_a_row(
     refused(result, "found.json is not a record of one row: name a seed-<n>.json")
 
 
-@pytest.mark.parametrize("schema", [1, 3])
+@pytest.mark.parametrize("schema", [1, 4])
 def test_reproduce_never_advises_to_delete(lethe: Run, tmp_path: Path, schema: int) -> None:
     path = tmp_path / "seed-0.json"
-    cures = {1: "run its experiment again", 3: "update Lethe"}
+    cures = {1: "run its experiment again", 4: "update Lethe"}
     path.write_text(json.dumps({"schema_version": schema, "kind": "cell"}))
     result = lethe("reproduce", "seed-0.json")
-    refused(result, f"has schema {schema}; this version reads 2: {cures[schema]}")
+    refused(result, f"has schema {schema}; this version reads 3: {cures[schema]}")
     path.write_text("{")
     damaged = lethe("reproduce", "seed-0.json")
     refused(damaged, "damaged", "run its experiment again")

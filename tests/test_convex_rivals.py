@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import combinations, pairwise
 
 import pytest
@@ -10,19 +11,11 @@ import torch
 from dp_accounting.pld.privacy_loss_mechanism import GaussianPrivacyLoss
 from torch import Tensor
 
-from benchmark.theory.certified_removal import newton_residual, residual_budget
-from benchmark.theory.contraction import (
-    contraction,
-    descent_error,
-    learning_distance,
-    noisy_contraction_m,
-    noisy_contraction_steps,
-)
-from benchmark.theory.gaussian import m_for
+from benchmark.claims.descent_to_delete import Promise, descent_promise, moved_minimiser
 from benchmark.claims.spectra import head_constants
-from benchmark.theory.sekhari import sekhari_bound
-from benchmark.contract.certificate import Target
+from benchmark.contract.claim import Target
 from benchmark.contract.clock import Clock
+from benchmark.contract.definition import verdict
 from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
@@ -31,11 +24,22 @@ from benchmark.problem.perturbed import PerturbedProblem
 from benchmark.problem.problem import Problem
 from benchmark.problem.training import AdamTraining
 from benchmark.studies.random_problem import draw
+from benchmark.theory.certified_removal import residual_budget
+from benchmark.theory.contraction import (
+    contraction,
+    learning_distance,
+    noisy_contraction_m,
+    noisy_contraction_steps,
+)
+from benchmark.theory.gaussian import m_for
+from benchmark.theory.sekhari import sekhari_bound
 from methods.certified_removal import CertifiedRemoval
 from methods.descent_to_delete import DescentToDelete
 from methods.langevin import Langevin
 from methods.sekhari import Sekhari
 from tests import problems
+from tests.evidence import bounds, numbers
+from tests.theory.newton_residual import newton_residual
 
 FORGET = torch.tensor([3, 17, 41, 58])
 LATER = torch.tensor([0, 1])
@@ -73,17 +77,7 @@ def without_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Request, "noise", none)
 
 
-def constants(release: Release) -> dict[str, float]:
-    return {constant.name: constant.value for constant in release.certificate.constants}
-
-
 # certified removal
-
-
-def published_without_noise(method: CertifiedRemoval, request: Request) -> tuple[Tensor, Release]:
-    release = method.answer(request)
-    noise = request.noise(release.state.weights, method.output_sigma)
-    return release.state.weights - noise, release
 
 
 def test_training_minimises_the_perturbed_objective() -> None:
@@ -119,10 +113,12 @@ def test_T14_on_a_quadratic_removal_is_perturbed_retraining() -> None:
     method = CertifiedRemoval(sigma=0.1, steps=1, tolerance=1e-13)
     state = trained(method, problem)
     request = asked(problem, state)
-    released, release = published_without_noise(method, request)
+    release = method.answer(request)
     expected = minimiser(problem, request.retain, state.memory)
-    assert torch.allclose(released, expected, atol=1e-10)
-    assert "refused" not in release.certificate.theorem
+    assert torch.allclose(release.state.weights, expected, atol=1e-10)
+    assert torch.equal(release.state.memory, state.memory), "not trained anew"
+    noise = release.predictor.weights - release.state.weights
+    assert torch.allclose(noise, request.noise(noise, method.output_sigma), rtol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -131,13 +127,14 @@ def test_what_the_perturbation_hides_is_within_the_budget(seed: int) -> None:
     problem, method = problems.softmax(seed), CertifiedRemoval(steps=1 + seed % 3)
     state = trained(method, problem)
     request = asked(problem, state)
-    released, release = published_without_noise(method, request)
+    release = method.answer(request)
+    released = release.state.weights
     retrained = PerturbedProblem.of(problem, release.state.memory).fit(
         request.retain, Seeds().generator("training")
     )
     rows = request.retain_rows
     apart = problem.gradient(released, rows) - problem.gradient(retrained, rows)
-    assert float(apart.norm()) <= constants(release)["residual_budget"] + 1e-10
+    assert float(apart.norm()) <= numbers(release)["residual_budget"] + 1e-10
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -173,29 +170,30 @@ def test_the_residual_budget_agrees_with_dp_accounting(epsilon: float) -> None:
     assert exact / 0.3 == pytest.approx(m_for(epsilon, 1e-5), rel=1e-12)
 
 
-def test_over_the_budget_it_is_refused_and_retrained_with_a_fresh_perturbation() -> None:
+def test_over_the_budget_it_trains_anew_with_a_fresh_perturbation() -> None:
     problem, method = problems.softmax(), CertifiedRemoval(sigma=1e-6, steps=1)
     state = trained(method, problem)
     request = asked(problem, state)
-    released, release = published_without_noise(method, request)
-    assert release.certificate.theorem.startswith("refused and retrained")
+    release = method.answer(request)
     assert not torch.isclose(release.state.memory, state.memory).any()
-    gradient = problem.gradient(released, request.retain_rows)
+    gradient = problem.gradient(release.state.weights, request.retain_rows)
     assert torch.allclose(gradient, -release.state.memory, atol=2e-10)
+    nothing = method.answer(asked(problem, state, NOTHING))
+    assert torch.equal(nothing.state.memory, state.memory)
+    assert nothing.claim == release.claim, "an observer is told the same"
 
 
 def test_a_stream_of_removals_measures_all_that_is_left() -> None:
     problem, method = problems.softmax(), CertifiedRemoval()
     first = method.answer(asked(problem, trained(method, problem)))
     request = asked(problem, first.state, LATER, number=1)
-    released, second = published_without_noise(method, request)
+    second = method.answer(request)
     assert torch.equal(second.state.memory, first.state.memory), "the perturbation of training"
-    left = problem.gradient(released, request.retain_rows) + second.state.memory
-    assert float(left.norm()) <= constants(second)["residual_budget"]
-    assert [len(release.certificate.caveats) for release in (first, second)] == [1, 2]
-    certificate = first.certificate
-    assert (certificate.verdict, certificate.definition) == ("conditional", "retrain")
-    assert certificate.sensitivity / certificate.sigma == pytest.approx(m_for(1.0, 1e-5))
+    left = problem.gradient(second.state.weights, request.retain_rows) + second.state.memory
+    assert float(left.norm()) <= numbers(second)["residual_budget"]
+    assert [len(release.claim.caveats) for release in (first, second)] == [1, 2]
+    assert (verdict(first.claim), first.claim.definition) == ("conditional", "retrain")
+    assert first.claim.guarantee.m == m_for(1.0, 1e-5)
 
 
 def test_removal_refuses_what_its_theorem_does_not_allow() -> None:
@@ -205,7 +203,7 @@ def test_removal_refuses_what_its_theorem_does_not_allow() -> None:
     adam = AdamTraining(algorithm="adam", epochs=1, batch=16, learning_rate=0.1, radius=None)
     untrained = problems.softmax()
     object.__setattr__(untrained, "training", adam)
-    with pytest.raises(AssumptionBroken, match="training to a tolerance"):
+    with pytest.raises(AssumptionBroken, match="training to a gradient tolerance"):
         answered(CertifiedRemoval(), untrained)
 
 
@@ -215,10 +213,11 @@ def test_T2_on_random_problems_the_budget_bounds_the_gradients_and_the_weights(s
     sigma = problem.strong_convexity * 10.0 ** -(seed % 3)  # moves the minimiser by 1 or less
     method = CertifiedRemoval(output_sigma=1e3, sigma=sigma)
     request = asked(problem, trained(method, problem), forget)
-    released, release = published_without_noise(method, request)
+    release = method.answer(request)
+    released = release.state.weights
     perturbed = PerturbedProblem.of(problem, release.state.memory)
     retrained = perturbed.fit(request.retain, Seeds().generator("training"))
-    budget, held = constants(release)["residual_budget"], problem.training.gradient_bound
+    budget, held = numbers(release)["residual_budget"], problem.training.gradient_bound
     left = float(perturbed.gradient(released, request.retain_rows).norm())
     assert left <= max(budget, held) * (1 + 1e-9) + 1e-12
     distance = float((released - retrained).norm())
@@ -245,8 +244,7 @@ def test_T14_on_a_quadratic_the_step_is_retraining() -> None:
     release = method.answer(request)
     expected = minimiser(problem, request.retain)
     assert torch.allclose(release.state.weights, expected, atol=1e-9)
-    names = [other.theorem for other in release.certificate.alternatives]
-    assert not any("Sekhari" in name for name in names), "a squared loss has no bounded gradient"
+    assert "sekhari21" not in bounds(release), "a squared loss has no bounded gradient"
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -258,13 +256,12 @@ def test_T2_both_bounds_are_above_the_distance(seed: int) -> None:
     release = method.answer(request)
     retrained = problem.fit(request.retain, Seeds().generator("training"))
     distance = float((release.state.weights - retrained).norm())
-    certificate = release.certificate
-    bounds = {other.theorem: other.sensitivity for other in certificate.alternatives}
-    bounds[certificate.theorem] = certificate.sensitivity
-    published = next(value for name, value in bounds.items() if name.startswith("Sekhari"))
-    assert published >= distance
-    assert certificate.sensitivity >= distance
-    assert certificate.verdict == "proved"
+    assert bounds(release)["sekhari21"] >= distance
+    assert distance <= release.claim.evidence.reached <= release.claim.bound == 1e-3
+    assert verdict(release.claim) == "proved"
+    published = {other.theorem: other.proved for other in release.claim.evidence.alternatives}
+    own = numbers(release)["further_steps"] == 0
+    assert published["sekhari21"] == own, "it is about the one step, and no other weights"
 
 
 def test_requests_to_the_newton_step_add_up() -> None:
@@ -277,18 +274,29 @@ def test_requests_to_the_newton_step_add_up() -> None:
     assert torch.equal(second.state.memory.weights, state.weights)
 
 
-def test_a_budget_fixes_the_noise_and_refuses() -> None:
-    problem, method = problems.softmax(), Sekhari(budget=0.05)
+@pytest.mark.parametrize("forgotten", [0, 1, 30, 59])
+@pytest.mark.parametrize("settings", [{}, {"tolerance": 0.99}, {"max_products": 1}])
+def test_sekharis_step_goes_on_until_it_is_within_the_public_distance(
+    settings: dict[str, float], forgotten: int
+) -> None:
+    problem, method = problems.softmax(), Sekhari(**settings)
+    target = Target(distance=1e-6)
     state = trained(method, problem)
-    one, other = (method.answer(asked(problem, state, f)).certificate for f in (FORGET, LATER))
-    assert one.mode == "budgeted"
-    assert one.sigma == other.sigma
-    strict = Sekhari(budget=1e-6)
-    request = asked(problem, trained(strict, problem))
-    refused = strict.answer(request)
-    assert refused.certificate.theorem.startswith("refused and retrained")
-    again = strict.answer(asked(problem, refused.state, NOTHING, number=1))
-    assert torch.equal(again.state.weights, refused.state.weights)
+    request = Request.of(problem, state, torch.arange(forgotten), target=target)
+    release = method.answer(request)
+    retrained = problem.fit(request.retain, Seeds().generator("training"))
+    away = float((release.state.weights - retrained).norm())
+    assert away <= release.claim.evidence.reached <= release.claim.bound == 1e-6
+    assert (numbers(release)["further_steps"] > 0) == (forgotten > 0)
+
+
+def test_T15_the_noise_of_sekharis_step_is_the_same_whatever_is_forgotten() -> None:
+    problem, method = problems.softmax(), Sekhari()
+    claims = [answered(method, problem, f).claim for f in (FORGET, torch.arange(50), NOTHING)]
+    assert claims[0].public() == claims[1].public() == claims[2].public()
+    state = trained(method, problem)
+    nothing = method.answer(asked(problem, state, NOTHING))
+    assert torch.equal(nothing.state.weights, state.weights)
 
 
 # contraction
@@ -312,8 +320,6 @@ def test_the_contraction_is_attained_and_longer_steps_are_refused() -> None:
 
 @pytest.mark.parametrize("c", [-0.1, 1.1, math.nan])
 def test_a_contraction_outside_0_and_1_is_refused(c: float) -> None:
-    with pytest.raises(AssumptionBroken, match="contraction"):
-        descent_error(start=1.0, moved=1.0, contraction=c, steps=3)
     with pytest.raises(AssumptionBroken, match="contraction"):
         noisy_contraction_m(apart=1.0, contraction=c, sigma=1.0, steps=3)
 
@@ -341,56 +347,79 @@ def test_descent_on_two_points_attains_the_contraction() -> None:
     for _ in range(6):
         w -= eta * (mu * w - 1.0)
     c = contraction(step_size=eta, strong_convexity=mu, gradient_lipschitz=mu)
-    assert descent_error(start=0.0, moved=1 / mu, contraction=c, steps=6) == pytest.approx(
-        1 / mu - w, rel=1e-12
-    )
+    assert c**6 / mu == pytest.approx(1 / mu - w, rel=1e-12)
+
+
+def promised(method: DescentToDelete, problem: Problem, left: int) -> Promise:
+    settings = method.model_dump(include={"capacity", "step_size", "steps"})
+    return descent_promise(problem, left=left, **settings)
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_T2_descent_is_within_its_bound_over_a_stream(seed: int) -> None:
+    """The second request is for more rows than the steps are made for."""
     problem = problems.softmax(seed, ridge=10.0 ** (seed % 3 - 2))
     method = DescentToDelete(steps=(1, 20, 200)[seed % 3], capacity=3)
     state, distances = trained(method, problem), []
-    for number in range(4):
-        forget = state.rows[[seed, seed + 5, seed + 9]]
-        request = asked(problem, state, forget, number=number)
+    for number, count in enumerate((3, 12, 3, 1)):
+        request = asked(problem, state, state.rows[3 : 3 + count], number=number)
         release = method.answer(request)
         retrained = problem.fit(request.retain, Seeds().generator("training"))
         distances.append(float((release.state.weights - retrained).norm()))
-        certificate, state = release.certificate, release.state
-        assert certificate.reached >= distances[-1]
-        assert certificate.sensitivity >= distances[-1]
-        assert state.memory.error + 1e-10 / problem.strong_convexity >= distances[-1]
+        evidence, state = release.claim.evidence, release.state
+        assert distances[-1] <= evidence.reached <= evidence.bound
+        error = promised(method, problem, len(request.retain)).error
+        assert error + 1e-10 / problem.strong_convexity >= distances[-1]
     assert min(distances) > 0
 
 
 def test_more_descent_is_less_noise_until_training_is_what_is_left() -> None:
-    problem = problems.softmax(ridge=0.5)
-    sigmas = [answered(DescentToDelete(steps=k), problem).certificate.sigma for k in (1, 20, 90)]
+    problem = problems.declared(problems.softmax(ridge=0.5), 40)
+    claims = [answered(DescentToDelete(steps=k), problem).claim for k in (1, 20, 90, 600)]
+    sigmas = [claim.evidence.sigma for claim in claims]
     assert all(a > b for a, b in pairwise(sigmas))
-    least = answered(DescentToDelete(steps=600), problem).certificate
-    assert least.sensitivity == pytest.approx(2 * 1e-10 / 0.5, rel=1e-6)
-    assert (least.definition, least.mode) == ("unlearn-on-retain", "budgeted")
-    assert least.verdict == "proved"
+    assert claims[-1].bound == pytest.approx(2 * 1e-10 / 0.5, rel=1e-6)
+    assert claims[-1].definition == "unlearn-on-retain"
+    assert verdict(claims[-1]) == "proved"
 
 
-def test_T15_the_noise_of_descent_depends_on_counts_alone() -> None:
-    problem, method = problems.softmax(), DescentToDelete(steps=30)
-    sigmas = {
-        answered(method, problem, forget).certificate.sigma
-        for forget in (FORGET, torch.arange(11), NOTHING)
-    }
-    assert len(sigmas) == 1
+def test_T15_the_noise_of_descent_follows_from_what_is_declared() -> None:
+    plain, method = problems.softmax(), DescentToDelete()
+    problem = problems.declared(plain, 49)
+    claims = [answered(method, problem, f).claim for f in (FORGET, torch.arange(11), NOTHING)]
+    assert claims[0].public() == claims[1].public() == claims[2].public()
+    assert {c.provenance for c in claims[0].constants} == {"exact", "declared"}
+    # without, it follows from the rows at hand, and so do the sides of the definition differ
+    claims = [answered(method, plain, forget).claim for forget in (FORGET, NOTHING)]
+    assert claims[0].evidence.sigma != claims[1].evidence.sigma
+    assert verdict(claims[0]) == "conditional"
 
 
-def test_beyond_its_capacity_descent_is_refused_and_retrained() -> None:
-    problem, method = problems.softmax(), DescentToDelete(capacity=3)
-    request = asked(problem, trained(method, problem))
+def test_declared_bounds_that_the_data_break_are_one_line() -> None:
+    problem = problems.declared(problems.softmax(), 57)
+    with pytest.raises(AssumptionBroken, match="56 rows are left, fewer than the 57"):
+        answered(DescentToDelete(), problem)
+    short = replace(problem, declared=replace(problem.declared, feature_norm=0.5))
+    with pytest.raises(
+        AssumptionBroken, match=r"norm 0\.5 at most, and a row has 5\.68083: declare"
+    ):
+        answered(DescentToDelete(), short)
+
+
+def test_beyond_its_capacity_descent_takes_the_steps_that_it_needs() -> None:
+    problem, method = problems.declared(problems.softmax(), 30), DescentToDelete(capacity=3)
+    request = asked(problem, trained(method, problem), torch.arange(25))
     release = method.answer(request)
-    assert torch.equal(
-        release.state.weights, problem.fit(request.retain, Seeds().generator("training"))
-    )
-    assert release.certificate.theorem.startswith("refused and retrained: more than 3 rows")
+    promise = promised(method, problem, len(request.retain))
+    moved = moved_minimiser(problem, len(request.retain), 25)
+    steps = promise.steps(moved, method.steps)
+    assert steps > method.steps
+    assert promise.contraction**steps * (promise.error + moved) <= promise.error * (1 + 1e-9)
+    assert promise.contraction ** (steps - 1) * (promise.error + moved) > promise.error
+    longer = method.model_copy(update={"steps": steps, "capacity": 25})
+    assert torch.equal(release.state.weights, longer.answer(request).state.weights)
+    within = method.answer(asked(problem, request.original, LATER))
+    assert release.claim.public() == within.claim.public()
 
 
 def test_descent_refuses_what_its_theorem_does_not_allow() -> None:
@@ -410,7 +439,7 @@ def test_langevin_without_noise_is_projected_descent(monkeypatch: pytest.MonkeyP
     method = Langevin(learning_steps=20, radius=50.0, sigma=0.3, step_size=0.02)
     request = asked(problem, trained(method, problem))
     release = method.answer(request)
-    steps, rows = int(constants(release)["steps"]), request.retain_rows
+    steps, rows = release.claim.evidence.steps, request.retain_rows
     eye = torch.eye(problem.model.dimension, dtype=torch.float64)
     hessian = torch.stack([problem.hessian(eye[0], rows) @ e for e in eye])
     best = minimiser(problem, request.retain)
@@ -476,18 +505,28 @@ def test_steps_that_would_never_end_are_refused() -> None:
 
 
 def test_learning_with_noise_saves_steps_at_the_first_request_alone() -> None:
+    problem = problems.declared(problems.softmax(ridge=0.5), 50)
+    method = Langevin(capacity=4, learning_steps=40)
+    first = method.answer(asked(problem, trained(method, problem)))
+    again = method.answer(asked(problem, first.state, LATER, number=1))
+    assert first.claim.evidence.steps < again.claim.evidence.steps
+    assert first.claim.evidence.sigma == again.claim.evidence.sigma
+    for claim in (first.claim, again.claim):
+        assert 0.9 * m_for(1.0, 1e-5) < claim.guarantee.m <= m_for(1.0, 1e-5)
+        assert (verdict(claim), claim.evidence.kind) == ("proved", "algorithm")
+
+
+def test_a_first_request_beyond_the_capacity_learns_anew() -> None:
+    """What is released is then a function of the retained rows alone."""
     problem, method = problems.softmax(ridge=0.5), Langevin(capacity=4, learning_steps=40)
     state = trained(method, problem)
-    first = method.answer(asked(problem, state))
-    again = method.answer(asked(problem, first.state, LATER, number=1))
-    beyond = method.answer(asked(problem, state, torch.arange(5)))
-    few, many, any_start = (constants(r)["steps"] for r in (first, again, beyond))
-    assert few < many == any_start
-    assert first.certificate.sigma == again.certificate.sigma
-    for release in (first, again):
-        m = release.certificate.sensitivity / release.certificate.sigma
-        assert 0.9 * m_for(1.0, 1e-5) < m <= m_for(1.0, 1e-5)
-        assert (release.certificate.verdict, release.certificate.noise) == ("proved", "inside")
+    moved = replace(state, weights=state.weights + 1)
+    for count, same in ((5, True), (4, False)):
+        one, other = (
+            method.answer(asked(problem, start, torch.arange(count))) for start in (state, moved)
+        )
+        assert torch.equal(one.predictor.weights, other.predictor.weights) == same
+        assert one.claim == other.claim
 
 
 def test_T7_langevin_noise_is_fresh_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -500,7 +539,7 @@ def test_T7_langevin_noise_is_fresh_at_every_step(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Request, "noise", spy)
     method = Langevin(sigma=1.0, learning_steps=3)
     release = method.answer(asked(problem, trained(method, problem)))
-    assert len(drawn) == constants(release)["steps"] > 2
+    assert len(drawn) == release.claim.evidence.steps > 2
     for a, b in combinations(drawn, 2):
         assert not torch.isclose(a, b).any()
     together = torch.cat(drawn)
@@ -520,14 +559,19 @@ def test_T7_learning_has_noise_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
     assert float(moved.std()) == pytest.approx(0.4 * 5, rel=4 / math.sqrt(2 * len(moved)))
 
 
-def test_T15_langevins_certificate_does_not_depend_on_the_request() -> None:
-    problem, method = problems.softmax(ridge=0.5), Langevin(learning_steps=20)
+def test_T15_langevins_claim_follows_from_what_is_declared() -> None:
+    plain, method = problems.softmax(ridge=0.5), Langevin(learning_steps=20)
+    problem = problems.declared(plain, 35)
     state = trained(method, problem)
-    one, other, none = (
-        method.answer(asked(problem, state, forget)).certificate
-        for forget in (FORGET, torch.arange(11), NOTHING)
-    )
-    assert one == other == none
+    claims = [
+        method.answer(asked(problem, state, forget)).claim
+        for forget in (FORGET, torch.arange(25), NOTHING)
+    ]
+    kept = method.train(problem, torch.arange(25, 60), Seeds(), Clock())
+    claims.append(method.answer(asked(problem, kept, NOTHING)).claim)
+    assert all(claim == claims[0] for claim in claims), "on either side of the definition"
+    assert verdict(claims[0]) == "proved"
+    assert verdict(answered(method, plain).claim) == "conditional"
 
 
 @pytest.mark.parametrize("seed", range(15))
@@ -542,7 +586,7 @@ def test_T2_chains_with_the_same_noise_stay_within_their_bounds(seed: int) -> No
     if chain.learned is not None:
         assert 0 < apart <= chain.learned
     one = method.answer(request)
-    steps = int(constants(one)["steps"])
+    steps = one.claim.evidence.steps
     other = method.answer(asked(problem, State(kept.weights, whole.rows, chain), forget))
     after = float((one.predictor.weights - other.predictor.weights).norm())
     most = chain.contraction**steps * min(apart, 2 * 2.0)
@@ -564,6 +608,6 @@ def test_a_stream_under_one_perturbation_has_no_composed_epsilon() -> None:
         forget = original.rows[:2]
         request = Request.of(problem, original, forget, number=number)
         release = method.answer(request)
-        composes.append(release.certificate.composes)
+        composes.append(release.claim.composes)
         original = release.state
     assert composes == [True, False]

@@ -1,69 +1,133 @@
-"""Iterated Newton: epsilon as a function of compute, and budgets."""
+"""Iterated Newton: as many steps as the public distance asks, and never a refusal."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 import torch
 
-from benchmark.theory.gaussian import sigma_for
+from benchmark.contract.claim import Target
 from benchmark.contract.clock import Clock
+from benchmark.contract.definition import verdict
 from benchmark.contract.request import Release, Request
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import AssumptionBroken
+from benchmark.problem.declared import Declared
 from benchmark.problem.problem import Problem
+from benchmark.problem.training import NewtonTraining
+from benchmark.theory.gaussian import m_for
 from methods.iterated_newton import IteratedNewton
 from tests import problems
+from tests.evidence import bounds, numbers
 
 PROBLEM = problems.softmax(n=200, ridge=0.01)
 
 
 def ask(
-    method: IteratedNewton, forget: list[int], problem: Problem = PROBLEM
+    method: IteratedNewton,
+    forget: list[int],
+    problem: Problem = PROBLEM,
+    distance: float = 1e-3,
 ) -> tuple[Request, Release]:
     original = method.train(problem, problems.every_row(problem), Seeds(), Clock())
-    original = method.prepare(problem, original, Seeds(), Clock())
-    request = Request.of(problem, original, torch.tensor(forget))
+    target = Target(distance=distance)
+    request = Request.of(problem, original, torch.tensor(forget, dtype=torch.int64), target=target)
     return request, method.answer(request)
 
 
-def test_every_step_brings_the_certificate_down() -> None:
-    reached = [
-        ask(IteratedNewton(steps=steps), list(range(20)))[1].certificate.sensitivity
-        for steps in (1, 2, 3)
+def away(request: Request, release: Release) -> float:
+    """The distance to the retrained weights, before noise."""
+    retrained = request.problem.fit(request.retain, Seeds().generator("training"))
+    return float((release.state.weights - retrained).norm())
+
+
+@pytest.mark.parametrize("distance", [1.0, 0.1, 1e-3, 1e-6])
+@pytest.mark.parametrize("forget", [[], [3], list(range(60)), list(range(199))])
+def test_every_request_ends_within_the_public_distance(distance: float, forget: list[int]) -> None:
+    request, release = ask(IteratedNewton(), forget, distance=distance)
+    evidence = release.claim.evidence
+    assert away(request, release) <= evidence.reached <= evidence.bound == distance
+    assert release.claim.definition == "unlearn-on-retain"
+    assert verdict(release.claim) in ("proved", "conditional")
+
+
+def test_T15_the_noise_is_the_same_whatever_is_forgotten() -> None:
+    sides = [ask(IteratedNewton(), forget)[1].claim for forget in ([], [3], list(range(60)))]
+    assert {claim.evidence.sigma for claim in sides} == {1e-3 / m_for(1.0, 1e-5)}
+    assert sides[0].public() == sides[1].public() == sides[2].public()
+
+
+def test_a_smaller_distance_takes_more_steps() -> None:
+    steps = [
+        numbers(ask(IteratedNewton(), list(range(60)), distance=distance)[1])["steps_taken"]
+        for distance in (1.0, 1e-2, 1e-6)
     ]
-    assert reached[1] < reached[0] / 10
-    assert reached[2] < reached[1] / 10
+    assert steps == sorted(set(steps)), "each of them takes more than the one before"
 
 
-def test_T15_sigma_of_a_budget_does_not_depend_on_the_forget_set() -> None:
-    method = IteratedNewton(steps=4, budget=1e-3)
-    certificates = [ask(method, forget)[1].certificate for forget in ([3], list(range(60)))]
-    expected = sigma_for(1.0, 1e-5, 1e-3)
-    assert [c.sigma for c in certificates] == [expected, expected]
-    assert all(c.mode == "budgeted" and c.verdict == "proved" for c in certificates)
+def test_no_step_is_taken_where_the_bound_holds_already() -> None:
+    request, release = ask(IteratedNewton(), [3, 4], distance=10.0)
+    assert torch.equal(release.state.weights, request.original.weights)
+    assert numbers(release)["steps_taken"] == 0
+    assert bounds(release).keys() == {"thm5"}, "the step was not needed to see it"
+    request, release = ask(IteratedNewton(), [])
+    assert torch.equal(release.state.weights, request.original.weights)
 
 
-def test_steps_stop_where_the_budget_is_met() -> None:
-    request, one = ask(IteratedNewton(steps=1), [3, 4])
-    bounds = {other.theorem: other.sensitivity for other in one.certificate.alternatives}
-    met = IteratedNewton(steps=5, budget=1.1 * bounds["Theorem 5"])
-    assert torch.equal(ask(met, [3, 4])[1].state.weights, one.state.weights)
-    nothing = ask(IteratedNewton(steps=5, budget=5.0), [3, 4])[1]
-    assert torch.equal(nothing.state.weights, request.original.weights)
-    assert nothing.certificate.verdict == "vacuous", "the budget buys what doing nothing has"
+def test_steps_stop_where_the_tighter_bound_is_within() -> None:
+    """One step, and Theorem 6 sees it: by Theorem 5 alone a second would be taken."""
+    request, release = ask(IteratedNewton(), [3, 4])
+    found, evidence = bounds(release), release.claim.evidence
+    assert evidence.theorem == "thm6"
+    assert found["thm5"] > evidence.bound >= found["thm6"] >= away(request, release)
+    assert numbers(release)["steps_taken"] == 1
 
 
-def test_over_budget_is_refused_and_retrained() -> None:
-    request, release = ask(IteratedNewton(steps=1, budget=1e-6), list(range(60)))
-    retrained = PROBLEM.fit(request.retain, Seeds().generator("training"))
-    assert torch.equal(release.state.weights, retrained)
-    assert "refused and retrained" in release.certificate.theorem
-    assert release.certificate.sensitivity == 1e-6
+@pytest.mark.parametrize("slow", [{"tolerance": 0.99}, {"max_products": 1}])
+def test_a_slow_solver_ends_within_the_distance_all_the_same(slow: dict[str, float]) -> None:
+    request, release = ask(IteratedNewton(**slow), list(range(60)), distance=1e-6)
+    assert away(request, release) <= release.claim.evidence.reached <= 1e-6
+    assert numbers(release)["steps_taken"] >= 1
+    assert "fall_back" in request.clock.seconds
 
 
-def test_a_budget_below_the_training_tolerance_is_refused() -> None:
-    with pytest.raises(AssumptionBroken, match="2 G / mu"):
-        ask(IteratedNewton(budget=1e-12), [1])
+def test_a_good_solver_never_falls_back() -> None:
+    request, _ = ask(IteratedNewton(), list(range(60)), distance=1e-6)
+    assert "fall_back" not in request.clock.seconds
+
+
+def test_a_distance_below_what_training_guarantees_is_one_line() -> None:
+    with pytest.raises(AssumptionBroken, match=r"2 G / mu = 2e-08: raise it or lower training"):
+        ask(IteratedNewton(), [1], distance=1e-8)
+
+
+@pytest.mark.parametrize("tolerance", [1e-3, 0.99])
+@pytest.mark.parametrize("seed", range(3))
+def test_down_to_round_off_the_distance_is_reached_and_below_it_is_one_line(
+    seed: int, tolerance: float
+) -> None:
+    problem, method = problems.softmax(seed, n=200), IteratedNewton(tolerance=tolerance)
+    training, rows = NewtonTraining(tolerance=1e-6), problem.train.to("cpu", torch.float32)
+    single = replace(problem, train=rows, training=training)
+    lost = 8 * torch.finfo(torch.float32).eps * problem.row_norm / problem.strong_convexity
+    request, release = ask(method, list(range(60)), single, distance=1.01 * lost)
+    retrained = problem.fit(request.retain, Seeds().generator("training"))
+    assert float((release.state.weights.double() - retrained).norm()) <= 1.01 * lost
+    with pytest.raises(AssumptionBroken, match=r"below round-off, about .* in float32: raise it"):
+        ask(method, [1], single, distance=0.99 * lost)
+
+
+def test_a_delta_above_one_over_n_is_a_caveat() -> None:
+    """To publish one row at random would meet it."""
+    problem = replace(PROBLEM, declared=Declared(rows_at_least=190, feature_norm=20.0))
+    original = IteratedNewton().train(problem, problems.every_row(problem), Seeds(), Clock())
+    for delta, expected in ((1 / 190, "proved"), (0.01, "conditional")):
+        target = Target(delta=delta)
+        request = Request.of(problem, original, torch.tensor([3]), target=target)
+        claim = IteratedNewton().answer(request).claim
+        assert verdict(claim) == expected
+    assert "delta = 0.01 is above 1 / n for n = 190" in claim.caveats[0]
 
 
 def test_a_net_is_refused() -> None:

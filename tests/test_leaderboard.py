@@ -15,7 +15,10 @@ from rich.console import Console
 from scipy.stats import ttest_1samp
 
 from benchmark import json_file
-from benchmark.contract.certificate import Certificate
+from benchmark.audit.published_noise import SUSPICIOUS
+from benchmark.contract.claim import Algorithm, Claim, Distance
+from benchmark.contract.definition import verdict
+from benchmark.contract.guarantee import Curve, Gaussian
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import LetheError
 from benchmark.metrics.value import Value
@@ -30,7 +33,10 @@ from benchmark.records import (
     Store,
     Times,
 )
+from benchmark.studies.audit_record import AuditStudy, Finding
+from benchmark.theory.gaussian import m_for
 from leaderboard import build, check, terminal_tables
+from leaderboard.audits import audit_grid
 from leaderboard.board import _place
 from leaderboard.columns import BY_KEY
 from leaderboard.contents import by_data_set, short
@@ -51,33 +57,53 @@ DIRECTIONS = {
     "distance": "lower",
     "slack": "lower",
     "control_accuracy_test_gap": "higher",
+    "steps_taken": "lower",
+    "further_steps": "lower",
+    "noise_cost": "zero",
+    "audited_epsilon": "none",
 }
 EVIL = "<script>alert('x')</script>"
 
 
-def certificate(**changes: Any) -> Certificate:
-    fields = {
-        "definition": "unlearn-on-retain",
-        "mode": "instance",
-        "theorem": "Theorem 5",
-        "epsilon": 1.0,
-        "delta": 1e-5,
-        "sensitivity": 0.02,
-        "sigma": 0.1,
-        "trivial_sensitivity": 1.0,
-    }
-    return Certificate(**fields | changes)
+def claim(
+    *,
+    epsilon: float = 1.0,
+    delta: float = 1e-5,
+    bound: float = 0.02,
+    definition: str = "unlearn-on-retain",
+    caveats: tuple[str, ...] = (),
+    **changes: Any,
+) -> Claim:
+    """A Gaussian claim of a distance, with (epsilon, delta); `changes` are of its evidence."""
+    m = m_for(epsilon, delta)
+    fields = {"theorem": "thm5", "reached": bound, "trivial": 1.0} | changes
+    return Claim(
+        definition=definition,
+        guarantee=Gaussian(m=m),
+        epsilon=epsilon,
+        delta=delta,
+        evidence=Distance(bound=bound, sigma=bound / m, **fields),
+        caveats=caveats,
+    )
 
 
-PROVED = certificate()
-CONDITIONAL = certificate(caveats=("not checked",))
-VACUOUS = certificate(sensitivity=2.0)
+def inside(**changes: Any) -> Claim:
+    """A claim of a method with noise inside."""
+    evidence = Algorithm(theorem="clipped-gradients", sigma=0.1, steps=7)
+    fields = {"definition": "reference", "epsilon": 1.0, "delta": 1e-5} | changes
+    return Claim(guarantee=Gaussian(m=m_for(1.0, 1e-5)), evidence=evidence, **fields)
+
+
+PROVED = claim()
+CONDITIONAL = claim(caveats=("not checked",))
+PAIR = claim(definition="this-pair")
+VACUOUS = claim(bound=2.0)
 
 
 def record(label: str, seed: int = 0, **changes: Any) -> Record:
     """A cell; `metrics` are plain numbers, `unlearn` the seconds it took."""
     numbers = {"accuracy_test_gap": 0.5, "attack_gap": 0.01} | changes.pop("metrics", {})
-    proof = changes.pop("certificate", None)
+    claimed = changes.pop("claim", None)
     fields: dict[str, Any] = {
         "key": f"{label}-{seed}",
         "experiment": "toy",
@@ -88,7 +114,7 @@ def record(label: str, seed: int = 0, **changes: Any) -> Record:
             title=label.title(),
             family="methods",
             role=ROLES.get(label, "entry"),
-            certifies=proof is not None,
+            certifies=claimed is not None,
             paper="Someone: Something (2024)",
             url="https://example.org/paper",
             params={"damping": 0.25},
@@ -108,8 +134,8 @@ def record(label: str, seed: int = 0, **changes: Any) -> Record:
         "metrics": {
             key: Value(value=value, direction=DIRECTIONS[key]) for key, value in numbers.items()
         },
-        "certificate": proof,
-        "verdict": proof.verdict if proof else "none",
+        "claim": claimed,
+        "verdict": verdict(claimed),
         "times": Times(
             unlearn=changes.pop("unlearn", 0.5),
             phases={"noise": 0.1},
@@ -371,19 +397,20 @@ def test_speedup_is_the_geometric_mean_of_ratios(tmp_path):
 
 def test_order_is_yardsticks_then_verdict_then_gap_then_label(tmp_path):
     cells = [
-        *seeds_of("vacuous", [0.0], certificate=VACUOUS),
-        *seeds_of("wide", [3.0, -3.0], certificate=PROVED),
-        *seeds_of("narrow", [1.0, 1.0], certificate=PROVED),
-        *seeds_of("a-twin", [1.0, -1.0], certificate=PROVED),
-        record("weaker", 0, certificate=PROVED),
-        record("weaker", 1, certificate=CONDITIONAL),
+        *seeds_of("vacuous", [0.0], claim=VACUOUS),
+        *seeds_of("pair", [0.0], claim=PAIR),
+        *seeds_of("wide", [3.0, -3.0], claim=PROVED),
+        *seeds_of("narrow", [1.0, 1.0], claim=PROVED),
+        *seeds_of("a-twin", [1.0, -1.0], claim=PROVED),
+        record("weaker", 0, claim=PROVED),
+        record("weaker", 1, claim=CONDITIONAL),
         *seeds_of("plain", [0.0]),
         failed("broken"),
         *[record(label) for label in ("nothing", "other-seed", "retrain")],
     ]
     (table,) = load(store(tmp_path, cells))
     assert [row.label for row in yardsticks(table)] == ["retrain", "other-seed", "nothing"]
-    order = ["a-twin", "narrow", "wide", "weaker", "vacuous", "plain", "broken"]
+    order = ["a-twin", "narrow", "wide", "weaker", "pair", "vacuous", "plain", "broken"]
     assert [row.label for row in entries(table)] == order
     assert {row.label: row.verdict for row in table.rows}["weaker"] == "conditional"
 
@@ -425,32 +452,69 @@ def test_a_row_lacking_seeds_or_a_yardstick_is_never_best(tmp_path):
     assert gaps == {"whole": "best"}
 
 
-def test_vacuous_and_violated_rows_never_win_on_slack(tmp_path):
-    proofs = {"empty": VACUOUS, "wrong": PROVED, "sound": PROVED, "loose": PROVED}
-    slacks = {"empty": 1.1, "wrong": 0.5, "sound": 3.0, "loose": 9.0}
+def test_rows_that_claim_nothing_of_unlearning_never_win_on_slack(tmp_path):
+    claims = {
+        "empty": VACUOUS,
+        "yardstick": PAIR,
+        "wrong": PROVED,
+        "sound": PROVED,
+        "loose": PROVED,
+    }
+    slacks = {"empty": 1.1, "yardstick": 1.05, "wrong": 0.5, "sound": 3.0, "loose": 9.0}
     cells = [
-        record(label, certificate=proofs[label], metrics={"slack": slack})
+        record(label, claim=claims[label], metrics={"slack": slack})
         for label, slack in slacks.items()
     ]
     found = marks(load(store(tmp_path, cells))[0])
     assert {label: m for (key, label), m in found.items() if key == "slack"} == {"sound": "best"}
 
 
+def test_a_claim_about_one_pair_has_a_badge_of_its_own_in_every_format(tmp_path):
+    cells = seeds_of("newton", [0.1, 0.2], claim=PAIR)
+    results = store(tmp_path / "results", cells)
+    files = formats(results)
+    assert '<span class="badge pair">this pair only</span>' in files["index.html"]
+    assert "| this pair only |" in files["README.md"]
+    for text in (files["index.html"], files["README.md"]):
+        assert "this pair of Gaussians only" in text
+    assert "this pair only" in terminal(results, 160)
+    (line,) = csv.DictReader(io.StringIO(files["board.csv"]))
+    assert (line["verdict"], line["definition"]) == ("pair", "this-pair")
+    assert (line["guarantee"], line["evidence"]) == ("gaussian", "distance")
+
+
+RESULTS = Path(__file__).resolve().parents[1] / "leaderboard" / "results"
+
+
+def test_nothing_on_the_board_is_both_proved_and_about_one_pair():
+    tables = load(RESULTS)
+    for cell in (cell for table in tables for cell in table.records):
+        place = f"{cell.experiment}, {cell.method.label}, seed {cell.seeds.split}"
+        if cell.claim is not None and cell.claim.definition == "this-pair":
+            assert cell.verdict in ("pair", "vacuous"), place
+        if cell.status == "ok" and not cell.stream:
+            assert cell.verdict == verdict(cell.claim), place
+    for line in csv.DictReader(io.StringIO(render_csv(tables))):
+        if "this-pair" in line["definition"]:
+            assert line["verdict"] in ("pair", "vacuous"), (line["experiment"], line["label"])
+
+
 def test_violation_is_said_in_every_format(tmp_path):
     # the mean slack is above 1: one seed below it is enough
     cells = [
-        record("newton", s, certificate=PROVED, metrics={"slack": slack, "distance": 0.02 / slack})
+        record("newton", s, claim=PROVED, metrics={"slack": slack, "distance": 0.02 / slack})
         for s, slack in enumerate((5.0, 0.8, 5.0))
     ]
     cells += seeds_of("tune", [0.0, 0.0, 0.0])
     results = store(tmp_path / "results", cells, plan("newton", "tune"))
     files = formats(results)
     assert 'class="violated"' in files["index.html"]
-    assert "Violated on seed 1:" in files["index.html"]
+    said = "the slack is 0.800, below 1; the distance is 0.0250, beyond the bound 0.0200"
+    assert f"Violated on seed 1: {said}." in files["index.html"]
     assert "proved<br>🔴 **violated**" in files["README.md"]
-    assert "Newton, seed 1: violated" in files["README.md"]
+    assert f"Newton, seed 1: violated, {said}." in files["README.md"]
     lines = {line["label"]: line for line in csv.DictReader(io.StringIO(files["board.csv"]))}
-    assert lines["newton"]["violated"] == "violated"
+    assert lines["newton"]["violated"] == said
     assert lines["newton"]["verdict"] == "proved"
     assert lines["tune"]["violated"] == ""
     console = Console(width=120, file=io.StringIO(), force_terminal=True, color_system="standard")
@@ -491,7 +555,7 @@ class Balance(HTMLParser):
 
 @pytest.fixture
 def evil(tmp_path) -> Path:
-    bad = record("evil", 0, certificate=CONDITIONAL)
+    bad = record("evil", 0, claim=CONDITIONAL)
     method = bad.method.model_copy(
         update={"title": EVIL, "paper": EVIL, "url": "javascript:alert(1)", "params": {"a": EVIL}}
     )
@@ -499,7 +563,7 @@ def evil(tmp_path) -> Path:
         bad.model_copy(update={"method": method}),
         failed("evil", 1, EVIL).model_copy(update={"method": method}),
         record("evil", 2).model_copy(update={"method": method}),
-        record("newton", 0, certificate=PROVED, metrics={"distance": 0.01, "slack": 2.0}),
+        record("newton", 0, claim=PROVED, metrics={"distance": 0.01, "slack": 2.0}),
     ]
     return store(tmp_path / "results", cells)
 
@@ -531,24 +595,56 @@ def test_texts_of_others_are_escaped(evil):
     assert "<script>" in terminal(evil, 200)
 
 
-def test_page_shows_a_certificate_with_its_constants_and_ranges(tmp_path):
-    constant = {
-        "name": "curvature",
-        "value": 4.25,
-        "provenance": "assumed",
-        "meaning": "of the loss",
-    }
-    proofs = [
-        certificate(sensitivity=0.02, constants=[constant], caveats=("not convex",)),
-        certificate(sensitivity=0.04),
+def test_page_shows_a_claim_in_two_parts_with_its_constants_and_ranges(tmp_path):
+    def constant(name: str, provenance: str) -> dict[str, Any]:
+        return {"name": name, "value": 4.25, "provenance": provenance, "meaning": f"of {name}"}
+
+    claims = [
+        claim(
+            bound=0.02,
+            constants=[constant("curvature", "assumed")],
+            measured=[constant("steps_taken", "measured")],
+            alternatives=[{"theorem": "thm4", "value": 0.75, "proved": False}],
+            caveats=("not convex",),
+        ),
+        claim(bound=0.04),
     ]
-    cells = [record("newton", s, certificate=proof) for s, proof in enumerate(proofs)]
+    cells = [record("newton", s, claim=claimed) for s, claimed in enumerate(claims)]
     page = formats(store(tmp_path / "results", cells))["index.html"]
-    shown = ("Theorem 5", "curvature", "4.25", "assumed", "of the loss", "not convex")
-    for text in (*shown, "Δ is 0.0200 to 0.0400", "not a DP-style guarantee"):
-        assert text in page
+    published, rest = page.split("What is published")[1].split("What only the reader")
+    for text in ("curvature", "4.25", "assumed", "of curvature", "not convex", "0.268"):
+        assert text in published
+    assert "arXiv 2510.13094" in published
+    assert "the retrained model, put through the same method with nothing to forget" in published
+    assert "Some of it depends on the forgotten rows" in published
+    assert "over seeds, the bound is 0.0200 to 0.0400" in published
+    for text in ("gradient residual (thm5)", "step residual (thm4)", "steps_taken", "0.750"):
+        assert text in rest
+        assert text not in published
+    assert "This part is not part of the release" in rest
     assert ".venv/bin/lethe reproduce leaderboard/results/toy/newton/seed-0.json" in page
     assert "2.00 s to retrain, 0.500 s to unlearn" in page
+
+
+def test_of_a_curve_m_is_of_a_gaussian_that_is_no_better(tmp_path):
+    curve = Curve(points=((1.0, 1e-5),), m=0.5)
+    cells = [
+        record("newton", claim=PROVED),
+        record("private", claim=inside().model_copy(update={"guarantee": curve})),
+        record("retrain", claim=Claim.by_construction("retrained from scratch")),
+    ]
+    files = formats(store(tmp_path / "results", cells))
+    for text in (files["README.md"], files["index.html"]):
+        assert "m\xa0=\xa00.268" in text
+        assert "m\xa0≤\xa00.500" in text
+        assert "no better anywhere" in text
+    lines = {line["label"]: line for line in csv.DictReader(io.StringIO(files["board.csv"]))}
+    assert float(lines["newton"]["m_mean"]) == pytest.approx(0.268, abs=1e-3)
+    assert float(lines["newton"]["bound_mean"]) == 0.02
+    assert float(lines["newton"]["reached_mean"]) == 0.02
+    assert (lines["private"]["bound_mean"], lines["private"]["sigma_mean"]) == ("", "0.1")
+    assert (lines["private"]["guarantee"], lines["private"]["evidence"]) == ("curve", "algorithm")
+    assert (lines["retrain"]["evidence"], lines["retrain"]["m_mean"]) == ("construction", "0")
 
 
 def test_the_committed_records_are_named_from_the_repositorys_root(tmp_path, monkeypatch):
@@ -566,7 +662,7 @@ def test_page_says_that_the_working_tree_was_dirty(tmp_path):
 
 
 def test_csv_holds_raw_numbers(tmp_path):
-    cells = seeds_of("newton", [0.1, 0.2, 0.4], certificate=PROVED)
+    cells = seeds_of("newton", [0.1, 0.2, 0.4], claim=PROVED)
     text = formats(store(tmp_path / "results", cells))["board.csv"]
     (line,) = csv.DictReader(io.StringIO(text))
     expected = arithmetic([0.1, 0.2, 0.4])
@@ -637,20 +733,22 @@ def test_page_shows_every_release_of_a_stream(tmp_path):
         {
             "epsilon": 1.0,
             "composed_epsilon": composed,
-            "sensitivity": 0.25,
-            "reached": 0.0625,
+            "measured_epsilon": measured_epsilon,
+            "m": 0.25,
             "sigma": 0.5,
-            "theorem": "Theorem 6",
+            "bound": 0.25,
+            "reached": 0.0625,
+            "steps": 3,
             "seconds": 0.125,
         }
-        for composed in (1.0, 1.4375)
+        for composed, measured_epsilon in ((1.0, 0.375), (1.4375, None))
     ]
-    plain = record("newton", certificate=certificate(sensitivity=0.25))
+    plain = record("newton", claim=claim(bound=0.25))
     streamed = Record.model_validate(plain.model_dump(mode="json") | {"stream": steps})
     files = formats(store(tmp_path / "results", [streamed]))
     assert "Releases, one after the other" in files["index.html"]
-    assert "1.44" in files["index.html"]
-    assert "0.0625" in files["index.html"]
+    for text in ("1.44", "0.0625", "0.375", '<td class="number">3</td>'):
+        assert text in files["index.html"]
     assert "ε 1.4 composed" in files["README.md"]
 
 
@@ -661,22 +759,101 @@ def test_time_spent_once_is_won_back_after_some_requests():
     assert once(record("newton", precomputation=4.0, unlearn=2.5)) is None, "never"
 
 
-def test_an_audited_epsilon_above_the_certified_one_is_a_violation(tmp_path):
-    plain = record("newton", certificate=certificate(sensitivity=0.25))
-    for audited, violated in ((0.9, False), (1.1, True)):
-        metrics = {"audited_epsilon": {"value": audited}}
-        content = plain.model_dump(mode="json")
-        content["metrics"] = content["metrics"] | metrics
-        page = formats(store(tmp_path / str(audited), [Record.model_validate(content)]))
-        assert ("🔴 **violated**" in page["README.md"]) == violated
+@pytest.mark.parametrize(
+    ("metrics", "text"),
+    [
+        ({"audited_epsilon": 0.9, "slack": 1.0, "distance": 0.02, "noise_p": SUSPICIOUS}, ""),
+        ({"audited_epsilon": 1.1}, "ε is at least 1.10, above the certified 1.00"),
+        ({"slack": 0.5}, "the slack is 0.500, below 1"),
+        ({"distance": 0.04}, "the distance is 0.0400, beyond the bound 0.0200"),
+        ({"noise_p": 1e-5}, "published noise: half of it is missing"),
+    ],
+)
+def test_what_a_claim_rules_out_is_a_violation_and_named(tmp_path, metrics, text):
+    plain = record("newton", claim=PROVED)
+    content = plain.model_dump(mode="json")
+    content["metrics"] |= {
+        name: {"value": value, "note": "half of it is missing"} for name, value in metrics.items()
+    }
+    files = formats(store(tmp_path, [Record.model_validate(content)]))
+    assert ("🔴 **violated**" in files["README.md"]) == bool(text)
+    if text:
+        assert f"Newton, seed 0: violated, {text}." in files["README.md"]
+        assert f"Violated on seed 0: {text}." in files["index.html"]
+
+
+def test_whole_runs_say_what_refutes_a_claim_and_what_hardly_could_be():
+    def finding(title: str, outcome: str, **changes: Any) -> Finding:
+        fields = {"epsilon": 1.0, "lower": 0.5, "resolution": 2.0, "reason": ""} | changes
+        return Finding(
+            experiment="toy",
+            title=title,
+            definition="this-pair",
+            delta=1e-5,
+            verdict="pair",
+            score="projection",
+            runs=32,
+            confidence=0.95,
+            outcome=outcome,
+            **fields,
+        )
+
+    findings = (
+        finding("Wrong", "refuted", lower=1.5, reason="epsilon is at least 1.5"),
+        finding("Close", "not refuted", resolution=1.02),
+        finding("Far", "not refuted"),
+        finding("Beyond", "not falsifiable", resolution=0.9),
+    )
+    study = AuditStudy(findings=findings, failures={"toy, Silent": "no"}, origins={})
+    grid = audit_grid(study)
+    outcomes = {line.title: line.cells[-1].text for line in grid.lines}
+    assert outcomes == {
+        "toy: Wrong": "🔴 refuted: epsilon is at least 1.5",
+        "toy: Close": "not refuted (hardly could be)",
+        "toy: Far": "not refuted",
+        "toy: Beyond": "not falsifiable at 32",
+        "toy, Silent": "no answer",
+    }
+    assert {len(line.cells) for line in grid.lines} == {len(grid.headings)}
+    assert grid.lines[0].remark == "this pair only, this pair of Gaussians only"
+
+
+def test_steps_are_shown_with_those_beyond_the_methods_own(tmp_path):
+    cells = [
+        record("newton", s, claim=PROVED, metrics={"steps_taken": 1 + more, "further_steps": more})
+        for s, more in enumerate((0, 1, 2))
+    ]
+    cells += [
+        record("chord", s, claim=PROVED, metrics={"steps_taken": 2, "further_steps": 0})
+        for s in range(3)
+    ]
+    files = formats(store(tmp_path, cells))
+    assert "| 2.0 ± 2.5 (1.0 beyond its own) ≈ |" in files["README.md"]
+    assert "| **2** |" in files["README.md"]
+    assert '<span class="spread remark">1.0 beyond its own</span>' in files["index.html"]
+
+
+def test_why_published_noise_has_no_size_is_said_once_for_all_rows(tmp_path):
+    content = [record(label, claim=inside()).model_dump(mode="json") for label in ("a", "b")]
+    for cell in content:
+        cell["metrics"]["noise_p"] = {"value": None, "note": "drawn while training"}
+    sized = record("newton", claim=PROVED).model_dump(mode="json")
+    sized["metrics"] |= {
+        "noise_p": {"value": 0.5, "note": "noise passes"},
+        "noise_scale": {"value": 1.0},
+    }
+    files = formats(store(tmp_path, list(map(Record.model_validate, [*content, sized]))))
+    for text in (files["README.md"], files["index.html"]):
+        assert text.count("No published noise for A; B: drawn while training.") == 1
+        assert "Published noise" in text
+    assert "noise passes" in files["index.html"]
 
 
 def test_a_row_no_better_than_its_noise_only_control_erases_the_model(tmp_path):
     # half-width 4.303 * 1 / sqrt 3 = 2.48: the first interval holds 0, the second does not
     gaps = {"blank": (1.0, 2.0, 3.0), "better": (2.0, 3.0, 4.0), "worse": (-3.0, -3.1, -3.2)}
-    inside = certificate(noise="inside", definition="reference", trivial_sensitivity=None)
     cells = [
-        record(label, s, certificate=inside, metrics={"control_accuracy_test_gap": gap})
+        record(label, s, claim=inside(), metrics={"control_accuracy_test_gap": gap})
         for label, values in gaps.items()
         for s, gap in enumerate(values)
     ]
@@ -684,12 +861,9 @@ def test_a_row_no_better_than_its_noise_only_control_erases_the_model(tmp_path):
     files = formats(store(tmp_path, cells))
     for text in (files["README.md"], files["index.html"]):
         assert "Over control" in text
-        assert "Blank is not told from its noise-only control" in text
-        assert "Worse is not told from its noise-only control" in text
-        assert "Better is not told" not in text
-        assert "Newton is not told" not in text
-        assert "one seed cannot tell" not in text
-    assert "inside the algorithm" in files["index.html"]
+        assert "Not told from a noise-only control: Blank; Worse." in text
+        assert "One seed cannot tell" not in text
+    assert "0.100 at each of 7 noisy steps" in files["index.html"]
     lines = {line["label"]: line for line in csv.DictReader(io.StringIO(files["board.csv"]))}
     assert float(lines["better"]["control_accuracy_test_gap_mean"]) == pytest.approx(3.0)
     assert lines["newton"]["control_accuracy_test_gap_mean"] == ""
@@ -699,7 +873,7 @@ def test_one_seed_says_nothing_of_a_row_and_its_noise_only_control(tmp_path):
     over = {"control_accuracy_test_gap": -3.0}
     (table,) = load(store(tmp_path, [record("noisy", metrics=over), record("newton")]))
     assert not any(map(erases_the_model, table.rows))
-    assert remarks(table)[-1] == "Noisy: one seed cannot tell it from its noise-only control."
+    assert remarks(table)[-1] == "One seed cannot tell from a noise-only control: Noisy."
 
 
 def test_tables_are_listed_by_data_set_and_counted_as_people_count(tmp_path):

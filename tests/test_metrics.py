@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
-from benchmark.theory.gaussian import delta_for
-from benchmark.contract.certificate import Certificate
+from benchmark.contract.claim import Algorithm, Claim, Constant, Distance, Target
+from benchmark.contract.guarantee import Gaussian
 from benchmark.metrics.attack import auc, population_auc
 from benchmark.metrics.slack import distance_slack, realised_epsilon
 from benchmark.metrics.utility import accuracy, losses
 from benchmark.metrics.value import Value
-from benchmark.runner.evaluate import predict, score, score_certificate
+from benchmark.problem.predictor import Predictor
+from benchmark.runner.evaluate import predict, score, score_claim, score_noise, score_stream
+from benchmark.theory.gaussian import delta_for, m_for
 from tests import problems
 
 RNG = np.random.default_rng(0)
@@ -80,8 +82,6 @@ def test_retrain_scores_no_gap_and_doing_nothing_is_told_apart() -> None:
     problem = problems.mlp()
     forget, every = torch.arange(10), problems.every_row(problem)
     g = torch.Generator
-    from benchmark.problem.predictor import Predictor
-
     original = problem.fit(every, g().manual_seed(0))
     retrained = problem.fit(every[10:], g().manual_seed(0))
     outputs = [
@@ -94,26 +94,68 @@ def test_retrain_scores_no_gap_and_doing_nothing_is_told_apart() -> None:
     assert nothing["loss_forget_gap"].value < 0, "the original fits what it was trained on"
 
 
-def certificate(sensitivity: float) -> Certificate:
-    return Certificate(
-        definition="unlearn-on-retain",
-        mode="instance",
-        theorem="Theorem 5",
-        epsilon=1,
-        delta=1e-5,
-        sensitivity=sensitivity,
-        sigma=1.0,
-        trivial_sensitivity=10,
+def claim(reached: float, *, bound: float = 10.0, m: float = 10.0) -> Claim:
+    steps = [("steps_taken", 3.0), ("further_steps", 2.0)]
+    evidence = Distance(
+        bound=bound,
+        sigma=bound / m,
+        theorem="thm5",
+        reached=reached,
+        measured=tuple(
+            Constant(name=name, value=value, provenance="measured", meaning="of a test")
+            for name, value in steps
+        ),
     )
+    return Claim.of("unlearn-on-retain", Gaussian(m=m), evidence, delta=1e-5)
 
 
-def test_certificate_scores() -> None:
+def test_a_claim_is_scored_by_the_distance_to_retraining() -> None:
     w, reference = torch.tensor([3.0, 4.0]), torch.zeros(2)
-    scores = score_certificate(w, reference, certificate(10.0), shared=True)
+    scores = score_claim(w, reference, claim(10.0), shared=True)
     assert scores["distance"].value == 5
     assert scores["slack"].value == 2
-    assert score_certificate(w, reference, certificate(2.5), shared=True)["slack"].value == 0.5
-    assert set(score_certificate(w, reference, None, shared=True)) == {"distance"}
-    own = score_certificate(w, reference, certificate(10.0), shared=False)
+    assert scores["realised_epsilon"].value == realised_epsilon(5.0, 1.0, 1e-5)
+    assert (scores["steps_taken"].value, scores["further_steps"].value) == (3, 2)
+    assert score_claim(w, reference, claim(2.5), shared=True)["slack"].value == 0.5
+    assert set(score_claim(w, reference, None, shared=True)) == {"distance"}
+    own = score_claim(w, reference, claim(10.0), shared=False)
     assert own["distance"].value is None
     assert own["distance"].note
+    assert "slack" not in own
+    inside = Algorithm(theorem="blocks", sigma=1.0, steps=1)
+    noisy = Claim.of("reference", Gaussian(m=1.0), inside, delta=1e-5)
+    assert score_claim(w, reference, noisy, shared=True)["distance"].value is None
+
+
+def test_what_the_noise_costs_is_a_number_of_its_own() -> None:
+    problem = problems.softmax()
+    weights = problem.fit(problems.every_row(problem), torch.Generator().manual_seed(0))
+    forget, retain = torch.arange(5), torch.arange(5, 60)
+    noiseless, noisy = (Predictor(problem.model, w) for w in (weights, -weights))
+    outputs = [predict(one, problem, forget, retain) for one in (noiseless, noisy)]
+    cost = score_noise(outputs[1], noiseless, problem, claim(1.0))["noise_cost"]
+    lost = 100 * (outputs[1].accuracy["test"] - outputs[0].accuracy["test"])
+    assert cost.value == lost < 0
+    assert score_noise(outputs[0], noiseless, problem, claim(1.0))["noise_cost"].value == 0
+    exact = Claim.by_construction("retrained")
+    assert score_noise(outputs[1], noiseless, problem, exact) == {}
+    assert score_noise(outputs[1], noiseless, problem, None) == {}
+
+
+def test_a_stream_lasts_by_what_was_measured_and_whatever_comes() -> None:
+    """At m / 3 each, nine releases are as good as one: 3^2."""
+    target = Target(epsilon=1.0, delta=1e-5)
+    m = m_for(1.0, 1e-5) / 3
+    scores = score_stream([claim(1.0, m=m), claim(1.0, m=m)], target)
+    assert scores["uniform_capacity"].value == 9
+    assert scores["budget_spent"].value == pytest.approx(100 * 2**0.5 / 10)
+    assert scores["deletion_capacity"].value == 100
+    assert "extrapolated from 2" in scores["deletion_capacity"].note
+    spent = score_stream([claim(10.0, m=m), claim(10.0, m=m)], target)
+    assert spent["deletion_capacity"].value == 1
+    nothing = score_stream([claim(0.0, m=m), claim(0.0, m=m)], target)
+    assert nothing["deletion_capacity"].value is None
+    assert nothing["deletion_capacity"].note.endswith("nothing is spent")
+    assert score_stream([claim(1.0)], target) == {}, "one request is no stream"
+    assert score_stream([claim(1.0), None], target) == {}
+    assert score_stream([claim(1.0), claim(1.0, bound=5.0)], target) == {}

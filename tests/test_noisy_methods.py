@@ -14,8 +14,8 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from benchmark.theory.gaussian import epsilon_for, m_for
-from benchmark.contract.certificate import Target
+from benchmark.contract.claim import Target
+from benchmark.contract.definition import verdict
 from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
@@ -29,6 +29,7 @@ from benchmark.records import Record, Store, read_record
 from benchmark.runner import run as runner
 from benchmark.runner.cell import Inputs
 from benchmark.runner.workbench import Workbench
+from benchmark.theory.gaussian import epsilon_for, m_for
 from methods.model_clipping import ModelClipping
 from methods.noisy_fine_tune import NoisyFineTune
 from methods.output_perturbation import OutputPerturbation
@@ -124,11 +125,11 @@ def test_output_perturbation_is_the_projection_and_one_draw() -> None:
     request = asked(problem, start)
     release = OutputPerturbation(radius=2.0, epochs=0).answer(request)
     sigma = 4.0 / m_for(1.0, 1e-5)
-    assert release.certificate.sigma == pytest.approx(sigma, rel=1e-12)
-    noise = request.noise(start, release.certificate.sigma)
+    assert release.claim.evidence.sigma == pytest.approx(sigma, rel=1e-12)
+    noise = request.noise(start, release.claim.evidence.sigma)
     assert torch.allclose(release.predictor.weights - noise, start * (2.0 / 5.0), atol=1e-12)
     inside = OutputPerturbation(radius=9.0, epochs=0).answer(request)
-    noise = request.noise(start, inside.certificate.sigma)
+    noise = request.noise(start, inside.claim.evidence.sigma)
     assert torch.allclose(inside.predictor.weights - noise, start, atol=1e-12)
 
 
@@ -142,7 +143,7 @@ def test_without_gradients_two_opposite_starts_are_exactly_m_apart(decay: float)
     )
     start = start_of(problem, norm=7.0)
     one, other = unlearned(method, problem, start), unlearned(method, problem, -start)
-    sigma, c = one.certificate.sigma, 1 - eta * decay
+    sigma, c = one.claim.evidence.sigma, 1 - eta * decay
     apart = float((one.predictor.weights - other.predictor.weights).norm())
     assert apart == pytest.approx(2 * 3.0 * c**steps, rel=1e-9)
     deviation = sigma * math.sqrt(sum(c ** (2 * j) for j in range(steps)))
@@ -158,10 +159,10 @@ def test_one_step_without_gradient_is_output_perturbation() -> None:
     noisy = NoisyFineTune(
         radius=3.0, clip=0.0, steps=1, step_size=0.1, weight_decay=0.0, epochs=1, batch=KEPT
     )
-    one = unlearned(noisy, problem, start_of(problem)).certificate
-    other = unlearned(OutputPerturbation(radius=3.0), problem, start_of(problem)).certificate
-    assert one.sigma == pytest.approx(other.sigma, rel=1e-12)
-    assert one.sensitivity == pytest.approx(2 * 3.0, rel=1e-9)
+    one = unlearned(noisy, problem, start_of(problem)).claim
+    other = unlearned(OutputPerturbation(radius=3.0), problem, start_of(problem)).claim
+    assert one.evidence.sigma == pytest.approx(other.evidence.sigma, rel=1e-12)
+    assert one.guarantee.m * one.evidence.sigma == pytest.approx(2 * 3.0, rel=1e-9)
 
 
 def test_what_is_clipped_away_leaves_no_trace() -> None:
@@ -189,8 +190,9 @@ def test_T7_noise_is_fresh_at_every_step_release_and_seed(
     monkeypatch.setattr(Request, "noise", spy)
     start, method = start_of(problem), cls()
     steps = {NoisyFineTune: 12, ModelClipping: 6, OutputPerturbation: 1}[cls]
-    unlearned(method, problem, start)
+    last = unlearned(method, problem, start).noisy
     assert len(drawn) == steps, "drawn by the algorithm, and not once more by the release"
+    assert torch.allclose((last.noised - last.centre) / last.sigma, drawn[-1], atol=1e-9)
     unlearned(method, problem, start, number=1)
     unlearned(method, problem, start, seeds=Seeds(noise=1))
     assert len(drawn) == 3 * steps
@@ -205,38 +207,38 @@ def test_what_was_released_is_the_public_state(cls: type[Method]) -> None:
     problem = problems.mlp()
     release = unlearned(cls(), problem, start_of(problem))
     assert torch.equal(release.predictor.weights, release.state.weights)
-    assert release.certificate.noise == "inside"
+    assert release.claim.evidence.kind == "algorithm"
+    assert release.claim.release_sigma == 0
+    assert release.noisy.sigma == release.claim.evidence.sigma
 
 
 @every_method
-def test_T15_sigma_and_certificate_do_not_depend_on_the_data(cls: type[Method]) -> None:
+def test_T15_sigma_and_claim_do_not_depend_on_the_data(cls: type[Method]) -> None:
     problem, other = problems.softmax(0), problems.softmax(7)
-    one = unlearned(cls(), problem, start_of(problem)).certificate
-    assert unlearned(cls(), other, start_of(other, norm=50.0)).certificate == one
+    one = unlearned(cls(), problem, start_of(problem)).claim
+    assert unlearned(cls(), other, start_of(other, norm=50.0)).claim == one
     state = State(start_of(problem), problems.every_row(problem))
     request = Request.of(problem, state, torch.arange(9), target=TARGET)
-    assert cls().answer(request).certificate == one
-    assert one.mode == "budgeted"
+    assert cls().answer(request).claim == one
 
 
 @every_method
 @pytest.mark.parametrize("kind", [problems.softmax, problems.mlp])
 def test_the_row_is_proved_whatever_the_loss(cls: type[Method], kind: type[Problem]) -> None:
     problem = kind()
-    certificate = unlearned(cls(), problem, start_of(problem)).certificate
-    assert (certificate.verdict, certificate.definition) == ("proved", "reference")
-    m = certificate.sensitivity / certificate.sigma
-    assert 0 < epsilon_for(m, 1e-5) <= 1.0
+    claim = unlearned(cls(), problem, start_of(problem)).claim
+    assert (verdict(claim), claim.definition) == ("proved", "reference")
+    assert 0 < claim.epsilon <= 1.0
+    assert claim.guarantee.m > 0
 
 
 def test_more_noise_takes_fewer_steps() -> None:
     problem = problems.softmax()
 
-    def steps(sigma: float, **target: float) -> float:
+    def steps(sigma: float, **target: float) -> int:
         request = asked(problem, start_of(problem))
         request = replace(request, target=Target(**target)) if target else request
-        certificate = ModelClipping(sigma=sigma, epochs=40).answer(request).certificate
-        return {c.name: c.value for c in certificate.constants}["steps"]
+        return ModelClipping(sigma=sigma, epochs=40).answer(request).claim.evidence.steps
 
     assert steps(0.1) == 6
     assert steps(0.1, epsilon=8.0, delta=1e-5) < 6 < steps(0.1, epsilon=0.5, delta=1e-6)
@@ -346,23 +348,25 @@ def test_T11_the_control_is_on_its_own_clock(
     assert sum(times.phases.values()) <= times.unlearn
 
 
-def test_nothing_is_claimed_by_an_audit_or_a_distance(tmp_path: Path) -> None:
+def test_the_last_noisy_step_is_audited_and_nothing_is_claimed_by_a_distance(
+    tmp_path: Path,
+) -> None:
     run(tmp_path, NAMES)
     for name in NAMES:
         record = cell(tmp_path, name)
         assert record.verdict == "proved"
         assert record.metrics["distance"].value is None
         assert "inside the algorithm" in record.metrics["distance"].note
-        assert record.metrics["audited_epsilon"].value is None
-        assert "whole runs" in record.metrics["audited_epsilon"].note
-        assert not {"slack", "realised_epsilon"} & set(record.metrics)
+        assert not {"audited_epsilon", "slack", "realised_epsilon"} & set(record.metrics)
+        assert record.metrics["noise_p"].value > 1e-4
+        assert record.metrics["noise_scale"].value == pytest.approx(1, abs=0.2)
 
 
 def test_a_stream_of_noisy_releases_composes(tmp_path: Path) -> None:
     run(tmp_path, NAMES, ("count = 5", "count = 5\nrequests = 4"))
     for name in NAMES:
         record = cell(tmp_path, name)
-        m = record.certificate.sensitivity / record.certificate.sigma
+        m = record.claim.guarantee.m
         composed = [step.composed_epsilon for step in record.stream]
         expected = [epsilon_for(m * math.sqrt(k), 1e-5) for k in range(1, 5)]
         assert composed == pytest.approx(expected, rel=1e-9)

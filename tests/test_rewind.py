@@ -12,15 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.claims.spectra import head_constants
-from benchmark.theory.rewind import contracting_rewind_bound, rewind_bound
-from benchmark.contract.certificate import Target
+from benchmark.contract.claim import Claim, Target
 from benchmark.contract.clock import Clock
+from benchmark.contract.definition import verdict
 from benchmark.contract.request import Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.problem.problem import Problem
+from benchmark.theory.gaussian import m_for
+from benchmark.theory.rewind import contracting_rewind_bound, rewind_bound
 from methods.rewind import Rewind
 from tests import problems
+from tests.evidence import numbers
 
 FORGET = torch.tensor([3, 17, 41, 58])
 SETTINGS = {
@@ -62,8 +65,8 @@ def test_T10_rewind_h_of_T_is_zero_and_error_within_bound() -> None:
         release = method.answer(request)
         retrained = method.train(problem, request.retain, Seeds(), Clock()).weights
         distance = float((release.state.weights - retrained).norm())
-        least, general = release.certificate.sensitivity, release.certificate.alternatives[0]
-        assert 0 < distance <= least <= general.sensitivity
+        least, general = release.claim.bound, release.claim.evidence.alternatives[0]
+        assert 0 < distance <= least <= general.value
         assert general.proved
 
 
@@ -154,7 +157,7 @@ def test_on_a_quadratic_it_is_the_closed_form() -> None:
     assert torch.allclose(
         release.state.weights, after(checkpoint, request.retain, rewound), atol=1e-10
     )
-    assert release.certificate.verdict == "conditional", "G of a squared loss is an assumption"
+    assert verdict(release.claim) == "conditional", "G of a squared loss is an assumption"
 
 
 def test_rewinding_to_the_start_is_retraining() -> None:
@@ -164,50 +167,72 @@ def test_rewinding_to_the_start_is_retraining() -> None:
     release = method.answer(request)
     retrained = method.train(problem, request.retain, Seeds(), Clock()).weights
     assert torch.equal(release.predictor.weights, retrained)
-    assert release.certificate.verdict == "exact"
+    assert verdict(release.claim) == "exact"
 
 
-def test_the_certificate_says_what_holds() -> None:
-    problem = problems.softmax()
+def test_the_claim_says_what_holds() -> None:
+    problem = problems.declared(problems.softmax(), 40)
     method = Rewind()
-    certificate = method.answer(asked(problem, trained(method, problem))).certificate
-    assert (certificate.definition, certificate.mode) == ("retrain", "budgeted")
-    assert certificate.verdict == "proved"
-    assert certificate.sensitivity < certificate.trivial_sensitivity
+    release = method.answer(asked(problem, trained(method, problem)))
+    claim = release.claim
+    assert (claim.definition, verdict(claim)) == ("retrain", "proved")
+    assert claim.bound < claim.evidence.trivial
+    assert claim.evidence.sigma == claim.bound / m_for(1.0, 1e-5)
     idle = contracting_rewind_bound(
         trained=60,
         forgotten=20,
         sample_gradient=head_constants(problem).sample_gradient,
         strong_convexity=0.05,
         gradient_lipschitz=head_constants(problem).gradient_lipschitz,
-        step_size={c.name: c.value for c in certificate.constants}["step_size"],
+        step_size=numbers(release)["step_size"],
         steps=400,
         rewound=0,
     )
-    assert certificate.trivial_sensitivity == pytest.approx(idle)
+    assert claim.evidence.trivial == pytest.approx(idle)
 
 
 def test_T15_the_noise_is_fixed_before_any_request() -> None:
-    problem = problems.softmax()
-    method = Rewind(steps=40, rewound=30)
+    problem = problems.declared(problems.softmax(), 35)
+    method, nothing = Rewind(steps=40, rewound=30), torch.tensor([], dtype=torch.int64)
     state = trained(method, problem)
-    some = method.answer(asked(problem, state)).certificate
-    other = method.answer(asked(problem, state, torch.arange(11))).certificate
-    none = method.answer(asked(problem, state, torch.tensor([], dtype=torch.int64))).certificate
-    assert some == other == none
+    kept = method.train(problem, torch.arange(25, 60), Seeds(), Clock())
+    claims = [
+        method.answer(asked(problem, start, forget)).claim
+        for start, forget in (
+            (state, FORGET),
+            (state, torch.arange(11)),
+            (state, torch.arange(25)),  # beyond the capacity
+            (state, nothing),
+            (kept, nothing),  # the other side of the definition
+        )
+    ]
+    assert all(claim.public() == claims[0].public() for claim in claims)
 
 
-def test_beyond_its_capacity_a_request_is_refused_and_retrained() -> None:
+def test_without_declared_rows_the_noise_is_a_function_of_the_data() -> None:
+    problem, method = problems.softmax(), Rewind()
+    nothing = torch.tensor([], dtype=torch.int64)
+    claims = []
+    for rows in (torch.arange(60), torch.arange(25, 60)):
+        state = method.train(problem, rows, Seeds(), Clock())
+        claims.append(method.answer(asked(problem, state, nothing)).claim)
+    assert claims[0].evidence.sigma != claims[1].evidence.sigma
+    assert verdict(claims[0]) == "conditional"
+    measured = {c.name for c in claims[0].open_constants}
+    assert measured == {"rows", "gradient_lipschitz", "sample_gradient"}
+
+
+def test_beyond_its_capacity_a_request_goes_back_to_the_start() -> None:
     problem = problems.softmax()
     method = Rewind(steps=40, rewound=30, capacity=5)
     first = method.answer(asked(problem, trained(method, problem)))
-    assert "refused" not in first.certificate.theorem
+    assert first.claim.evidence.reached == first.claim.bound
     request = asked(problem, first.state, torch.tensor([0, 1]))  # six in all
     second = method.answer(request)
     retrained = method.train(problem, request.retain, Seeds(), Clock()).weights
     assert torch.equal(second.state.weights, retrained)
-    assert second.certificate.theorem.startswith("refused and retrained: more than 5 rows")
-    assert second.certificate.sigma == first.certificate.sigma
+    assert second.claim.evidence.reached == 0.0
+    assert second.claim.public() == first.claim.public()
 
 
 def test_a_stream_rewinds_to_the_same_checkpoint() -> None:
@@ -219,25 +244,25 @@ def test_a_stream_rewinds_to_the_same_checkpoint() -> None:
     second = method.answer(asked(problem, first.state, later))
     at_once = method.answer(asked(problem, state, torch.cat([FORGET, later])))
     assert torch.equal(second.state.weights, at_once.state.weights)
-    assert second.certificate == at_once.certificate
+    assert second.claim == at_once.claim
 
 
 def test_on_a_net_it_is_vacuous_unless_constants_are_assumed() -> None:
     problem = problems.mlp()
 
-    def certificate(**settings: float) -> object:
+    def claim(**settings: float) -> Claim:
         method = Rewind(steps=12, rewound=6, step_size=0.05, **settings)
-        return method.answer(asked(problem, trained(method, problem))).certificate
+        return method.answer(asked(problem, trained(method, problem))).claim
 
-    plain = certificate()
-    assert plain.verdict == "vacuous"
-    assert plain.sensitivity == 2 * problem.training.radius
+    plain = claim()
+    assert verdict(plain) == "vacuous"
+    assert plain.bound == 2 * problem.training.radius
     assert "gradient_lipschitz and sample_gradient" in plain.caveats[0]
-    assumed = certificate(gradient_lipschitz=1.0, sample_gradient=2.0)
-    assert assumed.verdict == "conditional"
-    assert assumed.sensitivity < plain.sensitivity
-    steep = certificate(gradient_lipschitz=1e3, sample_gradient=2.0)
-    assert steep.verdict == "vacuous"
+    assumed = claim(gradient_lipschitz=1.0, sample_gradient=2.0)
+    assert verdict(assumed) == "conditional"
+    assert assumed.bound < plain.bound
+    steep = claim(gradient_lipschitz=1e3, sample_gradient=2.0)
+    assert verdict(steep) == "vacuous"
 
 
 def test_without_constants_or_a_ball_it_is_refused() -> None:

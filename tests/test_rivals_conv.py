@@ -19,7 +19,7 @@ from tests import problems
 ENTRIES = [
     name
     for name, found in registry.discover().items()
-    if found.family == "baselines" and found.method.role == "entry" and not found.method.certifies
+    if found.family == "baselines" and found.method.role == "entry" and not found.method.evidence
 ]
 #: Off the defaults where these need it on a net that has hardly been trained.
 SETTINGS = {"influence": {"damping": 5.0}, "l-codec": {"damping": 5.0, "perturbations": 10}}

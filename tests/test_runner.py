@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -15,7 +16,7 @@ from rich.console import Console
 
 import baselines
 from benchmark import json_file
-from benchmark.theory.gaussian import epsilon_for
+from benchmark.contract.claim import Claim
 from benchmark.contract.request import Release, Request
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
@@ -24,6 +25,7 @@ from benchmark.records import Record, Store, read, read_record
 from benchmark.runner import run as runner
 from benchmark.runner.memory import PeakMemory
 from benchmark.runner.reproduce import compare, numbers, reproduce
+from benchmark.theory.gaussian import epsilon_for, m_for
 from methods.newton import Newton
 from tests import tiny_experiment
 
@@ -59,6 +61,8 @@ def test_a_record_holds_what_it_should(tmp_path: Path) -> None:
     assert record.status == "ok"
     assert record.verdict == "proved"
     assert record.metrics["slack"].value >= 1
+    assert record.metrics["steps_taken"].value == 1 + record.metrics["further_steps"].value
+    assert record.metrics["noise_cost"].unit == "points"
     assert record.data.forget == 5
     assert record.data.train == 120
     assert set(record.times.phases) >= {"gradient", "inverse_hessian", "certificate", "noise"}
@@ -77,7 +81,7 @@ def test_a_change_of_inputs_runs_the_cell_again(tmp_path: Path) -> None:
     changed = tiny_experiment.write(tmp_path, ("epsilon = 1.0", "epsilon = 2.0"))
     tally = run(tmp_path, toml=changed, methods=["newton"])
     assert tally.ran == 2
-    assert read_record(cell(tmp_path)).certificate.epsilon == 2.0
+    assert read_record(cell(tmp_path)).claim.epsilon == pytest.approx(2.0)
 
 
 def test_fresh_runs_again(tmp_path: Path) -> None:
@@ -99,8 +103,8 @@ def test_a_damaged_record_is_run_again_but_never_read(tmp_path: Path, damage: st
 def test_a_record_of_a_later_schema_is_refused(tmp_path: Path) -> None:
     run(tmp_path, methods=["nothing"], seeds=[0])
     path = cell(tmp_path, "nothing")
-    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 9'))
-    with pytest.raises(LetheError, match="schema 9; this version reads 2"):
+    path.write_text(path.read_text().replace('"schema_version": 3', '"schema_version": 9'))
+    with pytest.raises(LetheError, match="schema 9; this version reads 3"):
         read(path)
 
 
@@ -272,13 +276,35 @@ def test_T16_the_audit_stays_below_epsilon_and_catches_halved_noise(
 ) -> None:
     run(tmp_path, methods=["newton"], seeds=[0])
     record = read_record(cell(tmp_path))
-    audited = record.metrics["audited_epsilon"].value
-    assert 0.85 * record.certificate.epsilon < audited <= record.certificate.epsilon
+    audited, noise = record.metrics["audited_epsilon"].value, record.metrics["noise_p"]
+    assert audited <= record.claim.epsilon
+    assert noise.value > 1e-4
+    assert record.metrics["noise_scale"].value == pytest.approx(1, abs=0.1)
     plain = torch.randn
     monkeypatch.setattr(torch, "randn", lambda *a, **k: plain(*a, **k) / 2)
     run(tmp_path, methods=["newton"], seeds=[0], fresh=True)
     record = read_record(cell(tmp_path))
-    assert record.metrics["audited_epsilon"].value > record.certificate.epsilon
+    assert record.metrics["noise_p"].value < 1e-4
+    assert "noise is 0.5" in record.metrics["noise_p"].note
+    assert record.metrics["noise_scale"].value == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_distance_is_that_of_what_was_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release of other weights than those that were certified is far from retraining."""
+    plain = Request.release
+
+    def elsewhere(self: Request, weights: torch.Tensor, claim: Claim, *more: object) -> Release:
+        honest = plain(self, weights, claim, *more)
+        published = honest.predictor.members[0] + 1e-3 * weights
+        return plain(self, weights, claim, *more, published=published)
+
+    run(tmp_path, methods=["newton"], seeds=[0])
+    assert read_record(cell(tmp_path)).metrics["slack"].value >= 1
+    monkeypatch.setattr(Request, "release", elsewhere)
+    run(tmp_path, methods=["newton"], seeds=[0], fresh=True)
+    assert read_record(cell(tmp_path)).metrics["slack"].value < 1
 
 
 def test_a_stream_composes_and_ends_where_retraining_on_the_rest_does(tmp_path: Path) -> None:
@@ -286,13 +312,56 @@ def test_a_stream_composes_and_ends_where_retraining_on_the_rest_does(tmp_path: 
     run(tmp_path, toml=toml, methods=["newton", "retrain", "nothing"], seeds=[0])
     record = read_record(cell(tmp_path))
     assert record.data.forget == 20
-    assert [step.epsilon for step in record.stream] == [1.0] * 4
+    m = m_for(1.0, 1e-5)
+    for step in record.stream:
+        assert (step.epsilon, step.m, step.bound) == (pytest.approx(1.0), m, 1e-3)
+        assert step.sigma == pytest.approx(1e-3 / m)
+        assert step.reached <= step.bound
+        assert step.steps >= 1
     composed = [step.composed_epsilon for step in record.stream]
-    assert composed[0] == pytest.approx(1.0)
     assert all(a < b for a, b in pairwise(composed))
     # four releases of m are one of 2 m (docs/certificates.md, section 9)
-    m = record.stream[0].sensitivity / record.stream[0].sigma
     assert composed[3] == pytest.approx(epsilon_for(2 * m, 1e-5), rel=1e-6)
+    measured = [step.measured_epsilon for step in record.stream]
+    assert all(a < b for a, b in zip(measured, composed, strict=True)), "none used up its distance"
     assert record.metrics["slack"].value >= 1, "the last release, to retraining without all 20"
+    assert record.metrics["uniform_capacity"].value == 1
+    assert record.metrics["deletion_capacity"].value >= 1
     assert read_record(cell(tmp_path, "retrain")).metrics["distance"].value == 0
     assert read_record(cell(tmp_path, "nothing")).stream == ()
+
+
+def test_a_stream_of_nothing_but_retraining_spends_nothing(tmp_path: Path) -> None:
+    """Beyond its capacity Rewind-to-Delete goes back to the start every time."""
+    rows = 'label = "rewind"\nparams = { capacity = 1, steps = 20, rewound = 15 }'
+    toml = tiny_experiment.write(tmp_path, ("count = 5", "count = 5\nrequests = 3"))
+    toml.write_text(toml.read_text() + f'\n[[rows]]\nmethod = "rewind"\n{rows}\n')
+    assert run(tmp_path, toml=toml, methods=["rewind"], seeds=[0]).failed == []
+    record = read_record(cell(tmp_path, "rewind"))
+    assert [step.reached for step in record.stream] == [0, 0, 0]
+    assert [step.measured_epsilon for step in record.stream] == [0, 0, 0]
+    assert record.metrics["budget_spent"].value == 0
+    assert record.metrics["deletion_capacity"].value is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("epsilon = 1.0", "epsilon = 1.0\ndistance = 1e-8"), r"2 G / mu = 2e-07: raise it or"),
+        (
+            ('precision = "float64"', 'precision = "float64"\nrows_at_least = 118'),
+            "115 rows are left, fewer than the 118 that the experiment declares",
+        ),
+    ],
+)
+def test_a_target_that_cannot_be_met_and_a_broken_bound_are_recorded_failures(
+    tmp_path: Path, change: tuple[str, str], message: str
+) -> None:
+    toml = tiny_experiment.write(tmp_path, change)
+    run(tmp_path, toml=toml, methods=["newton", "descent-to-delete"], seeds=[0])
+    label = "newton" if "distance" in change[1] else "descent-to-delete"
+    record = read_record(cell(tmp_path, label))
+    assert (record.status, record.claim) == ("failed", None)
+    assert record.failure.type == "AssumptionBroken"
+    assert re.search(message, record.failure.message)
+    assert "\n" not in record.failure.message

@@ -25,13 +25,14 @@ from leaderboard.charts.slack import reading
 from tests import tiny_experiment
 
 QUIET = Console(file=io.StringIO())
-HEADING = "How slack the certificates are"
+HEADING = "How slack the bounds are"
 
 
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The study cut down to the tiny experiment and two of its settings; a plan to show it by."""
-    toml = tiny_experiment.write(tmp_path)
+    row = '[[rows]]\nmethod = "newton"\nlabel = "newton"\nparams = { noise = "measured" }\n'
+    toml = tiny_experiment.write(tmp_path, ("delta = 1e-5\n", f"delta = 1e-5\n{row}"))
     _, ridge, damping, *_ = SWEEPS
     sweeps = (
         Sweep(str(toml), "ridge", (1e-2, 1e-1), 1e-2, ridge.change),
@@ -57,17 +58,17 @@ def test_a_point_is_what_a_run_of_that_cell_records(tiny: Path, tmp_path: Path) 
     (point,) = [p for p in study.panels[0].points if (p.setting, p.seed) == (1e-2, 1)]
     path = records.Store(tiny).cell_path("tiny", "newton", 1)
     record = records.read_record(path)
-    assert point.distance == record.metrics["distance"].value
-    assert point.bounds["certified"] == record.certificate.sensitivity
-    assert point.slack("certified") == record.metrics["slack"].value
+    assert point.distance == pytest.approx(record.metrics["distance"].value)
+    assert point.bounds["proved"] == record.claim.bound
+    assert point.slack("proved") == pytest.approx(record.metrics["slack"].value)
 
 
-def test_bounds_hold_and_the_certified_one_is_the_least_that_is_proved(tiny: Path) -> None:
+def test_bounds_hold_and_the_first_one_is_the_least_that_is_proved(tiny: Path) -> None:
     for panel in measure(tiny)[0].panels:
         for point in panel.points:
-            proved = min(point.bounds["Theorem 5"], point.bounds["Theorem 6"])
-            assert point.bounds["certified"] == proved < point.bounds["paper"]
-            assert point.slack("certified") >= 1
+            proved = min(point.bounds["thm5"], point.bounds["thm6"])
+            assert point.bounds["proved"] == proved < point.bounds["zhang24"]
+            assert point.slack("proved") >= 1
 
 
 def leaves(value: object, place: str = "") -> dict[str, object]:
@@ -150,16 +151,16 @@ def test_without_a_study_there_is_no_section(tiny: Path, tmp_path: Path) -> None
 def test_the_reading_has_a_sentence_for_each_experiment_with_its_numbers(tiny: Path) -> None:
     study, _ = measure(tiny)
     points = [
-        point.model_copy(update={"distance": 1.0, "bounds": {"certified": b, "Theorem 5": 9.0}})
+        point.model_copy(update={"distance": 1.0, "bounds": {"proved": b, "thm5": 9.0}})
         for point, b in zip(study.panels[0].points, [1.0, 2.0, 1.5] * 2, strict=True)
     ]
     panel = study.panels[0].model_copy(update={"points": tuple(points)})
     other = panel.model_copy(update={"experiment": "Other"})
     text = reading(study.model_copy(update={"panels": (panel, panel, other)}))
     assert text == (
-        "On “Tiny” the certified bound is 1.0 to 2.0 times the measured distance; Theorem 5 is "
-        "9.0 times it. On “Other” the certified bound is 1.0 to 2.0 times the measured distance; "
-        "Theorem 5 is 9.0 times it."
+        "On “Tiny” the least proved bound is 1.0 to 2.0 times the measured distance; gradient "
+        "residual (thm5) is 9.0 times it. On “Other” the least proved bound is 1.0 to 2.0 times "
+        "the measured distance; gradient residual (thm5) is 9.0 times it."
     )
 
 
@@ -167,7 +168,7 @@ def test_the_reading_has_a_sentence_for_each_experiment_with_its_numbers(tiny: P
     ("change", "words"),
     [
         (None, "is damaged"),
-        ({"schema_version": 2}, "update"),
+        ({"schema_version": 3}, "update"),
         ({"panels": 3}, "does not fit the schema"),
         ({"kind": "cell"}, "does not fit the schema"),
     ],

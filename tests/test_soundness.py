@@ -6,6 +6,7 @@ import io
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, reject, settings
@@ -14,42 +15,75 @@ from rich.console import Console
 from torch import Tensor
 
 from benchmark import cli
+from benchmark.contract.method import Method
+from benchmark.contract.request import Request
 from benchmark.errors import AssumptionBroken, DidNotConverge
 from benchmark.problem.problem import Problem
 from benchmark.problem.training import NewtonTraining
 from benchmark.studies import soundness
 from benchmark.studies.random_problem import draw
-from benchmark.studies.soundness import Answer, examine, methods, study
+from benchmark.studies.soundness import BALL, REQUESTS, Answer, Stream, examine, methods, study
 from benchmark.studies.tally import Check, Tally
 
 QUIET = Console(file=io.StringIO())
-#: Half a second a problem: too slow for hypothesis.
-SLOW = {"newton-lissa"}
+#: Tenths of a second a problem: too slow for hypothesis.
+SLOW = {"descent-to-delete", "newton-lissa", "recollection", "rewind"}
+#: What every request of theirs is answered with, none refused: noise for a public distance.
+UNIFORM = {"newton", "newton-chord", "newton-iterated", "newton-lissa", "sekhari"}
 
 
 def sound(answers: list[Answer]) -> bool:
     assert all(answer.refusal or answer.checks for answer in answers)
-    return not any(check.violated for answer in answers for check in answer.checks)
+    refused = [a for a in answers if a.refusal and a.method.split(",")[0] in UNIFORM]
+    return not refused and not any(c.violated for answer in answers for c in answer.checks)
+
+
+def asked(names: set[str]) -> list[Method]:
+    return [method for method in methods() if method.name in names]
 
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**31))
-def test_T2_no_certificate_is_below_the_true_distance(seed: int) -> None:
+def test_T2_no_bound_is_below_the_true_distance_and_none_is_refused(seed: int) -> None:
     try:
-        assert sound(examine(seed, [m for m in methods() if m.name not in SLOW]))
+        assert sound(examine(seed, asked(UNIFORM - SLOW)))
     except DidNotConverge:  # the study counts these; there is no reference to compare with
         reject()
 
 
 @pytest.mark.parametrize("seed", [0, 3, 4, 8])
-def test_T2_no_slow_methods_certificate_is_either(seed: int) -> None:
-    assert sound(examine(seed, [m for m in methods() if m.name in SLOW]))
+def test_T2_no_slow_methods_bound_is_either(seed: int) -> None:
+    assert sound(examine(seed, asked(SLOW)))
 
 
-def test_every_method_that_certifies_a_distance_is_asked() -> None:
+@pytest.mark.parametrize("seed", [BALL * factor for factor in range(1, 6)])
+def test_T2_nor_is_one_in_a_ball(seed: int) -> None:
+    stream = Stream.of(seed, 1)
+    assert stream.worlds[0].problem.training.radius is not None
+    assert sound(examine(seed, asked(UNIFORM)))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_T2_nor_is_one_in_a_stream(seed: int) -> None:
+    found = {a.method: a for a in examine(seed, asked(UNIFORM | {"rewind"}), REQUESTS)}
+    assert sound(list(found.values()))
+    for name in UNIFORM:
+        assert sum(c.bound == "certified" for c in found[name].checks) == REQUESTS
+
+
+def test_the_sides_of_a_stream_are_those_of_every_request() -> None:
+    stream = Stream.of(2, 3)
+    sizes = [len(world.problem.train) for world in stream.worlds]
+    forgotten = [len(rows) for rows in stream.requests]
+    assert [before - after for before, after in pairwise(sizes)] == forgotten
+    problem = stream.worlds[0].problem
+    assert all(world.problem.declared == problem.declared for world in stream.worlds)
+    assert problem.declared.rows_at_least == sizes[-1]
+
+
+def test_every_method_whose_claims_rest_on_a_distance_is_asked() -> None:
     names = {method.name for method in methods()}
-    assert {"newton", "newton-lissa"} <= names
-    assert not names & {"retrain", "sisa", "fine-tune"}
+    assert names == UNIFORM | {"descent-to-delete", "recollection", "rewind"}
 
 
 def test_a_seed_determines_its_problem() -> None:
@@ -82,38 +116,45 @@ def _wrong(theorem: Callable[..., float]) -> Callable[..., float]:
     return lambda **arguments: 1e-6 * theorem(**arguments)
 
 
+@pytest.mark.parametrize("option", ["count", "streams"])
 def test_a_wrong_theorem_is_reported_with_the_seed_that_shows_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:
-    from benchmark.theory import bounds
+    from benchmark.claims import bounds
 
+    newton = asked({"newton-iterated"})
+    monkeypatch.setattr(soundness, "methods", lambda: newton)
     monkeypatch.setattr(bounds, "gradient_residual_bound", _wrong(bounds.gradient_residual_bound))
-    assert _lethe(monkeypatch, "soundness", "--count", "2", "--seed", "8") == 1
+    once = {name: str(int(name == option)) for name in ("count", "streams")}
+    again = ("--count", once["count"], "--streams", once["streams"])
+    assert _lethe(monkeypatch, "soundness", *again, "--seed", "8") == 1
     out = capsys.readouterr().out
-    assert "VIOLATED newton, Theorem 5:" in out
-    assert "VIOLATED newton, certified:" in out
-    assert "VIOLATED newton, Theorem 6:" not in out
-    assert "lethe soundness --count 1 --seed 8" in out
-    assert _lethe(monkeypatch, "soundness", "--count", "1", "--seed", "8") == 1
+    assert "VIOLATED newton-iterated, reached, thm5:" in out
+    assert f"lethe soundness {' '.join(again)} --seed 8" in out
 
 
 def test_a_sound_study_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _lethe(monkeypatch, "soundness", "--count", "2", "--seed", "0") == 0
+    newton = asked({"newton-iterated", "sekhari"})
+    monkeypatch.setattr(soundness, "methods", lambda: newton)
+    options = ("--count", "12", "--streams", "1", "--seed", "1")
+    assert _lethe(monkeypatch, "soundness", *options) == 0
     out = capsys.readouterr().out
     assert "no bound is violated" in out
-    assert "0 of 2 problems were not trained" in out
+    assert "0 were not trained" in out
+    assert "where Theorem 6 is what stopped" in out
+    assert "refused" not in out
 
 
 def test_refusals_and_untrained_problems_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    newton = next(method for method in methods() if method.name == "newton")
+    (newton,) = asked({"newton"})
 
-    def refuse(*_: object) -> None:
-        raise AssumptionBroken("no")
+    def refuse(_: object, request: Request) -> None:
+        raise AssumptionBroken(f"{len(request.retain)} rows and 1.5e-3 are not enough")
 
-    def hopeless(seed: int) -> tuple[Problem, Tensor]:
-        problem, forget = draw(seed)
+    def hopeless(seed: int, *, requests: int) -> tuple[Problem, Tensor]:
+        problem, forget = draw(seed, requests=requests)
         if seed == 5:
             problem = replace(problem, training=NewtonTraining(tolerance=1e-30))
         return problem, forget
@@ -121,15 +162,16 @@ def test_refusals_and_untrained_problems_are_counted(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(type(newton), "unlearn", refuse)
     monkeypatch.setattr(soundness, "methods", lambda: [newton])
     monkeypatch.setattr(soundness, "draw", hopeless)
-    tally = study(2, 4, QUIET)
+    tally = study(3, 4, QUIET)
     assert tally.untrained == [5]
-    assert (tally.asked["newton"], tally.refused["newton"]) == (1, 1)
+    assert tally.asked["newton"] == 2
+    assert tally.refused["newton", "# rows and # are not enough"] == 2
     assert not tally.violations
 
 
 def test_slow_methods_are_asked_about_a_sub_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    newton = next(method for method in methods() if method.name == "newton")
-    monkeypatch.setattr(soundness, "methods", lambda: [newton])
+    newton = asked({"newton"})
+    monkeypatch.setattr(soundness, "methods", lambda: newton)
     monkeypatch.setattr(soundness, "SLOW", 0.0)
     monkeypatch.setattr(soundness, "PROBES", 2)
     monkeypatch.setattr(soundness, "STRIDE", 3)
@@ -149,3 +191,14 @@ def test_what_counts_as_violated(value: float, distance: float, violated: bool) 
     assert check.violated is violated
     assert bool(tally.violations) is violated
     assert tally.table().row_count == 1
+
+
+def test_the_median_is_of_methods_as_they_are_where_the_theorem_is_what_stopped() -> None:
+    tally = Tally()
+    assert tally.median("thm6") == (None, 0)
+    bounds = [("m", "reached, thm6", 1.5), ("m, varied", "reached, thm6", 9.0), ("m", "thm6", 9.0)]
+    for method, bound, value in bounds:
+        tally.add(
+            method, (Check(seed=1, method=method, bound=bound, value=value, distance=1.0),), None
+        )
+    assert tally.median("thm6") == (1.5, 1)

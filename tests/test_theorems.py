@@ -13,32 +13,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from benchmark.claims.ball_step import ball_step
-from benchmark.theory.constants import (
-    HeadConstants,
-    a_priori_distance,
-    binary_head,
-    softmax_head,
-)
-from benchmark.theory.kantorovich import kantorovich_radius
-from benchmark.theory.damped_newton import (
-    ProbableError,
-    forget_gradient_error,
-    lissa_error,
-    lissa_error_paper,
-    exact_step_bound,
-    ball_step_bound,
-    published_step_bound,
-    early_stop_bound,
-    lissa_step_bound,
-    step_residual_bound,
-    within_ball,
-)
-from benchmark.theory.spectrum import (
-    relative_error,
-    smallest_eigenvalue_bound,
-    spectrum_bounds,
-)
-from benchmark.theory.strongly_convex import self_concordant_bound, gradient_residual_bound
 from benchmark.curvature.cg import conjugate_gradients
 from benchmark.curvature.hessian import Damped, Hessian
 from benchmark.curvature.lanczos import extreme_eigenvalues
@@ -49,6 +23,20 @@ from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 from benchmark.problem.training import NewtonTraining
+from benchmark.theory.constants import HeadConstants, a_priori_distance, softmax_head
+from benchmark.theory.damped_newton import (
+    early_stop_bound,
+    exact_step_bound,
+    forget_gradient_error,
+    published_step_bound,
+    step_residual_bound,
+)
+from benchmark.theory.spectrum import relative_error, spectrum_bounds
+from benchmark.theory.strongly_convex import gradient_residual_bound, self_concordant_bound
+from tests.theory.kantorovich import kantorovich_radius
+from tests.theory.lissa import ProbableError, lissa_error, lissa_error_paper, lissa_step_bound
+from tests.theory.logistic import binary_head
+from tests.theory.spectrum import smallest_eigenvalue_bound
 
 G = 1e-10
 
@@ -142,7 +130,7 @@ CASE = {"rows": 60, "inputs": 4, "classes": 3, "ridge": 0.1, "forgotten": 5, "sc
 
 @few
 @given(case=cases(), damping=st.sampled_from([0.0, 0.01, 1.0]))
-def test_T2_theorems_1_and_2_bound_the_true_distance(case: Case, damping: float) -> None:
+def test_T2_exact_and_early_stop_bound_the_true_distance(case: Case, damping: float) -> None:
     hessian = case.hessian(case.original)
     g, d = hessian.gradient, len(case.original)
     matrix = dense(Damped(hessian, damping), d)
@@ -185,7 +173,7 @@ def test_T2_the_cheap_gradient_errs_by_exactly_what_is_charged() -> None:
 
 @few
 @given(case=cases(), products=st.integers(0, 8), damping=st.sampled_from([0.0, 0.05, 2.0]))
-def test_T3_theorem_4_bounds_the_true_distance_for_any_step(
+def test_T3_step_residual_bounds_the_true_distance_for_any_step(
     case: Case, products: int, damping: float
 ) -> None:
     operator = Damped(case.hessian(case.original), damping)
@@ -210,7 +198,7 @@ def test_T3_theorem_4_bounds_the_true_distance_for_any_step(
 
 @few
 @given(case=cases(), noise=st.sampled_from([0.0, 1e-3, 0.1, 3.0]))
-def test_T2_theorem_5_bounds_the_true_distance_anywhere(case: Case, noise: float) -> None:
+def test_T2_gradient_residual_bounds_the_true_distance_anywhere(case: Case, noise: float) -> None:
     generator = torch.Generator().manual_seed(1)
     shift = torch.randn(len(case.original), generator=generator, dtype=torch.float64)
     w = case.original + noise * shift
@@ -228,7 +216,7 @@ def test_T2_theorem_5_bounds_the_true_distance_anywhere(case: Case, noise: float
     noise=st.sampled_from([0.0, 1e-3, 0.1, 3.0]),
     products=st.integers(0, 60),
 )
-def test_T2_self_concordant_bound_holds_and_never_loses_to_theorem_5(
+def test_T2_self_concordant_bound_holds_and_never_loses_to_the_gradient_residual(
     case: Case, noise: float, products: int
 ) -> None:
     generator = torch.Generator().manual_seed(2)
@@ -257,7 +245,9 @@ def test_T2_self_concordant_bound_is_tight_after_a_newton_step() -> None:
         g = case.gradient(w)
         x = conjugate_gradients(case.hessian(w), g, tolerance=1e-4, max_products=300).x
         true = float((w - case.retrained).norm())
-        plain = gradient_residual_bound(gradient_norm=float(g.norm()), retrain_gradient=G, strong_convexity=0.01)
+        plain = gradient_residual_bound(
+            gradient_norm=float(g.norm()), retrain_gradient=G, strong_convexity=0.01
+        )
         assert true <= sc_bound(case, w, x) <= 1.1 * true
         assert plain > 10 * true
 
@@ -461,7 +451,7 @@ def test_T2_lissa_error_is_exact_in_its_bias_and_holds_for_random_chains() -> No
     assert few_chains.value < 2 * np.linalg.norm(v) / mu
 
 
-def test_T12_theorem_3_carries_the_solvers_failure_probability() -> None:
+def test_T12_lissa_step_carries_the_solvers_failure_probability() -> None:
     published = lissa_error_paper(
         dimension=100,
         curvature=0.5,
@@ -484,7 +474,7 @@ def test_T12_theorem_3_carries_the_solvers_failure_probability() -> None:
     assert whole.failure_probability == 0.05
 
 
-def test_T1_prime_ball_step_finds_the_constrained_minimiser() -> None:
+def test_ball_step_finds_the_constrained_minimiser() -> None:
     generator = torch.Generator().manual_seed(0)
     for radius in (0.3, 1.0, 50.0):  # the constraint binds in the first two
         basis = torch.randn(8, 8, generator=generator, dtype=torch.float64)
@@ -515,7 +505,7 @@ def test_T1_prime_ball_step_finds_the_constrained_minimiser() -> None:
 
 @given(seed=st.integers(0, 10_000), inside=st.booleans())
 @settings(max_examples=40, deadline=None)
-def test_T1_prime_residual_is_the_least_that_its_inequality_allows(seed: int, inside: bool) -> None:
+def test_ball_residual_is_the_least_that_its_inequality_allows(seed: int, inside: bool) -> None:
     generator = torch.Generator().manual_seed(seed)
     w, q = torch.randn(2, 4, generator=generator, dtype=torch.float64)
     w = w / w.norm() * (0.5 if inside else 1.0)
@@ -532,7 +522,7 @@ def test_T1_prime_residual_is_the_least_that_its_inequality_allows(seed: int, in
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("products", [2, 5, 400])
-def test_T1_prime_bounds_the_true_distance_on_an_active_ball(seed: int, products: int) -> None:
+def test_step_residual_bounds_the_true_distance_on_an_active_ball(seed: int, products: int) -> None:
     case = make_case(seed=seed, **CASE)
     radius = 0.5 * float(min(case.original.norm(), case.retrained.norm()))
     smoothness = case.constants.gradient_lipschitz
@@ -557,7 +547,7 @@ def test_T1_prime_bounds_the_true_distance_on_an_active_ball(seed: int, products
         tolerance=1e-12,
         max_products=products,
     )
-    bound = ball_step_bound(
+    bound = step_residual_bound(
         distance=float((original - retrained).norm()),
         damping=damping,
         hessian_lipschitz=case.constants.hessian_lipschitz,
@@ -725,8 +715,3 @@ def test_other_conditions_are_refused_with_a_reason() -> None:
         )
     with pytest.raises(LetheError, match="at least one must be kept"):
         forget_gradient_error(training_gradient=1.0, trained=5, forgotten=5)
-
-
-def test_within_ball_takes_the_better_of_both() -> None:
-    assert within_ball(3.0, 1.0) == 2.0
-    assert within_ball(1.5, 1.0) == 1.5

@@ -14,19 +14,10 @@ from scipy.stats import binom, norm
 from torch import Tensor
 from torch.func import grad, vmap
 
-from benchmark.theory.blockwise import blockwise_m
-from benchmark.theory.gaussian import delta_for, m_for
-from benchmark.theory.group_privacy import (
-    group_delta,
-    group_epsilon,
-    group_m,
-    group_noise_multiplier,
-)
 from benchmark.claims.spectra import head_constants
-from benchmark.theory.noisy_descent import gradient_clipping_m
-from benchmark.theory.recollection import check_step, descent_gradient
-from benchmark.contract.certificate import Target
+from benchmark.contract.claim import Target
 from benchmark.contract.clock import Clock
+from benchmark.contract.definition import verdict
 from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
@@ -36,11 +27,23 @@ from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 from benchmark.problem.training import recollect
 from benchmark.problem.training.private import private_descent
+from benchmark.theory.blockwise import blockwise_m
+from benchmark.theory.contraction import check_step
+from benchmark.theory.gaussian import delta_for, m_for
+from benchmark.theory.group_privacy import (
+    group_delta,
+    group_epsilon,
+    group_m,
+    group_noise_multiplier,
+)
+from benchmark.theory.noisy_descent import gradient_clipping_m
+from benchmark.theory.recollection import descent_gradient
 from methods.blockwise import Blockwise
 from methods.dp_sgd import DPSGD
 from methods.output_perturbation import OutputPerturbation
 from methods.recollection import Recollection
 from tests import problems
+from tests.evidence import numbers
 
 FORGET = torch.tensor([3, 17, 41, 58])
 
@@ -149,6 +152,7 @@ def test_opacus_takes_the_papers_step(kind: type[Problem]) -> None:
         problem.train,
         **settings,
         noise_multiplier=1e-9,
+        divisor=18.0,
         sampling=torch.Generator().manual_seed(5),
         noise=torch.Generator().manual_seed(6),
     )
@@ -166,53 +170,62 @@ def test_opacus_takes_the_papers_step(kind: type[Problem]) -> None:
     assert torch.allclose(ours, w, atol=1e-5)
 
 
-def test_noise_has_the_deviation_of_the_certificate() -> None:
+def test_noise_has_the_deviation_of_the_claim() -> None:
     """Of one step: the sum of all clipped gradients is a sixth as long as its noise, at most."""
     problem = problems.softmax(ridge=0.0, inputs=200)
     release = after(DPSGD(steps=1, rate=1.0, group=4), problem, FORGET)
     start = problem.model.initial_weights(Seeds().generator("training", "dp-sgd", "start"))
     moved = release.predictor.weights - start
-    assert float(moved.std()) == pytest.approx(release.certificate.sigma, rel=0.1)
+    assert float(moved.std()) == pytest.approx(release.claim.evidence.sigma, rel=0.1)
 
 
 def test_dp_sgd_answers_with_what_was_trained() -> None:
-    release = after(DPSGD(group=4), problems.mlp(), FORGET)
-    certificate = release.certificate
-    assert (certificate.definition, certificate.verdict) == ("retrain", "proved")
-    assert 0.99 <= certificate.epsilon <= 1.0
+    problem = problems.declared(problems.mlp(), 56)
+    release = after(DPSGD(group=4), problem, FORGET)
+    claim = release.claim
+    assert (claim.definition, verdict(claim)) == ("retrain", "proved")
+    assert 0.99 <= claim.epsilon <= 1.0
     assert torch.equal(release.predictor.weights, release.state.weights)
+    plain = after(DPSGD(group=4), problems.mlp(), FORGET).claim
+    assert verdict(plain) == "conditional", "the noise of a step tells how many rows there are"
+    with pytest.raises(AssumptionBroken, match="56 rows are left, fewer than the 57"):
+        after(DPSGD(group=4), problems.declared(problems.mlp(), 57), FORGET)
+
+
+def test_T15_the_claim_of_dp_sgd_follows_from_what_is_declared() -> None:
+    problem, method = problems.declared(problems.softmax(), 50), DPSGD(group=4)
+    one = after(method, problem, FORGET).claim
+    kept = method.train(problem, torch.arange(4, 60), Seeds(), Clock())
+    nothing = torch.tensor([], dtype=torch.int64)
+    assert method.answer(Request.of(problem, kept, nothing)).claim == one
 
 
 @pytest.mark.parametrize(
     ("group", "target"), [(3, Target()), (4, Target(epsilon=0.5)), (4, Target(delta=1e-6))]
 )
 def test_more_than_was_trained_for_is_trained_anew(group: int, target: Target) -> None:
-    problem = problems.softmax()
+    problem = problems.declared(problems.softmax(), 50)
     method = DPSGD(group=group)
     original = method.train(problem, problems.every_row(problem), Seeds(), Clock())
     release = method.answer(Request.of(problem, original, FORGET, target=target))
-    assert release.certificate.verdict == "exact"
     assert not torch.isclose(release.predictor.weights, original.weights).any()
+    nothing = torch.tensor([], dtype=torch.int64)
+    kept = method.train(problem, release.state.rows, Seeds(), Clock())
+    other = method.answer(Request.of(problem, kept, nothing, target=target))
+    assert release.claim == other.claim, "an observer is not told how many rows are gone"
+    assert (verdict(release.claim) == "exact") == (target != Target())
 
 
-def test_the_divisor_of_a_batch_does_not_tell_how_many_rows_there_are() -> None:
-    problem = problems.softmax()
-    scales = [
-        private_descent(
-            problem,
-            torch.zeros(problem.model.dimension).double(),
-            problem.train.take(torch.arange(n)),
-            rate=1e-9,
-            steps=1,
-            clip=1.0,
-            noise_multiplier=1.0,
-            learning_rate=1.0,
-            sampling=torch.Generator().manual_seed(0),
-            noise=torch.Generator().manual_seed(0),
-        )
-        for n in (60, 20)
-    ]
-    assert torch.equal(*scales)
+def test_the_noise_of_a_step_does_not_tell_how_many_rows_there_are() -> None:
+    """With a declared number of rows the divisor is the same; without, it is the data's own."""
+    plain, method = problems.softmax(), DPSGD(rate=1e-9, steps=1, group=4)
+
+    def moved(problem: Problem, n: int) -> Tensor:
+        return method.train(problem, torch.arange(n), Seeds(), Clock()).weights
+
+    stated = problems.declared(plain, 20)
+    assert torch.equal(moved(stated, 60), moved(stated, 20))
+    assert not torch.equal(moved(plain, 60), moved(plain, 20))
 
 
 def test_without_opacus_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,9 +309,11 @@ def test_the_bound_holds_however_early_training_stops(steps: int, ridge: float, 
     original = method.train(problem, problems.every_row(problem), Seeds(), Clock())
     release = method.answer(Request.of(problem, original, FORGET))
     retrained = method.train(problem, release.state.rows, Seeds(), Clock()).weights
-    certificate = release.certificate
-    assert certificate.sensitivity >= float((release.state.weights - retrained).norm())
-    assert certificate.trivial_sensitivity >= float((original.weights - retrained).norm())
+    evidence = release.claim.evidence
+    assert evidence.reached >= float((release.state.weights - retrained).norm())
+    assert evidence.trivial >= float((original.weights - retrained).norm())
+    assert release.claim.definition == "this-pair"
+    assert verdict(release.claim) in ("pair", "vacuous")
 
 
 def test_corrections_come_nearer_to_retraining() -> None:
@@ -321,7 +336,7 @@ def test_a_second_request_adds_to_the_first() -> None:
 
 
 def test_retraining_ends_at_the_gradient_that_is_charged() -> None:
-    """G of the certificate is (1 - eta mu n_r / n)^T of the start's gradient, by hand."""
+    """G of the claim is (1 - eta mu n_r / n)^T of the start's gradient, by hand."""
     problem = problems.softmax(ridge=0.3)
     method, forget = Recollection(steps=30), torch.arange(15)
     release = after(method, problem, forget)
@@ -329,7 +344,7 @@ def test_retraining_ends_at_the_gradient_that_is_charged() -> None:
     retrained = method.train(problem, release.state.rows, Seeds(), Clock())
     start = float(problem.gradient(retrained.memory.start, keep).norm())
     eta = 2 / (head_constants(problem).gradient_lipschitz + 0.3)
-    charged = next(c.value for c in release.certificate.constants if c.name == "training_gradient")
+    charged = numbers(release)["training_gradient"]
     assert charged == pytest.approx(start * (1 - eta * 0.3 * 45 / 60) ** 30, rel=1e-9)
     assert float(problem.gradient(retrained.weights, keep).norm()) <= charged
 
@@ -370,7 +385,7 @@ def test_without_gradients_opposite_starts_are_exactly_m_apart(decay: float) -> 
     start = start_of(problem)
     one, other = (method.answer(asked(problem, w)) for w in (start, -start))
     c = 1 - eta * decay
-    deviation = one.certificate.sigma * math.sqrt(sum(c ** (2 * j) for j in range(steps)))
+    deviation = one.claim.evidence.sigma * math.sqrt(sum(c ** (2 * j) for j in range(steps)))
     apart = float((one.predictor.weights - other.predictor.weights).norm())
     assert apart == pytest.approx(2 * 0.5 * c**steps * math.sqrt(3), rel=1e-9)
     assert apart / deviation == pytest.approx(m_for(1.0, 1e-5), rel=1e-9)
@@ -390,8 +405,8 @@ def test_blocks_do_no_better_than_composition(blocks: int) -> None:
         batch=60,
     )
     start = start_of(problem)
-    ours = blockwise.answer(asked(problem, start)).certificate
-    theirs = OutputPerturbation(radius=0.6).answer(asked(problem, start)).certificate
+    ours = blockwise.answer(asked(problem, start)).claim.evidence
+    theirs = OutputPerturbation(radius=0.6).answer(asked(problem, start)).claim.evidence
     assert ours.sigma == pytest.approx(theirs.sigma, rel=1e-12)
     shared = {"radius": 0.6, "clip": 0.1, "step_size": 0.2, "weight_decay": 0.1, "steps": 4}
     whole = gradient_clipping_m(sigma=1.0, **shared)
@@ -405,9 +420,12 @@ def test_a_block_that_is_done_is_not_contaminated(monkeypatch: pytest.MonkeyPatc
     problem, seen = problems.mlp(), []
     plain = Blockwise._noisy
 
-    def spy(self: Blockwise, request: Request, w: Tensor, block: Tensor, *more: object) -> Tensor:
-        seen.append((w.clone(), block, plain(self, request, w, block, *more)))
-        return seen[-1][-1]
+    def spy(
+        self: Blockwise, request: Request, w: Tensor, block: Tensor, *more: object
+    ) -> tuple[Tensor, Tensor]:
+        part, centre = plain(self, request, w, block, *more)
+        seen.append((w.clone(), block, part))
+        return part, centre
 
     monkeypatch.setattr(Blockwise, "_noisy", spy)
     start = start_of(problem)

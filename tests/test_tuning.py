@@ -19,7 +19,7 @@ from baselines.neggrad_plus import NegGradPlus
 from baselines.random_labels import RandomLabels
 from baselines.retrain_briefly import RetrainBriefly
 from benchmark import registry
-from benchmark.contract.certificate import Target
+from benchmark.contract.claim import Target
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
@@ -404,7 +404,7 @@ def test_bad_experiments_are_refused(tmp_path: Path, change: tuple[str, str], me
 @pytest.mark.parametrize("name", registry.discover())
 def test_declared_search_spaces_fit_their_methods(name: str) -> None:
     method = registry.find(name).method
-    assert not (method.search and method.certifies)
+    assert not (method.search and method.evidence)
     spec = tuning_of(method(), 3, {})
     assert (spec is None) == (not method.search)
 

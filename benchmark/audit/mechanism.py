@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from benchmark.audit.rates import Rates
+from benchmark.audit.rates import Rates, rates
 from benchmark.audit.threshold import judge
 from benchmark.errors import LetheError
 from benchmark.theory import require
@@ -71,6 +71,28 @@ def mechanism_audit(
         confidence=confidence,
     )
     return AuditResult(epsilon_for(max(0.0, m), delta), confidence, draws, "gdp")
+
+
+def gdp_resolution(draws: int, delta: float, confidence: float = 0.95) -> float:
+    """The largest epsilon that `draws` judged scores a side could prove of a Gaussian mechanism.
+
+    It is what perfect separation gives: no error on either side, whose rate is then at most
+    1 - ((1 - confidence) / 2)^(1 / draws).
+
+    Args:
+        draws: that judge the threshold, on each side; those that chose it do not count.
+        delta: of the claim.
+        confidence: as in the audit.
+
+    Raises:
+        AssumptionBroken: if delta or the confidence is outside (0, 1).
+        LetheError: if there is no score.
+    """
+    require.probability(delta=delta, confidence=confidence)
+    if draws < 1:
+        raise LetheError("an audit needs at least one score on each side")
+    separated = rates(np.ones(draws), np.zeros(draws), np.array([0.5]), confidence)
+    return epsilon_for(max(0.0, float(_gdp_parameter(separated)[0])), delta)
 
 
 def draw_projections(

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from benchmark.claims.spectra import Spectrum, head_constants
@@ -16,6 +17,9 @@ from benchmark.problem.ball import ball_residual
 from benchmark.problem.problem import Problem
 from benchmark.theory.damped_newton import published_step_bound, step_residual_bound
 from benchmark.theory.strongly_convex import gradient_residual_bound, self_concordant_bound
+
+#: Gradients carry round-off of about this many units in the last place of R.
+_ULPS = 8
 
 #: b -> an approximate solution x of H x = b, given H, *without damping*.
 Solve = Callable[[Differentiated, Tensor], Tensor]
@@ -126,6 +130,15 @@ def retrained_bound(problem: Problem) -> Bound:
     """
     mu, held = tolerance(problem)
     return Bound("thm5", 2 * held / mu, _of(problem))
+
+
+def round_off(problem: Problem) -> float:
+    """About how far round-off moves the minimiser of a strongly convex problem.
+
+    No smaller distance can be promised.
+    """
+    lost = _ULPS * torch.finfo(problem.dtype).eps * problem.row_norm
+    return lost / problem.strong_convexity
 
 
 def self_concordance(

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from benchmark.claims.bounds import Bound, constant, of_head, tolerance
+from benchmark.claims.rows import rows_constant
 from benchmark.claims.spectra import head_constants
-from benchmark.contract.claim import Constant
 from benchmark.errors import AssumptionBroken
 from benchmark.problem.problem import Problem
 from benchmark.theory.constants import a_priori_distance
@@ -100,9 +100,3 @@ def moved_minimiser(problem: Problem, rows: int, forgotten: int) -> float:
         sample_gradient=head.sample_gradient,
         strong_convexity=head.strong_convexity,
     )
-
-
-def rows_constant(problem: Problem, rows: int) -> Constant:
-    """The number of rows as a constant: declared, or measured and so a function of the data."""
-    declared = problem.declared.rows_at_least is not None
-    return constant("rows", rows, "declared" if declared else "measured")

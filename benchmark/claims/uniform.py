@@ -7,6 +7,7 @@ of Theorem 6 or of Theorem 5, whichever is there first. L is strongly convex, so
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,7 @@ from benchmark.claims.bounds import (
     least,
     of_head,
     retrained_bound,
+    round_off,
     self_concordance,
     tolerance,
 )
@@ -39,8 +41,6 @@ from benchmark.theory.gaussian import m_for
 #: A step of a method's own solver must leave this share of the gradient at most; else Newton-CG,
 #: which searches its lines, goes on.
 CONTRACTION = 0.5
-#: Gradients carry round-off of about this many units in the last place of R.
-_ULPS = 8
 
 
 @dataclass(frozen=True)
@@ -96,14 +96,13 @@ def check_distance(problem: Problem, distance: float) -> None:
     Raises:
         AssumptionBroken: if it is below what training itself guarantees, or below round-off.
     """
-    mu, _ = tolerance(problem)
     floor = retrained_bound(problem).value
     if floor > distance:
         raise AssumptionBroken(
             f"target.distance {distance:.3g} is below what training itself guarantees, 2 G / mu = "
             f"{floor:.3g}: raise it or lower training.tolerance"
         )
-    lost = _ULPS * torch.finfo(problem.dtype).eps * problem.row_norm / mu
+    lost = round_off(problem)
     if lost > distance:
         raise AssumptionBroken(
             f"target.distance {distance:.3g} is below round-off, about {lost:.3g} in "
@@ -184,7 +183,12 @@ def _converged(request: Request, weights: Tensor) -> Tensor:
 
 
 def _residual(problem: Problem, point: Point) -> float:
-    """The norm of the gradient; in a ball, how far the point is from stationary."""
+    """The norm of the gradient; in a ball, how far the point is from stationary.
+
+    It is infinite where a solver has diverged.
+    """
+    if not torch.isfinite(point.weights).all():
+        return math.inf
     return ball_residual(point.weights, point.gradient, problem.training.radius)
 
 
@@ -201,9 +205,10 @@ def uniform_claim(
         request: that is answered.
         reached: the weights and their bounds.
         sigma: noise fixed beforehand; its own epsilon is then stated.
-        others: bounds to show beside.
+        others: bounds for the method's own steps; after further ones they are only shown.
     """
     problem, target = request.problem, request.target
+    others = [replace(b, proved=b.proved and not reached.further) for b in others]
     m = m_for(target.epsilon, target.delta) if sigma is None else target.distance / sigma
     best = least(reached.bounds)
     evidence = Distance(

@@ -222,6 +222,7 @@ def score_stream(claims: list[Claim | None], target: Target) -> dict[str, Value]
     worst = (m_for(target.epsilon, target.delta) / max(c.guarantee.m for c in claims)) ** 2
     capacity = deletion_capacity([e.reached for e in bounded], bound)
     note = "requests so far" if capacity.exhausted else f"extrapolated from {n} requests"
+    note = "nothing is spent" if capacity.requests is None else note
     return {
         "budget_spent": Value(
             value=100 * capacity.spent,

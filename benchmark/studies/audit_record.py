@@ -9,10 +9,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark import json_file
-from benchmark.contract.certificate import Definition, Verdict
+from benchmark.contract.claim import Verdict
 from benchmark.records import Environment
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class _Frozen(BaseModel):
@@ -20,28 +20,32 @@ class _Frozen(BaseModel):
 
 
 class Finding(_Frozen):
-    """What runs of one method, unlearned against its reference, say of its certificate.
+    """What runs of one method, unlearned against its reference, say of its claim.
 
     Attributes:
         experiment, title: of the row.
         definition, epsilon, delta, verdict: what is claimed.
+        score: what of each run was looked at, in words.
         lower: the largest epsilon that the runs prove, at `confidence`.
         resolution: the largest that as many runs could have proved.
         runs: that judge, on each side.
         outcome: `refuted`, `not refuted`, or `not falsifiable` where the claim is out of reach.
+        reason: what refutes it, in words; "" where nothing does.
     """
 
     experiment: str
     title: str
-    definition: Definition
+    definition: str
     epsilon: float = Field(ge=0)
     delta: float = Field(gt=0, lt=1)
     verdict: Verdict
+    score: str
     lower: float = Field(ge=0)
     resolution: float = Field(ge=0)
     runs: int = Field(ge=1)
     confidence: float = Field(gt=0, lt=1)
     outcome: Literal["refuted", "not refuted", "not falsifiable"]
+    reason: str
 
     @property
     def row(self) -> str:
@@ -51,6 +55,8 @@ class Finding(_Frozen):
     @property
     def text(self) -> str:
         """The outcome as it is printed."""
+        if self.outcome == "refuted":
+            return f"refuted: {self.reason}"
         suffix = f" at {self.runs}" if self.outcome == "not falsifiable" else ""
         return self.outcome + suffix
 
@@ -82,7 +88,7 @@ class AuditStudy(_Frozen):
         origins: by row.
     """
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[2] = SCHEMA
     kind: Literal["audit"] = "audit"
     findings: tuple[Finding, ...]
     failures: dict[str, str]

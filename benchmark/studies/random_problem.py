@@ -2,28 +2,72 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from benchmark.claims.ball_step import newton_in_ball
+from benchmark.claims.bounds import diameter, retrained_bound
+from benchmark.claims.spectra import head_constants
 from benchmark.contract.seeds import Seeds
+from benchmark.problem.ball import project
+from benchmark.problem.declared import Declared
 from benchmark.problem.model import Model, SoftmaxSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 from benchmark.problem.training import NewtonTraining
+from benchmark.theory.constants import a_priori_distance
 
 
-def draw(seed: int) -> tuple[Problem, Tensor]:
+class NewtonInBall(BaseModel):
+    """Training in a ball to a tolerance of the residual there, fast enough for many problems."""
+
+    model_config = ConfigDict(frozen=True)
+
+    radius: float
+    tolerance: float
+
+    @property
+    def gradient_bound(self) -> float:
+        """G: the residual that training guarantees."""
+        return self.tolerance
+
+    def fit(
+        self,
+        problem: Problem,
+        start: Tensor,
+        rows: Rows,
+        generator: torch.Generator,
+        effort: float,
+    ) -> Tensor:
+        """Weights (d,) in the ball with a residual of at most the tolerance.
+
+        Raises:
+            DidNotConverge: if no step helps any more.
+        """
+        start = project(start, self.radius)
+        return newton_in_ball(problem, start, rows, tolerance=self.tolerance)
+
+
+def draw(seed: int, *, requests: int = 1) -> tuple[Problem, Tensor]:
     """A linear model with a ridge on Gaussian clusters, in float64, and the rows to forget.
 
     5 to 400 rows of 1 to 12 features at scale 0.01 to 10, 2 to 6 classes from inseparable to
     separable, either loss, ridge 1e-4 to 1, a training tolerance of 1e-10 to 1e-3; from one row
-    to half of them is forgotten. What spans decades is uniform in its logarithm.
+    to half of them is forgotten. What spans decades is uniform in its logarithm. The problem
+    declares how many rows are left in the end, and the norm of the longest.
+
+    Args:
+        seed: of all that is drawn.
+        requests: rows that are forgotten at least, in (n_u,); there are five times as many in all.
     """
     generator = Seeds.all(seed).generator("split", "random problem")
     shares = iter(torch.rand(9, generator=generator, dtype=torch.float64).tolist())
-    n = _log_integer(next(shares), 5, 400)
-    forgotten = _log_integer(next(shares), 1, n // 2)
+    n = _log_integer(next(shares), 5 * requests, 400)
+    forgotten = _log_integer(next(shares), requests, n // 2)
     inputs, classes = _log_integer(next(shares), 1, 12), 2 + int(5 * next(shares))
     scale, separation = _log_uniform(next(shares), 1e-2, 10), 3 * next(shares)
     objective = Objective(
@@ -38,9 +82,54 @@ def draw(seed: int) -> tuple[Problem, Tensor]:
 
     y = torch.randint(classes, (n,), generator=generator)
     rows = Rows(scale * (separation * normal(classes, inputs)[y] + normal(n, inputs)), y)
-    model = Model(SoftmaxSpec(), inputs, classes)
-    problem = Problem(model, objective, training, train=rows, negatives=rows, test=rows)
+    problem = Problem(
+        Model(SoftmaxSpec(), inputs, classes),
+        objective,
+        training,
+        train=rows,
+        negatives=rows,
+        test=rows,
+        declared=Declared(n - forgotten, rows.largest_norm(bias=False)),
+    )
     return problem, torch.randperm(n, generator=generator)[:forgotten]
+
+
+def in_ball(problem: Problem, seed: int) -> Problem:
+    """The same problem trained in a ball, of a radius of 0.02 to 2.
+
+    Its ridge is 1e-2 at least and its tolerance 1e-6, or projected steps would take minutes.
+    """
+    generator = Seeds.all(seed).generator("split", "ball")
+    share = float(torch.rand((), generator=generator, dtype=torch.float64))
+    ridge = max(problem.objective.ridge, 1e-2)
+    return replace(
+        problem,
+        objective=problem.objective.model_copy(update={"ridge": ridge}),
+        training=NewtonInBall(
+            radius=_log_uniform(share, 0.02, 2),
+            tolerance=max(problem.training.tolerance, 1e-6),
+        ),
+    )
+
+
+def public_distance(problem: Problem, forgotten: int, seed: int) -> float:
+    """A Delta_0 for the problem that can be met, and need not be met at the start.
+
+    It is log-uniform from three times what training itself guarantees up to how far that many
+    forgotten rows can move the minimiser.
+    """
+    generator = Seeds.all(seed).generator("split", "public distance")
+    share = float(torch.rand((), generator=generator, dtype=torch.float64))
+    least, head = 3 * retrained_bound(problem).value, head_constants(problem)
+    most = diameter(problem)
+    if head.sample_gradient is not None:
+        most = a_priori_distance(
+            trained=len(problem.train),
+            forgotten=forgotten,
+            sample_gradient=head.sample_gradient,
+            strong_convexity=head.strong_convexity,
+        )
+    return _log_uniform(share, least, max(least, most))
 
 
 def _log_uniform(share: float, low: float, high: float) -> float:

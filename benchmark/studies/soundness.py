@@ -11,23 +11,64 @@ from dataclasses import dataclass
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 
 from benchmark import registry
-from benchmark.contract.certificate import Certificate
-from benchmark.contract.clock import Clock
+from benchmark.contract import definition
+from benchmark.contract.claim import Claim, Distance, Target
 from benchmark.contract.method import Method
-from benchmark.contract.request import Request, State
+from benchmark.contract.request import Request
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import DidNotConverge, LetheError
-from benchmark.studies.random_problem import draw
-from benchmark.studies.tally import Check, Tally
+from benchmark.studies.random_problem import draw, in_ball, public_distance
+from benchmark.studies.tally import REACHED, VARIED, Check, Tally
+from benchmark.studies.two_sides import World, reference, without
 
-#: The definition whose sensitivity bounds a distance to the retrained weights.
-DEFINITION = "unlearn-on-retain"
+#: Requests of a stream.
+REQUESTS = 10
+#: Theorem 6 should be within this factor of the truth in the median, where it ends the steps.
+GOAL = 1.2
+#: Every so manieth problem is trained in a ball.
+BALL = 20
+# A method whose mean over the first PROBES problems is above SLOW seconds a request is asked about
+# every STRIDE-th problem from then on.
+PROBES, SLOW, STRIDE = 5, 0.05, 40
 
-# A method whose mean over the first PROBES problems is above SLOW seconds is asked about every
-# STRIDE-th problem from then on.
-PROBES, SLOW, STRIDE = 10, 0.05, 10
+
+@dataclass(frozen=True)
+class Stream:
+    """A random problem, and what is asked of it.
+
+    Attributes:
+        seed: that determines it.
+        worlds: the one in which all rows are trained on, then those in which the rows of the first
+            request never were, of the first two, ...
+        requests: (n_u,) rows each, numbered as in the first world.
+        target: of every request.
+    """
+
+    seed: int
+    worlds: tuple[World, ...]
+    requests: tuple[Tensor, ...]
+    target: Target
+
+    @classmethod
+    def of(cls, seed: int, requests: int) -> Stream:
+        """Problem `seed` with all models trained that its requests ask about.
+
+        Raises:
+            DidNotConverge: if one of them cannot be trained to the problem's tolerance.
+        """
+        problem, forget = draw(seed, requests=requests)
+        if seed % BALL == 0:
+            problem = in_ball(problem, seed)
+        parts = forget.tensor_split(requests)
+        gone = [torch.cat(parts[:i]) for i in range(1, requests + 1)]
+        worlds = tuple(World(world) for world in (problem, *(without(problem, g) for g in gone)))
+        for world in worlds:
+            world.weights(seed)
+        target = Target(distance=public_distance(problem, len(forget), seed))
+        return cls(seed, worlds, parts, target)
 
 
 @dataclass(frozen=True)
@@ -37,7 +78,7 @@ class Answer:
     Attributes:
         checks: a bound each; none if it certifies something else than a distance.
         refusal: why it gave no certificate, or None.
-        seconds: how long it took.
+        seconds: of the processor.
     """
 
     method: str
@@ -47,17 +88,9 @@ class Answer:
 
 
 def methods() -> list[Method]:
-    """Every registered method that may certify a distance to A(D_r), with its defaults.
-
-    One with a training of its own has another A, and is not asked; nor is one that draws its
-    noise inside, which leaves no weights to be near to A(D_r).
-    """
+    """Every registered method whose claims rest on a distance, with its defaults."""
     found = (registered.method for registered in registry.discover().values())
-    return [
-        cls.build({})
-        for cls in found
-        if cls.evidence and cls.role == "entry" and not cls.has_own_training() and not cls.control
-    ]
+    return [cls.build({}) for cls in found if cls.evidence == "distance"]
 
 
 def variants(method: Method) -> list[Method]:
@@ -71,55 +104,71 @@ def variants(method: Method) -> list[Method]:
     return found
 
 
-def examine(seed: int, asked: list[Method]) -> list[Answer]:
-    """Compare what `asked` certify on random problem `seed` with the distance to A(D_r).
+def examine(seed: int, asked: list[Method], requests: int = 1) -> list[Answer]:
+    """Compare what `asked` certify on random problem `seed` with the distance of the two sides.
 
-    Each is asked as it is and, under "<name>, varied", with one parameter changed: which one, the
-    seed decides. A(D_r) is as trained, with the gradient that it stopped at: the bounds charge
-    that.
+    Each is asked as it is and, of a single request, under "<name>, varied" with one parameter
+    changed: which one, the seed decides. The other side is what the claim's definition says, run
+    in the world in which no row that was forgotten so far ever was; training there stops at a
+    gradient that the bounds charge.
+
+    Args:
+        seed: of the problem.
+        asked: the methods.
+        requests: of a stream, one after the other.
 
     Raises:
         DidNotConverge: if the problem cannot be trained to its tolerance.
     """
-    problem, forget = draw(seed)
-    seeds = Seeds.all(seed)
-    rows = torch.arange(len(problem.train))
-    original = State(problem.fit(rows, seeds.generator("training")), rows)
-    retain = Request.of(problem, original, forget, seeds=seeds).retain
-    reference = problem.fit(retain, seeds.generator("training"))
+    stream = Stream.of(seed, requests)
     answers = []
-    for name, method in _as_is_and_varied(asked, seed):
-        start, checks, refusal = time.perf_counter(), (), None
+    for name, method in _as_is_and_varied(asked, seed, varied=requests == 1):
+        start, checks, refusal = time.process_time(), [], None
         try:
-            prepared = method.prepare(problem, original, seeds, Clock())
-            release = method.answer(Request.of(problem, prepared, forget, seeds=seeds))
+            for check in _checks(name, method, stream):
+                checks.append(check)
         except LetheError as error:
             refusal = str(error)
-        else:
-            distance = float((release.state.weights - reference).norm())
-            bounds = _proved(release.certificate)
-            checks = tuple(
-                Check(seed, name, theorem, bound, distance) for theorem, bound in bounds.items()
-            )
-        answers.append(Answer(name, checks, refusal, time.perf_counter() - start))
+        answers.append(Answer(name, tuple(checks), refusal, time.process_time() - start))
     return answers
 
 
-def _as_is_and_varied(asked: list[Method], seed: int) -> Iterator[tuple[str, Method]]:
+def _checks(name: str, method: Method, stream: Stream) -> Iterator[Check]:
+    """Every bound on every release of the stream, beside the distance."""
+    seeds = Seeds.all(stream.seed)
+    first, *later = stream.worlds
+    state = first.original(method, seeds.training)
+    for number, (forget, world) in enumerate(zip(stream.requests, later, strict=True)):
+        release = method.answer(
+            Request.of(
+                first.problem, state, forget, target=stream.target, seeds=seeds, number=number
+            )
+        )
+        other = reference(method, world, release, target=stream.target, seeds=seeds, number=number)
+        state = release.state
+        distance = float((state.weights - other.state.weights).norm())
+        for bound, value in _proved(release.claim).items():
+            yield Check(stream.seed, name, bound, value, distance)
+
+
+def _as_is_and_varied(
+    asked: list[Method], seed: int, *, varied: bool
+) -> Iterator[tuple[str, Method]]:
     for method in asked:
         yield method.name, method
-        others = variants(method)
+        others = variants(method) if varied else []
         if others:
-            yield f"{method.name}, varied", others[seed % len(others)]
+            yield f"{method.name}{VARIED}", others[seed % len(others)]
 
 
-def study(count: int, seed: int, console: Console) -> Tally:
+def study(count: int, seed: int, console: Console, *, requests: int = 1) -> Tally:
     """Examine problems `seed`, ..., `seed + count - 1`.
 
     Args:
         count: how many problems.
         seed: the first; `study(1, n)` repeats problem n with every method.
         console: for progress.
+        requests: of each problem.
     """
     asked, tally = methods(), Tally()
     spent: Counter[str] = Counter()
@@ -129,11 +178,11 @@ def study(count: int, seed: int, console: Console) -> Tally:
     ) as progress:
         for i in progress.track(range(count), description="problems"):
             if i == PROBES:
-                slow = {m.name for m in asked if spent[m.name] / PROBES > SLOW}
+                slow = {m.name for m in asked if spent[m.name] / PROBES > SLOW * requests}
                 tally.slow = {name for name in spent if name.split(",")[0] in slow}
             now = [m for m in asked if i % STRIDE == 0 or m.name not in tally.slow]
             try:
-                answers = examine(seed + i, now)
+                answers = examine(seed + i, now, requests)
             except DidNotConverge:
                 tally.untrained.append(seed + i)
                 continue
@@ -143,13 +192,17 @@ def study(count: int, seed: int, console: Console) -> Tally:
     return tally
 
 
-def _proved(certificate: Certificate | None) -> dict[str, float]:
-    """The bounds of a certificate that must hold, by name."""
-    if certificate is None or certificate.definition != DEFINITION:
+def _proved(claim: Claim | None) -> dict[str, float]:
+    """The bounds of a claim that must hold, by name.
+
+    Those that are only shown need not, nor do those that rest on what somebody assumed.
+    """
+    if claim is None or not isinstance(claim.evidence, Distance):
         return {}
-    bounds = {a.theorem: a.sensitivity for a in certificate.alternatives if a.proved}
-    exact = all(constant.provenance == "exact" for constant in certificate.constants)
-    if exact and not certificate.caveats:
-        name = "budget" if certificate.mode == "budgeted" else certificate.theorem
-        bounds |= {name: certificate.sensitivity, "certified": certificate.sensitivity}
-    return bounds
+    evidence = claim.evidence
+    bounds = {other.theorem: other.value for other in evidence.alternatives if other.proved}
+    if any(c.provenance in ("assumed", "estimated") for c in evidence.constants):
+        return bounds
+    fixed = definition.find(claim.definition).proves
+    name = f"{REACHED}{evidence.theorem}" if fixed else evidence.theorem
+    return bounds | {name: evidence.reached, "certified": evidence.bound}

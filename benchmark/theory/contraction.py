@@ -48,24 +48,6 @@ def check_step(step_size: float, strong_convexity: float, gradient_lipschitz: fl
         )
 
 
-def descent_error(*, start: float, moved: float, contraction: float, steps: int) -> float:
-    """Distance to the retained minimiser after K steps: c^K (e + moved).
-
-    Args:
-        start: e, distance of the weights to the minimiser before the request.
-        moved: how far the request moves the minimiser at most, see `a_priori_distance`.
-        contraction: c.
-        steps: K.
-
-    Raises:
-        AssumptionBroken: if c lies outside [0, 1], or a distance is negative or not finite.
-        LetheError: if K is negative.
-    """
-    require.nonnegative(start=start, moved=moved)
-    _valid(contraction, steps)
-    return contraction**steps * (start + moved)
-
-
 def noisy_contraction_m(
     *, apart: float, contraction: float, sigma: float, steps: int, learned: int = 0
 ) -> float:

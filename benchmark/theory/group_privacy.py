@@ -25,15 +25,16 @@ from scipy.optimize import brentq
 from scipy.special import log_ndtr, ndtr
 from scipy.stats import binom
 
-from benchmark.certify import require
-from benchmark.certify.gaussian import delta_for, epsilon_for, m_for
 from benchmark.errors import AssumptionBroken, LetheError
+from benchmark.theory import require
+from benchmark.theory.gaussian import delta_for, epsilon_for, m_for
 
 Array = NDArray[np.float64]
 
-#: Least width of the grid of losses: it adds below 1 % to delta at 100 steps and epsilon 1.
+#: Width of the grid of losses, or a tenth of their root mean square in one step if that is less:
+#: it adds below 1 % to delta at 100 steps and epsilon 1.
 INTERVAL = 2e-3
-#: Greatest width: two steps' losses that are told apart no better are of no use.
+#: Greatest width of the grid: a wider one would add up to that much to epsilon at every step.
 COARSEST = 1.0
 #: Most points of the grid of one step, about; where they spread further, the grid is wider.
 LOSSES = 2**13
@@ -41,10 +42,10 @@ LOSSES = 2**13
 COMPOSED = 2**20
 #: Probability that is left out at either end of a step's noise, and of a number of hits.
 TAIL = 1e-22
-#: Of a probability that is computed here and of an exponent, relative: some ulps.
+#: Relative error, at most, of a probability or an exponent that is computed here: a few ulps.
 ULPS = 2.0**-50
-#: Added to every delta of a step; above the tails that are left out and the error of composing by
-#: FFT, which against long double is 2e-16 a step at most.
+#: Added to every delta of a step: more than the tails that are left out, and than the error of
+#: composing by FFT, which is at most 3e-16 a step (measured against long double).
 ROUNDING = 1e-15
 #: No less noise is asked for, however rarely a row is sampled, unless no sampling needs less.
 LEAST = 0.01
@@ -94,7 +95,7 @@ def group_epsilon(
     if delta <= steps * ROUNDING:
         return unsampled
     sampled = _composed(group, rate, steps, noise_multiplier)
-    return min(unsampled, _inverse(sampled, delta, unsampled)) if sampled else unsampled
+    return _inverse(sampled, delta, unsampled) if sampled else unsampled
 
 
 @lru_cache(maxsize=64)
@@ -123,10 +124,7 @@ def group_noise_multiplier(
     ends = _bracket(excess, math.log(max(rate * most, LEAST)), math.log(LEAST), math.log(most))
     if ends is None:
         return LEAST
-    log_z = brentq(excess, *ends, xtol=1e-3)
-    while excess(log_z) > 0:
-        log_z += 1e-3
-    return min(math.exp(log_z), most)
+    return min(math.exp(_first_at_most_0(excess, brentq(excess, *ends, xtol=1e-3), 1e-3)), most)
 
 
 def group_m(*, group: int, steps: int, noise_multiplier: float) -> float:
@@ -169,7 +167,7 @@ def _bracket(
 
 
 def _inverse(delta_at: Callable[[float], float], delta: float, most: float) -> float:
-    """The least epsilon up to `most` whose delta is at most `delta`, rounded up; else `most`."""
+    """The least epsilon below `most` whose delta is at most `delta`, rounded up; else `most`."""
 
     def excess(epsilon: float) -> float:
         return math.log(delta_at(epsilon) / delta)
@@ -179,8 +177,13 @@ def _inverse(delta_at: Callable[[float], float], delta: float, most: float) -> f
     if excess(most) >= 0:
         return most
     root = brentq(excess, 0.0, most, xtol=1e-13, rtol=1e-13)
+    return min(_first_at_most_0(excess, root, 1e-12 * (1 + root)), most)
+
+
+def _first_at_most_0(excess: Callable[[float], float], root: float, width: float) -> float:
+    """The root of `excess`, raised by steps that double from `width` until it is at most 0."""
     while excess(root) > 0:
-        root += 1e-12 * (1 + root)
+        root, width = root + width, 2 * width
     return root
 
 
@@ -193,17 +196,32 @@ def _composed(
     Raises:
         LetheError: if dp-accounting is not installed.
     """
+    if rate == 1:
+        return None
     shifts, logs = _hits(group, rate, noise_multiplier)
     noise, losses, spread = _table(shifts, logs)
-    span = max(losses[-1] - losses[0], INTERVAL)
-    interval = max(INTERVAL, span / LOSSES, steps * spread / (2 * span * COMPOSED))
-    if rate == 1 or interval > COARSEST:
+    interval = _interval(losses[-1] - losses[0], spread, steps)
+    if interval > COARSEST:
         return None
     first, last = math.floor(losses[0] / interval), math.ceil(losses[-1] / interval)
     grid = interval * np.arange(first, last + 1)
     start = noise[np.minimum(np.searchsorted(losses, grid), len(noise) - 1)]
     removed, added = _curves(_solve(grid, start, noise[0], shifts, logs), grid, shifts, logs)
     return _compose(interval, steps, (first, removed), (-last, added[::-1]))
+
+
+def _interval(span: float, spread: float, steps: int) -> float:
+    """Width of a grid that is fine enough, or else as fine as `LOSSES` and `COMPOSED` allow.
+
+    Args:
+        span: of one step's losses.
+        spread: their mean square.
+        steps: T.
+    """
+    if span == 0:
+        return INTERVAL
+    fine = min(INTERVAL, math.sqrt(spread) / 10)
+    return max(fine, span / LOSSES, steps * spread / (2 * span * COMPOSED))
 
 
 def _hits(group: int, rate: float, noise_multiplier: float) -> tuple[Array, Array]:
@@ -229,8 +247,9 @@ def _table(shifts: Array, logs: Array) -> tuple[Array, Array, float]:
     low, high = -math.sqrt(-2 * rare), np.max(shifts + np.sqrt(2 * (logs - rare)))
     noise = np.linspace(low, high, 4096)
     losses, _ = _loss(noise, shifts, logs)
-    densities = np.exp(np.maximum(losses, 0) - noise**2 / 2) / math.sqrt(2 * math.pi)
-    return noise, losses, float(np.trapezoid(losses**2 * densities, noise))
+    densities = np.exp(np.minimum(np.maximum(losses, 0) - noise**2 / 2, 0))  # times sqrt(2 pi)
+    square = np.trapezoid(losses**2 * densities, noise) / math.sqrt(2 * math.pi)
+    return noise, losses, float(square)
 
 
 def _solve(goal: Array, start: Array, least: float, shifts: Array, logs: Array) -> Array:
@@ -250,8 +269,8 @@ def _solve(goal: Array, start: Array, least: float, shifts: Array, logs: Array) 
 def _curves(noise: Array, losses: Array, shifts: Array, logs: Array) -> tuple[Array, Array]:
     """Delta of one step, rounded up: at `losses` if rows are removed, at minus them if added.
 
-    Either is the difference of what both distributions put on one side of `noise`. At another
-    noise than that of the losses it were too small, but by no more than the error squared.
+    Either is the difference of what both distributions put on one side of `noise`, where the loss
+    is `losses`; a `noise` slightly off makes it too small by no more than the error squared.
     """
     weights = np.exp(logs)
     apart = np.subtract.outer(noise, shifts)
@@ -286,7 +305,7 @@ def _compose(interval: float, steps: int, *curves: tuple[int, Array]) -> Callabl
         step = pld_pmf.create_pmf_pessimistic_connect_dots_fixed_gap(
             interval, first, first + len(deltas) - 1, falling
         )
-        directions.append(step.self_compose(steps))
+        directions.append(step.to_dense_pmf().self_compose(steps))
     both = PrivacyLossDistribution(*directions)
     return lambda epsilon: float(both.get_delta_for_epsilon(epsilon))
 

@@ -120,7 +120,8 @@ def model_clipping_m(*, radius: float, steps: int, sigma: float) -> float:
     r = 2 * radius / sigma
     if steps == 1:
         return r
-    at_zero = max(math.exp(_log_delta(0.0, r, steps)), 1e-300)
+    at_zero = model_clipping_delta(epsilon=0.0, radius=radius, steps=steps, sigma=sigma)
+    at_zero = max(at_zero, 1e-300)
     m = 1.01 * m_for(0.0, at_zero) if at_zero < 1 else r
     while m < r and not _dominates(m, r, steps):
         m *= 1.02

@@ -5,6 +5,7 @@ from __future__ import annotations
 from leaderboard.answers import (
     ablation,
     attacks,
+    biased,
     capacity,
     compute,
     nonconvergence,
@@ -31,6 +32,7 @@ QUESTIONS = (
     proved,
     utility,
     slack,
+    biased,
     compute,
     nonconvergence,
     stream,

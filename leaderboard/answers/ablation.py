@@ -15,8 +15,18 @@ from leaderboard.grid import Cell, Line
 from leaderboard.numbers import number
 from leaderboard.ranking import entries
 from leaderboard.shown import NOTHING
-from leaderboard.study import ABLATION, GENERAL, Point, by_device, constant, point, tables_of
+from leaderboard.study import (
+    ABLATION,
+    GENERAL,
+    Point,
+    bounded,
+    by_device,
+    constant,
+    point,
+    tables_of,
+)
 from leaderboard.table import Row, Table
+from leaderboard.words import statement
 
 SLUG = "answer-ablation"
 QUESTION = "What do damping, norm bound, noise, chains, depth and the number forgotten change?"
@@ -34,7 +44,7 @@ SETTINGS = {
 
 _COLUMNS = (
     "from → to",
-    f"{GENERAL}'s bound",
+    f"bound: {statement(GENERAL)}",
     "certified ε",
     "residual",
     "test gap (points)",
@@ -43,7 +53,7 @@ _COLUMNS = (
 
 
 def answer(evidence: Evidence) -> Answer:
-    """Of each setting, the ranges of what the certificate and utility go through."""
+    """The ranges that bounds and utility go through, setting by setting."""
     tables = tables_of(evidence.tables, ABLATION)
     found = {device: panels(members) for device, members in by_device(tables).items()}
     found = {device: varied for device, varied in found.items() if varied}
@@ -92,10 +102,10 @@ def panels(tables: list[Table]) -> dict[str, list[Point]]:
     The study's own rows are in the experiment that bears its name, labelled after their method:
     `newton`, and `lissa` of `newton-lissa`.
     """
-    rows = [row for table in tables for row in entries(table) if row.certificates]
+    rows = [row for table in tables for row in entries(table) if bounded(row)]
     home = [row for table in tables if table.experiment == ABLATION for row in entries(table)]
     found: dict[str, list[Point]] = defaultdict(list)
-    for base in (row for row in home if row.certificates and _is_own(row)):
+    for base in (row for row in home if bounded(row) and _is_own(row)):
         for name in SETTINGS:
             varied = [row for row in rows if _differ(row, base) <= {name}]
             if any(_differ(row, base) for row in varied):
@@ -124,13 +134,13 @@ def _differ(row: Row, base: Row) -> set[str]:
 
 
 def _points(row: Row, name: str, series: str) -> Iterator[Point]:
-    records = [record for record in row.done.values() if record.certificate]
+    records = bounded(row)
     at = _value(row, name, records)
     return (point(record, at, series) for record in records)
 
 
 def _value(row: Row, name: str, records: list[Record]) -> float:
-    """A setting that the method chose by itself is in its certificates, a little apart by seed."""
+    """A setting that the method chose by itself is in its claims, a little apart by seed."""
     value = _settings(row).get(name)
     return fmean(constant(record, name) for record in records) if value is None else value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from benchmark.contract.certificate import Target
+from benchmark.contract.claim import Target
 from benchmark.records import Record
 from benchmark.studies.quality_record import QualityRecord
 from leaderboard.charts import Chart
@@ -15,12 +15,13 @@ from leaderboard.ranking import entries
 from leaderboard.shown import erases_the_model, shown
 from leaderboard.study import without_variations
 from leaderboard.table import NOT_RUN, Row, Table
+from leaderboard.words import BADGES
 
-#: What certificates are asked for; the board's questions are put at these two.
+#: The (epsilon, delta) that claims are asked for; the board's questions are put at these two.
 TARGETS = (Target(epsilon=1.0, delta=1e-5), Target(epsilon=8.0, delta=1e-5))
 
 _GUARANTEED = ("exact", "proved")
-# certificates found by bisection end a little off their target, on the safe side
+# an m found by bisection ends a little off its target, on the safe side
 _ROUND_OFF = 1e-6
 #: A mean of exact cancellations comes out as some 1e-15.
 _NOTHING = 1e-12
@@ -88,7 +89,8 @@ def guaranteed(row: Row, target: Target | None = None) -> bool:
 
     Args:
         row: of a table.
-        target: that every seed was asked for and keeps; None for what was asked for, whatever.
+        target: whose (epsilon, delta) every seed was asked for and keeps; None for what was
+            asked for, whatever.
     """
     if row.role != "entry" or row.verdict not in _GUARANTEED or row.violations:
         return False
@@ -96,11 +98,14 @@ def guaranteed(row: Row, target: Target | None = None) -> bool:
 
 
 def _keeps(record: Record, target: Target | None) -> bool:
-    asked = Target(**record.inputs["target"]) if "target" in record.inputs else None
-    if asked is None or record.certificate is None or target not in (None, asked):
+    asked, claim = record.inputs.get("target"), record.claim
+    if asked is None or claim is None:
         return False
-    certificate, room = record.certificate, 1 + _ROUND_OFF
-    return certificate.epsilon <= asked.epsilon * room and certificate.delta <= asked.delta * room
+    epsilon, delta = asked["epsilon"], asked["delta"]
+    if target is not None and (epsilon, delta) != (target.epsilon, target.delta):
+        return False
+    room = 1 + _ROUND_OFF
+    return claim.epsilon <= epsilon * room and claim.delta <= delta * room
 
 
 def single(table: Table, target: Target | None = None) -> list[Row]:
@@ -116,6 +121,11 @@ def named(tables: Iterable[Table], wanted: Callable[[Row], bool]) -> list[tuple[
         for row in entries(table)
         if wanted(row)
     ]
+
+
+def verdict(row: Row) -> str:
+    """The row's verdict as the board calls it, and whether something refutes it."""
+    return BADGES[row.verdict] + (", violated" if row.violations else "")
 
 
 def name(row: Row) -> str:

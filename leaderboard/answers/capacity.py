@@ -12,25 +12,30 @@ from leaderboard.answers.answer import (
     named,
     seeds,
     unanswered,
+    verdict,
 )
-from leaderboard.answers.stream import composed, releases
+from leaderboard.answers.stream import releases
 from leaderboard.grid import Cell, Line
-from leaderboard.numbers import span
+from leaderboard.ranking import STATEMENTS
 from leaderboard.table import Row
 
 SLUG = "answer-capacity"
 QUESTION = "How many requests until retraining is due?"
 COMMAND = "make sequential RESULTS=leaderboard/results"
 
-_COLUMNS = ("verdict", "capacity (requests)", "releases made", "test gap (points)", "seeds")
+_COLUMNS = (
+    "verdict",
+    "capacity, worst case (requests)",
+    "capacity, measured (requests)",
+    "releases made",
+    "test gap (points)",
+    "seeds",
+)
 
 
 def answer(evidence: Evidence) -> Answer:
     """The deletion capacity of every row whose noise was fixed before the stream."""
-    found = named(
-        evidence.tables,
-        lambda row: mean(row, "deletion_capacity") is not None and not row.violations,
-    )
+    found = named(evidence.tables, _has_capacity)
     if not found:
         return unanswered(SLUG, QUESTION, COMMAND)
     return Answer(
@@ -42,28 +47,37 @@ def answer(evidence: Evidence) -> Answer:
     )
 
 
+def _has_capacity(row: Row) -> bool:
+    """Whether its stream has one that means something."""
+    says = row.verdict in STATEMENTS and not row.violations
+    return says and mean(row, "deletion_capacity") is not None
+
+
 def _text(rows: list[Row]) -> str:
-    """The capacity, and that it is about the requests that came, as the composed ε is not."""
-    capacities = [mean(row, "deletion_capacity") for row in rows]
-    worst = [epsilon for row in rows for epsilon in composed(row)]
-    parts = [
-        f"{counted(len(rows), 'row')} fixed the noise before the first request; all releases "
-        f"seen together keep the certified (ε, δ) for {span(capacities)} requests, then "
-        "retraining is due.",
-        "A count above 1 is instance-wise: it takes the distances bounded for the requests that "
-        "came, and promises nothing for others.",
-    ]
+    """Both capacities, and what either is about."""
+    worst = [value for row in rows if (value := mean(row, "uniform_capacity")) is not None]
+    measured = [mean(row, "deletion_capacity") for row in rows]
+    parts = [f"{counted(len(rows), 'row')} fixed the noise before the first request."]
     if worst:
         parts.append(
-            "If every request were as far off as the noise was made for, the worst case, the "
-            f"releases made would have ε {span(worst)} together: the composed ε of the question "
-            "above."
+            "If every request is as far off as the noise is made for, all releases seen together "
+            f"keep the (ε, δ) that was asked for over {_requests(worst)}: the worst case, and what "
+            "is proved."
         )
     parts.append(
-        "Beyond the releases made it is extrapolated. A row whose noise follows each request has "
-        "no budget to use up: its ε grows with every release."
+        f"By the bounds proved for the requests that came it is {_requests(measured)}, "
+        "extrapolated beyond the releases made: a measurement, which promises nothing for other "
+        "requests. After that retraining is due."
     )
     return " ".join(parts)
+
+
+def _requests(counts: list[float]) -> str:
+    """E.g. `1 request`, `2 to 56 requests`."""
+    low, high = (f"{value:,.0f}" for value in (min(counts), max(counts)))
+    return (
+        f"{low} request{'' if low == '1' else 's'}" if low == high else f"{low} to {high} requests"
+    )
 
 
 def _line(name: str, row: Row) -> Line:
@@ -71,7 +85,8 @@ def _line(name: str, row: Row) -> Line:
         name,
         "",
         (
-            Cell(row.verdict),
+            Cell(verdict(row)),
+            cell(row, "uniform_capacity"),
             cell(row, "deletion_capacity"),
             Cell(releases(row)),
             cell(row, "accuracy_test_gap"),

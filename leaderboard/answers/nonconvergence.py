@@ -16,6 +16,7 @@ from leaderboard.answers.answer import (
     problem,
     seeds,
     unanswered,
+    verdict,
 )
 from leaderboard.charts import Chart
 from leaderboard.charts import nonconvergence as plot
@@ -27,6 +28,7 @@ from leaderboard.study import (
     GENERAL,
     NONCONVERGENCE,
     Point,
+    bounded,
     bounds,
     by_device,
     constant,
@@ -34,6 +36,7 @@ from leaderboard.study import (
     tables_of,
 )
 from leaderboard.table import Row, Table
+from leaderboard.words import statement
 
 SLUG = "answer-nonconvergence"
 QUESTION = "What changes when training has not converged?"
@@ -43,7 +46,7 @@ _COLUMNS = (
     "G",
     "verdict",
     "bound Δ",
-    GENERAL,
+    f"bound: {statement(GENERAL)}",
     "distance",
     "ε",
     "test gap (points)",
@@ -69,7 +72,7 @@ def answer(evidence: Evidence) -> Answer:
 
 
 def gradient(row: Row) -> float | None:
-    """G, what training is held to where it ends; the largest over seeds, None if not certified."""
+    """G, what training is held to where it ends; the largest over seeds, None if unknown."""
     values = [constant(record, "retrain_gradient") for record in row.done.values()]
     return max((value for value in values if value is not None), default=None)
 
@@ -82,22 +85,22 @@ def _text(rows: list[Row]) -> str:
     ]
     for title in dict.fromkeys(row.title for row in rows):
         members = [row for row in rows if row.title == title]
-        verdicts = ", ".join(dict.fromkeys(row.verdict for row in members))
+        verdicts = ", ".join(dict.fromkeys(map(verdict, members)))
         parts.append(
-            f"{title}, over all G: {verdicts}; {GENERAL}'s bound {_range(map(_general, members))}; "
-            f"{_bound(members)}; test gap "
+            f"{title}, over all G: {verdicts}; {statement(GENERAL)} gives "
+            f"{_range(map(_general, members))}; {_bound(members)}; test gap "
             f"{_range(mean(row, 'accuracy_test_gap') for row in members)} points."
         )
     return " ".join(parts)
 
 
 def _bound(rows: list[Row]) -> str:
-    """What is certified; where that is no more than the norm constraint gives, so much."""
-    records = [r for row in rows for r in row.done.values() if r.certificate]
-    certified = span([r.certificate.sensitivity for r in records])
-    if all(r.certificate.sensitivity == _diameter(r) for r in records):
-        return f"the certificate is 2C = {certified}, whatever G"
-    return f"certified {certified}"
+    """What is claimed; where that is no more than the norm constraint gives, so much."""
+    records = [record for row in rows for record in bounded(row)]
+    claimed = span([record.claim.bound for record in records])
+    if all(record.claim.bound == _diameter(record) for record in records):
+        return f"what is claimed is 2C = {claimed}, whatever G"
+    return f"claimed is {claimed}"
 
 
 def _diameter(record: Record) -> float | None:
@@ -112,15 +115,9 @@ def _range(values: Iterable[float | None]) -> str:
 
 
 def _general(row: Row) -> float | None:
-    """Theorem 4's bound, mean over seeds."""
-    values = [
-        b[GENERAL] for r in row.done.values() if r.certificate and GENERAL in (b := bounds(r))
-    ]
+    """The bound that needs no convexity, mean over seeds."""
+    values = [b[GENERAL] for record in bounded(row) if GENERAL in (b := bounds(record))]
     return fmean(values) if values else None
-
-
-def _certified(row: Row) -> str:
-    return number(fmean(c.sensitivity for c in row.certificates))
 
 
 def _line(table: Table, row: Row) -> Line:
@@ -129,11 +126,11 @@ def _line(table: Table, row: Row) -> Line:
         "",
         (
             Cell(number(gradient(row))),
-            Cell(row.verdict + (", violated" if row.violations else "")),
-            Cell(_certified(row)),
+            Cell(verdict(row)),
+            Cell(number(fmean(record.claim.bound for record in bounded(row)))),
             Cell(_range([_general(row)])),
             cell(row, "distance"),
-            Cell(span([c.epsilon for c in row.certificates])),
+            Cell(span([claim.epsilon for claim in row.claims])),
             cell(row, "accuracy_test_gap"),
             Cell(seeds([row])),
         ),
@@ -153,5 +150,4 @@ def _charts(tables: list[Table]) -> list[Chart]:
 
 def _points(row: Row) -> list[Point]:
     at = gradient(row)
-    certified = [record for record in row.done.values() if record.certificate]
-    return [point(record, at, row.title) for record in certified] if at else []
+    return [point(record, at, row.title) for record in bounded(row)] if at else []

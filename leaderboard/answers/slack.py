@@ -1,10 +1,10 @@
-"""How slack is the certificate?"""
+"""How slack are the bounds?"""
 
 from __future__ import annotations
 
 from statistics import median
 
-from benchmark.contract.certificate import Verdict
+from benchmark.contract.claim import Verdict
 from leaderboard.answers.answer import (
     Answer,
     Evidence,
@@ -19,18 +19,25 @@ from leaderboard.grid import Cell, Line
 from leaderboard.numbers import number, span
 from leaderboard.ranking import entries
 from leaderboard.shown import NOTHING
+from leaderboard.study import bounded
 from leaderboard.table import Row, Table
+from leaderboard.words import BADGES
 
 SLUG = "answer-slack"
-QUESTION = "How slack is the certificate?"
+QUESTION = "How slack are the bounds?"
 COMMAND = "make mnist RESULTS=leaderboard/results"
 
-_VERDICTS: tuple[Verdict, ...] = ("proved", "conditional", "vacuous")
-_COLUMNS = (*(f"slack, {verdict}" for verdict in _VERDICTS), "realised ε, proved", "seeds")
+_VERDICTS: tuple[Verdict, ...] = ("proved", "conditional", "pair", "vacuous")
+_COLUMNS = (
+    *(f"slack, {BADGES[verdict]}" for verdict in _VERDICTS),
+    "Δ₀ over the bound reached, proved",
+    "realised ε, proved",
+    "seeds",
+)
 
 
 def answer(evidence: Evidence) -> Answer:
-    """Of each problem the range of bound over distance, verdict by verdict."""
+    """The range of bound over distance on each problem, verdict by verdict."""
     found = [(problem(table), rows) for table in evidence.problems if (rows := _rows(table))]
     if not found:
         return unanswered(SLUG, QUESTION, COMMAND)
@@ -49,36 +56,61 @@ def answer(evidence: Evidence) -> Answer:
 
 
 def _rows(table: Table) -> list[Row]:
-    """Certified entries with a measured distance."""
+    """Entries that claim a distance, and have a measured one."""
     return [
         row for row in entries(table) if row.verdict in _VERDICTS and mean(row, "slack") is not None
     ]
 
 
 def _unmeasured(row: Row) -> bool:
-    return any(c.noise == "inside" for c in row.certificates) and mean(row, "slack") is None
+    return any(claim.evidence.kind == "algorithm" for claim in row.claims)
 
 
 def _text(rows: list[Row]) -> str:
-    parts = []
-    for verdict in _VERDICTS:
-        slacks = [mean(row, "slack") for row in rows if row.verdict == verdict]
-        if slacks:
-            parts.append(
-                f"{verdict}: {span(slacks)} times the measured distance, with a median of "
-                f"{number(median(slacks))} over {counted(len(slacks), 'row')}"
-            )
+    """Slack by verdict, what noise is made for, and violations."""
+    said = [_of(rows, verdict) for verdict in _VERDICTS if verdict != "pair"]
+    parts = [f"The bound on a release is, {'; '.join(filter(None, said))}."] if any(said) else []
+    parts += _room(rows)
+    if yardstick := _of(rows, "pair"):
+        parts.append(f"As a yardstick, {yardstick}.")
     violated = sum(bool(row.violations) for row in rows)
+    parts.append(f"Violated: {counted(violated, 'row') if violated else 'none'}.")
+    return " ".join(parts)
+
+
+def _of(rows: list[Row], verdict: Verdict) -> str:
+    slacks = [mean(row, "slack") for row in rows if row.verdict == verdict]
+    if not slacks:
+        return ""
     return (
-        f"The certified bound is, {'; '.join(parts)}. "
-        f"Violated: {counted(violated, 'row') if violated else 'none'}."
+        f"{BADGES[verdict]}: {span(slacks)} times the measured distance, with a median of "
+        f"{number(median(slacks))} over {counted(len(slacks), 'row')}"
     )
+
+
+def _room(rows: list[Row]) -> list[str]:
+    """A sentence on how much farther off a release may be than it is."""
+    ratios = [ratio for row in rows if row.verdict == "proved" for ratio in _ratios(row)]
+    if not ratios:
+        return []
+    return [
+        f"Where the verdict is proved the noise is made for {span(ratios)} times that bound, with "
+        f"a median of {number(median(ratios))}: it is the same for every request."
+    ]
+
+
+def _ratios(row: Row) -> list[float]:
+    """The distance that the noise is made for over the bound that was reached, seed by seed."""
+    evidence = [record.claim.evidence for record in bounded(row)]
+    return [found.bound / found.reached for found in evidence if found.reached]
 
 
 def _line(name: str, rows: list[Row]) -> Line:
     by_verdict = [_span(rows, verdict, "slack") for verdict in _VERDICTS]
+    ratios = [ratio for row in rows if row.verdict == "proved" for ratio in _ratios(row)]
+    room = span(ratios) if ratios else NOTHING
     realised = _span(rows, "proved", "realised_epsilon")
-    return Line(name, "", tuple(map(Cell, (*by_verdict, realised, seeds(rows)))))
+    return Line(name, "", tuple(map(Cell, (*by_verdict, room, realised, seeds(rows)))))
 
 
 def _span(rows: list[Row], verdict: Verdict, key: str) -> str:

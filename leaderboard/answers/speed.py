@@ -191,7 +191,7 @@ def _others(lost: list[Table], refused: list[Table]) -> list[str]:
         parts.append(f"No proved row loses so little on {_listed(lost)}.")
     if refused:
         parts.append(
-            f"Nothing is proved on {_listed(refused)}: every certificate was refused there, or "
+            f"Nothing is proved on {_listed(refused)}: every claim was refused there, or "
             "proves nothing."
         )
     return [

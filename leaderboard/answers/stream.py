@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from benchmark.contract.certificate import VERDICTS
+from collections.abc import Iterable
+
+from benchmark.contract.claim import VERDICTS
 from leaderboard.answers.answer import (
     Answer,
     Evidence,
@@ -13,10 +15,13 @@ from leaderboard.answers.answer import (
     named,
     seeds,
     unanswered,
+    verdict,
 )
 from leaderboard.grid import Cell, Line
 from leaderboard.numbers import span
+from leaderboard.shown import NOTHING, last_steps
 from leaderboard.table import Row
+from leaderboard.words import BADGES
 
 SLUG = "answer-stream"
 QUESTION = "What happens over ten requests?"
@@ -26,16 +31,18 @@ _COLUMNS = (
     "verdict",
     "releases",
     "ε of each",
-    "ε of all together",
+    "ε of all together, worst case",
+    "ε of all together, measured",
     "test gap (points)",
     "speed-up (×)",
-    "capacity (requests)",
+    "capacity, worst case (requests)",
+    "capacity, measured (requests)",
     "seeds",
 )
 
 
 def answer(evidence: Evidence) -> Answer:
-    """Every certified row of a stream: what its releases prove alone and together."""
+    """Every row of a stream with a claim: what its releases keep alone and together."""
     found = named(evidence.tables, lambda row: any(record.stream for record in row.done.values()))
     if not found:
         return unanswered(SLUG, QUESTION, COMMAND)
@@ -49,9 +56,17 @@ def answer(evidence: Evidence) -> Answer:
 
 
 def composed(row: Row) -> list[float]:
-    """Of each seed, the epsilon of all its releases together, where they compose."""
-    lasts = [record.stream[-1] for record in row.done.values() if record.stream]
-    return [s.composed_epsilon for s in lasts if s.composed_epsilon is not None]
+    """The epsilon of all releases together, whatever the requests, of each seed that has one."""
+    return _known(step.composed_epsilon for step in last_steps(row))
+
+
+def measured(row: Row) -> list[float]:
+    """The same by the distances that were bounded for these requests."""
+    return _known(step.measured_epsilon for step in last_steps(row))
+
+
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
 
 
 def _alone(row: Row) -> list[float]:
@@ -65,16 +80,8 @@ def releases(row: Row) -> str:
 
 
 def _text(rows: list[Row]) -> str:
-    noisy = [row for row in rows if row.verdict == "proved" and composed(row)]
-    parts = [f"{counted(len(rows), 'certified row')} answered one request after the other."]
-    if noisy:
-        alone = [epsilon for row in noisy for epsilon in _alone(row)]
-        together = [epsilon for row in noisy for epsilon in composed(row)]
-        count = " or ".join(sorted({releases(row) for row in noisy}))
-        parts.append(
-            f"Where the verdict is proved, each release has ε {span(alone)} alone, and someone who "
-            f"sees all {count} of them ε {span(together)}."
-        )
+    parts = [f"{counted(len(rows), 'row')} with a claim answered one request after the other."]
+    parts += _proved([row for row in rows if row.verdict == "proved" and composed(row)])
     if gaps := _gaps(rows):
         parts.append(f"After the last one the gap to retraining in points is, {gaps}.")
     apart = sum(not composed(row) for row in rows)
@@ -83,29 +90,51 @@ def _text(rows: list[Row]) -> str:
     return " ".join(parts)
 
 
+def _proved(rows: list[Row]) -> list[str]:
+    """What proved releases keep alone, together in the worst case, and together as measured."""
+    if not rows:
+        return []
+    alone = [epsilon for row in rows for epsilon in _alone(row)]
+    together = [epsilon for row in rows for epsilon in composed(row)]
+    count = " or ".join(sorted({releases(row) for row in rows}))
+    parts = [
+        f"Where the verdict is proved, each release has ε {span(alone)} alone. Someone who sees "
+        f"all {count} of them has ε {span(together)}, whatever the requests were: the worst case, "
+        "and what is proved."
+    ]
+    if seen := [epsilon for row in rows for epsilon in measured(row)]:
+        parts.append(
+            f"By the distances bounded for the requests that came it is ε {span(seen)}: a "
+            "measurement, which says nothing of other requests."
+        )
+    return parts
+
+
 def _gaps(rows: list[Row]) -> str:
     """The range of the rows' test gaps, verdict by verdict."""
     parts = []
-    for verdict in VERDICTS:
-        members = [row for row in rows if row.verdict == verdict]
+    for of in VERDICTS:
+        members = [row for row in rows if row.verdict == of]
         gaps = [gap for row in members if (gap := mean(row, "accuracy_test_gap")) is not None]
         if gaps:
-            parts.append(f"{verdict}: {span(gaps)} ({counted(len(gaps), 'row')})")
+            parts.append(f"{BADGES[of]}: {span(gaps)} ({counted(len(gaps), 'row')})")
     return "; ".join(parts)
 
 
 def _line(name: str, row: Row) -> Line:
-    together = composed(row)
+    together, seen = composed(row), measured(row)
     return Line(
         name,
         "",
         (
-            Cell(row.verdict + (", violated" if row.violations else "")),
+            Cell(verdict(row)),
             Cell(releases(row)),
             Cell(span(_alone(row))),
             Cell(span(together) if together else "do not compose"),
+            Cell(span(seen) if seen else NOTHING),
             cell(row, "accuracy_test_gap"),
             cell(row, "speedup"),
+            cell(row, "uniform_capacity"),
             cell(row, "deletion_capacity"),
             Cell(seeds([row])),
         ),

@@ -48,6 +48,12 @@ class Judged:
         return f"{self.problem}: {self.row.title}"
 
     @property
+    def current(self) -> bool:
+        """Whether it was attacked with the parameters that the row has."""
+        params = self.row.found[0].method.params
+        return all(record.method.params == params for record in self.records)
+
+    @property
     def told(self) -> list[str]:
         """The tests that tell it from retraining, by their words."""
         return told({record.seeds.split: record.scores for record in self.records}, own)
@@ -59,7 +65,7 @@ class Judged:
 
 
 def answer(evidence: Evidence) -> Answer:
-    """Every proved row that was attacked, and who of them is told apart."""
+    """Every proved row that was attacked as it is, and who of them is told apart."""
     found = _rows(evidence)
     if not found:
         return unanswered(SLUG, QUESTION, COMMAND)
@@ -85,7 +91,8 @@ def _rows(evidence: Evidence) -> list[Judged]:
         for row in entries(table)
         if guaranteed(row)
     ]
-    return [Judged(title, row, records[key]) for title, row, key in places if key in records]
+    found = [Judged(title, row, records[key]) for title, row, key in places if key in records]
+    return [judged for judged in found if judged.current]
 
 
 def _text(found: list[Judged]) -> str:
@@ -96,10 +103,10 @@ def _text(found: list[Judged]) -> str:
         f"told apart: {named}. By chance alone it would be about "
         f"{number((1 - LEVEL) * len(found))}."
     ]
-    permitted = [c.epsilon for judged in apart for c in judged.row.certificates if c.epsilon > 0]
+    permitted = [c.epsilon for judged in apart for c in judged.row.claims if c.epsilon > 0]
     if permitted:
         parts.append(
-            f"A certificate with ε = {span(permitted)} permits some separation, so that this does "
+            f"A claim with ε = {span(permitted)} permits some separation, so that this does "
             "not refute it."
         )
     alike = {j.name for pair in combinations(apart, 2) if _alike(*pair) for j in pair}
@@ -133,7 +140,7 @@ def _line(judged: Judged) -> Line:
         "",
         (
             Cell(judged.row.verdict),
-            Cell(span([c.epsilon for c in judged.row.certificates])),
+            Cell(span([claim.epsilon for claim in judged.row.claims])),
             Cell(", ".join(judged.told) or "none"),
             Cell(mean_score(records, _GAP, "value")),
             Cell(mean_score(records, _GAP, "floor")),

@@ -1,8 +1,10 @@
-"""What does the certificate cost in utility?"""
+"""What does a proof cost in utility?"""
 
 from __future__ import annotations
 
-from benchmark.contract.certificate import Target
+from collections.abc import Iterable
+
+from benchmark.contract.claim import Target
 from leaderboard.answers.answer import (
     TARGETS,
     Answer,
@@ -19,17 +21,27 @@ from leaderboard.answers.answer import (
 )
 from leaderboard.grid import Cell, Line
 from leaderboard.numbers import span
+from leaderboard.shown import NOTHING
 from leaderboard.table import Row
 
 SLUG = "answer-utility"
-QUESTION = "What does the certificate cost in utility?"
+QUESTION = "What does a proof cost in utility?"
 COMMAND = "lethe run STUDY.toml --results leaderboard/results"
 
-_COLUMNS = ("(ε, δ)", "proved rows", "closest", "its gap", "farthest", "its gap", "seeds")
+_COLUMNS = (
+    "(ε, δ)",
+    "proved rows",
+    "closest",
+    "its gap",
+    "farthest",
+    "its gap",
+    "cost of the noise (points)",
+    "seeds",
+)
 
 
 def answer(evidence: Evidence) -> Answer:
-    """Of each problem the proved rows' gaps to retraining, at each target."""
+    """The proved rows' gaps to retraining on each problem, at each target."""
     found = {target: _rows(evidence, target) for target in TARGETS}
     return Answer(
         SLUG,
@@ -78,15 +90,28 @@ def _text(target: Target, found: list[tuple[str, list[Row]]]) -> str:
     worst = [mean(rows[-1], "accuracy_test_gap") for _, rows in found]
     within = sum(_size(row) <= 1 for _, rows in found for row in rows)
     every = sum(len(rows) for _, rows in found)
+    costs = _costs(row for _, rows in found for row in rows)
+    noise = (
+        f" Noise that is added to the weights at the end costs {span(costs)} points in "
+        f"{counted(len(costs), 'row')}, which is part of the gap."
+        if costs
+        else ""
+    )
     return (
         f"At {pair(target)}: the proved row closest to retraining has a gap of {span(best)} "
         f"points, the farthest {span(worst)}, over {counted(len(found), 'problem')}; "
-        f"{within} of {every} rows stay within 1 point."
+        f"{within} of {every} rows stay within 1 point.{noise}"
     )
+
+
+def _costs(rows: Iterable[Row]) -> list[float]:
+    """What the release noise costs, points of test accuracy, where it is added at the end."""
+    return [cost for row in rows if (cost := mean(row, "noise_cost")) is not None]
 
 
 def _line(title: str, target: Target, rows: list[Row]) -> Line:
     near, far = rows[0], rows[-1]
+    costs = _costs(rows)
     return Line(
         title,
         "",
@@ -97,6 +122,7 @@ def _line(title: str, target: Target, rows: list[Row]) -> Line:
             cell(near, "accuracy_test_gap"),
             Cell(name(far)),
             cell(far, "accuracy_test_gap"),
+            Cell(span(costs) if costs else NOTHING),
             Cell(seeds(rows)),
         ),
     )

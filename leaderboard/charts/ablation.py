@@ -1,4 +1,4 @@
-"""One setting of a study varied at a time: what it does to certificate and utility."""
+"""One setting of a study varied at a time: what it does to bounds and utility."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 
 from leaderboard.charts import style
 from leaderboard.study import GENERAL, Point
+from leaderboard.words import statement
 
 NAME = "ablation"
 CAPTION = (
-    "One setting varied at a time. Above what it moves in the certificate: the bound that is "
-    "certified and Theorem 4's, the certified ε, or the residual of the solve; below test accuracy "
-    "less that of the retrained model; median and range over seeds"
+    "One setting varied at a time. Above what it moves in the claim: the bound that the noise is "
+    "made for and the one that needs no convexity, the certified ε, or the residual of the solve; "
+    "below test accuracy less that of the retrained model; median and range over seeds"
 )
 
 _COLOURS = sns.color_palette("colorblind").as_hex()
@@ -24,8 +25,8 @@ Read = Callable[[Point], float | None]
 
 # what is drawn for a setting whose name starts so: title of the axis, then label and reading
 _BOUNDS: dict[str, Read] = {
-    "certified": lambda point: point.bounds["certified"],
-    GENERAL: lambda point: point.bounds.get(GENERAL),
+    "claimed": lambda point: point.bounds["certified"],
+    statement(GENERAL): lambda point: point.bounds.get(GENERAL),
 }
 _EPSILON: dict[str, Read] = {"certified ε": lambda point: point.epsilon}
 _RESIDUAL: dict[str, Read] = {"residual": lambda point: point.residual}
@@ -34,18 +35,18 @@ _LOOKS = ((_COLOURS[2], "s", "-"), (_COLOURS[1], "D", "--"))
 
 
 def draw(panels: dict[str, list[Point]]) -> bytes:
-    """A column a setting: certificate above, gap below."""
+    """A column a setting: claim above, gap below."""
     with style.look():
         figure = Figure(figsize=(0.6 + 2.3 * len(panels), 4.6), layout="constrained")
         upper, lower = figure.subplots(2, len(panels), squeeze=False)
         for above, below, (setting, points) in zip(upper, lower, panels.items(), strict=True):
-            _certificate(above, setting, points)
+            _claim(above, setting, points)
             _gap(below, setting, points)
         figure.align_ylabels()
         return style.to_svg(figure)
 
 
-def _certificate(axes: Axes, setting: str, points: list[Point]) -> None:
+def _claim(axes: Axes, setting: str, points: list[Point]) -> None:
     title, readings = _SHOWN.get(setting.split()[0].rstrip(","), ("bound Δ (L2)", _BOUNDS))
     for (label, read), (colour, marker, line) in zip(readings.items(), _LOOKS, strict=False):
         known = [(p.setting, value) for p in points if (value := read(p))]

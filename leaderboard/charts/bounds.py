@@ -1,4 +1,4 @@
-"""Certified bound against measured distance: how much caution a certificate spends."""
+"""Proved bound on a release against its measured distance: how much caution a bound spends."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import math
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from benchmark.contract.claim import Distance
 from leaderboard.charts import style
 from leaderboard.ranking import entries, yardsticks
 from leaderboard.table import Row, Table
 
 NAME = "bounds"
 CAPTION = (
-    "certified bound Δ against the measured distance to the retrained weights, a marker for each "
-    "seed; in the red field, below slack 1, the certificate is violated"
+    "proved bound on each release against its measured distance to the retrained weights, a marker "
+    "for each seed; in the red field, below slack 1, the bound is violated"
 )
 
 
@@ -56,7 +57,7 @@ def draw(table: Table) -> bytes | None:
             )
         axes.fill_between((left, right), (left, right), low, color=style.RED, alpha=0.06, zorder=0)
         axes.minorticks_off()
-        axes.set(xlabel="measured distance (L2)", ylabel="certified bound Δ (L2)")
+        axes.set(xlabel="measured distance (L2)", ylabel="proved bound (L2)")
         style.legend(figure, names)
         return style.to_svg(figure)
 
@@ -74,9 +75,10 @@ def _points(row: Row) -> list[tuple[float, float, str]]:
     points = []
     for seed, record in row.done.items():
         distance = record.metrics.get("distance")
-        if record.certificate is None or distance is None or not distance.value:
+        evidence = record.claim.evidence if record.claim else None
+        if not isinstance(evidence, Distance) or distance is None or not distance.value:
             continue
-        if record.certificate.sensitivity > 0:
+        if evidence.reached > 0:
             name = "violated" if seed in row.violations else record.verdict
-            points.append((distance.value, record.certificate.sensitivity, name))
+            points.append((distance.value, evidence.reached, name))
     return points

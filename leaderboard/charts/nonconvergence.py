@@ -1,4 +1,4 @@
-"""The gradient where training ends, against certificate and utility."""
+"""The gradient where training ends, against bounds and utility."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from leaderboard.charts import style
 from leaderboard.study import GENERAL, Point
+from leaderboard.words import statement
 
 NAME = "nonconvergence"
 CAPTION = (
@@ -28,7 +29,7 @@ def draw(points: list[Point]) -> bytes:
         left, middle, right = figure.subplots(1, 3)
         for name, (colour, marker, line) in _BOUNDS.items():
             known = [(p.setting, p.bounds[name]) for p in points if name in p.bounds]
-            label = "certified Δ" if name == "certified" else f"{name}, as assumed"
+            label = "claimed Δ" if name == "certified" else f"{statement(name)}, as assumed"
             style.trend(left, known, label=label, colour=colour, marker=marker, line=line)
         distances = [(p.setting, p.distance) for p in points if p.distance]
         style.trend(left, distances, label="measured", colour=style.INK, marker="o", line=":")

@@ -18,8 +18,8 @@ CAPTION = (
     "Certified rows by time, relative to retraining, and accuracy lost against it, means over "
     "seeds; full and named: on the Pareto front of ε, accuracy and time, where guarantees of one "
     "definition compete, and with all of them what is exact; hollow: another row has as strong a "
-    "guarantee and is no worse in both; rows that are vacuous, violated or lack seeds that others "
-    "have are never on the front"
+    "guarantee and is no worse in both; rows that are vacuous, about this pair only, violated or "
+    "lack seeds that others have are never on the front"
 )
 
 _COLUMNS = 2

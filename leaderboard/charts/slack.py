@@ -1,4 +1,4 @@
-"""How slack the certificates are, as one setting of an experiment is varied at a time."""
+"""How slack the bounds are, as one setting of an experiment is varied at a time."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from benchmark.studies.slack_record import Panel, Series, SlackStudy
 from leaderboard.charts import style
 from leaderboard.numbers import span
+from leaderboard.words import statement
 
 NAME = "slack"
 CAPTION = (
@@ -20,15 +21,15 @@ CAPTION = (
 
 _COLOURS = sns.color_palette("colorblind").as_hex()
 
-# label, colour, marker, line style and width; the certified bound is a broad band that the
-# theorem it comes from is drawn upon
+# label, colour, marker, line style and width; the least proved bound is a broad band that the
+# statement it comes from is drawn upon
 _LOOKS: dict[Series, tuple[str, str, str, str, float]] = {
-    "certified": ("certified (ours)", _COLOURS[9], "", "-", 5),
-    "Theorem 6": ("Theorem 6", _COLOURS[0], "o", "-", 1.3),
-    "Theorem 5": ("Theorem 5", _COLOURS[2], "s", "--", 1.3),
-    "2C": ("norm constraint, 2C", _COLOURS[4], "^", "-", 1.3),
-    "Theorem 4": ("Theorem 4, M and G assumed", _COLOURS[1], "D", "-", 3),
-    "paper": ("the paper's formula", _COLOURS[3], "X", ":", 1.6),
+    "proved": ("least proved (ours)", _COLOURS[9], "", "-", 5),
+    "thm6": (statement("thm6"), _COLOURS[0], "o", "-", 1.3),
+    "thm5": (statement("thm5"), _COLOURS[2], "s", "--", 1.3),
+    "2C": (statement("2C"), _COLOURS[4], "^", "-", 1.3),
+    "thm4": (f"{statement('thm4')}, M and G assumed", _COLOURS[1], "D", "-", 3),
+    "zhang24": ("the paper's formula", _COLOURS[3], "X", ":", 1.6),
 }
 
 
@@ -59,10 +60,10 @@ def _sentence(study: SlackStudy, title: str) -> str:
         return span([point.slack(series) for point in points if series in point.bounds], 2)
 
     found = {series for point in points for series in point.bounds}
-    others = [s for s in ("Theorem 5", "Theorem 4", "paper") if s in found]
+    others = [s for s in ("thm5", "thm4", "zhang24") if s in found]
     compared = " and ".join(f"{_LOOKS[series][0]} is {slack(series)}" for series in others)
     return (
-        f"On “{title}” the certified bound is {slack('certified')} times the measured distance; "
+        f"On “{title}” the least proved bound is {slack('proved')} times the measured distance; "
         f"{compared} times it."
     )
 
@@ -85,7 +86,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
             linestyle=line,
             linewidth=width,
             markersize=6,
-            alpha=0.55 if series == "certified" else 1,
+            alpha=0.55 if series == "proved" else 1,
             legend=False,
         )
     axes.axhline(1, color=style.INK, linewidth=1, zorder=1)
@@ -103,7 +104,7 @@ def _legend(axes: Axes, study: SlackStudy) -> None:
     handles: list[Line2D] = []
     for series, (label, colour, marker, line, width) in _LOOKS.items():
         if series in found:
-            faint = 0.55 if series == "certified" else 1
+            faint = 0.55 if series == "proved" else 1
             handles.append(
                 Line2D(
                     [],

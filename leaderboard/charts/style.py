@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from leaderboard.ranking import YARDSTICKS
 from leaderboard.table import Row
+from leaderboard.words import BADGES
 
 _PALETTE = sns.color_palette("colorblind").as_hex()
 INK = "#333333"
@@ -27,7 +28,7 @@ _VERDICTS = {
     "exact": ("o", _PALETTE[0]),
     "proved": ("s", _PALETTE[2]),
     "conditional": ("D", _PALETTE[1]),
-    "local": ("^", _PALETTE[4]),
+    "pair": ("^", _PALETTE[4]),
     "vacuous": ("v", _PALETTE[7]),
     "none": ("P", _PALETTE[5]),
     "yardstick": ("h", INK),
@@ -102,9 +103,10 @@ def say_void(axes: Axes, rows: list[Row]) -> None:
 def legend(figure: Figure, names: list[str]) -> None:
     """The kinds that were drawn, in the order of verdicts, below the plot."""
     handles = [
-        Line2D([], [], linestyle="", marker=marker(name), color=colour(name), label=name)
+        Line2D([], [], linestyle="", marker=marker(name), color=colour(name), label=label)
         for name in _VERDICTS
         if name in names
+        for label in [BADGES.get(name, name)]
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8)
 

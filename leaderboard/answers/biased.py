@@ -1,0 +1,155 @@
+"""What if requests are not random?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from leaderboard.answers.answer import (
+    Answer,
+    Evidence,
+    cell,
+    counted,
+    grid,
+    mean,
+    problem,
+    seeds,
+    unanswered,
+    verdict,
+)
+from leaderboard.columns import BY_KEY
+from leaderboard.grid import Cell, Line
+from leaderboard.numbers import span
+from leaderboard.ranking import STATEMENTS, entries
+from leaderboard.shown import NOTHING
+from leaderboard.study import BIASED, bounded, tables_of
+from leaderboard.table import Row, Table
+
+SLUG = "answer-biased"
+QUESTION = "What if requests are not random?"
+COMMAND = "make biased RESULTS=leaderboard/results"
+
+_COLUMNS = (
+    "verdict",
+    "steps",
+    "steps, random rows",
+    "seeds with steps beyond its own",
+    "time (s)",
+    "slack",
+    "test gap (points)",
+    "noise cost (points)",
+    "seeds",
+)
+_FURTHER = BY_KEY["further_steps"]
+
+
+@dataclass(frozen=True)
+class Biased:
+    """A row that claims a distance, on requests that are not random.
+
+    Attributes:
+        table: of the requests.
+        row: of the table.
+        random: the same row where the rows to forget are random; None if there is none.
+    """
+
+    table: Table
+    row: Row
+    random: Row | None
+
+    @property
+    def further(self) -> list[bool]:
+        """Whether the answer took steps beyond the method's own, seed by seed."""
+        return [steps > 0 for steps in self.row.values(_FURTHER).values()]
+
+
+def answer(evidence: Evidence) -> Answer:
+    """Every row that claims a distance, study by study and request by request."""
+    studies = {name: list(_rows(evidence.tables, name)) for name in BIASED}
+    found = [biased for members in studies.values() for biased in members]
+    if not found:
+        return unanswered(SLUG, QUESTION, COMMAND)
+    absent = [BIASED[name] for name, members in studies.items() if not members]
+    return Answer(
+        SLUG,
+        QUESTION,
+        text=_text(found),
+        missing=f"No record of {'; '.join(absent)}." if absent else "",
+        command=COMMAND if absent else "",
+        lines="Row",
+        grid=grid(_COLUMNS, [_line(biased) for biased in found]),
+    )
+
+
+def _rows(tables: list[Table], name: str) -> Iterator[Biased]:
+    """The rows of a study, whose random requests are those of the experiment `name`."""
+    random = {
+        (table.device, row.label): row
+        for table in tables
+        if table.experiment == name
+        for row in entries(table)
+    }
+    for table in tables_of(tables, BIASED[name]):
+        for row in entries(table):
+            if bounded(row) or any(record.method.certifies for record in row.failed.values()):
+                yield Biased(table, row, random.get((table.device, row.label)))
+
+
+def _text(found: list[Biased]) -> str:
+    """What rows with a claim about unlearning do under these requests, and who broke down."""
+    says = [biased for biased in found if biased.row.verdict in STATEMENTS]
+    kinds = counted(len({biased.table.slug for biased in found}), "kind")
+    parts = [f"Requests that are not random, of {kinds}."]
+    if says:
+        parts.append(_claimed(says))
+    if pairs := [biased.row for biased in found if biased.row.verdict == "pair"]:
+        parts.append(
+            "The yardsticks, which stop after their own step and fit the noise to what that "
+            f"leaves, end {_range(pairs, 'accuracy_test_gap')} points from retraining."
+        )
+    if refused := [biased for biased in found if biased.row.failed]:
+        named = "; ".join(f"{problem(b.table)}: {b.row.title}" for b in refused)
+        parts.append(f"Without an answer on one seed or more: {named}.")
+    return " ".join(parts)
+
+
+def _claimed(found: list[Biased]) -> str:
+    rows = [biased.row for biased in found]
+    further = [went for biased in found for went in biased.further]
+    parts = [
+        f"{counted(len(rows), 'row')} with a claim about unlearning",
+        f"take {_range(rows, 'steps_taken')} steps",
+        f"go on beyond the method's own steps on {sum(further)} of {counted(len(further), 'cell')}",
+        f"have a slack of {_range(rows, 'slack')}",
+        f"end {_range(rows, 'accuracy_test_gap')} points from retraining",
+    ]
+    violated = sum(bool(row.violations) for row in rows)
+    return (
+        f"{parts[0]} {', '.join(parts[1:-1])} and {parts[-1]}, means over seeds. "
+        f"The noise costs {_range(rows, 'noise_cost')} points of that. "
+        f"Violated: {counted(violated, 'row') if violated else 'none'}."
+    )
+
+
+def _range(rows: Iterable[Row], key: str) -> str:
+    known = [value for row in rows if (value := mean(row, key)) is not None]
+    return span(known) if known else NOTHING
+
+
+def _line(biased: Biased) -> Line:
+    row, further = biased.row, biased.further
+    return Line(
+        f"{problem(biased.table)}: {row.title}",
+        "",
+        (
+            Cell(row.void or verdict(row)),
+            cell(row, "steps_taken"),
+            Cell(NOTHING) if biased.random is None else cell(biased.random, "steps_taken"),
+            Cell(f"{sum(further)} of {len(further)}" if further else NOTHING),
+            cell(row, "unlearn"),
+            cell(row, "slack"),
+            cell(row, "accuracy_test_gap"),
+            cell(row, "noise_cost"),
+            Cell(seeds([row])),
+        ),
+    )
