@@ -6,12 +6,15 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
-from benchmark.audit.mechanism import draw_projections, mechanism_audit, project_draws
+from benchmark.audit.mechanism import gdp_resolution, mechanism_audit
 from benchmark.audit.model_level import model_audit, resolution
 from benchmark.audit.rates import rates
-from benchmark.theory.gaussian import m_for, sigma_for
 from benchmark.errors import AssumptionBroken, LetheError
+from benchmark.theory.gaussian import epsilon_for, m_for
+from tests.draws import draw_projections, project_draws
+from tests.theory.gaussian import sigma_for
 
 DELTA = 1e-5
 
@@ -126,6 +129,23 @@ def test_resolution_of_perfect_separation(runs: int, epsilon: float) -> None:
     assert audit.verdict == "refuted"
     halved = model_audit(scores + 10, scores, 1.0, DELTA)
     assert halved.result.lower_epsilon == pytest.approx(resolution(runs // 2, DELTA), rel=1e-9)
+
+
+@pytest.mark.parametrize("draws", [9, 90, 900])
+def test_resolution_of_a_gaussian_mechanism_is_what_perfect_separation_gives(draws: int) -> None:
+    scores = np.arange(10 * draws // 9) / draws
+    audit = mechanism_audit(scores + 10, scores, DELTA)
+    assert audit.draws == draws
+    assert audit.lower_epsilon == gdp_resolution(draws, DELTA)
+    rate = 1 - 0.025 ** (1 / draws)
+    m = 2 * norm.isf(rate)
+    assert gdp_resolution(draws, DELTA) == pytest.approx(epsilon_for(max(m, 0), DELTA))
+
+
+def test_two_runs_a_side_resolve_nothing() -> None:
+    assert gdp_resolution(1, DELTA) == 0
+    with pytest.raises(LetheError, match="at least one score"):
+        gdp_resolution(0, DELTA)
 
 
 def test_a_claim_above_the_resolution_is_not_falsifiable() -> None:

@@ -7,19 +7,22 @@ import json
 import multiprocessing
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from benchmark import cli, json_file, records
+from benchmark import cli, json_file, records, registry
 from benchmark.contract.request import Release, Request
+from benchmark.data.forget import ForgetSpec
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.runner.cell import Cell
 from benchmark.runner.run import plan_of
 from benchmark.studies import audit_record, audit_study
 from benchmark.studies.audit_record import AuditStudy, Finding
+from benchmark.studies.audit_study import PLAN, Part
 from benchmark.studies.model_audit import Runs
 from leaderboard import build
 from methods.newton import Newton
@@ -37,10 +40,15 @@ def write(folder: Path, methods: list[str], rows: str = "") -> str:
     return str(tiny_experiment.write(folder, *changes))
 
 
+def plan(toml: str, runs: int = RUNS) -> tuple[Part, ...]:
+    """Every row of the experiment, by as many runs whatever its claim rests on."""
+    return (Part(toml, runs=dict.fromkeys(("distance", "algorithm", "construction"), runs)),)
+
+
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     toml = write(tmp_path, METHODS)
-    monkeypatch.setattr(audit_study, "PLAN", {toml: RUNS})
+    monkeypatch.setattr(audit_study, "PLAN", plan(toml))
     return toml
 
 
@@ -48,9 +56,9 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The methods of the rows that were run, as they are."""
 
-    def spy(cell: Cell, runs: Runs) -> Finding:
+    def spy(cell: Cell, runs: Runs, count: int) -> Finding:
         seen.append(cell.method.name)
-        return genuine(cell, runs)
+        return genuine(cell, runs, count)
 
     genuine, seen = audit_study.finding, []
     monkeypatch.setattr(audit_study, "finding", spy)
@@ -127,7 +135,7 @@ def test_more_runs_another_confidence_or_recipe_make_all_rows_run_again(
 ) -> None:
     write(tmp_path, ["retrain", "newton"])
     audit(tmp_path)
-    for name, value in {"PLAN": {tiny: RUNS + 2}, "CONFIDENCE": 0.9, "RECIPE": 2}.items():
+    for name, value in {"PLAN": plan(tiny, RUNS + 2), "CONFIDENCE": 0.9, "RECIPE": -1}.items():
         monkeypatch.setattr(audit_study, name, value)
         assert audit(tmp_path)[1] == 2
     assert audit(tmp_path)[1] == 0
@@ -162,7 +170,7 @@ def test_a_method_without_an_answer_is_recorded_and_kept(
     assert audit(tmp_path) == (study, 0)
 
 
-@pytest.mark.parametrize("damage", ["cut", '{"schema_version": 1}', '{"schema_version": 9}', "[]"])
+@pytest.mark.parametrize("damage", ["cut", '{"schema_version": 2}', '{"schema_version": 9}', "[]"])
 def test_a_damaged_study_is_one_line_and_made_again(tiny: str, tmp_path: Path, damage: str) -> None:
     write(tmp_path, ["retrain"])
     study, _ = audit(tmp_path)
@@ -193,10 +201,10 @@ def command(monkeypatch: pytest.MonkeyPatch, results: Path) -> int:
 def test_the_command_is_stopped_goes_on_and_says_what_it_kept(
     tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(cell: Cell, runs: Runs) -> Finding:
+    def interrupted(cell: Cell, runs: Runs, count: int) -> Finding:
         if cell.method.name == METHODS[1]:
             raise KeyboardInterrupt
-        return genuine(cell, runs)
+        return genuine(cell, runs, count)
 
     genuine = audit_study.finding
     monkeypatch.setattr(audit_study, "finding", interrupted)
@@ -216,4 +224,38 @@ def test_the_board_shows_what_was_found(tiny: str, tmp_path: Path) -> None:
     build(results, tmp_path / "board")
     for name in ("index.html", "README.md"):
         text = (tmp_path / "board" / name).read_text()
-        assert f"not falsifiable at {RUNS // 2}" in text
+        assert "not falsifiable at 3" in text
+
+
+def test_a_part_may_ask_for_other_rows_another_distance_and_some_methods(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (usual,) = plan(tiny)
+    one = replace(
+        usual,
+        slow={"newton": 4},
+        forget=ForgetSpec(scenario="influential", count=1),
+        distance=0.5,
+        methods=("newton",),
+        suffix=", tight",
+    )
+    monkeypatch.setattr(audit_study, "PLAN", (usual, one))
+    study, computed = audit(tmp_path)
+    assert computed == len(METHODS) + 1
+    *others, last = study.findings
+    assert [found.title for found in others] == TITLES
+    assert (last.title, last.runs) == ("Single-step Newton, tight", 3)
+    (cell,) = one.cells()
+    assert (cell.inputs.forget, cell.inputs.target.distance) == (one.forget, one.distance)
+    assert audit(tmp_path) == (study, 0)
+
+
+def test_every_certified_row_of_both_experiments_is_audited() -> None:
+    work = [(part, cell) for part in PLAN for cell in part.cells()]
+    titles = [(cell.experiment, cell.info.title) for _, cell in work]
+    assert len(titles) == len(set(titles))
+    on_head = {cell.method.name for _, cell in work if cell.experiment == "digits-softmax"}
+    assert on_head == {name for name, one in registry.discover().items() if one.method.evidence}
+    assert all(part.count(cell) >= 2 for part, cell in work)
+    slow = {name for part in PLAN for name in part.slow}
+    assert slow <= on_head

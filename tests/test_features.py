@@ -11,7 +11,7 @@ import torch
 from benchmark.contract.seeds import Seeds
 from benchmark.data import catalogue, feature_cache
 from benchmark.data.dataset import Part
-from benchmark.data.features import DESCRIPTORS, compute, unit_rows
+from benchmark.data.features import DESCRIPTORS, LARGEST_NORM, compute, unit_rows
 from benchmark.errors import LetheError
 from benchmark.experiments.build import build
 from benchmark.experiments.experiment import load
@@ -45,6 +45,14 @@ def test_a_descriptors_norm_is_one_and_never_more(kind: str, pixels: np.ndarray)
     assert norms.min() >= 1 - 3e-7
     with_bias = torch.from_numpy(features).double().square().sum(dim=1) + 1
     assert with_bias.max().sqrt() <= 2**0.5
+
+
+@pytest.mark.parametrize("pixels", [GREY, COLOUR, GREY // 128, 0 * GREY])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_norm_that_is_declared_holds_whatever_the_image(kind: str, pixels: np.ndarray) -> None:
+    norms = np.linalg.norm(compute(kind, pixels, 255).astype(np.float64), axis=1)
+    assert norms.max() <= LARGEST_NORM.get(kind, np.inf) * (1 + 1e-12)
+    assert (kind in LARGEST_NORM) == (kind != "centred-pixels")
 
 
 @pytest.mark.parametrize("width", [1, 3, 5000])

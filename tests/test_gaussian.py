@@ -10,15 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.theory.gaussian import (
-    classical_sigma,
-    delta_for,
-    epsilon_for,
-    log_delta,
-    m_for,
-    sigma_for,
-)
 from benchmark.errors import AssumptionBroken
+from benchmark.theory.gaussian import delta_for, epsilon_for, log_delta, m_for
+from tests.theory.gaussian import classical_sigma, sigma_for
 
 EPSILONS = st.floats(-3, 4).map(lambda t: 10**t)
 DELTAS = st.floats(-12, -0.5).map(lambda t: 10**t)

@@ -1,90 +1,205 @@
-"""The model-level audit of whole runs: its two sides."""
+"""The audit of whole runs: its two sides, what it looks at, and what refutes a claim."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
-from benchmark.contract.certificate import Target
 from benchmark.contract.request import Release, Request
 from benchmark.experiments import experiment as experiments
+from benchmark.problem.predictor import Predictor
+from benchmark.runner.cell import Cell
 from benchmark.runner.run import plan_cells
 from benchmark.runner.workbench import Workbench
-from benchmark.studies.model_audit import Runs, finding
-from methods.newton import Newton
+from benchmark.studies.audit_record import AuditStudy, Finding, Origin, row_name
+from benchmark.studies.model_audit import ALONG, LOSS, Runs, finding
+from leaderboard.audits import audit_grid
+from methods.chord_newton import ChordNewton
 from tests import tiny_experiment
 
-DEFAULT = Target()
-METHODS = 'seeds = [0, 1]\nmethods = ["newton", "retrain", "nothing"]'
+NAMES = (
+    "certified-removal",
+    "newton",
+    "newton-chord",
+    "noisy-fine-tune",
+    "retrain",
+    "retrain-other-seed",
+    "sisa",
+)
+HARDEST = ('scenario = "random"\ncount = 5', 'scenario = "influential"\ncount = 1')
+NET = ('{ kind = "softmax" }', '{ kind = "mlp", hidden = [6], activation = "tanh" }')
+ADAM = (
+    '{ algorithm = "newton-cg", tolerance = 1e-9 }',
+    '{ algorithm = "adam", epochs = 2, batch = 16, learning_rate = 1e-2, radius = 20.0 }',
+)
 
 
-@pytest.fixture
-def tiny(tmp_path: Path) -> str:
-    return str(tiny_experiment.write(tmp_path, ("seeds = [0, 1]", METHODS)))
-
-
-def cells(toml: str) -> dict:
-    found = plan_cells(experiments.load(toml), "cpu", seeds=[0])
+def cells(folder: Path, *changes: tuple[str, str]) -> dict[str, Cell]:
+    """The certified rows of the tiny experiment, by method."""
+    experiment = experiments.load(str(tiny_experiment.write(folder, *changes)))
+    found = plan_cells(experiment, "cpu", list(NAMES), seeds=[0])
     return {cell.method.name: cell for cell in found}
 
 
-def runs(toml: str, count: int, target: Target = DEFAULT) -> Runs:
-    inputs = cells(toml)["newton"].inputs
-    return Runs(Workbench(inputs, torch.device("cpu"), folder=None), count, target)
+def runs(cell: Cell) -> Runs:
+    bench = Workbench(cell.inputs, torch.device("cpu"), folder=None)
+    return Runs(bench.problem, bench.forget, cell.inputs.target)
 
 
-def test_an_honest_certificate_is_not_refuted_though_it_could_have_been(tiny: str) -> None:
-    found = finding(cells(tiny)["newton"], runs(tiny, 200))
+def audited(folder: Path, name: str, count: int, *changes: tuple[str, str]) -> Finding:
+    cell = cells(folder, *changes)[name]
+    return finding(cell, runs(cell), count)
+
+
+def test_an_honest_claim_is_not_refuted_though_it_could_have_been(tmp_path: Path) -> None:
+    found = audited(tmp_path, "newton-chord", 100)
+    assert (found.outcome, found.reason) == ("not refuted", "")
+    assert found.epsilon == pytest.approx(1.0)
+    assert found.lower <= found.epsilon < found.resolution
+    assert found.runs == 90, "a tenth of the runs chooses the threshold"
+    assert (found.verdict, found.score) == ("proved", ALONG)
+
+
+def tight(folder: Path) -> tuple[tuple[str, str], ...]:
+    """The hardest row, and a Delta_0 that its removal just keeps: nothing needs to be unlearned."""
+    hardest = (HARDEST, ("ridge = 1e-2", "ridge = 1e-1"))
+    apart = float(runs(cells(folder, *hardest)["newton-chord"]).direction().norm())
+    return *hardest, ("delta = 1e-5", f"delta = 1e-5\ndistance = {1.25 * apart}")
+
+
+def test_a_tight_claim_is_bounded_from_below_and_not_refuted(tmp_path: Path) -> None:
+    on_it = tight(tmp_path)
+    found = audited(tmp_path, "newton-chord", 2500, *on_it)
+    assert 0.2 < found.lower <= found.epsilon
     assert found.outcome == "not refuted"
-    assert found.lower <= found.epsilon == 1.0 < found.resolution
-    assert found.runs == 100, "half of the runs choose the threshold"
 
 
-def test_a_certificate_is_audited_at_the_experiments_target(tiny: str) -> None:
-    looser = runs(tiny, 4, Target(epsilon=3.0, delta=1e-3))
-    assert finding(cells(tiny)["newton"], looser).epsilon == 3.0
+def test_a_claim_is_audited_at_the_experiments_target(tmp_path: Path) -> None:
+    change = ("epsilon = 1.0\ndelta = 1e-5", "epsilon = 3.0\ndelta = 1e-3")
+    found = audited(tmp_path, "newton-chord", 4, change)
+    assert (found.epsilon, found.delta) == pytest.approx((3.0, 1e-3))
 
 
-def test_a_release_without_its_noise_is_refuted(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Weights that were never updated, under a hundredth of the noise that is claimed."""
-
-    def cheat(self: Newton, request: Request) -> Release:
-        honest = genuine(self, request)
-        if len(request.forget) == 0:
-            return honest
-        quiet = honest.certificate.model_copy(update={"sigma": honest.certificate.sigma / 100})
-        published = request.release(request.original.weights, quiet)
-        return replace(published, certificate=quiet)
-
-    genuine = Newton.unlearn
-    monkeypatch.setattr(Newton, "unlearn", cheat)
-    found = finding(cells(tiny)["newton"], runs(tiny, 200))
-    assert found.outcome == "refuted"
-    assert found.lower > found.epsilon
-
-
-def test_retraining_with_another_seed_is_the_same_in_distribution(tiny: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "count"), [("retrain", 40), ("retrain-other-seed", 40), ("sisa", 14)]
+)
+def test_an_exact_release_is_the_same_in_distribution(
+    tmp_path: Path, name: str, count: int
+) -> None:
     """On a head all seeds agree to some 1e-12, which must not be taken for a difference."""
-    name = "retrain-other-seed"
-    text = Path(tiny).read_text().replace('"retrain"', f'"{name}"')
-    Path(tiny).write_text(text)
-    assert finding(cells(tiny)[name], runs(tiny, 40)).outcome == "not refuted"
+    assert audited(tmp_path, name, count).outcome == "not refuted"
 
 
-def test_too_few_runs_falsify_nothing(tiny: str) -> None:
-    found = finding(cells(tiny)["newton"], runs(tiny, 8))
-    assert found.text == "not falsifiable at 4"
+@pytest.mark.parametrize("name", ["newton", "noisy-fine-tune", "retrain-other-seed"])
+def test_a_net_is_scored_by_its_loss(tmp_path: Path, name: str) -> None:
+    found = audited(tmp_path, name, 12, NET, ADAM)
+    assert (found.score, found.reason) == (LOSS, "")
 
 
-def test_the_sides_share_no_noise_and_the_claimed_sigma(tiny: str) -> None:
-    several = runs(tiny, 3)
-    method = cells(tiny)["newton"].method
-    released = [several.released(method, k) for k in range(3)]
-    references = [several.reference(method, k, release) for k, release in enumerate(released)]
+def test_too_few_runs_falsify_nothing(tmp_path: Path) -> None:
+    assert audited(tmp_path, "newton-chord", 3).text == "not falsifiable at 2"
+
+
+def test_the_sides_share_no_noise(tmp_path: Path) -> None:
+    cell = cells(tmp_path)["newton-chord"]
+    several = runs(cell)
+    released = [several.released(cell.method, k) for k in range(3)]
+    references = [several.reference(cell.method, k, r) for k, r in enumerate(released)]
     noises = [r.predictor.weights - r.state.weights for r in released + references]
     assert len({tuple(noise.tolist()) for noise in noises}) == 6
-    claimed = [release.certificate.sigma for release in released]
-    assert [release.certificate.sigma for release in references] == claimed
+    assert len({r.claim.release_sigma for r in released + references}) == 1
+
+
+def test_only_what_a_claim_rests_on_is_trained_anew(tmp_path: Path) -> None:
+    rows = cells(tmp_path)
+    several = runs(rows["newton"])
+    for name in ("newton", "newton-chord", "noisy-fine-tune"):
+        assert {
+            several.seeds(rows[name].method, k, s).training for k in (0, 5) for s in (0, 1)
+        } == {0}
+    for name in ("certified-removal", "retrain", "sisa"):
+        seeds = [several.seeds(rows[name].method, k, s) for k in (0, 5) for s in (0, 1)]
+        assert len({each.training for each in seeds}) == 4
+
+
+# --- planted faults -----------------------------------------------------------------------------
+
+
+def publish(weights: Callable[[Request, Release], Tensor], request: Request) -> Release:
+    honest = genuine(ChordNewton(), request)
+    return replace(honest, predictor=Predictor(request.problem.model, weights(request, honest)))
+
+
+genuine = ChordNewton.unlearn
+FAULTS: dict[str, tuple[Callable[[Request, Release], Tensor], str]] = {
+    "no noise": (lambda request, honest: honest.state.weights, "noise is 0.00 of what is claimed"),
+    "the original": (
+        lambda request, honest: (
+            request.original.weights + request.release_noise(honest.state.weights, honest.claim)
+        ),
+        "of what is claimed",
+    ),
+    "the same noise in every run": (
+        lambda request, honest: (
+            honest.state.weights
+            + replace(request, seeds=request.seeds.model_copy(update={"noise": 7})).noise(
+                honest.state.weights, honest.claim.release_sigma
+            )
+        ),
+        "are correlated",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_noise_that_is_not_what_is_claimed_refutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    weights, words = FAULTS[fault]
+    monkeypatch.setattr(ChordNewton, "unlearn", lambda self, request: publish(weights, request))
+    found = audited(tmp_path, "newton-chord", 20)
+    assert found.outcome == "refuted"
+    assert words in found.reason
+
+
+def test_another_sigma_on_the_other_side_refutes_and_the_board_is_red(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Noise that follows from the request: what is published gives itself away."""
+
+    def telling(self: ChordNewton, request: Request) -> Release:
+        wider = request.target.distance * (2 - 1 / (1 + len(request.forget)))
+        target = request.target.model_copy(update={"distance": wider})
+        return genuine(self, replace(request, target=target))
+
+    monkeypatch.setattr(ChordNewton, "unlearn", telling)
+    found = audited(tmp_path, "newton-chord", 4)
+    assert found.outcome == "refuted"
+    assert found.reason.startswith("noise of ")
+    origin = Origin.model_construct(key="", environment=None)
+    study = AuditStudy.model_construct(
+        findings=(found,), failures={}, origins={row_name(found.experiment, found.title): origin}
+    )
+    (line,) = audit_grid(study).lines
+    assert "🔴" in line.cells[-1].text
+
+
+def test_scores_that_prove_more_than_is_claimed_refute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The original under noise for a Delta_0 that is far below its distance, and a state to fit."""
+
+    def never(self: ChordNewton, request: Request) -> Release:
+        claim = genuine(self, request).claim
+        return request.release(request.original.weights, claim, request.original.memory)
+
+    monkeypatch.setattr(ChordNewton, "unlearn", never)
+    found = audited(tmp_path, "newton-chord", 60)
+    assert found.outcome == "refuted"
+    assert found.reason == f"epsilon is at least {found.lower:.3g}"
+    assert found.lower > 1.0

@@ -11,8 +11,9 @@ from sklearn.linear_model import LogisticRegression
 
 from benchmark.contract.clock import Clock
 from benchmark.contract.seeds import Seeds
-from benchmark.errors import DidNotConverge
+from benchmark.errors import AssumptionBroken, DidNotConverge
 from benchmark.problem.ball import ball_residual, project
+from benchmark.problem.declared import Declared
 from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.predictor import Predictor
@@ -214,3 +215,27 @@ def test_adam_that_misses_its_tolerance_is_an_error(radius: float, tolerance: fl
 
 def test_without_a_tolerance_training_ends_by_the_clock() -> None:
     assert problems.mlp().training.gradient_bound is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_declared_norm_takes_the_place_of_the_longest_row(dtype: torch.dtype) -> None:
+    """Rows that were scaled to it have it to the last digits of their precision."""
+    plain = problems.softmax(n=500)
+    x = plain.train.x / plain.train.x.norm(dim=1, keepdim=True)
+    scaled = replace(plain, train=Rows(x.to(dtype), plain.train.y))
+    stated = replace(scaled, declared=Declared(feature_norm=1.0))
+    assert stated.row_norm == pytest.approx(2**0.5, rel=1e-6)
+    assert stated.row_norm >= scaled.row_norm
+    fewer = replace(stated, train=stated.train.take(torch.arange(100)))
+    assert fewer.row_norm == stated.row_norm, "whatever rows there are"
+    longer = replace(stated, train=Rows(x.to(dtype) * 1.001, plain.train.y))
+    with pytest.raises(AssumptionBroken, match=r"norm 1 at most, and a row has 1\.001: declare"):
+        _ = longer.row_norm
+
+
+def test_a_declared_number_of_rows_takes_the_place_of_those_left() -> None:
+    plain = problems.softmax()
+    stated = replace(plain, declared=Declared(rows_at_least=40))
+    assert (plain.rows_at_least(55), stated.rows_at_least(55)) == (55, 40)
+    with pytest.raises(AssumptionBroken, match="39 rows are left, fewer than the 40 that"):
+        stated.rows_at_least(39)

@@ -87,7 +87,9 @@ class Problem:
         found, declared = self.train.largest_norm(bias=True), self.declared.feature_norm
         if declared is None:
             return found
-        bound = math.hypot(declared, 1.0) * (1 + 1e-12)  # rows of norm 1, to the last digit
+        # rows that were scaled to the norm have it to the last digits
+        rounding = max(1e-12, 8 * torch.finfo(self.dtype).eps)
+        bound = math.hypot(declared, 1.0) * (1 + rounding)
         if found > bound:
             raise AssumptionBroken(
                 f"features are declared to have norm {declared:g} at most, and a row has "

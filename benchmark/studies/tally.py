@@ -75,25 +75,24 @@ class Tally:
         found = [check for checks in self.checks.values() for check in checks if check.violated]
         return sorted(found, key=lambda check: (check.seed, check.method, check.bound))
 
-    def median(self, theorem: str) -> tuple[float | None, int]:
-        """The median slack of releases that this statement brought within their public distance.
+    def reached(self, theorem: str) -> dict[str, list[float]]:
+        """Slacks of the releases that this statement brought within their public distance.
 
-        Only methods as they are count, and how many releases there were is told as well.
+        They stand by method; those of one with a parameter off its default are left out.
         """
-        found = [
-            check.slack
-            for (method, bound), checks in self.checks.items()
-            if bound == REACHED + theorem and not method.endswith(VARIED)
-            for check in checks
-        ]
-        slacks = [slack for slack in found if slack is not None]
-        return median(slacks) if slacks else None, len(slacks)
+        found = {}
+        for method in self.asked:
+            slacks = [check.slack for check in self.checks.get((method, REACHED + theorem), [])]
+            slacks = [slack for slack in slacks if slack is not None]
+            if slacks and not method.endswith(VARIED):
+                found[method] = slacks
+        return found
 
     def table(self) -> Table:
         """A line for each method and bound; the last three columns are its slack."""
         table = Table(box=None, pad_edge=False)
         table.add_column("method", overflow="fold", min_width=15)
-        table.add_column("bound", overflow="fold", min_width=15)
+        table.add_column("bound", overflow="fold", min_width=12)
         for heading in ("checked", "violated", "min", "median", "max"):
             table.add_column(heading, justify="right", no_wrap=True)
         for method in self.asked:
@@ -110,5 +109,5 @@ def _summary(checks: list[Check]) -> tuple[str, ...]:
     violated = sum(check.violated for check in checks)
     slacks = [check.slack for check in checks if check.slack is not None]
     numbers = (min(slacks), median(slacks), max(slacks)) if slacks else ()
-    shown = (f"{number:.3g}" for number in numbers)
+    shown = (f"{number:.3g}" if number < 1000 else f"{number:.0e}" for number in numbers)
     return str(len(checks)), str(violated), *shown

@@ -16,7 +16,6 @@ import math
 from scipy.optimize import brentq
 from scipy.special import erfcx, log_ndtr
 
-from benchmark.errors import AssumptionBroken
 from benchmark.theory import require
 
 #: Added to log delta; above its numerical error, which stays below 2e-10 for delta >= 1e-18.
@@ -90,34 +89,6 @@ def m_for(epsilon: float, delta: float) -> float:
         most += 1
     root = brentq(lambda t: log_delta(epsilon, math.exp(t)) - goal, least, most, xtol=1e-13)
     return math.exp(root - 1e-10)  # beyond the noise of log_delta, far below its margin
-
-
-def sigma_for(epsilon: float, delta: float, sensitivity: float) -> float:
-    """The least noise per coordinate that makes distance `sensitivity` (epsilon, delta).
-
-    Raises:
-        AssumptionBroken: if an argument is negative or not finite, or delta is outside (0, 1).
-    """
-    require.nonnegative(sensitivity=sensitivity)
-    return sensitivity / m_for(epsilon, delta)
-
-
-def classical_sigma(epsilon: float, delta: float, sensitivity: float) -> float:
-    """The textbook noise, Delta sqrt(2 ln(1.25 / delta)) / epsilon (Dwork & Roth 2014, A.1).
-
-    It is here to be compared with `sigma_for`, which is never larger.
-
-    Raises:
-        AssumptionBroken: if epsilon is above 1, where the formula is no theorem.
-    """
-    require.positive(epsilon=epsilon)
-    require.nonnegative(sensitivity=sensitivity)
-    require.probability(delta=delta)
-    if epsilon > 1:
-        raise AssumptionBroken(
-            f"the classical Gaussian formula is proved for epsilon <= 1 only; it is {epsilon:.3g}"
-        )
-    return sensitivity * math.sqrt(2 * math.log(1.25 / delta)) / epsilon
 
 
 def _erfcx_drop(x: float, h: float) -> float:
