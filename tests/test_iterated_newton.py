@@ -6,15 +6,17 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 
 from benchmark.contract.claim import Target
 from benchmark.contract.clock import Clock
 from benchmark.contract.definition import verdict
 from benchmark.contract.request import Release, Request
 from benchmark.contract.seeds import Seeds
-from benchmark.errors import AssumptionBroken
+from benchmark.errors import AssumptionBroken, DidNotConverge
 from benchmark.problem.declared import Declared
 from benchmark.problem.problem import Problem
+from benchmark.problem.rows import Rows
 from benchmark.problem.training import NewtonTraining
 from benchmark.theory.gaussian import m_for
 from methods.iterated_newton import IteratedNewton
@@ -116,6 +118,26 @@ def test_down_to_round_off_the_distance_is_reached_and_below_it_is_one_line(
     assert float((release.state.weights.double() - retrained).norm()) <= 1.01 * lost
     with pytest.raises(AssumptionBroken, match=r"below round-off, about .* in float32: raise it"):
         ask(method, [1], single, distance=0.99 * lost)
+
+
+@pytest.mark.parametrize("stalls", [True, False])
+def test_steps_that_stall_are_one_line(monkeypatch: pytest.MonkeyPatch, stalls: bool) -> None:
+    def minimise(self: NewtonTraining, problem: Problem, start: Tensor, rows: Rows) -> Tensor:
+        if stalls:
+            raise DidNotConverge("training stalled at gradient norm 1")
+        return start
+
+    problem = PROBLEM
+    original = IteratedNewton().train(problem, problems.every_row(problem), Seeds(), Clock())
+    request = Request.of(problem, original, torch.arange(60), target=Target(distance=1e-6))
+    monkeypatch.setattr(NewtonTraining, "minimise", minimise)
+    with pytest.raises(
+        AssumptionBroken, match=r"no steps reach target\.distance 1e-06 \("
+    ) as caught:
+        IteratedNewton(tolerance=0.99).answer(request)
+    assert "stalled" in str(caught.value)
+    assert str(caught.value).endswith("raise it, or the ridge")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_delta_above_one_over_n_is_a_caveat() -> None:

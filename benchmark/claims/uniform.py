@@ -174,8 +174,12 @@ def _converged(request: Request, weights: Tensor) -> Tensor:
     rows, radius = request.retain_rows, problem.training.radius
     try:
         if radius is not None:
-            return newton_in_ball(problem, weights, rows, tolerance=goal)
-        return NewtonTraining(tolerance=goal, max_steps=1000).minimise(problem, weights, rows)
+            found = newton_in_ball(problem, weights, rows, tolerance=goal)
+        else:
+            found = NewtonTraining(tolerance=goal, max_steps=1000).minimise(problem, weights, rows)
+        if torch.equal(found, weights):  # by the one gradient within, by the other not
+            raise DidNotConverge("steps stalled at round-off")
+        return found
     except DidNotConverge as error:
         raise AssumptionBroken(
             f"no steps reach target.distance {distance:.3g} ({error}): raise it, or the ridge"
