@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +19,19 @@ from tests import tiny_experiment
 from tests.wandb_file import payloads
 
 
+def messages(path: Path) -> list[Any]:
+    """What W&B wrote, once it has: its own process may write on for a moment after a run ends."""
+    from wandb.proto.wandb_internal_pb2 import Record as Message
+
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = [Message.FromString(payload) for payload in payloads(path)]
+        if found and found[-1].HasField("exit"):
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"W&B never finished {path}")
+
+
 def test_off_is_no_sink(tmp_path: Path) -> None:
     assert tracking.tracker("off", tmp_path) is None
 
@@ -24,8 +39,6 @@ def test_off_is_no_sink(tmp_path: Path) -> None:
 def test_offline_writes_what_the_record_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from wandb.proto.wandb_internal_pb2 import Record as Message
-
     monkeypatch.setenv("LETHE_CACHE", str(tmp_path / "cache"))
     store = Store(tmp_path / "results")
     run(
@@ -41,8 +54,7 @@ def test_offline_writes_what_the_record_says(
     (path,) = (tmp_path / "wandb").rglob("*.wandb")
     summary: dict[str, object] = {}
     config: dict[str, object] = {}
-    for payload in payloads(path):
-        message = Message.FromString(payload)
+    for message in messages(path):
         for item in message.summary.update:
             summary[item.key or item.nested_key[0]] = json.loads(item.value_json)
         for item in message.run.config.update:

@@ -11,9 +11,9 @@ FULL, LAST = 1, 4
 
 
 def payloads(path: Path) -> Iterator[bytes]:
-    """The serialised messages of a `.wandb` file, in order."""
+    """The serialised messages of a `.wandb` file, in order, as far as it is written."""
     content = path.read_bytes()
-    assert content[:4] == b":W&B"
+    assert content[:4] in (b":W&B", b"")
     position, pieces = HEADER, b""
     while position + HEADER <= len(content):
         if BLOCK - position % BLOCK < HEADER:  # the rest of a block too short for a header
@@ -21,6 +21,8 @@ def payloads(path: Path) -> Iterator[bytes]:
             continue
         length = int.from_bytes(content[position + 4 : position + 6], "little")
         kind = content[position + 6]
+        if position + HEADER + length > len(content):
+            return
         pieces += content[position + HEADER : position + HEADER + length]
         position += HEADER + length
         if kind in (FULL, LAST):
