@@ -29,7 +29,7 @@ BIASES  := paper subpopulation largest influential
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo mnist cifar10 svhn sequential nonconvergence hessian ablation budget scenarios heads biased \
-	all test lint leaderboard check soundness slack audit forget-quality false-alarms bench doctor list clean
+	all test lint leaderboard check soundness slack audit forget-quality false-alarms bench gpu doctor list clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,6 +106,14 @@ hessian: $(READY) ## efficient against exact inverse Hessian: time and error, so
 bench: $(PEERS) ## time every inverse-Hessian solver and library; SIZE=smoke tries it out
 	@$(VENV)/bin/python -m pytest benches -v --no-header -rfE --benchmark-columns=median,rounds \
 		--size $(SIZE) --out $(OUT) --pydvl $(PYDVL)/bin/python $(BENCH)
+
+# WHEELS names a folder with wheels/ and data/ for a machine whose Python has torch and no index
+gpu: $(if $(WHEELS),$(WHEELS)/site,$(READY)) ## measure on a GPU, most important first, in eight minutes
+	@$(if $(WHEELS),LETHE_DATA=$(WHEELS)/data PYTHONPATH=$(WHEELS)/site:. $(PYTHON),$(VENV)/bin/python) \
+		-c 'from benchmark.cli import main; main()' gpu --results $(RESULTS) $(GPU)
+
+$(WHEELS)/site: | $(WHEELS)/wheels
+	@$(PYTHON) -m pip install --quiet --no-index --no-deps --target $@ $(WHEELS)/wheels/*.whl
 
 $(PEERS): $(READY)
 	@echo "installing curvlinops, dattri and pyDVL into $(VENV) ..."

@@ -366,6 +366,31 @@ def false_alarms(
 
 
 @app.command()
+def gpu(
+    results: Results = Path("runs"),
+    minutes: Annotated[float, typer.Option(help="For all parts together.")] = 8.0,
+    part: Annotated[list[str] | None, typer.Option(help="Only this part; repeatable.")] = None,
+) -> None:
+    """Measure on a GPU, most important first; the same command goes on where it stopped."""
+    import torch
+
+    from benchmark.gpu import chosen, measure
+
+    parts = chosen(part)
+    if not torch.cuda.is_available():
+        raise LetheError("torch sees no GPU here: run this on a machine that has one")
+    if not minutes > 0:
+        raise LetheError(f"--minutes must be above 0, not {minutes:g}")
+    ended = measure(parts, _writable(results), 60 * minutes, err.print)
+    table = Table("part", "what", "end", box=None)
+    for one in parts:
+        table.add_row(one.name, one.title, ended.get(one.name, "not begun"))
+    out.print(table)
+    if any(end == "failed" for end in ended.values()):
+        raise typer.Exit(1)
+
+
+@app.command()
 def doctor() -> None:
     """Say what is there: versions, devices, data sets found and verified."""
     from benchmark.doctor import examine

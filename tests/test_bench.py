@@ -310,7 +310,7 @@ def test_a_gpu_solves_the_residual_net_as_well() -> None:
     def named(device: str) -> list[str]:
         return [spec.name for spec in specs("full", torch.device(device))]
 
-    assert named("cuda") == [*named("cpu"), "svhn-resnet18"]
+    assert named("cuda") == [*named("cpu"), "mnist-resnet18"]
 
 
 @pytest.mark.parametrize("size", ["smoke", "full"])

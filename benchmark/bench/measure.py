@@ -33,13 +33,15 @@ def finish(device: torch.device) -> None:
 def peak_memory(find: Callable[[], Contender], task: Task) -> int | None:
     """Bytes that a solve needs above the system itself; None where it cannot be measured.
 
-    The solve runs in a fresh process, so that neither what this one has kept nor its allocator's
-    free lists hide anything.
+    On a CPU the solve runs in a fresh process, so that neither what this one has kept nor its
+    allocator's free lists hide anything. A GPU's allocator tells what is in use by itself.
 
     Args:
         find: gives the contender in that process; it must be picklable.
         task: what to solve.
     """
+    if task.system.b.device.type == "cuda":
+        return _of_a_solve(find(), _bare(task))
     # A server that has only imported what is needed forks each process: no import is waited for.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
@@ -68,11 +70,14 @@ def _bare(task: Task) -> Task:
 
 def _measure(path: Path, find: Callable[[], Contender], threads: int, send: Connection) -> None:
     task = torch.load(path, weights_only=False)
-    device = prepare(task.system.b.device.type, threads)
-    contender = find()
+    prepare(task.system.b.device.type, threads)
+    send.send(_of_a_solve(find(), task))
+
+
+def _of_a_solve(contender: Contender, task: Task) -> int | None:
     with contender.ready(task) as run:
         if contender.aims:
             run.solve()  # what is loaded on first use is not the solver's
-        with PeakMemory(device) as memory:
+        with PeakMemory(task.system.b.device) as memory:
             run.solve()
-        send.send(run.peak() if run.peak is not None else memory.bytes)
+        return run.peak() if run.peak is not None else memory.bytes

@@ -130,7 +130,8 @@ SPECS: dict[Size, tuple[SystemSpec, ...]] = {
     ),
 }
 
-#: Also solved where there is a GPU: the paper's largest net, at its full width.
+#: Also solved where there is a GPU: the paper's largest net, at its full width,
+#: on a data set that is small enough to carry to a machine without a network.
 ON_A_GPU: dict[Size, SystemSpec] = {
     "smoke": SystemSpec(
         "digits-resnet18",
@@ -144,10 +145,10 @@ ON_A_GPU: dict[Size, SystemSpec] = {
         24,
     ),
     "full": SystemSpec(
-        "svhn-resnet18",
-        "SVHN (part), ResNet-18 with GroupNorm",
+        "mnist-resnet18",
+        "MNIST, ResNet-18 with GroupNorm",
         "full",
-        "svhn-part",
+        "mnist",
         "resnet18",
         "float32",
         250,

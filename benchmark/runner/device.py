@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 
 import torch
@@ -30,6 +31,8 @@ def prepare(name: str, threads: int) -> torch.device:
         raise LetheError("CUDA was asked for, but torch sees no GPU here: use --device cpu")
     if threads < 1:
         raise LetheError(f"threads must be 1 or more, not {threads}")
+    # cuBLAS is deterministic with workspaces of a fixed size, which it reads when it is first used
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
     threadpool_limits(limits=threads)  # SciPy's BLAS has threads of its own
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False

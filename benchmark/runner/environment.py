@@ -59,8 +59,9 @@ def cpu_model() -> str:
 
 @cache
 def _git() -> tuple[str | None, bool | None]:
-    """The checked-out revision and whether the tree differs from it; None outside a checkout.
+    """The checked-out revision and whether the tree differs from it.
 
+    Outside a checkout it is what `$LETHE_REVISION` says, if anything, and the second is unknown.
     The leaderboard does not count: records that are being written there change no number.
     """
 
@@ -72,4 +73,4 @@ def _git() -> tuple[str | None, bool | None]:
         changed = ask("status", "--porcelain", "--", ".", ":!leaderboard")
         return ask("rev-parse", "HEAD"), bool(changed)
     except (OSError, subprocess.CalledProcessError):
-        return None, None
+        return os.environ.get("LETHE_REVISION"), None
