@@ -61,5 +61,7 @@ def nystroem(operator: Operator, like: Tensor, rank: int, generator: torch.Gener
     curvatures, turn = torch.linalg.eigh((core + core.T) / 2)
     kept = curvatures > NEGLIGIBLE * curvatures.abs().max()
     half = image @ turn[:, kept] / curvatures[kept].sqrt()
-    vectors, singular, _ = torch.linalg.svd(half, full_matrices=False)
-    return Nystroem(vectors, singular.square(), float(curvatures[0]), rank)
+    # By its triangle: cuSOLVER decomposes no matrix of millions of rows.
+    basis, triangle = torch.linalg.qr(half)
+    turned, singular, _ = torch.linalg.svd(triangle)
+    return Nystroem(basis @ turned, singular.square(), float(curvatures[0]), rank)

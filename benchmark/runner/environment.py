@@ -61,7 +61,8 @@ def cpu_model() -> str:
 def _git() -> tuple[str | None, bool | None]:
     """The checked-out revision and whether the tree differs from it.
 
-    Outside a checkout it is what `$LETHE_REVISION` says, if anything, and the second is unknown.
+    Where the code is a copy without its history, `$LETHE_REVISION` says it, and the second is
+    unknown.
     The leaderboard does not count: records that are being written there change no number.
     """
 
@@ -69,8 +70,10 @@ def _git() -> tuple[str | None, bool | None]:
         command = ["git", "-C", str(_ROOT), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
+    if revision := os.environ.get("LETHE_REVISION"):
+        return revision, None
     try:
         changed = ask("status", "--porcelain", "--", ".", ":!leaderboard")
         return ask("rev-parse", "HEAD"), bool(changed)
     except (OSError, subprocess.CalledProcessError):
-        return os.environ.get("LETHE_REVISION"), None
+        return None, None
