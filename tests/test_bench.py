@@ -894,6 +894,22 @@ def test_without_a_plan_of_its_device_a_table_is_of_its_records_alone() -> None:
     assert len(found["bench-cuda-toy"].solvers.lines) == 3
 
 
+def test_two_cards_have_a_table_each_and_what_neither_timed_has_one_place() -> None:
+    plan = Plan().with_run(planned_run("cuda"))
+    timed = solver("fast", reached(1e-1, 1))
+    cards = [
+        timed.model_copy(
+            update={"environment": ENVIRONMENT.model_copy(update={"device": "cuda", "gpu": gpu})}
+        )
+        for gpu in ("Card 9", "Card 10")
+    ]
+    assert [(t.slug, t.device) for t in bench_tables(cards, plan)] == [
+        ("bench-cuda-card-10-toy", "cuda · Card 10"),
+        ("bench-cuda-card-10-zoo", "cuda · Card 10"),
+        ("bench-cuda-card-9-toy", "cuda · Card 9"),
+    ]
+
+
 def test_the_operators_are_held_against_gradient_and_machine() -> None:
     (table,) = bench_tables(RECORDS)
     lines = {line.title: line.cells for line in table.operators.lines}
