@@ -20,7 +20,7 @@ from scipy.sparse import linalg
 from torch import Tensor
 
 from benches import test_solvers as harness
-from benchmark import cli, json_file, records
+from benchmark import cli, collected, json_file, records
 from benchmark.bench import record as bench_record
 from benchmark.bench.clock import CLOCK
 from benchmark.bench.contender import Official, Ours, Task, Unsolvable, contenders
@@ -544,11 +544,11 @@ def test_records_come_back_as_they_went(tmp_path: Path) -> None:
 
 
 def test_the_boards_own_records_are_written_as_they_were_read(tmp_path: Path) -> None:
-    paths = sorted((ROOT / "leaderboard" / "bench").glob("*/*/*/*.json"))
+    paths = collected.paths(ROOT / "leaderboard" / "bench", "*/*/*/*.json")
     assert paths
     for path in paths:
         json_file.write(tmp_path / path.name, bench_record.read(path))
-        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+        assert json_file.load(tmp_path / path.name, "copy") == json_file.load(path, "record")
 
 
 def test_a_plan_keeps_the_runs_of_other_sizes_and_devices_in_one_order() -> None:

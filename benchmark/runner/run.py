@@ -8,7 +8,7 @@ from itertools import groupby
 import torch
 from rich.console import Console
 
-from benchmark import json_file, registry
+from benchmark import registry
 from benchmark.contract.seeds import Seeds
 from benchmark.data.forget import ForgetSpec
 from benchmark.errors import LetheError, unknown
@@ -76,7 +76,7 @@ def run(
     plans = [(e, plan_cells(e, device.type, methods, seeds)) for e in experiments]
     for experiment, _ in plans:
         fetch(experiment.problem)
-        json_file.write(store.plan_path(experiment.name), plan_of(experiment))
+        store.keep_plan(plan_of(experiment))
     groups = [list(cells) for _, plan in plans for _, cells in groupby(plan, _seeds)]
     tally = Tally()
     with Display(console, total=sum(map(len, groups))) as display:

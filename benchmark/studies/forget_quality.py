@@ -114,7 +114,7 @@ def forget_quality(
     plans = [plan_cells(one, device.type, methods, seeds) for one in experiments]
     for experiment in experiments:
         fetch(experiment.problem)
-        json_file.write(Store(results).plan_path(experiment.name), plan_of(experiment))
+        Store(results).keep_plan(plan_of(experiment))
     tally = Tally()
     with Display(console, total=sum(map(len, plans))) as display:
         for cells in plans:
