@@ -13,6 +13,9 @@ PEERS   := $(VENV)/.peers
 PYDVL   := $(VENV)/pydvl
 SITE    := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 SIZE    ?= full
+# processes of `make test`, each on one thread; TESTS=tests/test_cli.py runs a part
+WORKERS ?= 2
+TESTS   ?=
 # how large experiments are: smoke, cpu or paper; unset, what suits the machine
 PROFILE ?=
 SCALE    = $(addprefix --profile ,$(PROFILE))
@@ -82,8 +85,8 @@ biased: $(READY) ## requests that are not random: a class, a sub-population, the
 
 all: demo mnist cifar10 svhn sequential nonconvergence hessian heads scenarios biased ablation budget ## all that this machine can
 
-test: $(READY) ## run the tests
-	@$(VENV)/bin/python -m pytest
+test: $(READY) ## run the tests, two at a time; WORKERS=4 for more
+	@OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(TESTS)
 
 lint: $(READY) ## check style and formatting
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

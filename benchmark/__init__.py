@@ -1,12 +1,32 @@
 """Lethe: the benchmark of certified machine unlearning.
 
-What a method needs is importable from here.
+What a method needs is importable from here. Each name is looked up when it is first asked for, so
+that the command line starts without torch.
 """
 
-from benchmark.contract.claim import Claim, Constant, Target
-from benchmark.contract.method import Method, Source
-from benchmark.contract.request import Release, Request, State
-from benchmark.errors import AssumptionBroken, LetheError
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from benchmark.contract.claim import Claim, Constant, Target
+    from benchmark.contract.method import Method, Source
+    from benchmark.contract.request import Release, Request, State
+    from benchmark.errors import AssumptionBroken, LetheError
+
+_MODULES = {
+    "AssumptionBroken": "errors",
+    "Claim": "contract.claim",
+    "Constant": "contract.claim",
+    "LetheError": "errors",
+    "Method": "contract.method",
+    "Release": "contract.request",
+    "Request": "contract.request",
+    "Source": "contract.method",
+    "State": "contract.request",
+    "Target": "contract.claim",
+}
 
 __all__ = [
     "AssumptionBroken",
@@ -20,3 +40,10 @@ __all__ = [
     "State",
     "Target",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The name out of the module that defines it."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'benchmark' has no attribute '{name}'")
+    return getattr(import_module(f"benchmark.{_MODULES[name]}"), name)

@@ -1,25 +1,29 @@
-"""The command line: lethe run | list | leaderboard | reproduce | soundness | slack | doctor."""
+"""The command line: lethe run | list | leaderboard | reproduce | soundness | slack | doctor.
+
+Each command imports what it needs, so that `lethe --help` waits for no numerical library.
+"""
 
 from __future__ import annotations
 
 import sys
 import tempfile
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmark import registry
 from benchmark.errors import AssumptionBroken, LetheError
-from benchmark.experiments import experiment as experiments
-from benchmark.records import Store
+
+if TYPE_CHECKING:
+    from benchmark.experiments.experiment import Experiment
 
 app = typer.Typer(
-    help="Lethe, the benchmark of certified machine unlearning.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -36,6 +40,28 @@ Profile = Annotated[
 ]
 Threads = Annotated[int, typer.Option(help="Threads of one process; recorded with every cell.")]
 Jobs = Annotated[int, typer.Option(help="Seeds at a time, each in a process of its own.")]
+
+
+def _print_version(asked: bool) -> None:
+    if not asked:
+        return
+    try:
+        typer.echo(f"lethe {version_of('lethe')}")
+    except PackageNotFoundError:  # run from a copy of the files
+        typer.echo("lethe, not installed")
+    raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    """Lethe, the benchmark of certified machine unlearning."""
 
 
 @app.command()
@@ -56,6 +82,7 @@ def run(
     ] = "off",
 ) -> None:
     """Run experiments, keep what is there, render the leaderboard."""
+    from benchmark.records import Store
     from benchmark.runner.device import prepare
     from benchmark.runner.run import run as run_experiments
     from benchmark.tracking import tracker
@@ -92,6 +119,9 @@ def run(
 @app.command("list")
 def list_() -> None:
     """Experiments and methods, with their parameters."""
+    from benchmark import registry
+    from benchmark.experiments import experiment as experiments
+
     methods = registry.discover()  # what is broken is said before anything is printed
     table = Table("experiment", "profiles", "title", box=None, pad_edge=False)
     for name in experiments.names():
@@ -355,11 +385,12 @@ def false_alarms(
     results: Results = Path("runs"),
 ) -> None:
     """Count wrong verdicts where the answer is known: of retraining and of doing nothing."""
+    from benchmark.experiments.experiment import load
     from benchmark.runner.device import prepare
     from benchmark.studies.false_alarms import false_alarms as study
 
     found = study(
-        experiments.load(experiment),
+        load(experiment),
         _writable(results),
         prepare("cpu", threads=1),
         seeds=seeds,
@@ -461,21 +492,19 @@ def calibrate(
 
 def _load(
     names: list[str], profiles: list[str] | None, device: str | None
-) -> tuple[list[experiments.Experiment], str]:
+) -> tuple[list[Experiment], str]:
     """The experiments at every scale asked for, and the device to run them on."""
     import torch
 
+    from benchmark.experiments.experiment import load_here
+
     gpu = device != "cpu" and torch.cuda.is_available()
-    loaded = [
-        experiments.load_here(name, profile, gpu=gpu)
-        for name in names
-        for profile in profiles or [None]
-    ]
+    loaded = [load_here(name, profile, gpu=gpu) for name in names for profile in profiles or [None]]
     needed = "cuda" if any(one.device == "cuda" for one in loaded) else "cpu"
     return loaded, needed if device is None else device
 
 
-def _check_seeds(loaded: list[experiments.Experiment], seeds: list[int] | None) -> None:
+def _check_seeds(loaded: list[Experiment], seeds: list[int] | None) -> None:
     """Refuse a seed that an experiment does not have: the board would leave its records out."""
     for one in loaded:
         if extra := set(seeds or ()) - set(one.seeds):
@@ -514,12 +543,13 @@ def _render(results: Path, to: Path, only: dict[str, set[str]] | None = None) ->
 
 def _render_asked(
     results: Path,
-    loaded: list[experiments.Experiment],
+    loaded: list[Experiment],
     methods: list[str] | None,
     seeds: list[int] | None,
 ) -> None:
     """Write the board and print what was asked for; of the rest say how much is not run."""
     from benchmark.collected import exists
+    from benchmark.records import Store
 
     board = results / "leaderboard"
     if methods is None and seeds is None:

@@ -10,15 +10,33 @@ import pytest
 import torch
 from hypothesis import settings
 
+from benchmark.runner.device import prepare
+
 # The suite is the same in every run; HYPOTHESIS_PROFILE=search looks for new counterexamples.
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=2000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _warm() -> None:
+    """The processor as every run prepares it."""
+    prepare("cpu", threads=1)
+
+
 @pytest.fixture(autouse=True)
-def _one_thread() -> None:
+def _as_prepared() -> None:
+    """What a test before may have left otherwise."""
     torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of this run's own, whatever the user's holds; each of its processes has one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LETHE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -62,6 +63,24 @@ def ask(
     return request, method.answer(request)
 
 
+@cache
+def problem_of(kind: str) -> Problem:
+    """One for all tests."""
+    return KINDS[kind]()
+
+
+@cache
+def start_of(method: Method, kind: str) -> State:
+    """What the method starts from on the problem of a kind, trained once for all tests."""
+    return trained(method, problem_of(kind), Seeds())
+
+
+@cache
+def answer_of(method: Method, kind: str) -> tuple[Request, Release]:
+    """The usual request and its answer, computed once for all tests."""
+    return ask(method, problem_of(kind), original=start_of(method, kind))
+
+
 def same(a: Release, b: Release) -> bool:
     return torch.equal(a.predictor.members, b.predictor.members)
 
@@ -73,8 +92,8 @@ def rests_on(claim: Claim | None) -> str | None:
 
 @on_every_problem
 def test_weights_are_finite_and_of_the_right_shape(name: str, kind: str) -> None:
-    problem = KINDS[kind]()
-    request, release = ask(METHODS[name].method(), problem)
+    problem = problem_of(kind)
+    request, release = answer_of(METHODS[name].method(), kind)
     assert release.predictor.members.shape[1] == problem.model.dimension
     assert torch.isfinite(release.predictor.members).all()
     assert torch.isfinite(release.predictor.log_probabilities(problem.test.x)).all()
@@ -84,14 +103,14 @@ def test_weights_are_finite_and_of_the_right_shape(name: str, kind: str) -> None
 @on_every_problem
 def test_same_seeds_give_the_same_bytes(name: str, kind: str) -> None:
     method = METHODS[name].method()
-    first, second = ask(method, KINDS[kind]())[1], ask(method, KINDS[kind]())[1]
+    first, second = answer_of(method, kind)[1], ask(method, KINDS[kind]())[1]
     assert same(first, second)
 
 
 @on_every_problem
 def test_another_noise_seed_changes_the_noise_and_nothing_else(name: str, kind: str) -> None:
-    method, problem = METHODS[name].method(), KINDS[kind]()
-    first, second = ask(method, problem)[1], ask(method, problem, seeds=Seeds(noise=1))[1]
+    method, problem = METHODS[name].method(), problem_of(kind)
+    first, second = answer_of(method, kind)[1], ask(method, problem, seeds=Seeds(noise=1))[1]
     assert first.claim == second.claim
     if rests_on(first.claim) != "algorithm":
         assert torch.equal(first.state.weights, second.state.weights)
@@ -100,9 +119,9 @@ def test_another_noise_seed_changes_the_noise_and_nothing_else(name: str, kind: 
 
 @on_every_problem
 def test_T7_noise_differs_between_releases(name: str, kind: str) -> None:
-    method, problem = METHODS[name].method(), KINDS[kind]()
-    _, first = ask(method, problem)
-    _, second = ask(method, problem, number=1)
+    method, problem = METHODS[name].method(), problem_of(kind)
+    _, first = answer_of(method, kind)
+    _, second = ask(method, problem, original=start_of(method, kind), number=1)
     if rests_on(first.claim) not in ("distance", "algorithm"):
         assert torch.equal(first.predictor.weights, first.state.weights)
         return
@@ -133,7 +152,7 @@ def test_inputs_and_the_global_generator_are_left_alone(name: str, kind: str) ->
 @on_every_problem
 def test_it_does_something_unless_declared_otherwise(name: str, kind: str) -> None:
     method = METHODS[name].method()
-    request, release = ask(method, KINDS[kind]())
+    request, release = answer_of(method, kind)
     unchanged = torch.equal(release.state.weights, request.original.weights)
     assert unchanged == method.does_nothing
 
@@ -143,7 +162,7 @@ def test_T13_forgetting_nothing_returns_the_original_up_to_release_noise(
     name: str, kind: str
 ) -> None:
     method = METHODS[name].method()
-    request, release = ask(method, KINDS[kind](), NOTHING)
+    request, release = ask(method, problem_of(kind), NOTHING, original=start_of(method, kind))
     if method.role == "floor":  # another training seed is what this row is about
         assert release.state.weights.shape == request.original.weights.shape
         return
@@ -172,8 +191,8 @@ def test_an_observer_is_not_told_what_was_forgotten(name: str, kind: str) -> Non
 
 @every_method
 def test_a_second_request_goes_on_from_the_first(name: str) -> None:
-    method, problem = METHODS[name].method(), problems.softmax()
-    _, first = ask(method, problem)
+    method, problem = METHODS[name].method(), problem_of("softmax")
+    _, first = answer_of(method, "softmax")
     later = torch.tensor([5, 20])
     request, second = ask(method, problem, later, original=first.state, number=1)
     assert not torch.isin(torch.cat([FORGET, later]), second.state.rows).any()
@@ -237,7 +256,7 @@ def test_every_parameter_changes_something(name: str, parameter: str) -> None:
         cls.build(beside | more) for more in ({}, {parameter: another_value(cls, parameter)})
     )
     for kind in kinds(name):
-        plain, other = ask(before, KINDS[kind]())[1], ask(changed, KINDS[kind]())[1]
+        plain, other = answer_of(before, kind)[1], ask(changed, problem_of(kind))[1]
         if plain.predictor.members.shape != other.predictor.members.shape:
             return
         if not same(plain, other) or plain.claim != other.claim:
@@ -285,9 +304,11 @@ def test_T2_the_bound_is_at_least_the_measured_distance(name: str, seed: int) ->
     ("name", "kind"), [(name, kind) for name in CERTIFYING for kind in kinds(name)]
 )
 def test_sigma_answers_the_target(name: str, kind: str) -> None:
-    method, problem = METHODS[name].method(), KINDS[kind]()
-    loose = ask(method, problem, target=Target(epsilon=8, delta=1e-5))[1].claim
-    tight = ask(method, problem, target=Target(epsilon=0.5, delta=1e-6))[1].claim
+    method, problem = METHODS[name].method(), problem_of(kind)
+    loose, tight = (
+        ask(method, problem, target=target, original=start_of(method, kind))[1].claim
+        for target in (Target(epsilon=8, delta=1e-5), Target(epsilon=0.5, delta=1e-6))
+    )
     if rests_on(tight) == "construction":
         assert (tight.epsilon, tight.release_sigma) == (0, 0)
         return

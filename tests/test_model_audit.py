@@ -74,7 +74,7 @@ def tight(folder: Path) -> tuple[tuple[str, str], ...]:
 
 def test_a_tight_claim_is_bounded_from_below_and_not_refuted(tmp_path: Path) -> None:
     on_it = tight(tmp_path)
-    found = audited(tmp_path, "newton-chord", 2500, *on_it)
+    found = audited(tmp_path, "newton-chord", 600, *on_it)
     assert 0.2 < found.lower <= found.epsilon
     assert found.outcome == "not refuted"
 
@@ -85,14 +85,13 @@ def test_a_claim_is_audited_at_the_experiments_target(tmp_path: Path) -> None:
     assert (found.epsilon, found.delta) == pytest.approx((3.0, 1e-3))
 
 
-@pytest.mark.parametrize(
-    ("name", "count"), [("retrain", 40), ("retrain-other-seed", 40), ("sisa", 14)]
-)
-def test_an_exact_release_is_the_same_in_distribution(
-    tmp_path: Path, name: str, count: int
-) -> None:
-    """On a head all seeds agree to some 1e-12, which must not be taken for a difference."""
-    assert audited(tmp_path, name, count).outcome == "not refuted"
+@pytest.mark.parametrize("name", ["retrain", "retrain-other-seed", "sisa"])
+def test_an_exact_release_is_the_same_in_distribution(tmp_path: Path, name: str) -> None:
+    """On a head all seeds agree to some 1e-12, which must not be taken for a difference.
+
+    So many runs refute where that tells the sides apart.
+    """
+    assert audited(tmp_path, name, 14).outcome == "not refuted"
 
 
 @pytest.mark.parametrize("name", ["newton", "noisy-fine-tune", "retrain-other-seed"])

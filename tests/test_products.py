@@ -139,7 +139,7 @@ def test_a_name_that_does_not_serve_is_one_line_with_those_that_do() -> None:
         assert "\n" not in str(no.value)
 
 
-@pytest.mark.parametrize("product", PRODUCTS.keys() - {"r-operator"})
+@pytest.mark.parametrize("product", [name for name in PRODUCTS if name != "r-operator"])
 def test_a_linear_term_is_in_the_gradient_once(product: str) -> None:
     plain = problems.softmax()
     b = torch.linspace(-1, 1, plain.model.dimension).double()

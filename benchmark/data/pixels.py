@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torchvision.transforms.v2 import functional as F
 
 from benchmark.errors import LetheError
 
@@ -22,5 +21,5 @@ def pixels(images: np.ndarray, levels: int) -> np.ndarray:
     """
     if images.ndim != 4 or images.shape[-1] != 3:
         raise LetheError("features 'pixels' are of colour images; use 'centred-pixels'")
-    x = torch.from_numpy(images).movedim(-1, 1).float() / levels
-    return F.normalize(x, MEAN, STD, inplace=True).movedim(1, -1).flatten(1).numpy()
+    x = torch.from_numpy(images).float() / levels
+    return x.sub_(torch.tensor(MEAN)).div_(torch.tensor(STD)).flatten(1).numpy()

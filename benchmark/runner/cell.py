@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,6 +16,7 @@ from benchmark.errors import explain
 from benchmark.experiments.experiment import Experiment, ProblemSpec, Row
 from benchmark.records import MethodInfo
 from benchmark.registry import Registered
+from benchmark.runner.source import source_hash
 from benchmark.runner.tuning import TuningSpec, tuning_of
 
 #: Raise this when a change to shared code changes results: every record is then out of date.
@@ -112,11 +111,6 @@ def describe(method: Method, registered: Registered, label: str, title: str | No
         url=method.source.url,
         params=method.model_dump(mode="json"),
     )
-
-
-def source_hash(method: type[Method]) -> str:
-    """sha256, in hex, of the file a method is written in: an edit puts its records out of date."""
-    return hashlib.sha256(Path(inspect.getfile(method)).read_bytes()).hexdigest()
 
 
 def fingerprint(content: dict[str, Any]) -> str:

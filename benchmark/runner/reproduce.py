@@ -14,8 +14,9 @@ import torch
 from benchmark import collected, json_file, registry
 from benchmark.errors import LetheError
 from benchmark.records import SCHEMA, Record
-from benchmark.runner.cell import Cell, Inputs, source_hash
+from benchmark.runner.cell import Cell, Inputs
 from benchmark.runner.run_cell import run_cell
+from benchmark.runner.source import source_hash
 from benchmark.runner.workbench import Workbench
 
 # somebody else's numbers may stand in the file: it is never to be deleted
@@ -80,7 +81,7 @@ def reproduce(
     remarks = []
     now = source_hash(registered.method)
     if now != inputs.method_source:
-        remarks.append(f"the file of method '{inputs.method}' has changed since")
+        remarks.append(f"the code of method '{inputs.method}' has changed since")
     cell = Cell(
         experiment=record.experiment,
         method=method,

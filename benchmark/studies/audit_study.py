@@ -195,6 +195,11 @@ def _is_current(cell: Cell, part: Part, rows: dict[str, Row]) -> bool:
     return row is not None and row.origin.key == _key(cell, part.count(cell))
 
 
+def row_keys() -> dict[str, str]:
+    """Of every planned row, by name, the sha256 of everything that determines its numbers."""
+    return {_name(cell): _key(cell, part.count(cell)) for part in PLAN for cell in part.cells()}
+
+
 def _key(cell: Cell, count: int) -> str:
     """sha256 of everything that determines a row's numbers."""
     content = {"recipe": RECIPE, "cell": cell.inputs.key, "runs": count, "confidence": CONFIDENCE}

@@ -118,15 +118,7 @@ def slack_study(results: Path, console: Console) -> tuple[SlackStudy, bool]:
         LetheError: if the file cannot be written, or an answer fails.
     """
     work = [(sweep, *_cells(sweep)) for sweep in SWEEPS]
-    key = fingerprint(
-        {
-            "schema": SCHEMA,
-            "panels": [
-                [title, sweep.setting, sweep.usual, [(v, cell.inputs.key) for v, cell in cells]]
-                for sweep, title, cells in work
-            ],
-        }
-    )
+    key = _key(work)
     if (kept := json_file.current(lambda: read(results), key)) is not None:
         return kept, False
     benches: dict[str, Workbench] = {}
@@ -146,6 +138,19 @@ def slack_study(results: Path, console: Console) -> tuple[SlackStudy, bool]:
     study = SlackStudy(key=key, panels=tuple(panels), environment=describe(torch.device("cpu")))
     json_file.write(path_in(results), study)
     return study, True
+
+
+def study_key() -> str:
+    """sha256 of everything that determines the study's numbers."""
+    return _key([(sweep, *_cells(sweep)) for sweep in SWEEPS])
+
+
+def _key(work: list[tuple[Sweep, str, list[tuple[float, Cell]]]]) -> str:
+    panels = [
+        [title, sweep.setting, sweep.usual, [(v, cell.inputs.key) for v, cell in cells]]
+        for sweep, title, cells in work
+    ]
+    return fingerprint({"schema": SCHEMA, "panels": panels})
 
 
 def _cells(sweep: Sweep) -> tuple[str, list[tuple[float, Cell]]]:

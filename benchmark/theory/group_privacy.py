@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import log_ndtr, ndtr
-from scipy.stats import binom
 
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.theory import require
@@ -226,6 +225,8 @@ def _interval(span: float, spread: float, steps: int) -> float:
 
 def _hits(group: int, rate: float, noise_multiplier: float) -> tuple[Array, Array]:
     """Means of the mixture over the noise's deviation, and the logarithms of their weights."""
+    from scipy.stats import binom  # half a second to import, and only needed here
+
     hits = np.arange(group + 1)
     weights = binom.pmf(hits, group, rate)
     likely = weights > TAIL

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import nn
-from torchvision.models.resnet import BasicBlock
 
 from benchmark.curvature.layers.activation import DERIVATIVES, Activation
 from benchmark.curvature.layers.chain import Chain, Residual
@@ -15,6 +16,9 @@ from benchmark.curvature.layers.layer import Layer, Weights
 from benchmark.curvature.layers.linear import Linear
 from benchmark.curvature.layers.pooling import Mean
 from benchmark.curvature.layers.scratch import Scratch
+
+if TYPE_CHECKING:
+    from torchvision.models.resnet import BasicBlock
 
 
 class NoRule(Exception):
@@ -82,8 +86,15 @@ def _layers(
             return [Mean()]
         case nn.Flatten(start_dim=1, end_dim=-1):
             return [Flatten()]
-        case BasicBlock():
-            return _residual(module, weights, scratch)
+    return _residual(_basic_block(module), weights, scratch)
+
+
+def _basic_block(module: nn.Module) -> BasicBlock:
+    """`module`, which no other rule is for, if it is torchvision's residual block."""
+    from torchvision.models.resnet import BasicBlock  # slow to import, and few nets have one
+
+    if isinstance(module, BasicBlock):
+        return module
     raise NoRule(type(module).__name__)
 
 

@@ -6,7 +6,6 @@ from typing import Literal
 
 from pydantic import Field
 from torch import nn
-from torchvision.models.resnet import BasicBlock, conv1x1
 
 from benchmark.problem.models.convolutional import ConvolutionalSpec, Images, Shape
 
@@ -32,6 +31,8 @@ class ResNet18Spec(ConvolutionalSpec):
 
     def _block(self, channels: int, planes: int) -> nn.Module:
         """A residual block; one that widens halves the image as well."""
+        from torchvision.models.resnet import BasicBlock, conv1x1  # slow to import
+
         stride, shortcut = 1, None
         if planes > channels:
             stride = 2

@@ -1,0 +1,134 @@
+"""A method's key hashes what its code says: every file of it, and nothing that says nothing."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from baselines.salun import SalUn
+from benchmark.contract.method import Method
+from benchmark.errors import LetheError
+from benchmark.runner.source import files_of, hash_of, source_hash
+from methods.newton_lissa import NewtonLissa
+
+PACKAGE = "lethe_of_a_lab"
+FILES = {
+    "__init__.py": "",
+    "base.py": '''
+"""A base."""
+from benchmark.contract.method import Method, Source
+from .steps import longest
+
+class Base(Method):
+    """Halve the weights."""
+    source = Source(paper="None", url="https://example.org")
+    evidence = None
+    factor: float = 0.5
+
+    def unlearn(self, request):
+        return request.release(self.factor * longest(request.original.weights))
+''',
+    "steps.py": """
+from torch import clamp as cut
+
+LIMIT = 3.0
+
+def longest(weights):
+    from lethe_of_a_lab.ends import LEAST
+    return cut(weights, LEAST, LIMIT)
+""",
+    "ends.py": "LEAST = -3.0\n",
+    "own.py": '''
+from benchmark import Request
+from lethe_of_a_lab.base import Base
+
+class Own(Base):
+    """One that brings no code but a name."""
+    name = "own"
+    title = "Own"
+''',
+    "other.py": "NUMBER = 1\n",
+}
+Hash = Callable[..., str]
+
+
+@pytest.fixture
+def hash_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hash:
+    """The hash of `Own` with some text replaced in a file of its package."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def forget() -> None:
+        for name in [name for name in sys.modules if name.partition(".")[0] == PACKAGE]:
+            del sys.modules[name]
+
+    def hashed(file: str = "own.py", old: str = "", new: str = "") -> str:
+        forget()
+        (tmp_path / PACKAGE).mkdir(exist_ok=True)
+        for name, text in FILES.items():
+            assert name != file or old in text
+            changed = text.replace(old, new, 1) if name == file and old else text
+            (tmp_path / PACKAGE / name).write_text(changed, encoding="utf-8")
+        importlib.invalidate_caches()
+        return source_hash(importlib.import_module(f"{PACKAGE}.own").Own)
+
+    yield hashed
+    forget()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("base.py", "factor: float = 0.5", "factor: float = 0.25"),
+        ("base.py", "self.factor *", "self.factor +"),
+        ("base.py", "evidence = None", "evidence = 'distance'"),
+        ("steps.py", "LIMIT = 3.0", "LIMIT = 3"),
+        ("steps.py", "import clamp as", "import clip as"),
+        ("steps.py", "cut(weights, LEAST, LIMIT)", "cut(weights, -LIMIT, LIMIT)"),
+        ("ends.py", "-3.0", "-4.0"),
+        ("own.py", 'title = "Own"', 'title = "Own"\n    factor: float = 0.1'),
+    ],
+)
+def test_an_edit_of_any_of_its_code_changes_the_hash(
+    hash_with: Hash, file: str, old: str, new: str
+) -> None:
+    assert hash_with(file, old, new) != hash_with()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("base.py", "Halve the weights.", "Halves the weigths."),
+        ("base.py", '"""A base."""', ""),
+        ("base.py", '"""Halve the weights."""', "# halved"),
+        ("base.py", "self.factor * ", "self.factor*"),
+        ("base.py", '"None"', "'None'"),
+        ("base.py", "benchmark.contract.method import Method,", "benchmark import Method,"),
+        ("own.py", "from benchmark import Request\n", ""),
+        ("own.py", "from benchmark import", "\n\n# of the contract\nfrom benchmark import"),
+        ("other.py", "1", "2"),
+    ],
+)
+def test_words_layout_shared_code_and_other_files_do_not(
+    hash_with: Hash, file: str, old: str, new: str
+) -> None:
+    assert hash_with(file, old, new) == hash_with()
+
+
+def test_the_solver_of_newton_lissa_is_not_all_its_code() -> None:
+    assert [path.name for path in files_of(NewtonLissa)] == ["newton.py", "newton_lissa.py"]
+    assert [path.name for path in files_of(SalUn)] == ["random_labels.py", "salun.py"]
+
+
+def test_a_compiled_module_counts_byte_by_byte() -> None:
+    assert len({hash_of([source]) for source in (b"\0ELF", b"\0elf", b"", b"def f(:")}) == 4
+
+
+def test_a_class_in_no_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = type("Typed", (Method,), {"name": "typed", "__module__": "typed_at_a_prompt"})
+    with pytest.raises(LetheError, match="method 'typed' is in no file"):
+        source_hash(typed)
