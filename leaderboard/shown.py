@@ -162,7 +162,8 @@ def remarks(table: Table) -> list[str]:
         found.append("The records come from different settings of the experiment: run it again.")
     processors = Counter(record.environment.cpu for record in table.records)
     if len(processors) > 1:
-        listed = ", ".join(f"{n} records on {name}" for name, n in sorted(processors.items()))
+        of = f"of {processors.total()} records"
+        listed = "; ".join(f"{name}, {n} {of}" for name, n in sorted(processors.items()))
         found.append(f"Times come from different processors, which differ in speed: {listed}.")
     found += [
         f"{row.title}: its seeds ran with different parameters or source."

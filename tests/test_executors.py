@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from benchmark import cli
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.experiments.experiment import Experiment
@@ -86,6 +88,14 @@ def test_a_file_becomes_what_submitit_asks_for(tmp_path: Path) -> None:
         "signal_delay_s": 20,
         "srun_args": ["--cpus-per-task=2"],
     }
+
+
+def test_the_file_in_the_documentation_is_valid(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "cluster.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    path = tmp_path / "cluster.toml"
+    path.write_text(example, encoding="utf-8")
+    assert cluster.read(path).model_fields_set == set(cluster.Cluster.model_fields)
 
 
 @pytest.mark.parametrize(
@@ -389,3 +399,97 @@ def test_a_record_names_its_node_on_a_cluster_only(
     here, there = (Store(tmp_path / name).records("tiny")[0] for name in ("here", "there"))
     assert (here.environment.node, there.environment.node) == (None, "n1")
     assert "node" not in json.loads(here.model_dump_json())["environment"], "as in old records"
+
+
+# --- the command line -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lethe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Call the command line in an empty folder: exit code, what it prints."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(slurm.sys, "argv", ["lethe", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(caught.value.code or 0), captured.out + captured.err
+
+    return call
+
+
+def test_shards_of_the_command_line_leave_the_board_to_others(
+    tiny: Experiment, lethe: Callable, tmp_path: Path
+) -> None:
+    command = ("run", "tiny.toml", "--method", "newton", "--no-board")
+    for number, count in ((1, 2), (2, 1)):
+        code, said = lethe(*command, "--shard", f"{number}/2")
+        assert (code, f"{count} cells run, 0 kept" in said) == (0, True)
+    assert not (tmp_path / "runs" / "leaderboard").exists()
+    code, said = lethe("status")
+    assert code == 0
+    assert "not run" in said, "of the other methods, nothing was asked"
+
+
+def test_a_shard_of_forget_quality_is_some_of_its_seeds(
+    tiny: Experiment, lethe: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    monkeypatch.setattr(
+        "benchmark.studies.forget_quality._run_seed",
+        lambda study, *_: begun.extend(cell.where for cell in study.cells),
+    )
+    command = ("forget-quality", "tiny.toml", "--method", "newton", "--no-board")
+    for number in (1, 2):
+        assert lethe(*command, "--shard", f"{number}/2")[0] == 0
+    assert begun == [f"tiny · newton · seed {seed}" for seed in (0, 2, 1)]
+
+
+def test_on_submits_and_says_where_to_look(
+    tiny: Experiment, lethe: Callable, tmp_path: Path, scripts: Scripts
+) -> None:
+    (tmp_path / "cluster.toml").write_text("gpus = 1\n", encoding="utf-8")
+    code, said = lethe("run", "tiny.toml", "--on", "cluster.toml", "--device", "cuda")
+    assert code == 0, said
+    assert "job 1: tiny (3 seeds)" in said
+    assert "lethe status --results runs" in said
+    assert not (tmp_path / "runs" / "leaderboard").exists()
+    (one, *_) = submission.latest(Store(tmp_path / "runs")).values()
+    assert one.submission.device == "cuda", "whatever this machine has"
+    code, said = lethe("status")
+    assert code == 0
+    assert "waiting" in said
+    scripts.queue = []
+    code, said = lethe("status")
+    assert code == 1
+    assert "gone: tiny, seed 0, job 1_0: Slurm does not know it" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--wait",), "name its file with --on"),
+        (("--on", "cluster.toml", "--jobs", "2"), "--jobs is for runs here"),
+        (("--on", "absent.toml"), "absent.toml cannot be read"),
+        (("--on", "cluster.toml", "--fresh"), "--fresh is for runs here"),
+        (("--shard", "3/2"), "--shard is i/n"),
+    ],
+)
+def test_options_that_do_not_go_together_are_one_line(
+    tiny: Experiment, lethe: Callable, tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    (tmp_path / "cluster.toml").write_text("", encoding="utf-8")
+    code, said = lethe("run", "tiny.toml", *arguments)
+    assert (code, said.count("\n")) == (2, 1), said
+    assert said.startswith("error: ")
+    assert words in said
+
+
+def test_status_of_nothing_is_one_line(lethe: Callable) -> None:
+    code, said = lethe("status", "--results", "nowhere")
+    assert (code, said.count("\n")) == (2, 1)
+    assert "no experiment was run or submitted" in said
