@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -338,6 +339,33 @@ def test_an_error_of_a_task_is_one_line_and_an_exit_code(
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1
+
+
+@pytest.fixture
+def own_signals() -> Iterator[None]:
+    """Put back what listens to signals."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR2)}
+    yield
+    for number, listener in kept.items():
+        signal.signal(number, listener)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+@pytest.mark.usefixtures("own_signals")
+def test_a_signal_ends_a_task_and_is_no_failure_of_its_method(
+    submit: Submit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def interrupted(*_: object) -> None:
+        os.kill(os.getpid(), number)
+        raise ValueError("the signal came first")
+
+    submit()
+    monkeypatch.setattr("baselines.nothing.Nothing.unlearn", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        worked(tmp_path / "runs", 0)
+    assert caught.value.code == 128 + number
+    found = Store(tmp_path / "runs").records("tiny")
+    assert "nothing" not in [record.method.name for record in found]
 
 
 def test_a_job_of_accounting_is_all_its_tasks() -> None:

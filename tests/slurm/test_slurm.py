@@ -193,6 +193,7 @@ def test_what_is_cancelled_in_the_middle_goes_on_where_it_was(
     assert code == 0, said
     assert "not submitted: 1 done, 0 running or waiting" in said
     assert counted() == {"done": 4}
+    assert {record.status for record in records("one", "two").values()} == {"ok"}
     assert begun.items() <= contents().items(), "nothing is lost, nothing is run twice"
     tried = sorted(attempts(name, seed) for name in ("one", "two") for seed in (0, 1))
     assert tried == [1, 2, 2, 2]
