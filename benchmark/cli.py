@@ -184,8 +184,24 @@ def leaderboard(
 
 
 @app.command()
+def collect(
+    folder: Annotated[list[Path] | None, typer.Argument(help="Of records.")] = None,
+) -> None:
+    """Gather records, one file a cell, into one file an experiment, a cell a line."""
+    from benchmark.collected import collect as gather
+
+    for one in folder or [Path("leaderboard/results"), Path("leaderboard/bench")]:
+        if not one.is_dir():
+            raise LetheError(f"{one} is no folder of records: name one")
+        for lines, files in gather(one):
+            out.print(f"{lines}: {files} files", soft_wrap=True)
+
+
+@app.command()
 def reproduce(
-    record: Annotated[Path, typer.Argument(help="A record's JSON file.")],
+    record: Annotated[
+        Path, typer.Argument(help="A record's file, or its line: mnist-hog.jsonl:12.")
+    ],
     rtol: Annotated[
         float, typer.Option(min=0, help="Relative difference that still counts as the same.")
     ] = 1e-5,  # what another processor's single precision may make, which heads are factorised in
@@ -597,6 +613,8 @@ def _render_asked(
     seeds: list[int] | None,
 ) -> None:
     """Write the board and print what was asked for; of the rest say how much is not run."""
+    from benchmark.collected import exists
+
     board = results / "leaderboard"
     if methods is None and seeds is None:
         _render(results, board)
@@ -610,7 +628,7 @@ def _render_asked(
     _render(results, board, only)
     for plan in plans:
         cells = [(row.label, seed) for row in plan.rows for seed in plan.seeds]
-        there = sum(store.cell_path(plan.experiment, *cell).exists() for cell in cells)
+        there = sum(exists(store.cell_path(plan.experiment, *cell)) for cell in cells)
         out.print(
             f"{plan.experiment}: {len(cells) - there} of its {len(cells)} cells are not run; "
             f"every row: lethe leaderboard --results {results} --to {board}",

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from benchmark import collected
 from benchmark.errors import LetheError, explain
 from benchmark.files import replace_file
 
@@ -43,13 +44,19 @@ def read(path: Path, what: str, schema: int, parse: Callable[[Any], T]) -> T:
 
 
 def load(path: Path, what: str, cure: str = REMAKE) -> Any:
-    """The JSON in a file, whatever its kind; `cure` says what to do if it is damaged.
+    """The JSON in a file, there or collected; `cure` says what to do if it is damaged.
 
     Raises:
         LetheError: if it cannot be read or is no JSON.
     """
+    if not path.exists() and (line := collected.find(path)) is not None:
+        text, where = line
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise LetheError(f"{what} {where} is damaged ({error}): {cure}") from error
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise LetheError(f"{what} {path} cannot be read ({error.strerror})") from error
     except ValueError as error:

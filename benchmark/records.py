@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchmark import json_file
+from benchmark import collected, json_file
 from benchmark.contract.claim import Claim, Verdict
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import LetheError
@@ -246,7 +247,10 @@ def read_record(path: Path) -> Record:
 
 
 class Store:
-    """A results folder: `<experiment>/plan.json` and `<experiment>/<label>/seed-<n>.json`."""
+    """A results folder: `<experiment>/plan.json` and `<experiment>/<label>/seed-<n>.json`.
+
+    Each of them is a file, or a line of `<experiment>.jsonl`; see `benchmark.collected`.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -257,13 +261,23 @@ class Store:
     def cell_path(self, experiment: str, label: str, seed: int) -> Path:
         return self.folder / experiment / label / f"seed-{seed}.json"
 
+    def keep_plan(self, plan: Plan) -> None:
+        """Write a plan unless it is there."""
+        path = self.plan_path(plan.experiment)
+        try:
+            known = collected.exists(path) and read(path) == plan
+        except LetheError:
+            known = False
+        if not known:
+            json_file.write(path, plan)
+
     def plans(self) -> list[Plan]:
         """Every experiment's plan, by name.
 
         Raises:
             LetheError: for a damaged file.
         """
-        found = [read(path) for path in sorted(self.folder.glob("*/plan.json"))]
+        found = [read(path) for path in self._paths("*/plan.json")]
         return [plan for plan in found if isinstance(plan, Plan)]
 
     def records(self, experiment: str) -> list[Record]:
@@ -272,5 +286,13 @@ class Store:
         Raises:
             LetheError: for a damaged file.
         """
-        paths = sorted((self.folder / experiment).glob("*/seed-*.json"))
-        return [read_record(path) for path in paths]
+        pattern = f"{glob.escape(experiment)}/*/seed-*.json"
+        return [read_record(path) for path in self._paths(pattern)]
+
+    def experiments(self) -> list[str]:
+        """Those of which there is a plan or a cell, by name."""
+        found = [*self._paths("*/plan.json"), *self._paths("*/*/seed-*.json")]
+        return sorted({path.relative_to(self.folder).parts[0] for path in found})
+
+    def _paths(self, pattern: str) -> list[Path]:
+        return collected.paths(self.folder, pattern)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterable
@@ -94,14 +95,13 @@ def load_bench(folder: Path) -> tuple[list[Record], Plan]:
 
 def bench_tables(records: Iterable[Record], plan: Plan = _NO_PLAN) -> list[SystemTables]:
     """The tables, by device and system; a planned system without records has its place."""
-    devices: dict[str, str] = {}
     grouped: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
-        devices[device(record)] = record.environment.device
         grouped[device(record), record.system.name].append(record)
-    planned = _planned(plan, devices)
+    kinds = {device(r): r.environment.device for found in grouped.values() for r in found}
+    planned = _planned(plan, kinds, grouped)
     return [
-        _tables(where, devices.get(where, where), grouped[where, name], planned.get((where, name)))
+        _tables(where, _slug(where, kinds, name), grouped[where, name], planned.get((where, name)))
         for where, name in sorted({*grouped, *planned})
     ]
 
@@ -109,28 +109,45 @@ def bench_tables(records: Iterable[Record], plan: Plan = _NO_PLAN) -> list[Syste
 _Planned = tuple[PlannedSystem, PlannedRun]
 
 
-def _planned(plan: Plan, devices: dict[str, str]) -> dict[tuple[str, str], _Planned]:
+def _planned(
+    plan: Plan, kinds: dict[str, str], timed: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], _Planned]:
     """What is planned, by where and system's name; a plan knows no GPU's name, records do.
+
+    A system that no GPU has timed yet has its place with the first one.
 
     Args:
         plan: of all devices.
-        devices: `cpu` or `cuda`, by where it was timed.
+        kinds: `cpu` or `cuda`, by where it was timed.
+        timed: where and system's name of what has records.
     """
+    places: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for where, name in sorted(timed):
+        places[kinds[where], name].append(where)
+    first = {kind: where for where, kind in sorted(kinds.items(), reverse=True)}
     return {
         (where, system.name): (system, run)
         for run in plan.runs
-        for where in [w for w, kind in devices.items() if kind == run.device] or [run.device]
         for system in run.systems
+        for where in places[run.device, system.name] or [first.get(run.device, run.device)]
     }
 
 
-def _tables(where: str, kind: str, records: list[Record], planned: _Planned | None) -> SystemTables:
+def _slug(where: str, kinds: dict[str, str], name: str) -> str:
+    """The system's name in addresses, with the GPU's where several were used."""
+    kind = kinds.get(where, where)
+    alone = sum(other == kind for other in kinds.values()) < 2
+    card = "" if alone else re.sub(r"[^a-z0-9]+", "-", where.removeprefix(kind).lower()).strip("-")
+    return "-".join(filter(None, ["bench", kind, card, name]))
+
+
+def _tables(where: str, slug: str, records: list[Record], planned: _Planned | None) -> SystemTables:
     """Those of one system, from its records or what is planned of it: one of them there is."""
     system, run = planned or (None, None)
     shown = records[0].system if records else system
     timed = [r for r in records if isinstance(r, SolverRecord)]
     return SystemTables(
-        slug=f"bench-{kind}-{shown.name}",
+        slug=slug,
         title=shown.title,
         device=where,
         facts=_facts(records) if records else (),

@@ -146,8 +146,7 @@ def load(results: Path) -> list[Table]:
     """
     store = Store(results)
     plans = {plan.experiment: plan for plan in store.plans()}
-    found = {path.parent.parent.name for path in results.glob("*/*/seed-*.json")}
-    experiments = sorted(set(plans) | found)
+    experiments = store.experiments()
     if not experiments:
         raise LetheError(
             f"no results in {results}: run `make demo`, or `lethe run` with an experiment"

@@ -35,8 +35,8 @@ class ChordNewton(Method):
 
     P is factorised once. The first gradient comes from the forgotten rows and the one that was
     kept. Steps go on until a bound is within the experiment's Delta_0, which the noise is for; each
-    costs one pass over the data, and Theorem 6 another product where it can decide. Where P no
-    longer helps, Newton-CG takes over.
+    costs one pass over the data. Where Theorem 6 can decide, it takes a product or a few: what a
+    step leaves is solved for again. Where P no longer helps, Newton-CG takes over.
     """
 
     name = "newton-chord"
@@ -63,7 +63,8 @@ class ChordNewton(Method):
         with request.clock.phase("gradient"):
             gradient = self._without_forgotten(request, kept.gradient)
         start = Point(request.original.weights, gradient)
-        reached = within_distance(request, start, lambda at: kept.factor.solve(at.gradient))
+        solve = kept.factor.solve
+        reached = within_distance(request, start, lambda at: solve(at.gradient), refine=solve)
         end = reached.point
         claim = uniform_claim(request, reached)
         return request.release(end.weights, claim, replace(kept, gradient=end.gradient))

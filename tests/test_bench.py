@@ -20,7 +20,7 @@ from scipy.sparse import linalg
 from torch import Tensor
 
 from benches import test_solvers as harness
-from benchmark import cli, json_file, records
+from benchmark import cli, collected, json_file, records
 from benchmark.bench import record as bench_record
 from benchmark.bench.clock import CLOCK
 from benchmark.bench.contender import Official, Ours, Task, Unsolvable, contenders
@@ -544,11 +544,11 @@ def test_records_come_back_as_they_went(tmp_path: Path) -> None:
 
 
 def test_the_boards_own_records_are_written_as_they_were_read(tmp_path: Path) -> None:
-    paths = sorted((ROOT / "leaderboard" / "bench").glob("*/*/*/*.json"))
+    paths = collected.paths(ROOT / "leaderboard" / "bench", "*/*/*/*.json")
     assert paths
     for path in paths:
         json_file.write(tmp_path / path.name, bench_record.read(path))
-        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+        assert json_file.load(tmp_path / path.name, "copy") == json_file.load(path, "record")
 
 
 def test_a_plan_keeps_the_runs_of_other_sizes_and_devices_in_one_order() -> None:
@@ -892,6 +892,22 @@ def test_without_a_plan_of_its_device_a_table_is_of_its_records_alone() -> None:
     assert list(found) == ["bench-cuda-toy", "bench-cuda-zoo"]
     assert {table.device for table in found.values()} == {"cuda · Card"}
     assert len(found["bench-cuda-toy"].solvers.lines) == 3
+
+
+def test_two_cards_have_a_table_each_and_what_neither_timed_has_one_place() -> None:
+    plan = Plan().with_run(planned_run("cuda"))
+    timed = solver("fast", reached(1e-1, 1))
+    cards = [
+        timed.model_copy(
+            update={"environment": ENVIRONMENT.model_copy(update={"device": "cuda", "gpu": gpu})}
+        )
+        for gpu in ("Card 9", "Card 10")
+    ]
+    assert [(t.slug, t.device) for t in bench_tables(cards, plan)] == [
+        ("bench-cuda-card-10-toy", "cuda · Card 10"),
+        ("bench-cuda-card-10-zoo", "cuda · Card 10"),
+        ("bench-cuda-card-9-toy", "cuda · Card 9"),
+    ]
 
 
 def test_the_operators_are_held_against_gradient_and_machine() -> None:

@@ -14,6 +14,7 @@ import torch
 from rich.console import Console
 
 from benchmark import cli
+from benchmark.collected import collect
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.experiments.experiment import Experiment
@@ -266,6 +267,29 @@ def test_a_job_whose_number_was_never_written_is_found_by_its_name(
     scripts.queue = []
     assert set(states(tmp_path / "runs").values()) == {"gone"}
     assert submit() == ["job 2: tiny (3 seeds)"]
+
+
+def test_a_task_that_ends_while_slurm_is_asked_is_done(
+    submit: Submit, scripts: Scripts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ends(places: list) -> dict:
+        run(experiments.load(str(tmp_path / "tiny.toml")), tmp_path / "runs", seeds=[0])
+        return in_queue(places)
+
+    submit()
+    in_queue, scripts.queue = scheduler.in_queue, []
+    monkeypatch.setattr(scheduler, "in_queue", ends)
+    assert states(tmp_path / "runs") == {0: "done", 1: "gone", 2: "gone"}
+    for path in (tmp_path / "runs" / "tiny").glob("*/seed-0.json"):
+        path.unlink()
+    assert submit()[0] == "job 2: tiny (2 seeds)"
+
+
+def test_collected_records_are_done(submit: Submit, scripts: Scripts, tmp_path: Path) -> None:
+    run(experiments.load(str(tmp_path / "tiny.toml")), tmp_path / "runs")
+    assert len(list(collect(tmp_path / "runs"))) == 1
+    assert submit() == ["not submitted: 3 done, 0 running or waiting"]
+    assert set(states(tmp_path / "runs").values()) == {"not run"}, "of the other methods"
 
 
 def test_a_single_task_is_no_array(submit: Submit, scripts: Scripts, tmp_path: Path) -> None:

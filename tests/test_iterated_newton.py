@@ -122,15 +122,15 @@ def test_down_to_round_off_the_distance_is_reached_and_below_it_is_one_line(
 
 @pytest.mark.parametrize("stalls", [True, False])
 def test_steps_that_stall_are_one_line(monkeypatch: pytest.MonkeyPatch, stalls: bool) -> None:
-    def minimise(self: NewtonTraining, problem: Problem, start: Tensor, rows: Rows) -> Tensor:
+    def path(self: NewtonTraining, problem: Problem, start: Tensor, rows: Rows) -> list[Tensor]:
         if stalls:
             raise DidNotConverge("training stalled at gradient norm 1")
-        return start
+        return []
 
     problem = PROBLEM
     original = IteratedNewton().train(problem, problems.every_row(problem), Seeds(), Clock())
     request = Request.of(problem, original, torch.arange(60), target=Target(distance=1e-6))
-    monkeypatch.setattr(NewtonTraining, "minimise", minimise)
+    monkeypatch.setattr(NewtonTraining, "path", path)
     with pytest.raises(
         AssumptionBroken, match=r"no steps reach target\.distance 1e-06 \("
     ) as caught:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from benchmark import collected
 from benchmark.contract.seeds import Seeds
 from benchmark.data.features import compute
 from benchmark.data.pixels import MEAN, STD
@@ -145,7 +146,7 @@ def test_every_scale_of_every_experiment_has_cells(name: str, scale: str | None)
 
 def test_the_keys_of_committed_records_still_hold() -> None:
     results = Path(__file__).resolve().parents[1] / "leaderboard" / "results"
-    paths = sorted(results.glob("*/*/seed-0.json"))
+    paths = collected.paths(results, "*/*/seed-0.json")
     assert paths
     for path in paths:
         record = read_record(path)

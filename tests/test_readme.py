@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import baselines
-from benchmark import registry
+from benchmark import collected, registry
 from benchmark.bench.record import read
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request
@@ -109,8 +109,8 @@ def test_the_stream_is_that_of_the_board() -> None:
 
 
 def test_the_seconds_of_the_inverse_hessian_step_are_those_of_the_records() -> None:
-    path = ROOT / "leaderboard" / "bench" / "cpu" / "mnist-mlp" / "0.1-norm"
-    records = [read(file) for file in path.iterdir()]
+    bench = ROOT / "leaderboard" / "bench"
+    records = [read(path) for path in collected.paths(bench, "cpu/mnist-mlp/0.1-norm/*.json")]
 
     def fastest(family: str) -> float:
         outcomes = [r.outcome(1e-2) for r in records if r.family == family]

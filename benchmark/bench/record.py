@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchmark import json_file
+from benchmark import collected, json_file
 from benchmark.records import Environment
 
 SCHEMA = 1
@@ -249,7 +249,7 @@ class Folder:
         Raises:
             LetheError: for a damaged file.
         """
-        yield from (read(path) for path in sorted(self.path.glob("*/*/*/*.json")))
+        yield from (read(path) for path in collected.paths(self.path, "*/*/*/*.json"))
 
     def plan(self) -> Plan:
         """What was planned; nothing where there is no file.

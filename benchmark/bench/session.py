@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from benchmark import json_file
+from benchmark import collected, json_file
 from benchmark.bench.clock import CLOCK, kind_for
 from benchmark.bench.contender import Contender, Task, contenders
 from benchmark.bench.measure import peak_memory
@@ -215,7 +215,7 @@ class Session:
 
     def _current(self, path: Path, key: str) -> SolverRecord | OperatorRecord | None:
         """The record at `path` if it is of this system and machine; a damaged one is made again."""
-        if not path.exists() or (self.fresh and path not in self._begun):
+        if not collected.exists(path) or (self.fresh and path not in self._begun):
             return None
         return json_file.current(partial(read, path), key)
 

@@ -6,7 +6,9 @@ Theorem 1' is about solves a trust-region problem instead of a linear system.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -89,6 +91,14 @@ def ball_step(
 
 
 def newton_in_ball(problem: Problem, weights: Tensor, rows: Rows, *, tolerance: float) -> Tensor:
+    """The end of the `path_in_ball` from `weights` (d,), (d,) in the ball."""
+    path = path_in_ball(problem, weights, rows, tolerance=tolerance)
+    return reduce(lambda _, later: later, path, weights)
+
+
+def path_in_ball(
+    problem: Problem, weights: Tensor, rows: Rows, *, tolerance: float
+) -> Iterator[Tensor]:
     """Newton steps within the ball of training, each with a line search.
 
     Args:
@@ -97,8 +107,8 @@ def newton_in_ball(problem: Problem, weights: Tensor, rows: Rows, *, tolerance: 
         rows: over which the objective is the mean.
         tolerance: of the residual of the variational inequality at the end.
 
-    Returns:
-        (d,), in the ball.
+    Yields:
+        (d,) in the ball, after each step.
 
     Raises:
         DidNotConverge: if no step helps any more.
@@ -108,7 +118,7 @@ def newton_in_ball(problem: Problem, weights: Tensor, rows: Rows, *, tolerance: 
         hessian = problem.hessian(weights, rows)
         gradient, left = hessian.gradient, ball_residual(weights, hessian.gradient, radius)
         if left <= tolerance:
-            return weights
+            return
         step = ball_step(
             hessian,
             gradient,
@@ -120,6 +130,7 @@ def newton_in_ball(problem: Problem, weights: Tensor, rows: Rows, *, tolerance: 
             max_products=10_000,
         )
         weights = _along(problem, rows, weights, gradient, step.weights - weights, left)
+        yield weights
 
 
 def _along(

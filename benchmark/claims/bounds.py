@@ -141,13 +141,34 @@ def round_off(problem: Problem) -> float:
     return lost / problem.strong_convexity
 
 
-def self_concordance(
-    problem: Problem, weights: Tensor, hessian: Differentiated, step: Tensor
-) -> Bound | None:
-    """Theorem 6 from any `step` (d,) near H^{-1} g; None where a ball may be active.
+@dataclass(frozen=True)
+class Solved:
+    """A step x near H^{-1} g, (d,), and what it leaves of the gradient, g - H x (d,)."""
 
-    It costs one product. The residual is measured and charged, so a loose step makes a loose
-    bound and never a wrong one.
+    step: Tensor
+    left: Tensor
+
+    @classmethod
+    def by(cls, hessian: Differentiated, step: Tensor) -> Solved:
+        """The step with what it leaves, by one product."""
+        return cls(step, hessian.gradient - hessian @ step)
+
+    @property
+    def residual(self) -> float:
+        """||g - H x||."""
+        return float(self.left.norm())
+
+    def refined(self, hessian: Differentiated, solve: Callable[[Tensor], Tensor]) -> Solved:
+        """The step with an approximate H^{-1} of what it leaves added: one product more."""
+        return Solved.by(hessian, self.step + solve(self.left))
+
+
+def self_concordance(
+    problem: Problem, weights: Tensor, hessian: Differentiated, solved: Solved
+) -> Bound | None:
+    """Theorem 6 from any step near H^{-1} g; None where a ball may be active.
+
+    The residual is charged, so a loose step makes a loose bound and never a wrong one.
 
     Raises:
         AssumptionBroken: see `tolerance`.
@@ -157,7 +178,7 @@ def self_concordance(
         return None
     mu, held = tolerance(problem)
     gradient, rho = hessian.gradient, head_constants(problem).self_concordance
-    residual = float((gradient - hessian @ step).norm())
+    step, residual = solved.step, solved.residual
     value = self_concordant_bound(
         gradient_norm=float(gradient.norm()),
         step_norm=float(step.norm()),
@@ -191,7 +212,8 @@ def strongly_convex_bounds(
         AssumptionBroken: see `tolerance`.
     """
     plain = gradient_residual(problem, weights, hessian.gradient)
-    tight = self_concordance(problem, weights, hessian, solve(hessian, hessian.gradient))
+    solved = Solved.by(hessian, solve(hessian, hessian.gradient))
+    tight = self_concordance(problem, weights, hessian, solved)
     return [*([tight] if tight else []), plain, published_on_head(problem)]
 
 

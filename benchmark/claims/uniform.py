@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import torch
 from torch import Tensor
 
-from benchmark.claims.ball_step import newton_in_ball
+from benchmark.claims.ball_step import path_in_ball
 from benchmark.claims.bounds import (
     Bound,
+    Solved,
     constant,
     diameter,
     gradient_residual,
@@ -41,6 +43,9 @@ from benchmark.theory.gaussian import m_for
 #: A step of a method's own solver must leave this share of the gradient at most; else Newton-CG,
 #: which searches its lines, goes on.
 CONTRACTION = 0.5
+#: Theorem 6 charges what a step leaves at 1 / mu. Where that is more than this share of the step's
+#: length, a method that can refines the step, so many times at most.
+CHARGED, REFINEMENTS = 0.02, 5
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,7 @@ def within_distance(
     solve: Callable[[Point], Tensor],
     *,
     own: int | None = None,
+    refine: Callable[[Tensor], Tensor] | None = None,
 ) -> Reached:
     """Step from `start` until a proved bound is within the request's Delta_0.
 
@@ -124,6 +130,8 @@ def within_distance(
         start: where to begin.
         solve: (d,) of the method's own approximate solution of H x = gradient at a point.
         own: steps that are the method's own; None if every one is.
+        refine: (d,) of an approximate H^{-1} b for b (d,), cheaper than a product; it tightens
+            Theorem 6 of a step that was solved loosely.
 
     Raises:
         AssumptionBroken: if the problem is not strongly convex, or Delta_0 cannot be met.
@@ -140,10 +148,31 @@ def within_distance(
         if float(step.norm()) <= distance:  # no bound of Theorem 6 is below the step's length
             with request.clock.phase("certificate"):
                 point = point.differentiated(request)
-                tight = self_concordance(problem, point.weights, point.hessian, step)
+                solved = _refined(problem, point.hessian, step, refine)
+                tight = self_concordance(problem, point.weights, point.hessian, solved)
+            step = solved.step
             if tight is not None and tight.value <= distance:
                 return _reached(point, (tight, plain), own)
         point = _after(request, point, step)
+
+
+def _refined(
+    problem: Problem,
+    hessian: Differentiated,
+    step: Tensor,
+    refine: Callable[[Tensor], Tensor] | None,
+) -> Solved:
+    """The step (d,) as good as Theorem 6 wants it, or as `refine` makes it."""
+    mu, _ = tolerance(problem)
+    solved = Solved.by(hessian, step)
+    for _ in range(REFINEMENTS if refine is not None else 0):
+        if solved.residual <= CHARGED * mu * float(solved.step.norm()):
+            break
+        again = solved.refined(hessian, refine)
+        if not again.residual < solved.residual:
+            break
+        solved = again
+    return solved
 
 
 def _reached(point: Point, bounds: tuple[Bound, ...], own: int | None) -> Reached:
@@ -159,11 +188,14 @@ def _after(request: Request, point: Point, step: Tensor) -> Point:
     if _residual(problem, after) <= CONTRACTION * _residual(problem, point):
         return after
     with request.clock.phase("fall_back"):
-        return Point.at(request, _converged(request, point.weights), number)
+        weights, steps = _converged(request, point.weights)
+        return Point.at(request, weights, point.number + steps)
 
 
-def _converged(request: Request, weights: Tensor) -> Tensor:
-    """Weights (d,) whose gradient Theorem 5 turns into Delta_0, by steps that search their lines.
+def _converged(request: Request, weights: Tensor) -> tuple[Tensor, int]:
+    """Weights (d,) whose gradient Theorem 5 turns into Delta_0, and the steps to there.
+
+    Each of them searches its line.
 
     Raises:
         AssumptionBroken: if they stall, as they do where Delta_0 is near round-off.
@@ -174,12 +206,14 @@ def _converged(request: Request, weights: Tensor) -> Tensor:
     rows, radius = request.retain_rows, problem.training.radius
     try:
         if radius is not None:
-            found = newton_in_ball(problem, weights, rows, tolerance=goal)
+            path = path_in_ball(problem, weights, rows, tolerance=goal)
         else:
-            found = NewtonTraining(tolerance=goal, max_steps=1000).minimise(problem, weights, rows)
-        if torch.equal(found, weights):  # by the one gradient within, by the other not
+            training = NewtonTraining(tolerance=goal, max_steps=1000)
+            path = training.path(problem, weights, rows)
+        steps, found = reduce(lambda before, w: (before[0] + 1, w), path, (0, weights))
+        if not steps:  # by the one gradient within, by the other not
             raise DidNotConverge("steps stalled at round-off")
-        return found
+        return found, steps
     except DidNotConverge as error:
         raise AssumptionBroken(
             f"no steps reach target.distance {distance:.3g} ({error}): raise it, or the ridge"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchmark import json_file, registry
+from benchmark import collected, json_file, registry
 from benchmark.errors import LetheError
 from benchmark.records import SCHEMA, Record
 from benchmark.runner.cell import Cell, Inputs, source_hash
@@ -39,10 +40,27 @@ def recorded_in(path: Path) -> Record:
     Raises:
         LetheError: if it cannot be read, is something else or does not fit the schema.
     """
+    if line := re.fullmatch(r"(.+\.jsonl):(\d+)", str(path)):
+        path = _of_line(Path(line[1]), int(line[2]))
     content = json_file.load(path, "record", _CURE)
     if not isinstance(content, dict) or content.get("kind") != "cell":
-        raise LetheError(f"{path} is not a record of one row: name a seed-<n>.json")
+        raise LetheError(
+            f"{path} is not a record of one row: name a seed-<n>.json, or a line as in "
+            "mnist-hog.jsonl:12"
+        )
     return json_file.fitted(content, path, "record", SCHEMA, Record.model_validate, _CURE)
+
+
+def _of_line(lines: Path, number: int) -> Path:
+    """The file whose record a line holds, as if it were there.
+
+    Raises:
+        LetheError: if there is no such line.
+    """
+    for name, (found, _) in collected.read(lines).items():
+        if found == number:
+            return lines.with_suffix("") / name
+    raise LetheError(f"{lines} has no line {number}")
 
 
 def reproduce(

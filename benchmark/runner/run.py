@@ -8,7 +8,7 @@ from itertools import groupby
 import torch
 from rich.console import Console
 
-from benchmark import json_file, registry
+from benchmark import registry
 from benchmark.data.forget import ForgetSpec
 from benchmark.errors import LetheError, unknown
 from benchmark.experiments.build import fetch
@@ -77,7 +77,7 @@ def run(
     units = units_of(experiments, device.type, methods, seeds)
     for experiment in experiments:
         fetch(experiment.problem)
-        json_file.write(store.plan_path(experiment.name), plan_of(experiment))
+        store.keep_plan(plan_of(experiment))
     units = shard.of(units)
     tally = Tally()
     with Display(console, total=sum(len(unit.cells) for unit in units)) as display:

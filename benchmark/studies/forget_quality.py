@@ -116,7 +116,7 @@ def forget_quality(
     units = shard.of(units_of(experiments, device.type, methods, seeds))
     for experiment in experiments:
         fetch(experiment.problem)
-        json_file.write(Store(results).plan_path(experiment.name), plan_of(experiment))
+        Store(results).keep_plan(plan_of(experiment))
     tally = Tally()
     with Display(console, total=sum(len(unit.cells) for unit in units)) as display:
         for unit in units:

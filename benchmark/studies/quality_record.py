@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchmark import json_file
+from benchmark import collected, json_file
 from benchmark.contract.seeds import Seeds
 from benchmark.metrics.value import Direction
 from benchmark.records import Environment, Failure, MethodInfo
@@ -128,5 +128,5 @@ def read_all(results: Path) -> list[QualityRecord]:
     Raises:
         LetheError: for a damaged file.
     """
-    found = [read(path) for path in results.glob("*/*/quality-*.json")]
+    found = [read(path) for path in collected.paths(results, "*/*/quality-*.json")]
     return sorted(found, key=lambda r: (r.experiment, r.method.label, r.seeds.split))

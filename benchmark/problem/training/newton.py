@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import reduce
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -51,7 +53,11 @@ class NewtonTraining(BaseModel):
         return self.minimise(problem, start, rows)
 
     def minimise(self, problem: Problem, start: Tensor, rows: Rows) -> Tensor:
-        """Weights (d,) with ||grad L(w, rows)|| <= tolerance, from `start` (d,).
+        """Weights (d,) with ||grad L(w, rows)|| <= tolerance: the end of the `path`."""
+        return reduce(lambda _, later: later, self.path(problem, start, rows), start)
+
+    def path(self, problem: Problem, start: Tensor, rows: Rows) -> Iterator[Tensor]:
+        """The weights (d,) after each step from `start` (d,), none if it is within the tolerance.
 
         Raises:
             DidNotConverge: after `max_steps` steps, or when no step helps any more.
@@ -61,19 +67,19 @@ class NewtonTraining(BaseModel):
             hessian = problem.hessian(w, rows)
             gradient, norm = hessian.gradient, float(hessian.gradient.norm())
             if norm <= self.tolerance:
-                return w
+                return
             forcing = min(0.5, norm**0.5)
             step = conjugate_gradients(
                 hessian, gradient, tolerance=forcing, max_products=self.max_products
             ).x
             w = self._line_search(problem, rows, w, gradient, step)
+            yield w
         norm = float(problem.gradient(w, rows).norm())
         if norm > self.tolerance:
             raise DidNotConverge(
                 f"training stopped at gradient norm {norm:.3g}, above its tolerance "
                 f"{self.tolerance:.3g}: raise max_steps or tolerance, or use float64"
             )
-        return w
 
     def _line_search(
         self, problem: Problem, rows: Rows, w: Tensor, gradient: Tensor, step: Tensor

@@ -93,14 +93,17 @@ class Slurm:
     def _submit(self, units: list[Unit], store: Store) -> None:
         """Hand over what is missing; a second command meanwhile sees what the first one did."""
         with locked(submission.folder_of(store) / "lock"):
-            missing = [unit for unit in units if not unit.is_done(store)]
             known = submission.latest(store)
+            missing = [unit for unit in units if not unit.is_done(store)]
             places = {unit.place: known[unit.place] for unit in missing if unit.place in known}
             queued = scheduler.in_queue(list(places.values()))
-            todo = [unit for unit in missing if places.get(unit.place) not in queued]
+            idle = [unit for unit in missing if places.get(unit.place) not in queued]
+            # a task may have ended since its records were looked for
+            todo = [unit for unit in idle if not unit.is_done(store)]
             for start in range(0, len(todo), ARRAY):
                 self._hand_over(todo[start : start + ARRAY], store)
-        done, waiting = len(units) - len(missing), len(missing) - len(todo)
+        waiting = len(missing) - len(idle)
+        done = len(units) - len(todo) - waiting
         if done or waiting:
             self.say(f"not submitted: {done} done, {waiting} running or waiting")
 

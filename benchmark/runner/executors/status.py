@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
+from benchmark import collected
 from benchmark.errors import LetheError
 from benchmark.records import Plan, Store, read_record
 from benchmark.runner.executors import scheduler, submission
@@ -93,7 +94,7 @@ def _by_key(store: Store, place: Place) -> Progress:
 def _by_plan(store: Store, plan: Plan, seed: int) -> Progress:
     """By the records that are there, current or not: a plan has no keys."""
     paths = [store.cell_path(plan.experiment, row.label, seed) for row in plan.rows]
-    records = [read_record(path) for path in paths if path.is_file()]
+    records = [read_record(path) for path in paths if collected.exists(path)]
     return Progress(
         experiment=plan.experiment,
         seed=seed,
@@ -113,22 +114,30 @@ def _asked(store: Store, open_ones: list[Progress]) -> dict[tuple[str, int], Pro
         unknown = [replace(one, state="unknown", reason=str(error)) for one in open_ones]
         return {(one.experiment, one.seed): one for one in unknown}
     over = scheduler.afterwards([place for place in places if place not in queued])
-    told = [_told(store, one, queued.get(one.place), over.get(one.place, "")) for one in open_ones]
+    told = []
+    for one in open_ones:
+        if one.place in queued:
+            state = "waiting" if queued[one.place] == "PENDING" else "running"
+            told.append(replace(one, state=state))
+        else:
+            told.append(_over(store, one.place, over.get(one.place, "")))
     return {(one.experiment, one.seed): one for one in told}
 
 
-def _told(store: Store, one: Progress, queued: str | None, over: str) -> Progress:
-    if queued is not None:
-        return replace(one, state="waiting" if queued == "PENDING" else "running")
-    cancelled = not over or over.startswith(("CANCELLED", "PREEMPTED", "REVOKED"))
-    log = submission.log_of(store, one.place)
+def _over(store: Store, place: Place, word: str) -> Progress:
+    """A task that has left the queue; `word` is the accounting's, "" if it has none."""
+    one = _by_key(store, place)  # it may have ended since its records were looked for
+    if one.state == "done":
+        return one
+    cancelled = not word or word.startswith(("CANCELLED", "PREEMPTED", "REVOKED"))
+    log = submission.log_of(store, place)
     last = _last_line(log)
     # without accounting the log tells an error from a task that has vanished
-    failed = not cancelled or (not over and last.startswith("error: "))
+    failed = not cancelled or (not word and last.startswith("error: "))
     return replace(
         one,
         state="failed" if failed else "gone",
-        reason=": ".join(filter(None, [over.partition(" ")[0], last])) or "Slurm does not know it",
+        reason=": ".join(filter(None, [word.partition(" ")[0], last])) or "Slurm does not know it",
         log=log if log.is_file() else None,
     )
 
