@@ -388,7 +388,7 @@ def _charts(slug: str, title: str, rows: list[_Row]) -> Iterator[Chart]:
         for row, distributions in found[attack]
     ]
     caption = plot.CAPTION.format(attack=found[attack][0][1][0].title)
-    yield Chart(f"plots/{slug}.svg", f"{title}: {caption}", plot.draw(pairs, SHARES))
+    yield Chart(f"plots/{slug}.svg", f"{title}: {caption}", plot.draw, (pairs, SHARES))
 
 
 def _distributions(row: _Row, attack: str) -> list[Distribution]:

@@ -194,7 +194,7 @@ def _table(
             for label, (title, role) in sorted(rows.items())
         ),
         uncounted=tuple(sorted(found - set(seeds))),
-        slug=_slug(experiment if alone else f"{experiment}--{device}"),
+        slug=slug(experiment if alone else f"{experiment}--{device}"),
     )
 
 
@@ -220,7 +220,8 @@ def _device(environment: Environment) -> str:
     return " · ".join(filter(None, [environment.device, environment.gpu]))
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
+    """The text as a part of an address or a file name."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-")
 
 

@@ -32,12 +32,14 @@ from benchmark.records import (
     Record,
     Store,
     Times,
+    read_record,
 )
 from benchmark.studies.audit_record import AuditStudy, Finding
 from benchmark.theory.gaussian import m_for
 from leaderboard import build, check, terminal_tables
 from leaderboard.audits import audit_grid
 from leaderboard.board import _place
+from leaderboard.charts import Chart, gaps
 from leaderboard.columns import BY_KEY
 from leaderboard.contents import by_data_set, short
 from leaderboard.interval import arithmetic, geometric
@@ -276,6 +278,38 @@ def test_check_names_what_differs_is_missing_or_is_too_much(tmp_path):
     (out / "plots" / "extra.svg").write_text("")
     assert check(results, out) == ["board.csv", "index.html", "plots/extra.svg"]
     assert not (out / "board.csv").exists()
+
+
+def test_a_plot_is_compared_and_drawn_anew_by_its_data(tmp_path):
+    results, out = (
+        store(tmp_path / "results", [record("newton"), record("retrain")]),
+        tmp_path / "o",
+    )
+    build(results, out)
+    plots = {path.name: path for path in (out / "plots").glob("*.svg")}
+    assert {"toy-gaps.svg", "toy-times.svg"} <= set(plots)
+    for path in plots.values():  # as another version of matplotlib would draw it
+        path.write_bytes(path.read_bytes().replace(b"<svg", b"<svg ", 1))
+    other = {name: path.read_bytes() for name, path in plots.items()}
+    assert check(results, out) == []
+    path = Store(results).cell_path("toy", "newton", 0)
+    cell = read_record(path)
+    load_average = cell.environment.model_copy(update={"load_average": 99.0})
+    json_file.write(path, cell.model_copy(update={"environment": load_average}))
+    assert not {name for name in check(results, out) if name.endswith(".svg")}
+    times = cell.times.model_copy(update={"unlearn": 2 * cell.times.unlearn})
+    json_file.write(path, cell.model_copy(update={"times": times}))
+    changed = {Path(name).name for name in check(results, out) if name.endswith(".svg")}
+    assert "toy-times.svg" in changed
+    build(results, out)
+    assert check(results, out) == []
+    drawn = {name for name, path in plots.items() if path.read_bytes() != other[name]}
+    assert drawn == changed & set(plots)
+
+
+def test_a_plot_of_something_whose_content_is_not_known_is_no_plot():
+    with pytest.raises(TypeError, match="no plot is drawn from a object"):
+        _ = Chart("plots/x.svg", "x", gaps.draw, (object(),)).digest
 
 
 @pytest.mark.parametrize("make", [True, False])

@@ -173,4 +173,4 @@ def _change(ends: list[list[Point]], read: Callable[[Point], float | None]) -> s
 def _chart(device: str, varied: dict[str, list[Point]]) -> Chart:
     suffix = "" if device == "cpu" else f"-{device.split()[0]}"
     titled = {SETTINGS[name]: points for name, points in varied.items()}
-    return Chart(f"plots/{plot.NAME}{suffix}.svg", plot.CAPTION, plot.draw(titled))
+    return Chart(f"plots/{plot.NAME}{suffix}.svg", plot.CAPTION, plot.draw, (titled,))

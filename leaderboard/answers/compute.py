@@ -186,7 +186,7 @@ def _charts(tables: list[Table]) -> Iterator[Chart]:
         drawn = [point for name in BUDGETS for point in points(members, name)]
         if drawn:
             suffix = "" if device == "cpu" else f"-{device.split()[0]}"
-            yield Chart(f"plots/{plot.NAME}{suffix}.svg", plot.CAPTION, plot.draw(drawn))
+            yield Chart(f"plots/{plot.NAME}{suffix}.svg", plot.CAPTION, plot.draw, (drawn,))
 
 
 def points(tables: list[Table], study: str) -> Iterator[plot.Point]:

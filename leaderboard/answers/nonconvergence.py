@@ -144,7 +144,7 @@ def _charts(tables: list[Table]) -> list[Chart]:
         if points:
             suffix = "" if device == "cpu" else f"-{members[0].device.split()[0]}"
             path = f"plots/{plot.NAME}{suffix}.svg"
-            charts.append(Chart(path, plot.CAPTION, plot.draw(points)))
+            charts.append(Chart(path, plot.CAPTION, plot.draw, (points,)))
     return charts
 
 

@@ -77,7 +77,7 @@ def _contested(found: list[Offer]) -> bool:
 def _charts(problems: list[tuple[str, list[Offer]]]) -> tuple[Chart, ...]:
     if not problems:
         return ()
-    return (Chart(f"plots/{pareto.NAME}.svg", pareto.CAPTION, pareto.draw(problems)),)
+    return (Chart(f"plots/{pareto.NAME}.svg", pareto.CAPTION, pareto.draw, (problems,)),)
 
 
 def _text(evidence: Evidence, problems: list[tuple[Table, list[Offer]]]) -> str:

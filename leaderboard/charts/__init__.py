@@ -7,32 +7,22 @@ from dataclasses import dataclass
 from benchmark.bench.record import Plan, Record, SolverRecord
 from benchmark.studies.slack_record import SlackStudy
 from leaderboard.charts import bounds, gaps, slack, solvers, times
+from leaderboard.charts.chart import Chart
 from leaderboard.solvers import SystemTables, bench_tables, device
-from leaderboard.table import Table
-
-
-@dataclass(frozen=True)
-class Chart:
-    """One plot.
-
-    Attributes:
-        path: where it lies, relative to the board's folder.
-        caption: what it shows, in words.
-        svg: the file.
-    """
-
-    path: str
-    caption: str
-    svg: bytes
+from leaderboard.table import Table, slug
 
 
 def draw_charts(table: Table) -> list[Chart]:
     """The plots that the table has numbers for."""
-    drawn = [(module, module.draw(table)) for module in (gaps, times, bounds)]
     return [
-        Chart(f"plots/{table.slug}-{module.NAME}.svg", f"{table.title}: {module.CAPTION}", svg)
-        for module, svg in drawn
-        if svg is not None
+        Chart(
+            f"plots/{table.slug}-{module.NAME}.svg",
+            f"{table.title}: {module.CAPTION}",
+            module.draw,
+            (table,),
+        )
+        for module in (gaps, times, bounds)
+        if module.has(table)
     ]
 
 
@@ -46,7 +36,7 @@ class SlackSection:
 
 def draw_slack(study: SlackStudy) -> SlackSection:
     """The study's plot, and its numbers in words."""
-    chart = Chart(f"plots/{slack.NAME}.svg", slack.CAPTION, slack.draw(study))
+    chart = Chart(f"plots/{slack.NAME}.svg", slack.CAPTION, slack.draw, (study,))
     return SlackSection(slack.reading(study), chart)
 
 
@@ -66,6 +56,6 @@ def draw_bench(records: list[Record], plan: Plan) -> BenchSection | None:
     charts = []
     for where in sorted({device(record) for record in timed}):
         here = [record for record in timed if device(record) == where]
-        path = f"plots/{solvers.NAME}-{here[0].environment.device}.svg"
-        charts.append(Chart(path, f"{where}: {solvers.CAPTION}", solvers.draw(here)))
+        path = f"plots/{solvers.NAME}-{slug(where)}.svg"
+        charts.append(Chart(path, f"{where}: {solvers.CAPTION}", solvers.draw, (here,)))
     return BenchSection(bench_tables(records, plan), charts)

@@ -19,12 +19,14 @@ CAPTION = (
 )
 
 
-def draw(table: Table) -> bytes | None:
-    """A logarithmic plane with the lines of slack 1 and 10; None if there is nothing to place."""
-    points = [point for row in yardsticks(table) + entries(table) for point in _points(row)]
-    if not points:
-        return None
-    distances, bounds, names = (list(axis) for axis in zip(*points, strict=True))
+def has(table: Table) -> bool:
+    """Whether there is anything to place."""
+    return bool(_of(table))
+
+
+def draw(table: Table) -> bytes:
+    """A logarithmic plane with the lines of slack 1 and 10."""
+    distances, bounds, names = (list(axis) for axis in zip(*_of(table), strict=True))
     with style.look():
         figure = Figure(figsize=(5.2, 4.2), layout="constrained")
         axes = figure.subplots()
@@ -68,6 +70,10 @@ def _decades(values: list[float]) -> tuple[float, float]:
         10.0 ** math.floor(math.log10(min(values) / 1.2)),
         10.0 ** math.ceil(math.log10(max(values) * 1.2)),
     )
+
+
+def _of(table: Table) -> list[tuple[float, float, str]]:
+    return [point for row in yardsticks(table) + entries(table) for point in _points(row)]
 
 
 def _points(row: Row) -> list[tuple[float, float, str]]:

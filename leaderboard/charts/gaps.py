@@ -24,11 +24,14 @@ CAPTION = (
 _WIDE = 5
 
 
-def draw(table: Table) -> bytes | None:
-    """Two panels side by side; None if no row has a gap."""
+def has(table: Table) -> bool:
+    """Whether a row has a gap."""
+    return not all(row.void for row in yardsticks(table) + entries(table))
+
+
+def draw(table: Table) -> bytes:
+    """Two panels side by side."""
     rows = yardsticks(table) + entries(table)
-    if all(row.void for row in rows):
-        return None
     with style.look():
         figure = Figure(figsize=(7.8, 1.5 + 0.38 * len(rows)), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)

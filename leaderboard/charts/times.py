@@ -11,19 +11,21 @@ from leaderboard.charts import style
 from leaderboard.columns import BY_KEY
 from leaderboard.numbers import number
 from leaderboard.ranking import YARDSTICKS, entries, yardsticks
-from leaderboard.table import Table
+from leaderboard.table import Row, Table
 
 NAME = "times"
 CAPTION = "mean seconds to unlearn; the line is retraining; shorter is better; yardsticks in grey"
 
 
-def draw(table: Table) -> bytes | None:
-    """Bars on a logarithmic axis; None if nothing was timed."""
-    rows = yardsticks(table) + entries(table)
-    means = {y: e.mean for y, row in enumerate(rows) if (e := row.estimate(BY_KEY["unlearn"]))}
-    means = {y: mean for y, mean in means.items() if mean > 0}
-    if not means:
-        return None
+def has(table: Table) -> bool:
+    """Whether anything was timed."""
+    return bool(_means(_rows(table)))
+
+
+def draw(table: Table) -> bytes:
+    """Bars on a logarithmic axis."""
+    rows = _rows(table)
+    means = _means(rows)
     retrain = _retrain(table)
     with style.look():
         figure = Figure(figsize=(5.4, 1.1 + 0.34 * len(rows)), layout="constrained")
@@ -63,3 +65,13 @@ def _retrain(table: Table) -> float:
             if record.times:
                 times.setdefault(seed, []).append(record.times.retrain)
     return fmean([fmean(times[seed]) for seed in sorted(times)])
+
+
+def _rows(table: Table) -> list[Row]:
+    return yardsticks(table) + entries(table)
+
+
+def _means(rows: list[Row]) -> dict[int, float]:
+    """Seconds, above 0, by the row's place."""
+    found = {y: e.mean for y, row in enumerate(rows) if (e := row.estimate(BY_KEY["unlearn"]))}
+    return {y: mean for y, mean in found.items() if mean > 0}
