@@ -135,10 +135,12 @@ def status(results: Results = Path("runs")) -> None:
         where = f"{one.experiment}, seed {one.seed}"
         if one.failures:
             out.print(f"{one.failures} of {one.cells} cells failed: {escape(where)}")
-        if one.reason:
+        if one.reason and one.state != "unknown":
             job = one.place and one.place.job
             text = f"{one.state}: {where}" + (f", job {job}" if job else "") + f": {one.reason}"
             out.print(escape(text + (f" ({one.log})" if one.log else "")), soft_wrap=True)
+    for reason in {one.reason for one in found if one.state == "unknown"}:
+        out.print(f"unknown: {escape(reason)}", soft_wrap=True)
     if any(one.state in ("failed", "gone") for one in found):
         raise typer.Exit(1)
 

@@ -519,6 +519,10 @@ def test_on_submits_and_says_where_to_look(
     code, said = lethe("status")
     assert code == 1
     assert "gone: tiny, seed 0, job 1_0: Slurm does not know it" in said
+    scripts.down("slurmctld is away")
+    code, said = lethe("status")
+    assert code == 0
+    assert said.count("unknown: squeue cannot be asked (slurmctld is away)") == 1
 
 
 @pytest.mark.parametrize(
