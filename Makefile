@@ -32,7 +32,7 @@ BIASES  := paper subpopulation largest influential
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo mnist cifar10 svhn sequential nonconvergence hessian ablation budget scenarios heads biased \
-	all test lint leaderboard check soundness slack audit forget-quality false-alarms bench gpu doctor list clean
+	all test test-slurm lint leaderboard check soundness slack audit forget-quality false-alarms bench gpu doctor list clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ all: demo mnist cifar10 svhn sequential nonconvergence hessian heads scenarios b
 
 test: $(READY) ## run the tests, two at a time; WORKERS=4 for more
 	@OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(TESTS)
+
+test-slurm: $(READY) ## run the tests that want a Slurm, beside one of their own; as root, two minutes
+	@tests/slurm/with-slurm $(VENV)/bin/python -m pytest tests/slurm
 
 lint: $(READY) ## check style and formatting
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

@@ -1,4 +1,4 @@
-"""The command line: lethe run | list | leaderboard | reproduce | soundness | slack | doctor.
+"""The command line: lethe run | status | list | leaderboard | reproduce | doctor | ...
 
 Each command imports what it needs, so that `lethe --help` waits for no numerical library.
 """
@@ -22,6 +22,7 @@ from benchmark.errors import AssumptionBroken, LetheError
 
 if TYPE_CHECKING:
     from benchmark.experiments.experiment import Experiment
+    from benchmark.runner.executors.slurm import Slurm
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,6 +41,10 @@ Profile = Annotated[
 ]
 Threads = Annotated[int, typer.Option(help="Threads of one process; recorded with every cell.")]
 Jobs = Annotated[int, typer.Option(help="Seeds at a time, each in a process of its own.")]
+Share = Annotated[
+    str, typer.Option("--shard", metavar="I/N", help="Share I of N, which together are all.")
+]
+NoBoard = Annotated[bool, typer.Option("--no-board", help="Render no leaderboard at the end.")]
 
 
 def _print_version(asked: bool) -> None:
@@ -80,39 +85,89 @@ def run(
     track: Annotated[
         Literal["off", "offline", "online"], typer.Option(help="Weights & Biases, as well.")
     ] = "off",
+    on: Annotated[
+        Path | None,
+        typer.Option(metavar="CLUSTER.TOML", help="Submit to this Slurm cluster, a task a seed."),
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="With --on: until all tasks end.")] = False,
+    shard: Share = "1/1",
+    no_board: NoBoard = False,
 ) -> None:
     """Run experiments, keep what is there, render the leaderboard."""
     from benchmark.records import Store
     from benchmark.runner.device import prepare
     from benchmark.runner.run import run as run_experiments
+    from benchmark.runner.shard import Shard
     from benchmark.tracking import tracker
 
-    loaded, device = _load(experiment, profile, device)
+    share = Shard.parse(shard)
+    slurm = _cluster(on, wait, threads, jobs, method, track)
+    loaded, device = _load(experiment, profile, device, slurm and slurm.cluster.gpus > 0)
     _check_seeds(loaded, seed)
     store = Store(_writable(results))
     try:
         tally = run_experiments(
             loaded,
             store,
-            prepare(device, threads),
+            slurm.on(device) if slurm else prepare(device, threads),
             methods=method,
             seeds=seed,
             fresh=fresh,
             jobs=jobs,
-            tracker=tracker(track, results / "wandb"),
+            executor=slurm,
+            shard=share,
+            tracker=None if slurm else tracker(track, results / "wandb"),
             console=err,
         )
     except KeyboardInterrupt:
-        err.print("stopped: the same command goes on from here")
+        what = "stopped" if slurm is None else "no longer waiting, the jobs go on"
+        err.print(f"{what}: the same command goes on from here")
         raise typer.Exit(130) from None
-    _render_asked(results, loaded, method, seed)
+    if slurm is not None and not wait:
+        out.print(f"What became of them: lethe status --results {results}", soft_wrap=True)
+        return
+    if not no_board:
+        _render_asked(results, loaded, method, seed)
     # a theorem whose hypothesis fails is an answer: recorded, shown, and no fault of the run
     refused = [r for r in tally.failed if r.failure and r.failure.type == AssumptionBroken.__name__]
     failed = len(tally.failed) - len(refused)
     refusals = f", {len(refused)} refused by their theorem" if refused else ""
     out.print(f"{tally.ran} cells run, {tally.kept} kept, {failed} failed{refusals}")
-    out.print(f"The page: {results / 'leaderboard' / 'index.html'}", soft_wrap=True)
-    if failed:
+    if not no_board:
+        out.print(f"The page: {results / 'leaderboard' / 'index.html'}", soft_wrap=True)
+    unfinished = len(slurm.unfinished) if slurm else 0
+    if unfinished:
+        why = f"lethe status --results {results} says why, the same command submits them again"
+        out.print(f"{unfinished} seeds are not done: {escape(why)}", soft_wrap=True)
+    if failed or unfinished:
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(results: Results = Path("runs")) -> None:
+    """Say which seeds are done, run, wait, failed or are gone, on a cluster or here."""
+    from benchmark.records import Store
+    from benchmark.runner.executors.status import STATES, counts, progress
+
+    found = progress(Store(results))
+    if not found:
+        raise LetheError(f"no experiment was run or submitted with --results {results}")
+    seen = [state for state in STATES if state == "done" or any(p.state == state for p in found)]
+    table = Table("experiment", *seen, box=None, pad_edge=False)
+    for name, counted in counts(found).items():
+        table.add_row(escape(name), *(str(counted[state]) for state in seen))
+    out.print(table)
+    for one in found:
+        where = f"{one.experiment}, seed {one.seed}"
+        if one.failures:
+            out.print(f"{one.failures} of {one.cells} cells failed: {escape(where)}")
+        if one.reason and one.state != "unknown":
+            job = one.place and one.place.job
+            text = f"{one.state}: {where}" + (f", job {job}" if job else "") + f": {one.reason}"
+            out.print(escape(text + (f" ({one.log})" if one.log else "")), soft_wrap=True)
+    for reason in {one.reason for one in found if one.state == "unknown"}:
+        out.print(f"unknown: {escape(reason)}", soft_wrap=True)
+    if any(one.state in ("failed", "gone") for one in found):
         raise typer.Exit(1)
 
 
@@ -302,15 +357,17 @@ def inverse_hessian(results: Results = Path("runs")) -> None:
 
 
 @app.command()
-def audit(results: Results = Path("runs")) -> None:
+def audit(results: Results = Path("runs"), shard: Share = "1/1") -> None:
     """Try to refute every certificate with whole runs on digits. Keeps what is there."""
     from benchmark.runner.device import prepare
+    from benchmark.runner.shard import Shard
     from benchmark.studies.audit_record import path_in
     from benchmark.studies.audit_study import audit_study
 
+    share = Shard.parse(shard)
     prepare("cpu", threads=1)
     try:
-        study, ran = audit_study(_writable(results), err)
+        study, ran = audit_study(_writable(results), err, share)
     except KeyboardInterrupt:
         err.print("stopped: the same command goes on from here")
         raise typer.Exit(130) from None
@@ -347,11 +404,15 @@ def forget_quality(
     profile: Profile = None,
     device: Device = "cpu",
     threads: Threads = 1,
+    shard: Share = "1/1",
+    no_board: NoBoard = False,
 ) -> None:
     """Run every row many times and attack it: is it really forgotten? Keeps what is there."""
     from benchmark.runner.device import prepare
+    from benchmark.runner.shard import Shard
     from benchmark.studies import forget_quality as study
 
+    share = Shard.parse(shard)
     loaded, _ = _load(list(experiment or study.EXPERIMENTS), profile, device)
     _check_seeds(loaded, seed)
     try:
@@ -363,14 +424,17 @@ def forget_quality(
             shadows=shadows,
             methods=method,
             seeds=seed,
+            shard=share,
             console=err,
         )
     except KeyboardInterrupt:
         err.print("stopped: the same command goes on from here")
         raise typer.Exit(130) from None
-    _render_asked(results, loaded, method, seed)
+    if not no_board:
+        _render_asked(results, loaded, method, seed)
     out.print(f"{tally.ran} rows run, {tally.kept} kept, {len(tally.failed)} failed")
-    out.print(f"The page: {results / 'leaderboard' / 'index.html'}#forgotten", soft_wrap=True)
+    if not no_board:
+        out.print(f"The page: {results / 'leaderboard' / 'index.html'}#forgotten", soft_wrap=True)
     if tally.failed:
         raise typer.Exit(1)
 
@@ -490,15 +554,46 @@ def calibrate(
         out.print(line, soft_wrap=True)
 
 
+def _cluster(
+    file: Path | None,
+    wait: bool,
+    threads: int,
+    jobs: int,
+    methods: list[str] | None,
+    track: Literal["off", "offline", "online"],
+) -> Slurm | None:
+    """The cluster that `--on` names; None without it.
+
+    Raises:
+        LetheError: if its file is not valid, or for options that do not go with it or without it.
+    """
+    if file is None:
+        if wait:
+            raise LetheError("--wait is for tasks on a cluster: name its file with --on")
+        return None
+    from benchmark.runner.executors import cluster
+    from benchmark.runner.executors.slurm import Slurm
+
+    if jobs != 1:
+        raise LetheError("--jobs is for runs here: with --on every seed is a task of its own")
+    return Slurm(cluster.read(file), threads, methods, track, wait, out.print)
+
+
 def _load(
-    names: list[str], profiles: list[str] | None, device: str | None
+    names: list[str],
+    profiles: list[str] | None,
+    device: str | None,
+    gpus: bool | None = None,
 ) -> tuple[list[Experiment], str]:
-    """The experiments at every scale asked for, and the device to run them on."""
+    """The experiments at every scale asked for, and the device to run them on.
+
+    `gpus` says whether there is a GPU where they will run; None asks this machine.
+    """
     import torch
 
     from benchmark.experiments.experiment import load_here
 
-    gpu = device != "cpu" and torch.cuda.is_available()
+    gpu = device != "cpu" and (torch.cuda.is_available() if gpus is None else gpus)
     loaded = [load_here(name, profile, gpu=gpu) for name in names for profile in profiles or [None]]
     needed = "cuda" if any(one.device == "cuda" for one in loaded) else "cpu"
     return loaded, needed if device is None else device

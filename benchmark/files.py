@@ -12,6 +12,11 @@ from typing import BinaryIO
 
 from benchmark.errors import LetheError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 
 class DiskError(LetheError):
     """A file could not be written."""
@@ -45,6 +50,30 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """A block that one process at a time is in, of all that lock the same file.
+
+    Also on several machines, where their file system does so. Without locks, as on Windows, nobody
+    waits.
+
+    Raises:
+        DiskError: if the file cannot be made or locked.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("wb")
+    except OSError as error:
+        raise DiskError(f"{path} cannot be written ({error.strerror}); check the folder") from error
+    with file:
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            raise DiskError(f"{path} cannot be locked ({error.strerror})") from error
+        yield
 
 
 def replace_file(path: Path, content: bytes) -> None:

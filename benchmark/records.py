@@ -126,7 +126,12 @@ class Step(_Frozen):
 
 
 class Environment(_Frozen):
-    """Where and with what a cell ran."""
+    """Where and with what a cell ran.
+
+    Attributes:
+        cpu, gpu: what they are called.
+        node: what a cluster calls the machine; None outside of one.
+    """
 
     versions: dict[str, str]
     git_revision: str | None
@@ -137,6 +142,7 @@ class Environment(_Frozen):
     device: str
     threads: int
     load_average: float | None
+    node: str | None = Field(None, exclude_if=lambda value: value is None)
 
 
 class Failure(_Frozen):

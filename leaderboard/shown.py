@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from benchmark.contract.claim import Claim
@@ -160,6 +160,11 @@ def remarks(table: Table) -> list[str]:
         )
     if settings_differ(table.records, ("problem", "forget", "target")):
         found.append("The records come from different settings of the experiment: run it again.")
+    processors = Counter(record.environment.cpu for record in table.records)
+    if len(processors) > 1:
+        of = f"of {processors.total()} records"
+        listed = "; ".join(f"{name}, {n} {of}" for name, n in sorted(processors.items()))
+        found.append(f"Times come from different processors, which differ in speed: {listed}.")
     found += [
         f"{row.title}: its seeds ran with different parameters or source."
         for row in table.rows

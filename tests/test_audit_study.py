@@ -20,6 +20,7 @@ from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.runner.cell import Cell
 from benchmark.runner.run import plan_of
+from benchmark.runner.shard import Shard
 from benchmark.studies import audit_record, audit_study
 from benchmark.studies.audit_record import AuditStudy, Finding
 from benchmark.studies.audit_study import PLAN, Part
@@ -101,6 +102,22 @@ def test_an_audit_killed_after_every_row_ends_with_the_record_of_one_left_alone(
     assert computed == len(METHODS) - counts[-1]
     assert numbers(study) == numbers(whole) == numbers(audit_record.read(results))
     assert audit(results) == (study, 0)
+
+
+def test_shards_at_the_same_time_lose_no_row_of_each_other(
+    tiny: str, tmp_path: Path, ran: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other_shard_first(*arguments: object) -> Finding:
+        monkeypatch.setattr(audit_study, "finding", genuine)
+        audit_study.audit_study(tmp_path, Console(file=io.StringIO()), Shard(2, 2))
+        return genuine(*arguments)
+
+    genuine = audit_study.finding
+    monkeypatch.setattr(audit_study, "finding", other_shard_first)
+    study, count = audit_study.audit_study(tmp_path, Console(file=io.StringIO()), Shard(1, 2))
+    assert (count, sorted(ran)) == (2, METHODS)
+    assert [found.title for found in study.findings] == TITLES
+    assert audit(tmp_path) == (study, 0)
 
 
 def test_a_changed_parameter_makes_its_row_alone_run_again(

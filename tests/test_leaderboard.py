@@ -392,6 +392,17 @@ def test_rows_of_different_settings_are_pointed_out(tmp_path):
     assert "Newton: its seeds ran with different parameters or source" in text
 
 
+def test_an_experiment_that_mixes_processors_is_pointed_out(tmp_path):
+    cells = seeds_of("newton", [0.0, 0.0, 0.0])
+    assert "processors" not in "".join(remarks(*load(store(tmp_path / "one", cells))))
+    slower = cells[0].environment.model_copy(update={"cpu": "Abacus", "node": "n2"})
+    cells[0] = cells[0].model_copy(update={"environment": slower})
+    said = "different processors, which differ in speed: Abacus, 1 of 3 records; "
+    files = formats(store(tmp_path / "two", cells))
+    assert said in files["index.html"]
+    assert said in files["README.md"]
+
+
 def test_devices_never_share_a_table(tmp_path):
     cells = [record("newton", 0), on_gpu(record("tune", 0))]
     results = store(tmp_path / "results", cells, plan("newton", "tune", seeds=(0,)))

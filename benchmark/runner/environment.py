@@ -30,6 +30,7 @@ def describe(device: torch.device) -> Environment:
         device=device.type,
         threads=torch.get_num_threads(),
         load_average=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        node=os.environ.get("SLURMD_NODENAME"),
     )
 
 

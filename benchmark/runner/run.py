@@ -9,7 +9,6 @@ import torch
 from rich.console import Console
 
 from benchmark import registry
-from benchmark.contract.seeds import Seeds
 from benchmark.data.forget import ForgetSpec
 from benchmark.errors import LetheError, unknown
 from benchmark.experiments.build import fetch
@@ -17,9 +16,10 @@ from benchmark.experiments.experiment import Experiment, Row
 from benchmark.records import Plan, PlannedRow, Record, Store
 from benchmark.runner.cell import Cell, describe
 from benchmark.runner.event import Event
-from benchmark.runner.one_seed import run_seed
+from benchmark.runner.executors.executor import Executor, on_this_machine
 from benchmark.runner.progress import Display
-from benchmark.runner.side_by_side import run_side_by_side
+from benchmark.runner.shard import WHOLE, Shard
+from benchmark.runner.unit import Unit
 from benchmark.tracking import Tracker
 
 
@@ -48,6 +48,8 @@ def run(
     seeds: list[int] | None = None,
     fresh: bool = False,
     jobs: int = 1,
+    executor: Executor | None = None,
+    shard: Shard = WHOLE,
     tracker: Tracker | None = None,
     console: Console | None = None,
 ) -> Tally:
@@ -61,6 +63,8 @@ def run(
         seeds: only these seeds; the experiment's own if None.
         fresh: run again what is there.
         jobs: seeds run at a time, each in a process of its own with as many threads as this one.
+        executor: runs the cells in place of this machine.
+        shard: of the experiments' seeds, the part to run.
         tracker: a sink beside the records.
         console: for progress.
 
@@ -69,17 +73,14 @@ def run(
             finished is lost.
     """
     console = console or Console(stderr=True)
-    if jobs < 1:
-        raise LetheError(f"jobs must be 1 or more, not {jobs}")
-    if jobs > 1 and device.type != "cpu":
-        raise LetheError("one GPU runs one job at a time: leave out --jobs")
-    plans = [(e, plan_cells(e, device.type, methods, seeds)) for e in experiments]
-    for experiment, _ in plans:
+    executor = executor or on_this_machine(device, jobs)
+    units = units_of(experiments, device.type, methods, seeds)
+    for experiment in experiments:
         fetch(experiment.problem)
         store.keep_plan(plan_of(experiment))
-    groups = [list(cells) for _, plan in plans for _, cells in groupby(plan, _seeds)]
+    units = shard.of(units)
     tally = Tally()
-    with Display(console, total=sum(map(len, groups))) as display:
+    with Display(console, total=sum(len(unit.cells) for unit in units)) as display:
 
         def tell(event: Event) -> None:
             display.show(event)
@@ -87,13 +88,22 @@ def run(
             if tracker is not None and event.kind == "ran":
                 tracker.log(event.record)
 
-        jobs = min(jobs, len(groups))
-        if jobs > 1:
-            run_side_by_side(groups, store, jobs, torch.get_num_threads(), fresh, tell)
-        else:
-            for group in groups:
-                run_seed(group, store, device, fresh, tell)
+        executor.run(units, store, fresh, tell)
     return tally
+
+
+def units_of(
+    experiments: list[Experiment],
+    device: str,
+    methods: list[str] | None = None,
+    seeds: list[int] | None = None,
+) -> list[Unit]:
+    """The cells of every experiment and seed, in order; see `plan_cells`."""
+    return [
+        Unit(experiment, seed, list(cells))
+        for experiment in experiments
+        for seed, cells in groupby(plan_cells(experiment, device, methods, seeds), _seed)
+    ]
 
 
 def plan_cells(
@@ -196,5 +206,5 @@ def _words(content: dict, head: str) -> str:
     return ", ".join([content[head], *(f"{k.replace('_', ' ')} {v}" for k, v in rest.items())])
 
 
-def _seeds(cell: Cell) -> Seeds:
-    return cell.inputs.seeds
+def _seed(cell: Cell) -> int:
+    return cell.inputs.seeds.split

@@ -15,6 +15,7 @@ from benchmark.contract.method import EvidenceKind
 from benchmark.data.forget import ForgetSpec
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
+from benchmark.files import locked
 from benchmark.records import Failure
 from benchmark.runner.cell import Cell, fingerprint
 from benchmark.runner.environment import describe
@@ -22,6 +23,7 @@ from benchmark.runner.event import Event
 from benchmark.runner.progress import Display
 from benchmark.runner.run import plan_cells
 from benchmark.runner.run_cell import describe_failure
+from benchmark.runner.shard import WHOLE, Shard
 from benchmark.runner.workbench import Workbench
 from benchmark.studies.audit_record import (
     AuditStudy,
@@ -110,11 +112,17 @@ PLAN = (
 )
 
 
-def audit_study(results: Path, console: Console) -> tuple[AuditStudy, int]:
+def audit_study(results: Path, console: Console, shard: Shard = WHOLE) -> tuple[AuditStudy, int]:
     """The study in `results`: what is current is kept, what is missing or out of date is run.
 
     The file is written after each row, so that a stop loses one row at most. A row that is out of
-    date stays until it is replaced.
+    date stays until it is replaced. Shards may run at the same time: each adds its rows to what is
+    there by then.
+
+    Args:
+        results: the results folder.
+        console: for progress.
+        shard: of the planned rows, the part to run.
 
     Returns:
         the study, and how many rows were run.
@@ -125,20 +133,17 @@ def audit_study(results: Path, console: Console) -> tuple[AuditStudy, int]:
     """
     work = [(part, part.cells()) for part in PLAN]
     names = _names(work)
-    rows = _rows_in(results)
+    rows, ours = _rows_in(results), set(shard.of(names))
     missing = [
-        (part, [cell for cell in cells if not _is_current(cell, part, rows)])
+        (part, [c for c in cells if _name(c) in ours and not _is_current(c, part, rows)])
         for part, cells in work
     ]
-    path, ran = path_in(results), sum(len(cells) for _, cells in missing)
+    ran = sum(len(cells) for _, cells in missing)
     with Display(console, total=ran) as display:
         for part, cells in missing:
             for cell, row in _run(cells, part, display):
-                rows[_name(cell)] = row
-                json_file.write(path, _study(rows, names))
-    study = _study(rows, names)
-    json_file.write(path, study)  # without the rows that are planned no more
-    return study, ran
+                _put(results, names, {_name(cell): row})
+    return _put(results, names, {}), ran  # without the rows that are planned no more
 
 
 @dataclass(frozen=True)
@@ -183,6 +188,15 @@ def _rows_in(results: Path) -> dict[str, Row]:
         for name, outcome in study.outcomes.items()
         if name in study.origins
     }
+
+
+def _put(results: Path, names: list[str], new: dict[str, Row]) -> AuditStudy:
+    """The study with rows that are new, on disk; `names` are those that are planned."""
+    path = path_in(results)
+    with locked(path.with_name(f".{path.name}.lock")):
+        study = _study(_rows_in(results) | new, names)
+        json_file.write(path, study)
+    return study
 
 
 def _study(rows: dict[str, Row], names: list[str]) -> AuditStudy:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +34,9 @@ from benchmark.runner.cell import Cell, fingerprint
 from benchmark.runner.environment import describe
 from benchmark.runner.event import Event
 from benchmark.runner.progress import Display
-from benchmark.runner.run import plan_cells, plan_of
+from benchmark.runner.run import plan_of, units_of
 from benchmark.runner.run_cell import describe_failure
+from benchmark.runner.shard import WHOLE, Shard
 from benchmark.runner.tuning import tune
 from benchmark.runner.workbench import ATTACKING, Workbench
 from benchmark.shadow import store as models_on_disk
@@ -85,6 +85,7 @@ def forget_quality(
     shadows: int,
     methods: list[str] | None = None,
     seeds: list[int] | None = None,
+    shard: Shard = WHOLE,
     console: Console | None = None,
 ) -> Tally:
     """Make every record of `experiments` that `results` does not hold already.
@@ -99,6 +100,7 @@ def forget_quality(
             than one asks for.
         methods: only these; by default those of the experiments.
         seeds: only these; likewise.
+        shard: of the experiments' seeds, the part to run.
         console: for progress.
 
     Raises:
@@ -111,16 +113,15 @@ def forget_quality(
         raise LetheError(f"shadows come in pairs: an even number from 2, not {shadows}")
     console = console or Console(stderr=True)
     attacks = tuple(attack() for attack in attack_registry.discover().values())
-    plans = [plan_cells(one, device.type, methods, seeds) for one in experiments]
+    units = shard.of(units_of(experiments, device.type, methods, seeds))
     for experiment in experiments:
         fetch(experiment.problem)
         Store(results).keep_plan(plan_of(experiment))
     tally = Tally()
-    with Display(console, total=sum(map(len, plans))) as display:
-        for cells in plans:
-            for _, of_one_seed in groupby(cells, key=lambda cell: cell.inputs.seeds):
-                study = Study(list(of_one_seed), results, device, attacks, runs, shadows)
-                _run_seed(study, results, display, tally)
+    with Display(console, total=sum(len(unit.cells) for unit in units)) as display:
+        for unit in units:
+            study = Study(unit.cells, results, device, attacks, runs, shadows)
+            _run_seed(study, results, display, tally)
     return tally
 
 

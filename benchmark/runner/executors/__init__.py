@@ -1,0 +1,1 @@
+"""Where units of work run: here, in processes, or on a Slurm cluster."""

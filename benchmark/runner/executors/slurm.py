@@ -1,0 +1,234 @@
+"""Units on a Slurm cluster, one task of an array each; records on disk say what is done."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+from benchmark import tracking
+from benchmark.errors import LetheError
+from benchmark.files import locked
+from benchmark.records import Store
+from benchmark.runner.cell import Cell
+from benchmark.runner.device import prepare
+from benchmark.runner.event import Event
+from benchmark.runner.executors import scheduler, submission
+from benchmark.runner.executors.cluster import Cluster
+from benchmark.runner.executors.executor import Listener
+from benchmark.runner.executors.submission import Submission, Task
+from benchmark.runner.one_seed import run_seed
+from benchmark.runner.run import plan_cells
+from benchmark.runner.unit import Unit, record_of
+
+#: Tasks of one array: no more than what Slurm takes by default.
+ARRAY = 1000
+#: Times in a row that Slurm may not answer before waiting ends.
+DEAF = 30
+
+
+@dataclass
+class Slurm:
+    """Submits what is neither done nor in the queue, and waits for it if asked to.
+
+    Attributes:
+        cluster: what a task asks for.
+        threads, methods, track: of every task; see `lethe run`.
+        wait: until the last task of the units is over.
+        say: is told a line at a time what was submitted.
+        unfinished: units that were not done when `run` ended.
+    """
+
+    cluster: Cluster
+    threads: int
+    methods: list[str] | None
+    track: tracking.Mode
+    wait: bool
+    say: Callable[[str], None]
+    unfinished: list[Unit] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.threads > self.cluster.cpus:
+            raise LetheError(
+                f"--threads {self.threads} wants cpus = {self.threads} or more in the cluster file"
+            )
+
+    def on(self, name: str) -> torch.device:
+        """The device called `name` of a node; this machine need not have it.
+
+        Raises:
+            LetheError: for another name than `cpu` and `cuda`, or CUDA where no GPU is asked for.
+        """
+        if name not in ("cpu", "cuda"):
+            raise LetheError(f"unknown device '{name}': it is 'cpu' or 'cuda'")
+        if name == "cuda" and self.cluster.gpus == 0:
+            raise LetheError("CUDA wants gpus = 1 in the cluster file, or --device cpu")
+        return torch.device(name)
+
+    def run(self, units: list[Unit], store: Store, fresh: bool, tell: Listener) -> None:
+        """See `Executor`. Nothing runs in this process.
+
+        Raises:
+            LetheError: if Slurm does not take the tasks or cannot be asked, or for `fresh`: the
+                records decide what is submitted.
+        """
+        if fresh:
+            raise LetheError("--fresh is for runs here: delete the records to run again on Slurm")
+        todo = _Untold(units, store, tell)
+        todo.tell("kept")
+        self._submit(units, store)
+        if self.wait:
+            self._follow(todo, store)
+        self.unfinished = [unit for unit in units if not unit.is_done(store)]
+
+    def _submit(self, units: list[Unit], store: Store) -> None:
+        """Hand over what is missing; a second command meanwhile sees what the first one did."""
+        with locked(submission.folder_of(store) / "lock"):
+            known = submission.latest(store)
+            missing = [unit for unit in units if not unit.is_done(store)]
+            places = {unit.place: known[unit.place] for unit in missing if unit.place in known}
+            queued = scheduler.in_queue(list(places.values()))
+            idle = [unit for unit in missing if places.get(unit.place) not in queued]
+            # a task may have ended since its records were looked for
+            todo = [unit for unit in idle if not unit.is_done(store)]
+            for start in range(0, len(todo), ARRAY):
+                self._hand_over(todo[start : start + ARRAY], store)
+        waiting = len(missing) - len(idle)
+        done = len(units) - len(todo) - waiting
+        if done or waiting:
+            self.say(f"not submitted: {done} done, {waiting} running or waiting")
+
+    def _hand_over(self, units: list[Unit], store: Store) -> None:
+        made = Submission(
+            name=f"lethe-{uuid.uuid4().hex[:12]}",
+            submitted=datetime.now(UTC).isoformat(),
+            device=units[0].cells[0].inputs.device,
+            threads=self.threads,
+            methods=None if self.methods is None else tuple(self.methods),
+            track=self.track,
+            experiments={unit.experiment.name: unit.experiment for unit in units},
+            tasks=tuple(Task(experiment=unit.experiment.name, seed=unit.seed) for unit in units),
+        )
+        submission.write(store, made)  # before Slurm hears of it: it is found by its name
+        try:
+            job = _sbatch(made, submission.path_of(store, made.name).parent, self.cluster)
+        except LetheError:
+            submission.drop(store, made)
+            raise
+        submission.write(store, made.model_copy(update={"job": job}))
+        self.say(f"job {job}: {_counted(units)}")
+
+    def _follow(self, todo: _Untold, store: Store) -> None:
+        """Tell of records as they come, until no task is left that could write one."""
+        start, silent, deaf = time.monotonic(), 0, 0
+        while todo.cells and silent < 2:
+            time.sleep(min(30.0, 1 + (time.monotonic() - start) / 20))
+            known = submission.latest(store)
+            places = [known[place] for place in todo.places if place in known]
+            try:
+                silent = 0 if scheduler.in_queue(places) else silent + 1
+                deaf = 0
+            except LetheError:
+                deaf += 1
+                if deaf == DEAF:
+                    raise
+            todo.tell("ran")
+
+
+class _Untold:
+    """The cells whose records nobody has told of yet."""
+
+    def __init__(self, units: list[Unit], store: Store, tell: Listener) -> None:
+        self.cells: list[Cell] = [cell for unit in units for cell in unit.cells]
+        self._store, self._tell = store, tell
+
+    @property
+    def places(self) -> set[tuple[str, int]]:
+        """Their experiments and seeds."""
+        return {(cell.experiment, cell.inputs.seeds.split) for cell in self.cells}
+
+    def tell(self, kind: str) -> None:
+        """Tell of those that have a record by now."""
+        left = []
+        for cell in self.cells:
+            record = record_of(cell, self._store)
+            if record is None:
+                left.append(cell)
+            else:
+                self._tell(Event(kind, cell.where, record=record))
+        self.cells = left
+
+
+def work(folder: str, index: int) -> None:
+    """One task, on a node: the cells of its seed that have no record yet.
+
+    Slurm's signals end it between two instructions and not, as submitit would, by an error that the
+    record of a method might take for its own.
+
+    Raises:
+        SystemExit: with 2 for what the user can mend, said in one line.
+    """
+    for number in (signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(number, _stop)
+    try:
+        made = submission.read(Path(folder) / "submission.json")
+        task, results = made.tasks[index], Path(folder).parents[1]
+        device = prepare(made.device, made.threads)
+        experiment = made.experiments[task.experiment]
+        methods = None if made.methods is None else list(made.methods)
+        cells = plan_cells(experiment, device.type, methods, [task.seed])
+        sink = tracking.tracker(made.track, results / "wandb")
+
+        def tell(event: Event) -> None:
+            if event.kind == "ran":
+                print(f"{event.where}: {event.record.status}, {event.record.seconds:.2f} s")
+                if sink is not None:
+                    sink.log(event.record)
+
+        run_seed(cells, Store(results), device, False, tell)
+    except LetheError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _sbatch(made: Submission, folder: Path, cluster: Cluster) -> str:
+    """Slurm's number for the job.
+
+    Raises:
+        LetheError: if there is no submitit or no Slurm, or it refuses.
+    """
+    try:
+        from submitit import SlurmExecutor
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
+    except ImportError:
+        raise LetheError("--on needs submitit: pip install 'lethe[slurm]'") from None
+    if shutil.which("sbatch") is None or shutil.which("srun") is None:
+        raise LetheError("there is no sbatch here: run this where jobs are submitted from")
+    executor = SlurmExecutor(folder.resolve(), python=cluster.python)
+    executor.update_parameters(**cluster.parameters(made.name))
+    count = len(made.tasks)
+    try:
+        jobs = executor.map_array(work, [str(folder.resolve())] * count, range(count))
+    except (FailedJobError, FailedSubmissionError) as error:
+        raise LetheError(f"Slurm refuses the job: {' '.join(str(error).split())}") from error
+    return jobs[0].job_id.partition("_")[0]
+
+
+def _counted(units: list[Unit]) -> str:
+    """How many seeds of which experiments."""
+    names = [unit.experiment.name for unit in units]
+    counts = {name: names.count(name) for name in dict.fromkeys(names)}
+    return ", ".join(f"{name} ({n} seed{'s' * (n > 1)})" for name, n in counts.items())

@@ -1,0 +1,1 @@
+"""Tests that want a Slurm: `make test-slurm` runs them beside one of its own."""
