@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +13,7 @@ from benchmark import json_file
 from benchmark.contract.claim import Claim, Verdict
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import LetheError
+from benchmark.json_file import REMAKE, Sound
 from benchmark.metrics.value import Value
 
 SCHEMA = 3
@@ -239,6 +242,11 @@ def read_record(path: Path) -> Record:
     return content
 
 
+def fingerprint(content: dict[str, Any]) -> str:
+    """sha256, in hex, of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 class Store:
     """A results folder: `<experiment>/plan.json` and `<experiment>/<label>/seed-<n>.json`."""
 
@@ -251,14 +259,36 @@ class Store:
     def cell_path(self, experiment: str, label: str, seed: int) -> Path:
         return self.folder / experiment / label / f"seed-{seed}.json"
 
+    def read_cell(self, path: Path) -> Record:
+        """The record at `path`, which lies where its content says and has the key of its inputs.
+
+        Raises:
+            LetheError: for a damaged file; `Sound` for one that contradicts itself or its place.
+        """
+        record = read_record(path)
+        cell = (record.experiment, record.method.label, record.seeds.split)
+        if self.cell_path(*cell) != path:
+            words = "experiment {}, label {}, seed {}".format(*cell)
+            raise Sound(f"record {path} says that it is of {words}: move it there or delete it")
+        if record.inputs and record.key != fingerprint(record.inputs):
+            raise Sound(f"record {path} has a key that does not fit its inputs: {REMAKE}")
+        return record
+
     def plans(self) -> list[Plan]:
         """Every experiment's plan, by name.
 
         Raises:
             LetheError: for a damaged file.
         """
-        found = [read(path) for path in sorted(self.folder.glob("*/plan.json"))]
-        return [plan for plan in found if isinstance(plan, Plan)]
+        found = {path: read(path) for path in sorted(self.folder.glob("*/plan.json"))}
+        plans = {path: plan for path, plan in found.items() if isinstance(plan, Plan)}
+        for path, plan in plans.items():
+            if self.plan_path(plan.experiment) != path:
+                raise Sound(
+                    f"plan {path} says that it is of experiment {plan.experiment}: move it there "
+                    "or delete it"
+                )
+        return list(plans.values())
 
     def records(self, experiment: str) -> list[Record]:
         """Every cell of an experiment, by label and seed.
@@ -267,4 +297,4 @@ class Store:
             LetheError: for a damaged file.
         """
         paths = sorted((self.folder / experiment).glob("*/seed-*.json"))
-        return [read_record(path) for path in paths]
+        return [self.read_cell(path) for path in paths]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from benchmark.contract.seeds import Seeds
 from benchmark.data.forget import ForgetSpec
 from benchmark.errors import explain
 from benchmark.experiments.experiment import Experiment, ProblemSpec, Row
-from benchmark.records import MethodInfo
+from benchmark.records import MethodInfo, fingerprint
 from benchmark.registry import Registered
 from benchmark.runner.tuning import TuningSpec, tuning_of
 
@@ -117,8 +116,3 @@ def describe(method: Method, registered: Registered, label: str, title: str | No
 def source_hash(method: type[Method]) -> str:
     """sha256, in hex, of the file a method is written in: an edit puts its records out of date."""
     return hashlib.sha256(Path(inspect.getfile(method)).read_bytes()).hexdigest()
-
-
-def fingerprint(content: dict[str, Any]) -> str:
-    """sha256, in hex, of a JSON value, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -8,14 +8,15 @@ from itertools import groupby
 import torch
 from rich.console import Console
 
-from benchmark import json_file, registry
+from benchmark import ends, registry
 from benchmark.contract.seeds import Seeds
 from benchmark.data.forget import ForgetSpec
 from benchmark.errors import LetheError, unknown
-from benchmark.experiments.build import fetch
 from benchmark.experiments.experiment import Experiment, Row
 from benchmark.records import Plan, PlannedRow, Record, Store
+from benchmark.runner.begin import begin
 from benchmark.runner.cell import Cell, describe
+from benchmark.runner.device import refuse_count
 from benchmark.runner.event import Event
 from benchmark.runner.one_seed import run_seed
 from benchmark.runner.progress import Display
@@ -69,21 +70,19 @@ def run(
             finished is lost.
     """
     console = console or Console(stderr=True)
-    if jobs < 1:
-        raise LetheError(f"jobs must be 1 or more, not {jobs}")
+    refuse_count("jobs", jobs)
     if jobs > 1 and device.type != "cpu":
         raise LetheError("one GPU runs one job at a time: leave out --jobs")
-    plans = [(e, plan_cells(e, device.type, methods, seeds)) for e in experiments]
-    for experiment, _ in plans:
-        fetch(experiment.problem)
-        json_file.write(store.plan_path(experiment.name), plan_of(experiment))
-    groups = [list(cells) for _, plan in plans for _, cells in groupby(plan, _seeds)]
+    plans = plan_all(experiments, device.type, methods, seeds)
+    begin(experiments, [plan_of(one) for one in experiments], store)
+    groups = [list(cells) for plan in plans for _, cells in groupby(plan, _seeds)]
     tally = Tally()
     with Display(console, total=sum(map(len, groups))) as display:
 
         def tell(event: Event) -> None:
             display.show(event)
             tally.add(event)
+            ends.check()
             if tracker is not None and event.kind == "ran":
                 tracker.log(event.record)
 
@@ -94,6 +93,27 @@ def run(
             for group in groups:
                 run_seed(group, store, device, fresh, tell)
     return tally
+
+
+def plan_all(
+    experiments: list[Experiment],
+    device: str,
+    methods: list[str] | None = None,
+    seeds: list[int] | None = None,
+) -> list[list[Cell]]:
+    """The cells of each experiment, see `plan_cells`.
+
+    Raises:
+        LetheError: also for a method that is in none of them.
+    """
+    plans = [plan_cells(one, device, methods, seeds) for one in experiments]
+    there = {cell.method.name for cells in plans for cell in cells}
+    for name in methods or []:
+        if name not in there:
+            where = ", ".join(dict.fromkeys(one.name for one in experiments))
+            its = sorted({row.method for one in experiments for row in _rows(one)})
+            raise LetheError(f"no method '{name}' in {where}: there is {', '.join(its)}")
+    return plans
 
 
 def plan_cells(
