@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,9 +15,10 @@ from benchmark.contract.claim import Claim, Verdict
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import LetheError
 from benchmark.json_file import REMAKE, Sound
-from benchmark.metrics.value import Value
+from benchmark.metrics.value import Number, Value
 
 SCHEMA = 3
+_KEY = re.compile(r"[0-9a-f]{64}")
 
 
 class _Frozen(BaseModel):
@@ -76,19 +78,19 @@ class Times(_Frozen):
             nothing was tuned.
     """
 
-    unlearn: float
-    phases: dict[str, float]
-    training: float
-    precomputation: float
-    retrain: float
-    tuning: float | None = None
+    unlearn: Number
+    phases: dict[str, Number]
+    training: Number
+    precomputation: Number
+    retrain: Number
+    tuning: Number | None = None
 
 
 class Trial(_Frozen):
     """One setting that was tried: its score, or what went wrong."""
 
     params: dict[str, Any]
-    score: float | None
+    score: Number | None
     failure: str | None = None
 
 
@@ -116,15 +118,15 @@ class Step(_Frozen):
         seconds: to answer the request.
     """
 
-    epsilon: float
-    composed_epsilon: float | None
-    measured_epsilon: float | None
-    m: float
-    sigma: float
-    bound: float | None
-    reached: float | None
+    epsilon: Number
+    composed_epsilon: Number | None
+    measured_epsilon: Number | None
+    m: Number
+    sigma: Number
+    bound: Number | None
+    reached: Number | None
     steps: int | None
-    seconds: float
+    seconds: Number
 
 
 class Environment(_Frozen):
@@ -267,10 +269,13 @@ class Store:
         """
         record = read_record(path)
         cell = (record.experiment, record.method.label, record.seeds.split)
-        if self.cell_path(*cell) != path:
+        if (place := self.cell_path(*cell)) != path:
             words = "experiment {}, label {}, seed {}".format(*cell)
+            if place.exists():
+                raise Sound(f"two records claim {words}: delete {path}, or the one in its place")
             raise Sound(f"record {path} says that it is of {words}: move it there or delete it")
-        if record.inputs and record.key != fingerprint(record.inputs):
+        # a key of another form was made by hand, for inputs that are none
+        if _KEY.fullmatch(record.key) and record.key != fingerprint(record.inputs):
             raise Sound(f"record {path} has a key that does not fit its inputs: {REMAKE}")
         return record
 

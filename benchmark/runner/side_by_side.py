@@ -95,7 +95,7 @@ def _forked_from_a_server() -> Iterator[ForkServerContext]:
     the server is born with the signal blocked, and so are its children.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload(["benchmark.runner.preload"])
     resource_tracker.ensure_running()  # here, since it unblocks the signal when it starts
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
