@@ -40,7 +40,6 @@ def program() -> Iterator[None]:
     Raises:
         SystemExit: 128 + the signal's number.
     """
-    _received.clear()
     before = listen()
     try:
         yield
@@ -49,6 +48,7 @@ def program() -> Iterator[None]:
             print("stopped: the same command goes on from here", file=sys.stderr)
         raise SystemExit(getattr(error, "code", 128 + signal.SIGINT)) from None
     finally:
+        _received.clear()
         for signum, handler in before.items():
             signal.signal(signum, handler)
 
@@ -93,7 +93,7 @@ def kept_alive() -> Iterator[None]:
     except SystemExit as error:
         raise Exited(f"it called sys.exit({error.code!r})") from error
     except BaseException as error:
-        raise Exited(f"it raised {type(error).__name__}: {error}") from error
+        raise Exited(f"it raised {error!r}") from error
     finally:
         os._exit = _exit
 

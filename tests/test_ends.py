@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 
-from benchmark import cli, ends, files, registry
+from benchmark import cli, ends, files, plugins, registry
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request
+from benchmark.errors import LetheError
 from benchmark.experiments.experiment import load
 from benchmark.records import Store, read_record
 from benchmark.runner.reproduce import numbers
-from benchmark.runner.run import run
+from benchmark.runner.run import Tally, run
 from tests import tiny_experiment
 
 ROOT = Path(__file__).parents[1]
@@ -94,27 +98,6 @@ def test_a_signal_ends_a_run_with_its_code_and_nobody_is_left(
     assert all(read_record(path).status == "ok" for path in records(results))
 
 
-def test_runs_stopped_at_random_moments_end_with_the_records_of_one_left_alone(
-    tmp_path: Path,
-) -> None:
-    toml, moments = write(tmp_path, seeds=4), random.Random(1)
-    for signum in (signal.SIGTERM, signal.SIGKILL):
-        process = start("run", str(toml), "--jobs", "2", cwd=tmp_path)
-        count = len(records(tmp_path / "runs"))
-        wait_for(lambda: len(records(tmp_path / "runs")) > count or process.poll() is not None)
-        time.sleep(moments.uniform(0, 0.02))
-        process.send_signal(signum)
-        process.communicate(timeout=120)
-        assert group_is_gone(process)
-    for folder in ("runs", "whole"):
-        run([load(str(toml))], Store(tmp_path / folder), torch.device("cpu"))
-    whole, stopped = (
-        {r.key: numbers(r) for r in Store(tmp_path / name).records("tiny")}
-        for name in ("whole", "runs")
-    )
-    assert stopped == whole
-
-
 def test_what_a_killed_writer_left_is_swept_and_what_is_being_written_is_not(
     tmp_path: Path,
 ) -> None:
@@ -139,10 +122,9 @@ def test_an_interrupt_while_modules_are_imported_is_one_line(tmp_path: Path) -> 
     assert error == "stopped: the same command goes on from here\n"
 
 
-@pytest.mark.parametrize("module", ["benchmark", "benchmark.cli"])
-def test_the_program_is_a_module(tmp_path: Path, module: str) -> None:
+def test_the_program_is_a_module(tmp_path: Path) -> None:
     process = subprocess.run(
-        [sys.executable, "-m", module, "--help"],
+        [sys.executable, "-m", "benchmark.cli", "--help"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -153,12 +135,17 @@ def test_the_program_is_a_module(tmp_path: Path, module: str) -> None:
 
 
 def test_a_signal_that_a_method_swallowed_is_heard_after_it() -> None:
-    with pytest.raises(SystemExit) as caught, ends.program():
-        try:
+    def swallow() -> None:
+        with suppress(BaseException):
             signal.raise_signal(signal.SIGTERM)
-        except BaseException:
-            pass
-        ends.check()
+
+    def program() -> None:
+        with ends.program():
+            swallow()
+            ends.check()
+
+    with pytest.raises(SystemExit) as caught:
+        program()
     assert caught.value.code == 143
 
 
@@ -167,7 +154,7 @@ def test_a_signal_that_a_method_swallowed_is_heard_after_it() -> None:
 ENDS = {
     "sys.exit(0)": "it called sys.exit(0)",
     "os._exit(0)": "it called os._exit(0)",
-    "raise GeneratorExit": "it raised GeneratorExit",
+    "raise GeneratorExit": "it raised GeneratorExit()",
 }
 PLUG_IN = """
 import os, sys
@@ -191,35 +178,64 @@ def install(folder: Path, source: str) -> Path:
     return folder
 
 
+def end(call: str) -> None:
+    exec(call, {"os": os, "sys": sys})
+
+
+class Quitter(Method):
+    """End the program."""
+
+    name = "quitter"
+    title = "Quitter"
+    source = Source(paper="None", url="https://example.org")
+    call: str = ""
+
+    def unlearn(self, request: Request) -> Release:
+        end(self.call)
+        return request.release(request.original.weights)
+
+
+@pytest.fixture
+def with_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The methods of this file are registered beside the others."""
+    ours = {one.name: registry.Registered(one, "outside") for one in (Vandal, Quitter)}
+    found = ours | registry.discover()
+    monkeypatch.setattr(registry, "discover", lambda: found)
+
+
+def with_row(folder: Path, method: str, **params: str) -> Path:
+    inside = ", ".join(f'{name} = "{value}"' for name, value in params.items())
+    row = f'[[rows]]\nmethod = "{method}"\nlabel = "{method}"\nparams = {{ {inside} }}\n'
+    head = ("seeds = [0, 1]", f"seeds = [0]\nmethods = {METHODS}")
+    return tiny_experiment.write(folder, head, ("[target]", f"{row}[target]"))
+
+
+def finish(toml: Path, folder: Path, **more: bool) -> Tally:
+    quiet = Console(file=io.StringIO())
+    return run([load(str(toml))], Store(folder), torch.device("cpu"), console=quiet, **more)
+
+
+@pytest.mark.usefixtures("with_ours")
 @pytest.mark.parametrize("call", ENDS)
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_a_method_that_ends_the_program_is_a_failed_cell(
-    tmp_path: Path, call: str, jobs: str, monkeypatch: pytest.MonkeyPatch
+def test_a_method_that_ends_the_program_is_a_failed_cell(tmp_path: Path, call: str) -> None:
+    tally = finish(with_row(tmp_path, "quitter", call=call), tmp_path / "runs")
+    assert tally.ran == 4
+    (failed,) = tally.failed
+    assert failed.failure.message == ENDS[call]
+    assert os._exit is ends._exit
+
+
+@pytest.mark.parametrize("call", ENDS)
+def test_a_plug_in_that_ends_the_program_at_import_is_named(
+    call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if jobs == "2" and call != "os._exit(0)":
-        pytest.skip("the same code runs in the process")
-    install(tmp_path, PLUG_IN.format(call=call))
-    toml = write(tmp_path, methods='["outside", "nothing"]')
-    path = f"{tmp_path}:{ROOT}"
-    process = start("run", str(toml), "--jobs", jobs, cwd=tmp_path, PYTHONPATH=path)
-    _, error = process.communicate(timeout=240)
-    assert process.returncode == 1, error
-    assert len(records(tmp_path / "runs")) == 4
-    record = read_record(tmp_path / "runs" / "tiny" / "outside" / "seed-0.json")
-    assert record.failure.message == ENDS[call]
-    assert ENDS[call] in error
-
-
-@pytest.mark.parametrize("call", ENDS)
-def test_a_plug_in_that_ends_the_program_at_import_is_named(tmp_path: Path, call: str) -> None:
-    install(tmp_path, f"import os, sys\n{call}\n")
-    process = start("list", cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}")
-    out, error = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert out == ""
-    assert error.startswith("error: plug-in 'outside' of outside cannot be loaded")
-    assert ENDS[call] in error
-    assert error.count("\n") == 1
+    point = EntryPoint("outside", "outside:Outside", "lethe.methods")
+    monkeypatch.setattr(EntryPoint, "load", lambda _: end(call))
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [point])
+    with pytest.raises(LetheError) as caught:
+        registry.discover()
+    assert str(caught.value).startswith("plug-in 'outside' cannot be loaded")
+    assert ENDS[call] in str(caught.value)
 
 
 def test_a_process_that_ends_with_0_is_noticed_like_any_other(tmp_path: Path) -> None:
@@ -262,13 +278,9 @@ class Vandal(Method):
             "unseen by torch": lambda: problem.train.x.numpy().fill(0),
             "replaced": lambda: object.__setattr__(problem, "negatives", problem.test),
             "rows": lambda: request.original.rows.zero_(),
-            "raised": self._raise,
         }
         harm[self.target]()
         return request.release(answer)
-
-    def _raise(self) -> None:
-        raise ValueError("afterwards")
 
 
 @pytest.mark.parametrize(
@@ -281,23 +293,17 @@ class Vandal(Method):
         ("rows", "row numbers"),
     ],
 )
-@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.usefixtures("with_ours")
 def test_a_method_that_changes_its_inputs_fails_and_no_other_row_notices(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, named: str, fresh: bool
+    tmp_path: Path, target: str, named: str
 ) -> None:
-    found = {"vandal": registry.Registered(Vandal, "outside")} | registry.discover()
-    monkeypatch.setattr(registry, "discover", lambda: found)
-    row = f'[[rows]]\nmethod = "vandal"\nlabel = "vandal"\nparams = {{ target = "{target}" }}\n'
-    change = ("[target]", f"{row}[target]")
-    methods = ("seeds = [0, 1]", f"seeds = [0]\nmethods = {METHODS}")
-    toml = tiny_experiment.write(tmp_path, methods, change)
-    tally = run([load(str(toml))], Store(tmp_path / "runs"), torch.device("cpu"), fresh=fresh)
-    (failed,) = tally.failed
+    fresh = target == "labels"  # then nothing is read from disk that a method cannot change
+    toml = with_row(tmp_path, "vandal", target=target)
+    (failed,) = finish(toml, tmp_path / "runs", fresh=fresh).failed
     assert failed.failure.type == "InputsChanged"
     assert failed.failure.message.startswith("vandal changed its inputs (")
     assert named in failed.failure.message
-    toml = tiny_experiment.write(tmp_path, methods)
-    run([load(str(toml))], Store(tmp_path / "alone"), torch.device("cpu"))
+    finish(write(tmp_path, seeds=1), tmp_path / "alone")
     for name in ("retrain", "nothing", "newton"):
         together, alone = (
             numbers(read_record(tmp_path / folder / "tiny" / name / "seed-0.json"))
