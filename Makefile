@@ -5,8 +5,12 @@ VENV    ?= .venv
 RESULTS ?= runs
 # seeds run at a time, each on one thread; more than 1 disturbs the times a little
 JOBS    ?= 1
-LETHE   := $(VENV)/bin/lethe
-RUN      = $(LETHE) run --results $(RESULTS) --jobs $(JOBS)
+# a text as one word of the shell, whatever is in it
+quoted   = '$(subst ','\'',$(1))'
+in-venv  = $(call quoted,$(VENV)/bin/$(1))
+LETHE   := $(call in-venv,lethe)
+STORE    = --results $(call quoted,$(RESULTS))
+RUN      = $(LETHE) run $(STORE) --jobs $(JOBS)
 READY   := $(VENV)/.ready
 # what `make bench` compares with: pyDVL wants NumPy 1, so it gets an environment of its own
 PEERS   := $(VENV)/.peers
@@ -20,6 +24,8 @@ TESTS   ?=
 PROFILE ?=
 SCALE    = $(addprefix --profile ,$(PROFILE))
 OUT     ?= $(RESULTS)/leaderboard/bench
+# these are files that make itself looks for, and to make a space ends a name
+$(foreach one,VENV WHEELS,$(if $(word 2,$($(one))),$(error $(one) must be a path without spaces)))
 # experiments and models a side of forget quality; unset, both digits heads and 10
 ATTACKED ?=
 RUNS     ?=
@@ -35,18 +41,18 @@ BIASES  := paper subpopulation largest influential
 	all test test-slurm lint leaderboard check soundness slack audit forget-quality false-alarms bench gpu doctor list clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(call quoted,$(strip $(MAKEFILE_LIST)))
 
 setup: $(READY) ## make the virtual environment with pinned versions (the others do it themselves)
 
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	@$(call quoted,$(PYTHON)) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "error: Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 2; }
-	@$(PYTHON) -m venv $(VENV) \
+	@$(call quoted,$(PYTHON)) -m venv $(call quoted,$(VENV)) \
 		|| { echo "error: Python's venv module is missing: apt-get install python3-venv"; exit 2; }
-	@echo "installing into $(VENV), a few minutes and about 5 GB ..."
-	@$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	@touch $@
+	@echo "installing into" $(call quoted,$(VENV))", a few minutes and about 5 GB ..."
+	@$(call in-venv,python) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $(call quoted,$@)
 
 demo: $(READY) ## run the whole benchmark on scikit-learn's digits, about two minutes
 	@$(RUN) digits-softmax digits-mlp digits-stream
@@ -86,13 +92,13 @@ biased: $(READY) ## requests that are not random: a class, a sub-population, the
 all: demo mnist cifar10 svhn sequential nonconvergence hessian heads scenarios biased ablation budget ## all that this machine can
 
 test: $(READY) ## run the tests, two at a time; WORKERS=4 for more
-	@OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(TESTS)
+	@OMP_NUM_THREADS=1 $(call in-venv,python) -m pytest --numprocesses $(WORKERS) --dist worksteal $(TESTS)
 
 test-slurm: $(READY) ## run the tests that want a Slurm, beside one of their own; as root, two minutes
-	@tests/slurm/with-slurm $(VENV)/bin/python -m pytest tests/slurm
+	@tests/slurm/with-slurm $(call in-venv,python) -m pytest tests/slurm
 
 lint: $(READY) ## check style and formatting
-	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+	@$(call in-venv,ruff) check . && $(call in-venv,ruff) format --check .
 
 leaderboard: $(READY) ## regenerate leaderboard/ from the committed records
 	@$(LETHE) leaderboard
@@ -104,40 +110,40 @@ soundness: $(READY) ## hold every proved bound against the truth on 2,000 random
 	@$(LETHE) soundness
 
 slack: $(READY) ## measure how slack the certificates are, under a minute
-	@$(LETHE) slack --results $(RESULTS)
+	@$(LETHE) slack $(STORE)
 
 hessian: $(READY) ## efficient against exact inverse Hessian: time and error, some minutes
-	@$(LETHE) inverse-hessian --results $(RESULTS)
+	@$(LETHE) inverse-hessian $(STORE)
 
 bench: $(PEERS) ## time every inverse-Hessian solver and library; SIZE=smoke tries it out
-	@$(VENV)/bin/python -m pytest benches -v --no-header -rfE --benchmark-columns=median,rounds \
-		--size $(SIZE) --out $(OUT) --pydvl $(PYDVL)/bin/python $(BENCH)
+	@$(call in-venv,python) -m pytest benches -v --no-header -rfE --benchmark-columns=median,rounds \
+		--size $(SIZE) --out $(call quoted,$(OUT)) --pydvl $(call quoted,$(PYDVL)/bin/python) $(BENCH)
 
 # WHEELS names a folder with wheels/ and data/ for a machine whose Python has torch and no index
 gpu: $(if $(WHEELS),$(WHEELS)/site,$(READY)) ## measure on a GPU, most important first, in eight minutes
-	@$(if $(WHEELS),LETHE_DATA=$(WHEELS)/data PYTHONPATH=$(WHEELS)/site:. $(PYTHON),$(VENV)/bin/python) \
-		-c 'from benchmark.cli import main; main()' gpu --results $(RESULTS) $(GPU)
+	@$(if $(WHEELS),LETHE_DATA=$(call quoted,$(WHEELS)/data) PYTHONPATH=$(call quoted,$(WHEELS)/site:.) $(call quoted,$(PYTHON)),$(call in-venv,python)) \
+		-c 'from benchmark.cli import main; main()' gpu $(STORE) $(GPU)
 
 $(WHEELS)/site: | $(WHEELS)/wheels
-	@$(PYTHON) -m pip install --quiet --no-index --no-deps --target $@ $(WHEELS)/wheels/*.whl
+	@$(call quoted,$(PYTHON)) -m pip install --quiet --no-index --no-deps --target $(call quoted,$@) $(call quoted,$(WHEELS)/wheels)/*.whl
 
 $(PEERS): $(READY)
-	@echo "installing curvlinops, dattri and pyDVL into $(VENV) ..."
-	@$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,peers]'
-	@$(PYTHON) -m venv $(PYDVL)
-	@$(PYDVL)/bin/python -m pip install --quiet pyDVL==0.10.0 'dask>=2023.5' 'distributed>=2023.5' \
+	@echo "installing curvlinops, dattri and pyDVL into" $(call quoted,$(VENV)) "..."
+	@$(call in-venv,python) -m pip install --quiet --constraint constraints.txt --editable '.[dev,peers]'
+	@$(call quoted,$(PYTHON)) -m venv $(call quoted,$(PYDVL))
+	@$(call quoted,$(PYDVL)/bin/python) -m pip install --quiet pyDVL==0.10.0 'dask>=2023.5' 'distributed>=2023.5' \
 		'zarr>=3,<4'
-	@$(VENV)/bin/python $(SITE) > "$$($(PYDVL)/bin/python $(SITE))/lethe.pth" # the same torch
-	@touch $@
+	@$(call in-venv,python) $(SITE) > "$$($(call quoted,$(PYDVL)/bin/python) $(SITE))/lethe.pth" # the same torch
+	@touch $(call quoted,$@)
 
 audit: $(READY) ## try to refute every certificate with whole runs on digits, half an hour
-	@$(LETHE) audit --results $(RESULTS)
+	@$(LETHE) audit $(STORE)
 
 forget-quality: $(READY) ## is it really forgotten? attacks on digits, or on ATTACKED=mnist-mlp
-	@$(LETHE) forget-quality $(ATTACKED) --results $(RESULTS) $(addprefix --runs ,$(RUNS))
+	@$(LETHE) forget-quality $(ATTACKED) $(STORE) $(addprefix --runs ,$(RUNS))
 
 false-alarms: $(READY) ## count wrong verdicts of forget quality over 100 seeds, ten minutes
-	@$(LETHE) false-alarms --results $(RESULTS)
+	@$(LETHE) false-alarms $(STORE)
 
 doctor: $(READY) ## say what is there: versions, devices, data sets
 	@$(LETHE) doctor
@@ -146,4 +152,4 @@ list: $(READY) ## list experiments and methods
 	@$(LETHE) list
 
 clean: ## remove the results of runs (not the committed ones) and caches
-	rm -rf $(RESULTS) .pytest_cache .ruff_cache .hypothesis
+	rm -rf -- $(call quoted,$(RESULTS)) .pytest_cache .ruff_cache .hypothesis

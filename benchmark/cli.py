@@ -5,35 +5,62 @@ Each command imports what it needs, so that `lethe --help` waits for no numerica
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import tempfile
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+from typer.core import TyperGroup
 
+from benchmark import ends
+from benchmark.console import console, marked, print_anything, show
 from benchmark.errors import AssumptionBroken, LetheError
+from benchmark.files import sweep
 
 if TYPE_CHECKING:
     from benchmark.experiments.experiment import Experiment
     from benchmark.runner.executors.slurm import Slurm
 
+
+class Commands(TyperGroup):
+    """The commands; an interrupt leaves them as it came, for `ends.program`."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise ends.Stopped(signal.SIGINT) from None
+
+
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 # Results go to standard output, progress and errors to standard error.
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = console()
+err = console(stderr=True)
 
-Results = Annotated[Path, typer.Option(help="Folder of the records.")]
+
+def _folder(text: str | Path) -> Path:
+    if not str(text).strip():
+        raise LetheError("the name of a folder is empty: name one, or leave out the option")
+    return Path(text)
+
+
+Results = Annotated[
+    Path, typer.Option(help="Folder of the records.", parser=_folder, metavar="FOLDER")
+]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Profile = Annotated[
     list[str] | None,
@@ -105,24 +132,19 @@ def run(
     loaded, device = _load(experiment, profile, device, slurm and slurm.cluster.gpus > 0)
     _check_seeds(loaded, seed)
     store = Store(_writable(results))
-    try:
-        tally = run_experiments(
-            loaded,
-            store,
-            slurm.on(device) if slurm else prepare(device, threads),
-            methods=method,
-            seeds=seed,
-            fresh=fresh,
-            jobs=jobs,
-            executor=slurm,
-            shard=share,
-            tracker=None if slurm else tracker(track, results / "wandb"),
-            console=err,
-        )
-    except KeyboardInterrupt:
-        what = "stopped" if slurm is None else "no longer waiting, the jobs go on"
-        err.print(f"{what}: the same command goes on from here")
-        raise typer.Exit(130) from None
+    tally = run_experiments(
+        loaded,
+        store,
+        slurm.on(device) if slurm else prepare(device, threads),
+        methods=method,
+        seeds=seed,
+        fresh=fresh,
+        jobs=jobs,
+        executor=slurm,
+        shard=share,
+        tracker=None if slurm else tracker(track, results / "wandb"),
+        console=err,
+    )
     if slurm is not None and not wait:
         out.print(f"What became of them: lethe status --results {results}", soft_wrap=True)
         return
@@ -138,7 +160,7 @@ def run(
     unfinished = len(slurm.unfinished) if slurm else 0
     if unfinished:
         why = f"lethe status --results {results} says why, the same command submits them again"
-        out.print(f"{unfinished} seeds are not done: {escape(why)}", soft_wrap=True)
+        out.print(f"{unfinished} seeds are not done: {why}", soft_wrap=True)
     if failed or unfinished:
         raise typer.Exit(1)
 
@@ -155,18 +177,18 @@ def status(results: Results = Path("runs")) -> None:
     seen = [state for state in STATES if state == "done" or any(p.state == state for p in found)]
     table = Table("experiment", *seen, box=None, pad_edge=False)
     for name, counted in counts(found).items():
-        table.add_row(escape(name), *(str(counted[state]) for state in seen))
-    out.print(table)
+        table.add_row(name, *(str(counted[state]) for state in seen))
+    show(out, table)
     for one in found:
         where = f"{one.experiment}, seed {one.seed}"
         if one.failures:
-            out.print(f"{one.failures} of {one.cells} cells failed: {escape(where)}")
+            out.print(f"{one.failures} of {one.cells} cells failed: {where}")
         if one.reason and one.state != "unknown":
             job = one.place and one.place.job
             text = f"{one.state}: {where}" + (f", job {job}" if job else "") + f": {one.reason}"
-            out.print(escape(text + (f" ({one.log})" if one.log else "")), soft_wrap=True)
+            out.print(text + (f" ({one.log})" if one.log else ""), soft_wrap=True)
     for reason in {one.reason for one in found if one.state == "unknown"}:
-        out.print(f"unknown: {escape(reason)}", soft_wrap=True)
+        out.print(f"unknown: {reason}", soft_wrap=True)
     if any(one.state in ("failed", "gone") for one in found):
         raise typer.Exit(1)
 
@@ -182,7 +204,7 @@ def list_() -> None:
     for name in experiments.names():
         found = experiments.load(name)
         table.add_row(name, ", ".join(found.profiles) or "-", found.title)
-    out.print(table)
+    show(out, table)
     out.print()
     table = Table("method", "family", "certifies", "parameters", "source", box=None, pad_edge=False)
     for name, registered in methods.items():
@@ -190,13 +212,15 @@ def list_() -> None:
         params = ", ".join(f"{k}={field.default}" for k, field in cls.model_fields.items())
         certifies = "yes" if cls.evidence else "no"
         table.add_row(name, registered.family, certifies, params or "-", cls.source.paper)
-    out.print(table)
+    show(out, table)
 
 
 @app.command()
 def leaderboard(
     results: Results = Path("leaderboard/results"),
-    to: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("leaderboard"),
+    to: Annotated[
+        Path, typer.Option(help="Folder to write to.", parser=_folder, metavar="FOLDER")
+    ] = Path("leaderboard"),
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if stale.")] = False,
 ) -> None:
     """Regenerate the leaderboard from the records, or check that it is current."""
@@ -250,21 +274,22 @@ def reproduce(
         environment.device if device is None else device,
         environment.threads if threads is None else threads,
     )
-    with err.status(f"running {recorded.experiment} · {recorded.method.label} again") as status:
-        again, remarks = run_again(recorded, prepared, lambda phase: status.update(phase))
+    row = f"{recorded.experiment} · {recorded.method.label}"
+    with err.status(Text(f"running {row} again")) as status:
+        again, remarks = run_again(recorded, prepared, lambda phase: status.update(Text(phase)))
     rows = compare(recorded, again, rtol)
     table = Table("number", "recorded", "again", "", box=None, pad_edge=False)
     for row in rows:
-        mark = "[green]same[/green]" if row.agrees else "[red]DIFFERS[/red]"
+        mark = marked("green", "same") if row.agrees else marked("red", "DIFFERS")
         if row.agrees and row.recorded != row.again:
-            mark = f"[green]within {rtol:g}[/green]"
+            mark = marked("green", f"within {rtol:g}")
         table.add_row(row.name, str(row.recorded), str(row.again), mark)
-    out.print(table)
+    show(out, table)
     for remark in remarks:
-        out.print(f"[yellow]note[/yellow] {escape(remark)}")
+        out.print(marked("yellow", "note", remark))
     differing = sum(not row.agrees for row in rows)
     if again.failure is not None:
-        out.print(f"[red]failed[/red] {escape(again.failure.message)}")
+        out.print(marked("red", "failed", again.failure.message))
     out.print(f"{len(rows) - differing} of {len(rows)} numbers agree")
     if differing:
         raise typer.Exit(1)
@@ -289,7 +314,7 @@ def soundness(
     }
     for option, tally in found.items():
         out.print(f"{'random problems' if option == 'count' else 'streams of requests'}:")
-        out.print(tally.table())
+        show(out, tally.table())
         if by_method := tally.reached("thm6"):
             by_method["all"] = [slack for slacks in by_method.values() for slack in slacks]
             told = (f"{name} {median(s):.3g} (of {len(s)})" for name, s in by_method.items())
@@ -301,16 +326,16 @@ def soundness(
         out.print(f"{len(tally.untrained)} were not trained to their tolerance")
         for (method, reason), refused in tally.refused.items():
             remark = f"{method}, {refused} of {tally.asked[method]}: {reason}"
-            out.print(f"[yellow]refused[/yellow] {escape(remark)}", soft_wrap=True)
+            out.print(marked("yellow", "refused", remark), soft_wrap=True)
     out.print(f"min, median and max are of bound over distance; a sub-sample is every {STRIDE}th")
     violations = [(option, check) for option, tally in found.items() for check in tally.violations]
     for option, check in violations:
         again = " ".join(f"--{name} {int(name == option)}" for name in plan)
-        out.print(
-            f"[red]VIOLATED[/red] {check.method}, {check.bound}: {check.value:.6g} is below the "
-            f"distance {check.distance:.6g}: lethe soundness {again} --seed {check.seed}",
-            soft_wrap=True,
+        text = (
+            f"{check.method}, {check.bound}: {check.value:.6g} is below the distance "
+            f"{check.distance:.6g}: lethe soundness {again} --seed {check.seed}"
         )
+        out.print(marked("red", "VIOLATED", text), soft_wrap=True)
     if violations:
         raise typer.Exit(1)
     out.print("no bound is violated")
@@ -351,7 +376,7 @@ def inverse_hessian(results: Results = Path("runs")) -> None:
                 f"{panel.gain(answer):.3g}x",
                 *("-" if value is None else f"{value:.2g}" for value in numbers),
             )
-    out.print(table)
+    show(out, table)
     remark = "" if computed else " (kept, it is current)"
     out.print(f"The study: {path_in(results)}{remark}", soft_wrap=True)
 
@@ -366,25 +391,20 @@ def audit(results: Results = Path("runs"), shard: Share = "1/1") -> None:
 
     share = Shard.parse(shard)
     prepare("cpu", threads=1)
-    try:
-        study, ran = audit_study(_writable(results), err, share)
-    except KeyboardInterrupt:
-        err.print("stopped: the same command goes on from here")
-        raise typer.Exit(130) from None
+    study, ran = audit_study(_writable(results), err, share)
     table = Table("experiment", "row", "claimed ε", "proved ε", "judge", "outcome", box=None)
     for found in study.findings:
-        colour = "red" if found.outcome == "refuted" else "default"
         table.add_row(
             found.experiment,
             found.title,
             f"{found.epsilon:.3g}",
             f"{found.lower:.3g} of {found.resolution:.3g}",
             f"{found.runs} runs, {found.score}",
-            f"[{colour}]{escape(found.text)}[/{colour}]",
+            Text(found.text, style="red" if found.outcome == "refuted" else ""),
         )
-    out.print(table)
+    show(out, table)
     for row, reason in study.failures.items():
-        out.print(f"[yellow]no answer[/yellow] {escape(row)}: {escape(reason)}")
+        out.print(marked("yellow", "no answer", f"{row}: {reason}"))
     out.print(f"{ran} rows run, {len(study.outcomes) - ran} kept")
     out.print(f"The study: {path_in(results)}", soft_wrap=True)
     if any(found.outcome == "refuted" for found in study.findings):
@@ -415,21 +435,17 @@ def forget_quality(
     share = Shard.parse(shard)
     loaded, _ = _load(list(experiment or study.EXPERIMENTS), profile, device)
     _check_seeds(loaded, seed)
-    try:
-        tally = study.forget_quality(
-            loaded,
-            _writable(results),
-            prepare(device, threads),
-            runs=runs,
-            shadows=shadows,
-            methods=method,
-            seeds=seed,
-            shard=share,
-            console=err,
-        )
-    except KeyboardInterrupt:
-        err.print("stopped: the same command goes on from here")
-        raise typer.Exit(130) from None
+    tally = study.forget_quality(
+        loaded,
+        _writable(results),
+        prepare(device, threads),
+        runs=runs,
+        shadows=shadows,
+        methods=method,
+        seeds=seed,
+        shard=share,
+        console=err,
+    )
     if not no_board:
         _render_asked(results, loaded, method, seed)
     out.print(f"{tally.ran} rows run, {tally.kept} kept, {len(tally.failed)} failed")
@@ -468,7 +484,7 @@ def false_alarms(
         low, high = (100 * end for end in alarms.interval)
         rate = f"{alarms.retrain} of {alarms.verdicts} ({low:.1f} to {high:.1f} %)"
         table.add_row(str(alarms.seeds), rate, f"{alarms.nothing} of {alarms.verdicts}")
-    out.print(table)
+    show(out, table)
     out.print(
         "nominal: retrain in 5 % of verdicts or less; doing nothing, where not, is unresolved"
     )
@@ -496,7 +512,7 @@ def gpu(
     table = Table("part", "what", "end", box=None)
     for one in parts:
         table.add_row(one.name, one.title, ended.get(one.name, "not begun"))
-    out.print(table)
+    show(out, table)
     if any(end == "failed" for end in ended.values()):
         raise typer.Exit(1)
 
@@ -506,12 +522,12 @@ def doctor() -> None:
     """Say what is there: versions, devices, data sets found and verified."""
     from benchmark.doctor import examine
 
-    marks = {True: "[green]ok[/green]", False: "[red]bad[/red]", None: "-"}
+    marks = {True: marked("green", "ok"), False: marked("red", "bad"), None: "-"}
     table = Table("", "what", "found", box=None, pad_edge=False, show_header=False)
     findings = examine()
     for finding in findings:
-        table.add_row(marks[finding.ok], finding.subject, escape(finding.text))
-    out.print(table)
+        table.add_row(marks[finding.ok], finding.subject, finding.text)
+    show(out, table)
     if any(finding.ok is False for finding in findings):
         raise typer.Exit(1)
 
@@ -549,7 +565,7 @@ def calibrate(
             f"{one.setup:.3g}",
             "-" if one.memory is None else f"{one.memory / 1e6:,.0f} MB",
         )
-    out.print(table)
+    show(out, table)
     for line in found.remarks():
         out.print(line, soft_wrap=True)
 
@@ -620,7 +636,9 @@ def _writable(results: Path) -> Path:
     try:
         results.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=results):
-            return results
+            pass
+        sweep(results)
+        return results
     except OSError as error:
         raise LetheError(
             f"--results {results} cannot be written ({error.strerror}): name another folder"
@@ -633,7 +651,7 @@ def _render(results: Path, to: Path, only: dict[str, set[str]] | None = None) ->
 
     build(results, to)
     for table in terminal_tables(results, only):
-        out.print(table)
+        show(out, table)
 
 
 def _render_asked(
@@ -669,8 +687,29 @@ def _render_asked(
 
 def main() -> None:
     """Run the command line; what the user can mend is one line and exit code 2."""
-    try:
-        app()
-    except LetheError as error:
-        err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
-        sys.exit(2)
+    print_anything()
+    with ends.program():
+        try:
+            try:
+                app()
+            finally:
+                sys.stdout and sys.stdout.flush()
+        except LetheError as error:
+            err.print(marked("red", "error:", str(error)), soft_wrap=True)
+            sys.exit(2)
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            _give_up_output()
+            err.print(marked("red", "error:", f"the output cannot be written: {error.strerror}"))
+            sys.exit(2)
+
+
+def _give_up_output() -> None:
+    """Throw away what could not be printed, or it would be tried again when Python ends."""
+    with suppress(OSError, ValueError), Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,12 +1,15 @@
-"""Where files lie, and how they are written so that none is ever half there."""
+"""Where files lie, how they are written so that none is ever half there, and how text is read."""
 
 from __future__ import annotations
 
+import codecs
 import errno
+import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,8 +17,18 @@ from benchmark.errors import LetheError
 
 try:
     import fcntl
-except ImportError:  # Windows
+except ImportError:  # not on Windows, where what a killed run leaves behind stays
     fcntl = None
+
+#: What `tempfile` makes of the name of a file of ours.
+_TEMPORARY = re.compile(r"\..+\.(json|npy|npz|pt|md|csv|html|svg|board|study)\.[a-z0-9_]{8}")
+#: Marks of other encodings at the start of a text, the longer before what they begin with.
+_OTHER_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
 
 
 class DiskError(LetheError):
@@ -26,7 +39,48 @@ def cache_folder() -> Path:
     """`$LETHE_CACHE`, else `lethe` in the user's cache folder; safe to delete at any time."""
     if value := os.environ.get("LETHE_CACHE"):
         return Path(value)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lethe"
+    if value := os.environ.get("XDG_CACHE_HOME"):
+        return Path(value) / "lethe"
+    try:
+        return Path.home() / ".cache" / "lethe"
+    except RuntimeError as error:
+        raise LetheError("HOME is not set, so there is no cache folder: set LETHE_CACHE") from error
+
+
+def read_text(path: Path, what: str) -> str:
+    """The text of a file, which is UTF-8 wherever it is read, with or without a mark in front.
+
+    Args:
+        path: of the file.
+        what: what to call it in an error, e.g. `record`.
+
+    Raises:
+        LetheError: if it cannot be read or has another encoding.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise LetheError(f"{what} {path} cannot be read ({error.strerror})") from error
+    other = next((name for mark, name in _OTHER_MARKS.items() if content.startswith(mark)), None)
+    try:
+        if other is None:
+            return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        other = f"another encoding, perhaps Latin-1 (byte {content[error.start]:#x} in line {line})"
+    raise LetheError(f"{what} {path} is not UTF-8 but {other}: save it as UTF-8")
+
+
+def as_bytes(text: str) -> bytes:
+    """Text as it is written everywhere: UTF-8, `?` for half a character (a lone surrogate)."""
+    return text.encode("utf-8", errors="replace")
+
+
+def sweep(folder: Path) -> None:
+    """Remove, in `folder` and below, the temporary files of writers that were killed."""
+    for parent, _, names in os.walk(folder):
+        for name in filter(_TEMPORARY.fullmatch, names):
+            _remove_if_abandoned(Path(parent) / name)
 
 
 @contextmanager
@@ -39,17 +93,41 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         OSError: if the folder cannot be written or the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)  # mkstemp's own 0600 would hide results from others
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _temporary_beside(path) as (handle, temporary):
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)  # mkstemp's own 0600 would hide results from others
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _temporary_beside(path: Path) -> Iterator[tuple[int, Path]]:
+    """A new file's handle and path; held within, as a sign to `sweep` that somebody writes it."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        if fcntl is None:
+            yield handle, Path(name)
+            return
+        with open(os.dup(handle), "rb") as held:  # noqa: PTH123
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(held, fcntl.LOCK_EX)
+            if os.fstat(handle).st_nlink:  # else a sweep came first
+                yield handle, Path(name)
+                return
+        os.close(handle)
+
+
+def _remove_if_abandoned(temporary: Path) -> None:
+    """Remove it unless somebody holds it."""
+    with suppress(OSError), temporary.open("rb") as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            temporary.unlink()
 
 
 @contextmanager
@@ -92,3 +170,18 @@ def replace_file(path: Path, content: bytes) -> None:
                 "command again, what is finished is kept"
             ) from error
         raise DiskError(f"{path} cannot be written ({error.strerror}); check the folder") from error
+
+
+def seal(payload: bytes) -> bytes:
+    """`payload` behind its checksum, for a file that is made again when a bit of it is wrong."""
+    return hashlib.sha256(payload).digest() + payload
+
+
+def unsealed(path: Path) -> bytes | None:
+    """What was sealed in a file; None if it is missing or damaged."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    digest, payload = content[:32], content[32:]
+    return payload if hashlib.sha256(payload).digest() == digest else None

@@ -11,11 +11,15 @@ from pydantic import BaseModel, ValidationError
 
 from benchmark import collected
 from benchmark.errors import LetheError, explain
-from benchmark.files import replace_file
+from benchmark.files import as_bytes, read_text, replace_file
 
 T = TypeVar("T")
 #: What to do with a file that is damaged or of an older version.
 REMAKE = "delete it and run again"
+
+
+class Sound(LetheError):
+    """A file that this version must not use and nobody damaged: it is never replaced."""
 
 
 class Keyed(Protocol):
@@ -49,18 +53,20 @@ def load(path: Path, what: str, cure: str = REMAKE) -> Any:
     Raises:
         LetheError: if it cannot be read or is no JSON.
     """
-    if not path.exists() and (line := collected.find(path)) is not None:
-        text, where = line
-        try:
-            return json.loads(text)
-        except ValueError as error:
-            raise LetheError(f"{what} {where} is damaged ({error}): {cure}") from error
+    text, where = _text(path, what)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise LetheError(f"{what} {path} cannot be read ({error.strerror})") from error
+        return json.loads(text)
+    except RecursionError as error:
+        raise LetheError(f"{what} {where} is damaged (nested too deeply): {cure}") from error
     except ValueError as error:
-        raise LetheError(f"{what} {path} is damaged ({error}): {cure}") from error
+        raise LetheError(f"{what} {where} is damaged ({error}): {cure}") from error
+
+
+def _text(path: Path, what: str) -> tuple[str, str | Path]:
+    """What is in the file, or in its line, and where that is."""
+    if not path.exists() and (line := collected.find(path)) is not None:
+        return line
+    return read_text(path, what), path
 
 
 def fitted(
@@ -74,28 +80,68 @@ def fitted(
     """What `load` found in a file as a value; see `read`. `cure` is for an older schema.
 
     Raises:
-        LetheError: if it does not fit the schema.
+        LetheError: if it does not fit the schema; `Sound` if that is of a newer version.
     """
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if isinstance(version, int) and version != schema:
-        cure = "update Lethe" if version > schema else cure
-        raise LetheError(f"{what} {path} has schema {version}; this version reads {schema}: {cure}")
+    _refuse_newer(content, path, what, schema)
+    if _version(content) not in (None, schema):
+        raise LetheError(
+            f"{what} {path} has schema {_version(content)}; this version reads {schema}: {cure}"
+        )
     try:
         return parse(content)
     except ValidationError as error:
         raise explain(error, f"{what} {path} does not fit the schema") from error
+    except RecursionError as error:
+        raise LetheError(f"{what} {path} is damaged (nested too deeply): {cure}") from error
 
 
 def write(path: Path, content: BaseModel) -> None:
-    """Write atomically, keys in a fixed order, so that equal values are equal files."""
+    """Write atomically, keys in a fixed order, so that equal values are equal files.
+
+    Raises:
+        LetheError: if it cannot be written, or what is there is of a newer version.
+    """
+    refuse_newer(path, getattr(content, "schema_version", 0))
     text = json.dumps(content.model_dump(mode="json"), indent=1, ensure_ascii=False)
-    replace_file(path, (text + "\n").encode())
+    replace_file(path, as_bytes(text + "\n"))
+
+
+def refuse_newer(path: Path, schema: int) -> None:
+    """Leave alone what a newer version wrote.
+
+    Raises:
+        Sound: if the file at `path` is of a newer schema.
+    """
+    try:
+        content = load(path, "record")
+    except LetheError:  # missing or damaged
+        return
+    _refuse_newer(content, path, "record", schema)
+
+
+def _refuse_newer(content: Any, path: Path, what: str, schema: int) -> None:
+    if (version := _version(content)) is not None and version > schema:
+        raise Sound(
+            f"{what} {path} has schema {version}; this version reads {schema}: update Lethe"
+        )
+
+
+def _version(content: Any) -> int | None:
+    """The schema that a file names; None if it names none."""
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    return version if isinstance(version, int) else None
 
 
 def current(read_it: Callable[[], K | None], key: str) -> K | None:
-    """What is there, if it is of the same inputs; what is missing or damaged is made again."""
+    """What is there, if it is of the same inputs; what is missing or damaged is made again.
+
+    Raises:
+        Sound: for what must not be made again in its place.
+    """
     try:
         found = read_it()
+    except Sound:
+        raise
     except LetheError:
         return None
     return found if found is not None and found.key == key else None

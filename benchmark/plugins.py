@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 
+from benchmark import names
+from benchmark.ends import kept_alive
 from benchmark.errors import LetheError
 
 _DECLARED = ("name", "title", "source")
@@ -46,14 +49,13 @@ def discover(kind: Kind) -> dict[str, Found]:
     """All classes of a kind by name, in the order of packages and files, then plug-ins.
 
     Raises:
-        LetheError: if a file cannot be imported, a class lacks a declaration or two share a name.
+        LetheError: if a file cannot be imported, a class lacks a declaration, has a wrong one or
+            shares its name with another.
     """
     found: dict[str, Found] = {}
     for one in [*_in_packages(kind), *_in_entry_points(kind)]:
         cls = one.cls
-        for attribute in _DECLARED:
-            if not hasattr(cls, attribute):
-                raise LetheError(f"{_place(cls)} declares no '{attribute}'")
+        _check(cls)
         other = found.get(cls.name)
         if other is not None and other.cls is not cls:
             raise LetheError(
@@ -61,6 +63,27 @@ def discover(kind: Kind) -> dict[str, Found]:
             )
         found[cls.name] = one
     return found
+
+
+def _check(cls: type) -> None:
+    """Refuse a class that lacks a declaration, or has one that is of no use.
+
+    Raises:
+        LetheError: it says which.
+    """
+    for attribute in _DECLARED:
+        if not hasattr(cls, attribute):
+            raise LetheError(f"{_place(cls)} declares no '{attribute}'")
+    for attribute in ("name", "title"):
+        value = getattr(cls, attribute)
+        if not isinstance(value, str) or not value.strip():
+            raise LetheError(f"{_place(cls)} declares {attribute} = {value!r}: it must be a text")
+    wrong = names.complaint(cls.name)
+    if not wrong and not re.fullmatch(names.LABEL, cls.name):
+        wrong = "use letters and digits of ASCII, and between them . _ -"
+    if wrong:
+        shown = names.shown(cls.name)
+        raise LetheError(f"{_place(cls)} is called {shown}, which cannot be a name: {wrong}")
 
 
 def _in_packages(kind: Kind) -> Iterator[Found]:
@@ -75,7 +98,8 @@ def _in_packages(kind: Kind) -> Iterator[Found]:
 def _in_entry_points(kind: Kind) -> Iterator[Found]:
     for point in sorted(entry_points(group=kind.group), key=lambda p: (p.name, p.value)):
         try:
-            loaded = point.load()
+            with kept_alive():
+                loaded = point.load()
         except Exception as error:  # a plug-in may fail in any way; say whose fault it is
             raise _broken(point, f"cannot be loaded ({type(error).__name__}: {error})") from error
         if not (inspect.isclass(loaded) and kind.accepts(loaded)):
@@ -91,7 +115,8 @@ def _broken(point: EntryPoint, what: str) -> LetheError:
 
 def _import(module: str) -> ModuleType:
     try:
-        return importlib.import_module(module)
+        with kept_alive():
+            return importlib.import_module(module)
     except Exception as error:  # any error in a dropped-in file; name the file
         where = module.replace(".", "/") + ".py"
         raise LetheError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import glob
+import hashlib
+import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,9 +15,11 @@ from benchmark import collected, json_file
 from benchmark.contract.claim import Claim, Verdict
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import LetheError
-from benchmark.metrics.value import Value
+from benchmark.json_file import REMAKE, Sound
+from benchmark.metrics.value import Number, Value
 
 SCHEMA = 3
+_KEY = re.compile(r"[0-9a-f]{64}")
 
 
 class _Frozen(BaseModel):
@@ -74,19 +79,19 @@ class Times(_Frozen):
             nothing was tuned.
     """
 
-    unlearn: float
-    phases: dict[str, float]
-    training: float
-    precomputation: float
-    retrain: float
-    tuning: float | None = None
+    unlearn: Number
+    phases: dict[str, Number]
+    training: Number
+    precomputation: Number
+    retrain: Number
+    tuning: Number | None = None
 
 
 class Trial(_Frozen):
     """One setting that was tried: its score, or what went wrong."""
 
     params: dict[str, Any]
-    score: float | None
+    score: Number | None
     failure: str | None = None
 
 
@@ -114,15 +119,15 @@ class Step(_Frozen):
         seconds: to answer the request.
     """
 
-    epsilon: float
-    composed_epsilon: float | None
-    measured_epsilon: float | None
-    m: float
-    sigma: float
-    bound: float | None
-    reached: float | None
+    epsilon: Number
+    composed_epsilon: Number | None
+    measured_epsilon: Number | None
+    m: Number
+    sigma: Number
+    bound: Number | None
+    reached: Number | None
     steps: int | None
-    seconds: float
+    seconds: Number
 
 
 class Environment(_Frozen):
@@ -246,6 +251,11 @@ def read_record(path: Path) -> Record:
     return content
 
 
+def fingerprint(content: dict[str, Any]) -> str:
+    """sha256, in hex, of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 class Store:
     """A results folder: `<experiment>/plan.json` and `<experiment>/<label>/seed-<n>.json`.
 
@@ -271,14 +281,39 @@ class Store:
         if not known:
             json_file.write(path, plan)
 
+    def read_cell(self, path: Path) -> Record:
+        """The record at `path`, which lies where its content says and has the key of its inputs.
+
+        Raises:
+            LetheError: for a damaged file; `Sound` for one that contradicts itself or its place.
+        """
+        record = read_record(path)
+        cell = (record.experiment, record.method.label, record.seeds.split)
+        if (place := self.cell_path(*cell)) != path:
+            words = "experiment {}, label {}, seed {}".format(*cell)
+            if collected.exists(place):
+                raise Sound(f"two records claim {words}: delete {path}, or the one in its place")
+            raise Sound(f"record {path} says that it is of {words}: move it there or delete it")
+        # a key of another form was made by hand, for inputs that are none
+        if _KEY.fullmatch(record.key) and record.key != fingerprint(record.inputs):
+            raise Sound(f"record {path} has a key that does not fit its inputs: {REMAKE}")
+        return record
+
     def plans(self) -> list[Plan]:
         """Every experiment's plan, by name.
 
         Raises:
             LetheError: for a damaged file.
         """
-        found = [read(path) for path in self._paths("*/plan.json")]
-        return [plan for plan in found if isinstance(plan, Plan)]
+        found = {path: read(path) for path in self._paths("*/plan.json")}
+        plans = {path: plan for path, plan in found.items() if isinstance(plan, Plan)}
+        for path, plan in plans.items():
+            if self.plan_path(plan.experiment) != path:
+                raise Sound(
+                    f"plan {path} says that it is of experiment {plan.experiment}: move it there "
+                    "or delete it"
+                )
+        return list(plans.values())
 
     def records(self, experiment: str) -> list[Record]:
         """Every cell of an experiment, by label and seed.
@@ -287,7 +322,7 @@ class Store:
             LetheError: for a damaged file.
         """
         pattern = f"{glob.escape(experiment)}/*/seed-*.json"
-        return [read_record(path) for path in self._paths(pattern)]
+        return [self.read_cell(path) for path in self._paths(pattern)]
 
     def experiments(self) -> list[str]:
         """Those of which there is a plan or a cell, by name."""

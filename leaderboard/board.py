@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from benchmark.files import replace_file
+from benchmark.errors import LetheError
+from benchmark.files import as_bytes, replace_file
 from leaderboard.charts import Chart, draw_charts
 from leaderboard.markdown import render_markdown
 from leaderboard.page import render_page
@@ -12,11 +14,15 @@ from leaderboard.sections import load_sections
 from leaderboard.spreadsheet import render_csv
 from leaderboard.table import load
 
+#: Holds the names of the files that the board wrote beside it: nothing else is replaced.
+_LIST = ".board"
 _ROOT = Path(__file__).resolve().parents[1]
 
 
 def build(results: Path, out: Path) -> list[Path]:
-    """Write the board of the records in `results` to `out`, and drop plots it no longer has.
+    """Write the board of the records in `results` to `out`, and drop what it no longer has.
+
+    Only what a board wrote is replaced or dropped.
 
     Only plots whose data have changed are drawn.
 
@@ -29,18 +35,26 @@ def build(results: Path, out: Path) -> list[Path]:
         The files written.
 
     Raises:
-        LetheError: if there are no results, or one of them is damaged.
+        LetheError: if there are no results, one of them is damaged, or a file is in the way.
     """
     pages, charts = _render(results, out)
+    own, names = _written(out), {*pages, *(chart.path for chart in charts)}
+    for name in names - own:
+        if (content := _read(out / name)) is not None and not _same(content, name, pages, charts):
+            raise LetheError(
+                f"{out / name} was not written by the board and would be replaced: move it, or "
+                "name another folder with --to"
+            )
+    _list(out, own | names)  # first, so that a board that is stopped here knows its files
     for name, content in pages.items():
         replace_file(out / name, content)
     for chart in charts:
         if not chart.is_in(_read(out / chart.path)):
             replace_file(out / chart.path, chart.svg)
-    drawn = {chart.path for chart in charts}
-    for name in _plots(out) - drawn:
-        (out / name).unlink()
-    return [out / name for name in (*pages, *drawn)]
+    for name in own - names:
+        (out / name).unlink(missing_ok=True)
+    _list(out, names)
+    return [out / name for name in (*pages, *(chart.path for chart in charts))]
 
 
 def check(results: Path, out: Path) -> list[str]:
@@ -52,9 +66,17 @@ def check(results: Path, out: Path) -> list[str]:
         LetheError: if there are no results, or one of them is damaged.
     """
     pages, charts = _render(results, out)
-    changed = {name for name, content in pages.items() if _read(out / name) != content}
-    changed |= {chart.path for chart in charts if not chart.is_in(_read(out / chart.path))}
-    return sorted(changed | (_plots(out) - {chart.path for chart in charts}))
+    names = {*pages, *(chart.path for chart in charts)}
+    changed = {n for n in names if not _same(_read(out / n), n, pages, charts)}
+    gone = {name for name in _written(out) - names if (out / name).exists()}
+    return sorted(changed | gone)
+
+
+def _same(content: bytes | None, name: str, pages: dict[str, bytes], charts: list[Chart]) -> bool:
+    """Whether a file of that name has what the board would write."""
+    if name in pages:
+        return content == pages[name]
+    return any(chart.path == name and chart.is_in(content) for chart in charts)
 
 
 def _render(results: Path, out: Path) -> tuple[dict[str, bytes], list[Chart]]:
@@ -62,11 +84,12 @@ def _render(results: Path, out: Path) -> tuple[dict[str, bytes], list[Chart]]:
     tables = load(results)
     charts = {table.slug: draw_charts(table) for table in tables}
     sections = load_sections(results, out / "bench", tables)
-    pages = {
-        "README.md": render_markdown(tables, charts, sections).encode(),
-        "board.csv": render_csv(tables).encode(),
-        "index.html": render_page(tables, charts, sections, _place(results)).encode(),
+    texts = {
+        "README.md": render_markdown(tables, charts, sections),
+        "board.csv": render_csv(tables),
+        "index.html": render_page(tables, charts, sections, _place(results)),
     }
+    pages = {name: as_bytes(text) for name, text in texts.items()}
     return pages, [chart for of_table in charts.values() for chart in of_table] + sections.charts
 
 
@@ -76,8 +99,28 @@ def _place(results: Path) -> str:
     return (whole.relative_to(_ROOT) if whole.is_relative_to(_ROOT) else results).as_posix()
 
 
-def _plots(out: Path) -> set[str]:
-    return {f"plots/{path.name}" for path in out.glob("plots/*.svg")}
+def _written(out: Path) -> set[str]:
+    """Names of the files in `out` that a board wrote.
+
+    Where there is no list, as in a fresh clone, a board's page in Markdown vouches for the rest.
+    """
+    listed = _read(out / _LIST)
+    if listed is not None:
+        return {name for name in listed.decode(errors="replace").splitlines() if _is_inside(name)}
+    page = _read(out / "README.md") or b""
+    if not page.startswith(b"# Leaderboard\n") or b"[board.csv](board.csv)" not in page:
+        return set()
+    plots = {f"plots/{path.name}" for path in out.glob("plots/*.svg")}
+    return {"README.md", "board.csv", "index.html", *plots}
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a name in the list is one that a board gives."""
+    return re.fullmatch(r"(plots/)?[\w.-]+", name) is not None and ".." not in name
+
+
+def _list(out: Path, names: set[str]) -> None:
+    replace_file(out / _LIST, as_bytes("".join(f"{name}\n" for name in sorted(names))))
 
 
 def _read(path: Path) -> bytes | None:

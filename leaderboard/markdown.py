@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable, Mapping
+from urllib.parse import quote
 
 from benchmark.contract.definition import discover
 from leaderboard import answers, audits, inverse_hessian, quality, solvers, words
@@ -24,6 +25,8 @@ _Marks = Mapping[tuple[str, str], Mark]
 _NONE = Sections()
 _SLACK = "How slack the bounds are"
 _WORDS = "What the words mean"
+# what may stand in an address as it is, within a Markdown table too
+_IN_ADDRESS = "%/:?#@!$&'(*+,;=~"
 
 
 def render_markdown(
@@ -168,7 +171,7 @@ def _name(row: Row) -> str:
     method = row.found[0].method if row.found else None
     title = _escape(row.title)
     if method and method.url.startswith("https://"):
-        title = f"[{title}]({method.url.replace(')', '%29').replace(' ', '%20')})"
+        title = f"[{title}]({quote(method.url, safe=_IN_ADDRESS)})"
     return title if row.role == "entry" else f"{title}<br>*{row.role}*"
 
 

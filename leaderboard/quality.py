@@ -22,7 +22,7 @@ from leaderboard.interval import arithmetic
 from leaderboard.numbers import measured
 from leaderboard.ranking import YARDSTICKS
 from leaderboard.shown import NOTHING
-from leaderboard.table import Table
+from leaderboard.table import Table, distinct
 
 HEADING = "Is it really forgotten?"
 
@@ -188,6 +188,10 @@ def _rows(plan: Plan | None, records: list[QualityRecord]) -> list[_Row]:
     for record in records:
         if record.seeds.split in seeds:
             by_label[record.method.label][record.seeds.split] = record
+    titles = distinct({label: row.title for label, row in planned.items()})
+    planned = {
+        label: row.model_copy(update={"title": titles[label]}) for label, row in planned.items()
+    }
     order = (*YARDSTICKS, "entry")
     rows = [_Row(row, by_label[label]) for label, row in planned.items()]
     return sorted(rows, key=lambda row: order.index(row.plan.role))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -182,6 +182,7 @@ def _table(
     for row in plan.rows if plan else ():
         rows[row.label] = (row.title, row.role)
     cells = _cells(experiment, records)
+    titles = distinct({label: title for label, (title, _) in rows.items()})
     return Table(
         experiment=experiment,
         title=plan.title if plan else experiment,
@@ -190,12 +191,21 @@ def _table(
         device=device,
         planned=plan is not None,
         rows=tuple(
-            Row(label, title, role, {seed: cells.get((label, seed)) for seed in seeds})
-            for label, (title, role) in sorted(rows.items())
+            Row(label, titles[label], role, {seed: cells.get((label, seed)) for seed in seeds})
+            for label, (_, role) in sorted(rows.items())
         ),
         uncounted=tuple(sorted(found - set(seeds))),
         slug=slug(experiment if alone else f"{experiment}--{device}"),
     )
+
+
+def distinct(titles: Mapping[str, str]) -> dict[str, str]:
+    """Titles by label; those that several rows have, as without one of their own, name it too."""
+    count = Counter(titles.values())
+    return {
+        label: title if count[title] == 1 else f"{title} ({label})"
+        for label, title in titles.items()
+    }
 
 
 def _cells(experiment: str, records: Iterable[Record]) -> dict[tuple[str, int], Record]:

@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -52,7 +51,7 @@ def _asked(table: Table, only: Mapping[str, Collection[str]] | None) -> set[str]
 def _render(table: Table, labels: Collection[str]) -> RichTable:
     """The rows of these labels; what is best is so among all rows of the table."""
     rendered = RichTable(
-        title=escape(f"{table.title} ({table.device})"),
+        title=Text(f"{table.title} ({table.device})"),
         title_justify="left",
         title_style="bold",
         caption=_CAPTION,

@@ -256,16 +256,86 @@ def test_two_builds_are_equal_whatever_the_order_the_records_were_written_in(tmp
 
 
 def test_build_drops_plots_of_experiments_that_are_gone_and_nothing_else(tmp_path):
-    results = store(tmp_path / "board" / "results", [record("newton")])
-    stale = tmp_path / "board" / "plots" / "gone-gaps.svg"
-    stale.parent.mkdir()
-    stale.write_text("old")
-    kept = tmp_path / "board" / "plots" / "notes.txt"
+    board = tmp_path / "board"
+    results = store(board / "results", [record("newton"), record("x", experiment="gone")])
+    build(results, board)
+    stale, kept = board / "plots" / "gone-gaps.svg", board / "plots" / "mine.svg"
+    assert stale.exists()
     kept.write_text("mine")
-    build(results, tmp_path / "board")
+    shutil.rmtree(results / "gone")
+    assert "plots/gone-gaps.svg" in check(results, board)
+    build(results, board)
     assert not stale.exists()
-    assert kept.exists()
-    assert load(results)
+    assert kept.read_text() == "mine"
+    assert check(results, board) == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "index.html", "plots/toy-gaps.svg"])
+def test_build_never_replaces_what_a_board_did_not_write(tmp_path, name):
+    results = store(tmp_path / "results", [record("newton")])
+    mine = tmp_path / "project" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("# Mine")
+    with pytest.raises(LetheError, match=f"{name} was not written by the board"):
+        build(results, tmp_path / "project")
+    assert mine.read_text() == "# Mine"
+    assert [p for p in (tmp_path / "project").rglob("*") if p.is_file()] == [mine]
+
+
+def test_a_board_without_its_list_as_in_a_clone_is_still_a_board(tmp_path):
+    results, out = store(tmp_path / "results", [record("newton")]), tmp_path / "out"
+    build(results, out)
+    (out / ".board").unlink()
+    assert check(results, out) == []
+    store(tmp_path / "results", [record("tune")])
+    build(results, out)
+    assert check(results, out) == []
+
+
+def test_rows_that_share_a_title_are_told_apart(tmp_path):
+    rows = [record(label) for label in ("one", "two", "three")]
+    same = [
+        r.model_copy(update={"method": r.method.model_copy(update={"title": "Same"})})
+        for r in rows[:2]
+    ]
+    (table,) = load(store(tmp_path, [*same, rows[2]]))
+    assert {row.title for row in table.rows} == {"Same (one)", "Same (two)", "Three"}
+
+
+def test_retraining_is_as_fast_as_retraining(tmp_path):
+    cells = seeds_of("retrain", [0.0, 0.0], unlearn=0.7) + seeds_of("newton", [0.1, 0.2])
+    (table,) = load(store(tmp_path, cells))
+    (reference,) = yardsticks(table)
+    assert reference.estimate(BY_KEY["speedup"]).mean == pytest.approx(1, abs=1e-12)
+
+
+def test_dollars_in_titles_are_no_mathematics(tmp_path):
+    odd = record("newton")
+    odd = odd.model_copy(update={"method": odd.method.model_copy(update={"title": "a $x_{$ b"})})
+    titled = plan("newton").model_copy(update={"title": "T $y^{$ [/red]"})
+    titled = titled.model_copy(
+        update={"rows": (titled.rows[0].model_copy(update={"title": "a $x_{$ b"}),)}
+    )
+    build(store(tmp_path / "results", [odd], titled), tmp_path / "out")
+    assert "a $x_{$ b" in (tmp_path / "out" / "index.html").read_text("utf-8")
+    assert "T $y^{$ [/red]" in terminal(tmp_path / "results")
+
+
+def test_an_address_cannot_leave_its_row(tmp_path):
+    odd = record("newton")
+    url = 'https://example.org/"><script>|a b`(c)'
+    odd = odd.model_copy(update={"method": odd.method.model_copy(update={"url": url})})
+    text = formats(store(tmp_path, [odd]))["README.md"]
+    (row, _) = [line for line in text.splitlines() if "example.org" in line]
+    assert "https://example.org/%22%3E%3Cscript%3E%7Ca%20b%60(c%29" in row
+
+
+def test_a_number_that_cannot_be_averaged_is_refused(tmp_path):
+    results = store(tmp_path, [record("newton")])
+    path = Store(results).cell_path("toy", "newton", 0)
+    path.write_text(path.read_text().replace('"value": 0.5', '"value": 1e308'))
+    with pytest.raises(LetheError, match=r"1e\+308 is too large for a measured number"):
+        load(results)
 
 
 def test_check_names_what_differs_is_missing_or_is_too_much(tmp_path):
@@ -275,6 +345,8 @@ def test_check_names_what_differs_is_missing_or_is_too_much(tmp_path):
     page = (out / "index.html").read_bytes()
     (out / "index.html").write_bytes(page.replace(b"Newton", b"Newtom", 1))
     (out / "board.csv").unlink()
+    (out / "plots" / "mine.svg").write_text("")
+    (out / ".board").write_text((out / ".board").read_text() + "plots/extra.svg\n")
     (out / "plots" / "extra.svg").write_text("")
     assert check(results, out) == ["board.csv", "index.html", "plots/extra.svg"]
     assert not (out / "board.csv").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import warnings
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -16,7 +17,10 @@ from PIL import Image
 from benchmark.data.dataset import Dataset, Part
 from benchmark.data.sources import Source
 from benchmark.errors import LetheError
-from benchmark.files import cache_folder, replace_file
+from benchmark.files import cache_folder, replace_file, sweep
+
+#: Pixels along a side of an image; those of the data sets have 32.
+_LARGEST = 1024
 
 
 def load(source: Source) -> Dataset:
@@ -83,6 +87,7 @@ def _load_split(source: Source, split: str) -> Part:
     arrays = {"images": part.images, "labels": part.labels}
     buffer = io.BytesIO()
     np.savez(buffer, **arrays if groups is None else {**arrays, "groups": part.groups})
+    sweep(cached.parent)
     replace_file(cached, buffer.getvalue())
     return part
 
@@ -119,14 +124,27 @@ def _decode(table: pa.Table, column: str, where: str) -> tuple[np.ndarray, np.nd
     """(n, height, width[, channel]) uint8 images and (n,) int64 labels."""
     try:
         blobs = pa.chunked_array(table.column(column)).combine_chunks().field("bytes")
-        images = np.stack([np.asarray(Image.open(io.BytesIO(b.as_py()))) for b in blobs])
+        images = np.stack([_image(blob.as_py()) for blob in blobs])
         labels = table.column("label").to_numpy()
-    except (KeyError, TypeError, ValueError, OSError) as error:
+        if labels.dtype.kind not in "iu":
+            raise ValueError(f"labels are of type {table.column('label').type}, not whole numbers")
+    except Exception as error:  # Pillow and pyarrow have dozens of ways to say that it is no image
+        reason = " ".join(str(error).split())[:200]
         raise LetheError(
-            f"{where}: its rows are not images with a label ({error}); it wants the columns "
-            f"'{column}' (struct with bytes) and 'label'"
+            f"{where}: its rows are not images with a label ({reason}); it wants the columns "
+            f"'{column}' (struct with bytes) and 'label' (whole numbers)"
         ) from error
     return images, labels
+
+
+def _image(content: bytes) -> np.ndarray:
+    """(height, width[, channel]); its size is looked at before it is decoded."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        image = Image.open(io.BytesIO(content))
+    if max(image.size) > _LARGEST:
+        raise ValueError("an image of {} x {} pixels".format(*image.size))
+    return np.asarray(image)
 
 
 def _source_images(table: pa.Table, column: str, where: str) -> np.ndarray:

@@ -6,20 +6,34 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from benchmark import names as folder_names
 from benchmark.contract.claim import Target
 from benchmark.data.features import PIXELS, Features
 from benchmark.data.forget import ForgetSpec
 from benchmark.data.split import SplitSpec
 from benchmark.errors import LetheError, explain, unknown
 from benchmark.experiments.profile import at_scale
+from benchmark.files import read_text
+from benchmark.parameters import refuse_conversions
 from benchmark.problem.model import ModelSpec
 from benchmark.problem.models.convolutional import ConvolutionalSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.training import AdamTraining, NewtonTraining
 
 FOLDER = Path(__file__).parent
+#: Of an experiment or a row: it becomes a folder of the results.
+Name = Annotated[str, AfterValidator(folder_names.checked)]
 
 
 class ProblemSpec(BaseModel):
@@ -67,7 +81,7 @@ class Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: str
-    label: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    label: Name = Field(pattern=folder_names.LABEL)
     title: str | None = None
     params: dict[str, Any] = {}
     search: dict[str, tuple[Any, ...]] = {}
@@ -87,7 +101,7 @@ class Experiment(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
+    name: Name
     title: str
     description: str
     problem: ProblemSpec
@@ -99,6 +113,12 @@ class Experiment(BaseModel):
     tuning: int | None = Field(None, ge=1)
     device: Literal["cpu", "cuda"] = "cpu"
     profiles: tuple[str, ...] = ()
+    _path: Path | None = PrivateAttr(None)
+
+    @property
+    def path(self) -> Path | None:
+        """The file that it was read from; None if it was made otherwise."""
+        return self._path
 
     @field_validator("seeds")
     @classmethod
@@ -137,6 +157,7 @@ class Experiment(BaseModel):
         for label in labels:
             if labels.count(label) > 1:
                 raise LetheError(f"experiment {self.name}: two rows are labelled '{label}'")
+        folder_names.refuse_twins(labels, f"experiment {self.name}: the labels")
         return rows
 
 
@@ -160,14 +181,23 @@ def load(name: str, profile: str | None = None) -> Experiment:
         if name.endswith(".toml"):
             raise LetheError(f"experiment file {name} does not exist")
         raise unknown("experiment", name, names())
+    text = read_text(path, "experiment file")
+    where = f"experiment file {path.name}" + (f", profile {profile}" if profile else "")
     try:
-        content = tomllib.loads(path.read_text())
-        return Experiment.model_validate(at_scale({"name": path.stem, **content}, profile))
-    except tomllib.TOMLDecodeError as error:
-        raise LetheError(f"experiment file {path.name} is not valid TOML: {error}") from error
+        content = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise LetheError(f"experiment file {path.name} is not valid TOML: {reason}") from error
+    try:
+        content = at_scale({"name": path.stem, **content}, profile)
+        found = Experiment.model_validate(content)
+        refuse_conversions(content, found, where)
     except ValidationError as error:
-        where = f"experiment file {path.name}" + (f", profile {profile}" if profile else "")
         raise explain(error, where) from error
+    except RecursionError as error:
+        raise LetheError(f"{where}: it is nested too deeply") from error
+    found._path = path.resolve()
+    return found
 
 
 def load_here(name: str, profile: str | None, *, gpu: bool) -> Experiment:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmark import names
 from benchmark.errors import LetheError, unknown
 
 #: The file as it stands.
@@ -21,7 +22,8 @@ def at_scale(content: dict[str, Any], profile: str | None) -> dict[str, Any]:
         profile: one of its profiles, `paper` or None.
 
     Raises:
-        LetheError: if the file has no such profile, or `profiles` holds anything but tables.
+        LetheError: if the file has no such profile, or `profiles` holds anything but tables with
+            names that can be folders.
     """
     name, profiles = content["name"], content.get("profiles", {})
     tables = isinstance(profiles, dict) and all(isinstance(p, dict) for p in profiles.values())
@@ -30,6 +32,12 @@ def at_scale(content: dict[str, Any], profile: str | None) -> dict[str, Any]:
             f"experiment {name}: a profile is a table [profiles.<name>], and '{PAPER}' is the file "
             "as it stands"
         )
+    for one in profiles:
+        if wrong := names.complaint(one):
+            raise LetheError(
+                f"experiment {name}: {names.shown(one)} cannot be a profile's name: {wrong}"
+            )
+    names.refuse_twins(profiles, f"experiment {name}: the profiles")
     content = content | {"profiles": tuple(profiles)}
     if profile in (None, PAPER):
         return content

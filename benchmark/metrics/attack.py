@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import rankdata
 
+from benchmark.errors import LetheError
+
 
 def auc(members: np.ndarray, others: np.ndarray) -> float:
     """Probability that a member scores above a non-member, ties counted half, in [0, 1].
@@ -14,7 +16,15 @@ def auc(members: np.ndarray, others: np.ndarray) -> float:
     Args:
         members: (n,) scores, higher for what looks like a member.
         others: (m,) scores of non-members.
+
+    Raises:
+        LetheError: if a side has no score, or one that is no number.
     """
+    for side, found in (("member", members), ("non-member", others)):
+        if np.size(found) == 0:
+            raise LetheError(f"an AUC needs a score of each side: there is no {side}")
+        if np.isnan(found).any():
+            raise LetheError(f"an AUC needs numbers: the score of a {side} is NaN")
     ranks = rankdata(np.concatenate([members, others]))
     n, m = len(members), len(others)
     return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 #: `zero`: the nearer to 0 the better, on either side. `none`: no side is better.
 Direction = Literal["higher", "lower", "zero", "none"]
+
+#: No measured number is larger: the square of one can still be computed, and a sum of squares.
+LARGEST = 1e150
+
+
+def _not_too_large(value: float) -> float:
+    if abs(value) > LARGEST:
+        raise ValueError(f"{value:g} is too large for a measured number")
+    return value
+
+
+Number = Annotated[float, AfterValidator(_not_too_large)]
 
 
 class Value(BaseModel):
@@ -23,7 +35,7 @@ class Value(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    value: float | None
+    value: Number | None
     unit: str = ""
     direction: Direction = "none"
     n: int | None = None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -14,7 +12,7 @@ from benchmark.contract.seeds import Seeds
 from benchmark.data.forget import ForgetSpec
 from benchmark.errors import explain
 from benchmark.experiments.experiment import Experiment, ProblemSpec, Row
-from benchmark.records import MethodInfo
+from benchmark.records import MethodInfo, fingerprint
 from benchmark.registry import Registered
 from benchmark.runner.source import source_hash
 from benchmark.runner.tuning import TuningSpec, tuning_of
@@ -111,8 +109,3 @@ def describe(method: Method, registered: Registered, label: str, title: str | No
         url=method.source.url,
         params=method.model_dump(mode="json"),
     )
-
-
-def fingerprint(content: dict[str, Any]) -> str:
-    """sha256, in hex, of a JSON value, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -29,8 +29,7 @@ def prepare(name: str, threads: int) -> torch.device:
         raise LetheError(f"unknown device '{name}': it is 'cpu' or 'cuda'")
     if name == "cuda" and not torch.cuda.is_available():
         raise LetheError("CUDA was asked for, but torch sees no GPU here: use --device cpu")
-    if threads < 1:
-        raise LetheError(f"threads must be 1 or more, not {threads}")
+    refuse_count("threads", threads)
     # cuBLAS is deterministic with workspaces of a fixed size, which it reads when it is first used
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
@@ -40,6 +39,19 @@ def prepare(name: str, threads: int) -> torch.device:
     device = torch.device(name)
     _warm_up(device)
     return device
+
+
+def refuse_count(what: str, number: int) -> None:
+    """Refuse a number of threads or processes that is none, or more than this machine can start.
+
+    Raises:
+        LetheError: it says what is possible.
+    """
+    if number < 1:
+        raise LetheError(f"{what} must be 1 or more, not {number}")
+    most = max(64, 4 * (os.cpu_count() or 1))
+    if number > most:
+        raise LetheError(f"{what} must be {most} or fewer on this machine, not {number}")
 
 
 def _warm_up(device: torch.device) -> None:

@@ -50,7 +50,7 @@ def versions() -> dict[str, str]:
 def cpu_model() -> str:
     """The processor's name, as the system tells it."""
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     except OSError:
@@ -63,17 +63,24 @@ def _git() -> tuple[str | None, bool | None]:
     """The checked-out revision and whether the tree differs from it.
 
     Where the code is a copy without its history, `$LETHE_REVISION` says it, and the second is
-    unknown.
+    unknown. A copy within another project's history has none of its own.
     The leaderboard does not count: records that are being written there change no number.
     """
+    # set within a hook, they name another repository
+    ours = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+    elsewhere = {name: value for name, value in os.environ.items() if name not in ours}
 
     def ask(*arguments: str) -> str:
         command = ["git", "-C", str(_ROOT), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        done = subprocess.run(command, capture_output=True, check=True, env=elsewhere)
+        return os.fsdecode(done.stdout).strip()
 
     if revision := os.environ.get("LETHE_REVISION"):
         return revision, None
     try:
+        if Path(ask("rev-parse", "--show-toplevel")).resolve() != _ROOT:
+            return None, None
+        ask("ls-files", "--error-unmatch", "--", __file__)
         changed = ask("status", "--porcelain", "--", ".", ":!leaderboard")
         return ask("rev-parse", "HEAD"), bool(changed)
     except (OSError, subprocess.CalledProcessError):

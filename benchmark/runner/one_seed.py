@@ -8,7 +8,7 @@ from functools import partial
 import torch
 
 from benchmark import json_file
-from benchmark.records import Store, read_record
+from benchmark.records import Store
 from benchmark.runner.cell import Cell
 from benchmark.runner.event import Event
 from benchmark.runner.run_cell import run_cell
@@ -37,7 +37,7 @@ def run_seed(
     bench: Workbench | None = None
     for cell in cells:
         path = store.cell_path(cell.experiment, cell.info.label, cell.inputs.seeds.split)
-        kept = json_file.current(partial(read_record, path), cell.inputs.key)
+        kept = json_file.current(partial(store.read_cell, path), cell.inputs.key)
         if kept and not fresh:
             tell(Event("kept", cell.where, record=kept))
             continue
@@ -49,5 +49,7 @@ def run_seed(
         if bench is None:
             bench = Workbench(cell.inputs, device, None if fresh else store.folder / ".artifacts")
         record = run_cell(cell, bench, begins)
+        if record.status == "failed" and not bench.intact:
+            bench = None  # what the method left of it is not given to the next
         json_file.write(path, record)
         tell(Event("ran", cell.where, record=record))

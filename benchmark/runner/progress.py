@@ -12,7 +12,9 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
+from benchmark.console import marked
 from benchmark.runner.event import Event
 
 
@@ -28,7 +30,7 @@ class Display:
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             console=console,
             transient=True,
             disable=not console.is_terminal,
@@ -49,14 +51,9 @@ class Display:
             self._progress.update(self._task, description=text)
             return
         self._progress.advance(self._task)
-        if event.kind == "ran":
-            self._report(event)
-
-    def _report(self, event: Event) -> None:
         if event.record.failure is not None:
-            self._console.print(
-                f"[red]failed[/red] {event.where}: {event.record.failure.message}",
-                highlight=False,
-            )
-        elif not self._console.is_terminal:
-            self._console.print(f"{event.where}: {event.record.seconds:.2f} s", highlight=False)
+            kept = " (kept; --fresh runs it again)" if event.kind == "kept" else ""
+            text = f"{event.where}: {event.record.failure.message}{kept}"
+            self._console.print(marked("red", "failed", text), soft_wrap=True)
+        elif event.kind == "ran" and not self._console.is_terminal:
+            self._console.print(Text(f"{event.where}: {event.record.seconds:.2f} s"))

@@ -8,12 +8,12 @@ from itertools import groupby
 import torch
 from rich.console import Console
 
-from benchmark import registry
+from benchmark import ends, registry
 from benchmark.data.forget import ForgetSpec
 from benchmark.errors import LetheError, unknown
-from benchmark.experiments.build import fetch
 from benchmark.experiments.experiment import Experiment, Row
 from benchmark.records import Plan, PlannedRow, Record, Store
+from benchmark.runner.begin import begin
 from benchmark.runner.cell import Cell, describe
 from benchmark.runner.event import Event
 from benchmark.runner.executors.executor import Executor, on_this_machine
@@ -75,9 +75,7 @@ def run(
     console = console or Console(stderr=True)
     executor = executor or on_this_machine(device, jobs)
     units = units_of(experiments, device.type, methods, seeds)
-    for experiment in experiments:
-        fetch(experiment.problem)
-        store.keep_plan(plan_of(experiment))
+    begin(experiments, [plan_of(one) for one in experiments], store)
     units = shard.of(units)
     tally = Tally()
     with Display(console, total=sum(len(unit.cells) for unit in units)) as display:
@@ -85,6 +83,7 @@ def run(
         def tell(event: Event) -> None:
             display.show(event)
             tally.add(event)
+            ends.check()
             if tracker is not None and event.kind == "ran":
                 tracker.log(event.record)
 
@@ -98,11 +97,22 @@ def units_of(
     methods: list[str] | None = None,
     seeds: list[int] | None = None,
 ) -> list[Unit]:
-    """The cells of every experiment and seed, in order; see `plan_cells`."""
+    """The cells of every experiment and seed, in order; see `plan_cells`.
+
+    Raises:
+        LetheError: also for a method that is in none of them.
+    """
+    plans = [plan_cells(one, device, methods, seeds) for one in experiments]
+    there = {cell.method.name for cells in plans for cell in cells}
+    for name in methods or []:
+        if name not in there:
+            where = ", ".join(dict.fromkeys(one.name for one in experiments))
+            its = sorted({row.method for one in experiments for row in _rows(one)})
+            raise LetheError(f"no method '{name}' in {where}: there is {', '.join(its)}")
     return [
         Unit(experiment, seed, list(cells))
-        for experiment in experiments
-        for seed, cells in groupby(plan_cells(experiment, device, methods, seeds), _seed)
+        for experiment, plan in zip(experiments, plans, strict=True)
+        for seed, cells in groupby(plan, _seed)
     ]
 
 

@@ -20,6 +20,7 @@ from benchmark.contract.definition import verdict
 from benchmark.contract.guarantee import Gaussian, compose
 from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request
+from benchmark.ends import kept_alive
 from benchmark.files import DiskError
 from benchmark.metrics.value import Value
 from benchmark.problem.predictor import Predictor
@@ -66,12 +67,7 @@ def run_cell(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> R
         DiskError: if a trained model cannot be stored; that is no fault of the method.
     """
     start = time.perf_counter()
-    try:
-        outcome: dict[str, Any] = {"status": "ok", **_measure(cell, bench, listener)}
-    except DiskError:
-        raise
-    except Exception as error:  # any error of a method: recorded, and the rest goes on
-        outcome = {"status": "failed", "failure": describe_failure(error)}
+    outcome = attempt(lambda: _measure(cell, bench, listener), cell.method.name, bench)
     tuned = outcome.get("tuned")
     params = cell.info.params | (tuned.params if tuned else {})
     return Record(
@@ -86,6 +82,28 @@ def run_cell(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> R
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         **outcome,
     )
+
+
+def attempt(work: Callable[[], dict[str, Any]], method: str, bench: Workbench) -> dict[str, Any]:
+    """What a record says of `work`: its content, or what went wrong.
+
+    Args:
+        work: of a method.
+        method: its name.
+        bench: what the method was given; it must be as it was.
+
+    Raises:
+        DiskError: if a trained model cannot be stored; that is no fault of the method.
+    """
+    try:
+        with kept_alive():
+            content = work()
+        bench.check(method)
+    except DiskError:
+        raise
+    except Exception as error:  # any error of a method: recorded, and the rest goes on
+        return {"status": "failed", "failure": describe_failure(error)}
+    return {"status": "ok", **content}
 
 
 def _measure(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> dict[str, Any]:
@@ -232,4 +250,5 @@ def describe_failure(error: Exception) -> Failure:
         ours = path.is_relative_to(_ROOT) and path.relative_to(_ROOT).parts[0] in _OURS
         if ours:  # the innermost line of ours, as a path that means the same on any machine
             where = f"{path.relative_to(_ROOT)}:{frame.lineno}"
-    return Failure(type=type(error).__name__, message=str(error), where=where)
+    text = str(error).encode("utf-8", errors="replace").decode()  # an error may hold half a letter
+    return Failure(type=type(error).__name__, message=text, where=where)

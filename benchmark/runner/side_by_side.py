@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import multiprocessing
-import queue
-from collections.abc import Callable
-from multiprocessing.queues import Queue
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
 
+from benchmark import ends
 from benchmark.errors import LetheError
 from benchmark.records import Store
 from benchmark.runner.cell import Cell
@@ -14,8 +23,26 @@ from benchmark.runner.device import prepare
 from benchmark.runner.event import Event
 from benchmark.runner.one_seed import run_seed
 
-#: Seconds between looks whether the processes are still there.
-PATIENCE = 1.0
+#: Seconds that a process has to end by itself before it is killed.
+PATIENCE = 5.0
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What every process is told, groups apart."""
+
+    store: Store
+    threads: int
+    fresh: bool
+
+
+@dataclass
+class _Worker:
+    """A process, and this end of the pipe to it."""
+
+    process: BaseProcess
+    pipe: Connection
+    cells: list[Cell] = field(default_factory=list)
 
 
 def run_side_by_side(
@@ -28,6 +55,9 @@ def run_side_by_side(
 ) -> None:
     """`run_seed` for every group, `jobs` of them at a time on the CPU.
 
+    Each process has a pipe of its own and no thread that writes to it, so that nothing waits for a
+    process that is gone: the end of its pipe is heard like any other message.
+
     Args:
         groups: the cells of one experiment and seed each.
         store: where records go.
@@ -37,64 +67,132 @@ def run_side_by_side(
         tell: hears of every cell, in this process.
 
     Raises:
-        LetheError: what a process raises, or that one died. The others are stopped then; what
-            they had finished is kept.
+        LetheError: what a process raises, or that one ended before its work. The others are
+            stopped then; what they had finished is kept.
     """
-    # A server that has imported what is needed forks each process: imports are made once.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    todo, events = context.Queue(), context.Queue()
-    for group in groups:
-        todo.put(group)
-    for _ in range(jobs):
-        todo.put(None)
-    workers = [
-        context.Process(target=_work, args=(todo, events, store, threads, fresh), daemon=True)
-        for _ in range(jobs)
-    ]
+    todo, workers = list(reversed(groups)), []
     try:
+        with _forked_from_a_server() as context:
+            for _ in range(jobs):
+                workers.append(_start(context, _Work(store, threads, fresh)))
         for worker in workers:
-            worker.start()
-        working = len(workers)
-        while working:
-            try:
-                event = events.get(timeout=PATIENCE)
-            except queue.Empty:
-                if any(worker.exitcode for worker in workers):
-                    raise LetheError(
-                        "a process of the run died, most likely out of memory: the same command "
-                        "with fewer jobs goes on from here"
-                    ) from None
-                continue
-            if isinstance(event, LetheError):
-                raise event
-            if event is None:
-                working -= 1
-            else:
-                tell(event)
+            _next_group(worker, todo)
+        busy = {worker.pipe: worker for worker in workers}
+        while busy:
+            for pipe in wait(list(busy)):
+                if not _heard(busy[pipe], todo, tell):
+                    del busy[pipe]
+            ends.check()
     finally:
-        for worker in workers:
-            worker.terminate()
-        for worker in workers:
-            worker.join()
+        _end(workers)
 
 
-def _work(todo: Queue, events: Queue, store: Store, threads: int, fresh: bool) -> None:
+@contextmanager
+def _forked_from_a_server() -> Iterator[ForkServerContext]:
+    """A server that has imported what is needed forks each process: imports are made once.
+
+    An interrupt of the terminal goes to all processes. This one alone decides what it means:
+    the server is born with the signal blocked, and so are its children.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmark.runner.preload"])
+    resource_tracker.ensure_running()  # here, since it unblocks the signal when it starts
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    yield context
+
+
+def _start(context: ForkServerContext, work: _Work) -> _Worker:
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, work), daemon=True)
+    process.start()
+    theirs.close()  # the pipe ends with the process
+    return _Worker(process, ours)
+
+
+def _heard(worker: _Worker, todo: list[list[Cell]], tell: Callable[[Event], None]) -> bool:
+    """Take one message; whether more will come.
+
+    Raises:
+        LetheError: what the process raised, or that it ended before its work.
+    """
+    try:
+        message = worker.pipe.recv()
+    except (EOFError, OSError):
+        worker.process.join(PATIENCE)
+        ends.check()  # a signal to all processes may have met it first
+        raise LetheError(_ended_early(worker)) from None
+    if isinstance(message, LetheError):
+        raise message
+    if message is None:
+        return _next_group(worker, todo)
+    tell(message)
+    return True
+
+
+def _ended_early(worker: _Worker) -> str:
+    code, cells = worker.process.exitcode, worker.cells
+    killed = code is not None and code < 0
+    how = f"it was killed by signal {-code}" if killed else f"it ended with {code}"
+    where = "at its start"
+    if cells:
+        where = f"{cells[0].experiment}, seed {cells[0].inputs.seeds.split}"
+    why = ", most likely out of memory" if code == -signal.SIGKILL else ""
+    return (
+        f"a process of the run died{why} ({where}; {how}): the same command with fewer jobs goes "
+        "on from here"
+    )
+
+
+def _next_group(worker: _Worker, todo: list[list[Cell]]) -> bool:
+    """Send the process its next group; whether there was one. Without, it ends."""
+    worker.cells = todo.pop() if todo else []
+    try:
+        worker.pipe.send(worker.cells)
+    except OSError:  # it is gone already: its pipe says so when it is read
+        return True
+    return bool(worker.cells)
+
+
+def _end(workers: list[_Worker]) -> None:
+    """End the processes that are left: first they are asked, then killed."""
+    deadline = time.monotonic() + PATIENCE
+    for worker in workers:
+        if worker.cells:  # the others were told that there is nothing left
+            worker.process.terminate()
+    for worker in workers:
+        worker.process.join(max(0.0, deadline - time.monotonic()))
+        worker.process.kill()
+        worker.process.join()
+        worker.pipe.close()
+
+
+def _serve(pipe: Connection, work: _Work) -> None:
     """One process: group after group, until there is none, or nobody left to tell."""
-    parent = multiprocessing.parent_process()
+    threading.Thread(target=_end_with_the_run, daemon=True).start()
+    ends.listen()
 
-    def tell(event: Event) -> None:
-        if parent is not None and not parent.is_alive():
-            raise SystemExit(1)  # the run was killed; the next one starts processes of its own
-        events.put(event)
+    def tell(message: Event | LetheError | None) -> None:
+        try:
+            pipe.send(message)
+        except OSError:  # the run is over, which is no error of the cell that tells of itself
+            ends.leave(os.EX_UNAVAILABLE)
 
     try:
-        device = prepare("cpu", threads)
-        while (group := todo.get()) is not None:
-            run_seed(group, store, device, fresh, tell)
+        device = prepare("cpu", work.threads)
+        while group := pipe.recv():
+            run_seed(group, work.store, device, work.fresh, tell)
+            tell(None)
     except LetheError as error:
-        events.put(error)
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None  # not 0: a worker interrupted alone has not finished
-    else:
-        events.put(None)
+        tell(error)
+    except (ends.Stopped, EOFError):
+        ends.leave(os.EX_UNAVAILABLE)
+
+
+def _end_with_the_run() -> None:
+    """End this process when the one that started it is gone, in the middle of a cell too."""
+    wait([multiprocessing.parent_process().sentinel])
+    ends.leave(os.EX_UNAVAILABLE)

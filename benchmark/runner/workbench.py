@@ -18,10 +18,11 @@ from benchmark.contract.request import State
 from benchmark.data import catalogue
 from benchmark.data.scenarios import Context
 from benchmark.experiments.build import build
-from benchmark.files import replace_file
+from benchmark.files import replace_file, seal, unsealed
 from benchmark.problem.influence import most_influential
 from benchmark.problem.predictor import Predictor
 from benchmark.problem.rows import Rows
+from benchmark.problem.seal import InputsChanged, Seal
 from benchmark.records import DataInfo
 from benchmark.runner.cell import Inputs, fingerprint
 from benchmark.runner.evaluate import Outputs, predict
@@ -52,10 +53,13 @@ class Workbench:
     def __init__(self, inputs: Inputs, device: torch.device, folder: Path | None) -> None:
         self._inputs = inputs
         self._folder = folder
+        self._seal = Seal()
         self.problem, self.split = build(inputs.problem, inputs.seeds, device)
         self.rows = torch.arange(len(self.problem.train))
         correct = self.problem.train
         self._corrupt_labels()
+        self._seal.put_problem(lambda: self.problem)
+        self._seal.put("row numbers", lambda: self.rows)
         context = Context(
             correct.y,
             correct.x,
@@ -68,6 +72,8 @@ class Workbench:
         self.retain = self.rows[~torch.isin(self.rows, self.forget)]
         #: Of the forgotten rows, (n,), where they are trained on with wrong ones; else None.
         self.true_labels = correct.take(self.forget).y if self._mislabelled else None
+        self._seal.put("rows to forget", lambda: torch.cat([*self.requests, self.forget]))
+        self._seal.put("rows to keep", lambda: self.retain)
         # A constant of the data, known before any request: no method is charged for it.
         _ = self.problem.row_norm
 
@@ -75,12 +81,33 @@ class Workbench:
     def original(self) -> tuple[State, float]:
         """The shared original, trained on every training row, and the seconds it took."""
         weights, seconds = self._trained(self.rows)
+        self._seal.put("weights of the original", lambda: weights)
         return State(weights, self.rows), seconds
 
     @cached_property
     def reference(self) -> tuple[Tensor, float]:
         """A(D_r): weights retrained with the original's training seed, and the seconds."""
-        return self._trained(self.retain)
+        weights, seconds = self._trained(self.retain)
+        self._seal.put("weights of the retrained model", lambda: weights)
+        return weights, seconds
+
+    def check(self, who: str) -> None:
+        """Compare what every method is given with what it was when it was made.
+
+        Raises:
+            InputsChanged: if something is different, by the fault of `who`. This side is then of
+                no use to others.
+        """
+        self._seal.check(who)
+
+    @property
+    def intact(self) -> bool:
+        """Whether everything that methods are given is as it was."""
+        try:
+            self.check("a method")
+        except InputsChanged:
+            return False
+        return True
 
     @cached_property
     def reference_outputs(self) -> Outputs:
@@ -138,12 +165,11 @@ class Workbench:
 
     def _trained(self, rows: Tensor) -> tuple[Tensor, float]:
         path = self._artifact(rows)
-        if path is not None and path.exists():
-            try:
-                stored = torch.load(path, map_location=self.problem.device, weights_only=True)
-                return stored["weights"], stored["seconds"]
-            except Exception:  # a damaged copy fails in many ways; all mean: train again
-                path.unlink()
+        if path is not None and (payload := unsealed(path)) is not None:
+            found = io.BytesIO(payload)
+            stored = torch.load(found, map_location=self.problem.device, weights_only=True)
+            return stored["weights"], stored["seconds"]
+        self.check("the method")  # no model is trained on, or kept of, what a method changed
         clock = Clock(self.problem.device)
         with clock.phase("training"):
             weights = self.problem.fit(rows, self._inputs.seeds.generator("training"))
@@ -151,7 +177,7 @@ class Workbench:
         if path is not None:
             buffer = io.BytesIO()
             torch.save({"weights": weights, "seconds": seconds}, buffer)
-            replace_file(path, buffer.getvalue())
+            replace_file(path, seal(buffer.getvalue()))
         return weights, seconds
 
     def _artifact(self, rows: Tensor) -> Path | None:

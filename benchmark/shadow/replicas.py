@@ -233,6 +233,7 @@ def _answer(start: _Start, k: int, requests: tuple[Tensor, ...], target: Target)
         inside = claim is not None and claim.evidence.kind == "algorithm"
         sigma = getattr(claim.evidence, "sigma", 0.0) if claim is not None else 0.0
         noise = torch.tensor([sigma, inside], dtype=torch.float64)
+        store.check(method.name)
         for key, tensor in zip(keys, (weights, noise), strict=True):
             store.write(key, tensor)
     return Answer(Predictor(store.problem.model, weights), float(noise[0]), bool(noise[1]))

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from benchmark.errors import LetheError
-from benchmark.files import replace_file
+from benchmark.files import replace_file, seal, unsealed
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
+from benchmark.problem.seal import Seal
 from benchmark.problem.training import NewtonTraining
 from benchmark.shadow.training import Run, train
 
@@ -51,6 +52,8 @@ class ModelStore:
         batch: int | None = None,
     ) -> None:
         self.problem = problem
+        self._seal = Seal()
+        self._seal.put_problem(lambda: self.problem)
         self._folder = folder
         self._listener = listener or (lambda done, total: None)
         self._batch = batch or BATCH.get(problem.device.type, BATCH["cpu"])
@@ -62,6 +65,7 @@ class ModelStore:
 
         Raises:
             LetheError: if there is no run, or runs that are trained together differ in size.
+            InputsChanged: if the problem's rows are no longer what they were.
             DiskError: if the folder cannot be written.
             DidNotConverge: if a training is held to a tolerance and misses it.
         """
@@ -74,6 +78,8 @@ class ModelStore:
         wanted = dict(zip(keys, runs, strict=True))
         missing = [key for key in wanted if key not in found]
         self._listener(len(found), len(wanted))
+        if missing:
+            self.check("a method")
         for start in range(0, len(missing), self._batch):
             part = missing[start : start + self._batch]
             weights = train(self.problem, [wanted[key] for key in part])
@@ -82,6 +88,14 @@ class ModelStore:
                 found[key] = row
             self._listener(len(found), len(wanted))
         return torch.stack([found[key] for key in keys])
+
+    def check(self, who: str) -> None:
+        """Compare the problem's rows with what they were: nothing is kept that came of others.
+
+        Raises:
+            InputsChanged: if something is different, by the fault of `who`.
+        """
+        self._seal.check(who)
 
     def run_key(self, run: Run) -> str:
         """The key of one training run's weights."""
@@ -102,12 +116,7 @@ class ModelStore:
         """
         if self._folder is None:
             return None
-        try:
-            content = self._path(key).read_bytes()
-        except OSError:
-            return None
-        digest, payload = content[:32], content[32:]
-        if hashlib.sha256(payload).digest() != digest:
+        if (payload := unsealed(self._path(key))) is None:
             return None
         weights = torch.from_numpy(np.load(io.BytesIO(payload)))
         if shape is not None and weights.shape != shape:
@@ -123,8 +132,7 @@ class ModelStore:
         if self._folder is not None:
             buffer = io.BytesIO()
             np.save(buffer, weights.detach().cpu().numpy())
-            payload = buffer.getvalue()
-            replace_file(self._path(key), hashlib.sha256(payload).digest() + payload)
+            replace_file(self._path(key), seal(buffer.getvalue()))
 
     def _named(self, run: Run) -> Run:
         """Where training goes to the one minimum there is, one run stands for those of any seed."""

@@ -13,9 +13,11 @@ from rich.console import Console
 from benchmark import json_file
 from benchmark.contract.method import EvidenceKind
 from benchmark.data.forget import ForgetSpec
+from benchmark.ends import Exited, kept_alive
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.files import locked
+from benchmark.problem.seal import InputsChanged
 from benchmark.records import Failure
 from benchmark.runner.cell import Cell, fingerprint
 from benchmark.runner.environment import describe
@@ -158,27 +160,38 @@ def _run(cells: list[Cell], part: Part, display: Display) -> Iterator[tuple[Cell
     """Rows of one part as they finish; its data are only touched if there is one."""
     if not cells:
         return
-    inputs = cells[0].inputs
-    bench = Workbench(inputs, torch.device("cpu"), folder=None)
-    runs = Runs(bench.problem, bench.forget, inputs.target)
+    bench, runs = _given(cells[0])
     for cell in cells:
         count = part.count(cell)
         display.show(Event("begins", cell.where, f"{count} runs a side"))
         start, failure = time.perf_counter(), None
         try:
-            outcome: Finding | str = finding(cell, runs, count)
-        except LetheError as error:  # a method that gives no answer claims nothing
+            with kept_alive():
+                outcome: Finding | str = finding(cell, runs, count)
+            bench.check(cell.method.name)
+            runs.check(cell.method.name)
+        except (LetheError, Exited) as error:  # a method that gives no answer claims nothing
             outcome, failure = str(error), describe_failure(error)
+            if isinstance(error, InputsChanged):
+                bench, runs = _given(cells[0])
         seconds = time.perf_counter() - start
         origin = Origin(key=_key(cell, count), environment=describe(torch.device("cpu")))
         yield cell, Row(origin, outcome)
         display.show(Event("ran", cell.where, record=_Ran(seconds, failure)))
 
 
+def _given(cell: Cell) -> tuple[Workbench, Runs]:
+    """What the rows of a part are given."""
+    bench = Workbench(cell.inputs, torch.device("cpu"), folder=None)
+    return bench, Runs(bench.problem, bench.forget, cell.inputs.target)
+
+
 def _rows_in(results: Path) -> dict[str, Row]:
     """The rows that are there, by name, current or not; a damaged file holds none."""
     try:
         study = read(results)
+    except json_file.Sound:
+        raise
     except LetheError:
         return {}
     if study is None:

@@ -17,25 +17,24 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from benchmark import json_file
+from benchmark import ends, json_file
 from benchmark.contract.method import Method
 from benchmark.contract.request import Request
 from benchmark.errors import LetheError
-from benchmark.experiments.build import fetch
 from benchmark.experiments.experiment import Experiment
-from benchmark.files import DiskError
 from benchmark.metrics import attack_registry
 from benchmark.metrics.attack_contract import Attack, RowAttack
 from benchmark.metrics.relearn import RelearnTime
 from benchmark.metrics.statistics import LEVEL
 from benchmark.problem.predictor import Predictor
 from benchmark.records import Store
+from benchmark.runner.begin import begin
 from benchmark.runner.cell import Cell, fingerprint
 from benchmark.runner.environment import describe
 from benchmark.runner.event import Event
 from benchmark.runner.progress import Display
 from benchmark.runner.run import plan_of, units_of
-from benchmark.runner.run_cell import describe_failure
+from benchmark.runner.run_cell import attempt
 from benchmark.runner.shard import WHOLE, Shard
 from benchmark.runner.tuning import tune
 from benchmark.runner.workbench import ATTACKING, Workbench
@@ -114,9 +113,7 @@ def forget_quality(
     console = console or Console(stderr=True)
     attacks = tuple(attack() for attack in attack_registry.discover().values())
     units = shard.of(units_of(experiments, device.type, methods, seeds))
-    for experiment in experiments:
-        fetch(experiment.problem)
-        Store(results).keep_plan(plan_of(experiment))
+    begin(experiments, [plan_of(one) for one in experiments], Store(results))
     tally = Tally()
     with Display(console, total=sum(len(unit.cells) for unit in units)) as display:
         for unit in units:
@@ -148,11 +145,16 @@ class Study:
         runs: int,
         shadows: int,
     ) -> None:
+        self._arguments = (cells, results, device, attacks, runs, shadows)
         self.cells, self.runs = cells, runs
         self._inputs = cells[0].inputs
         self._device, self._folder = device, results / ".artifacts"
         self._attacks = attacks
         self._shadows = _wanted(attacks, shadows, self._inputs.forget.scenario)
+
+    def anew(self) -> Study:
+        """The same, with nothing computed yet."""
+        return Study(*self._arguments)
 
     def inputs(self, cell: Cell) -> dict[str, Any]:
         """Everything that determines a row's numbers."""
@@ -175,15 +177,10 @@ class Study:
             LetheError: if the data cannot be had.
         """
         bench = self.bench  # what is wrong with the data is no row's failure
-        outcome: dict[str, Any]
         start = time.perf_counter()
-        try:
-            found, yardsticks = self._measured(cell)
-            outcome = {"status": "ok", **_content(found, yardsticks, self._attacks)}
-        except DiskError:
-            raise
-        except Exception as error:  # any error of a method: recorded, and the rest goes on
-            outcome = {"status": "failed", "failure": describe_failure(error)}
+        outcome = attempt(
+            lambda: _content(*self._measured(cell), self._attacks), cell.method.name, bench
+        )
         inputs = self.inputs(cell)
         return QualityRecord(
             key=fingerprint(inputs),
@@ -343,8 +340,11 @@ def _run_seed(study: Study, results: Path, display: Display, tally: Tally) -> No
             tally.kept += 1
             display.show(Event("kept", cell.where, record=record))
         else:
+            ends.check()
             display.show(Event("begins", cell.where, "forget quality"))
             record = study.record(cell)
+            if record.status == "failed" and not study.bench.intact:
+                study = study.anew()  # what the method left of it is not given to the next
             json_file.write(path, record)
             tally.ran += 1
             display.show(Event("ran", cell.where, record=record))

@@ -16,6 +16,7 @@ from benchmark.contract.request import Release
 from benchmark.contract.seeds import Seeds
 from benchmark.metrics.utility import losses
 from benchmark.problem.problem import Problem
+from benchmark.problem.seal import Seal
 from benchmark.runner.audits import published
 from benchmark.runner.cell import Cell
 from benchmark.studies.audit_record import Finding
@@ -49,7 +50,17 @@ class Runs:
         self._forget = forget
         self._rows = problem.train.take(forget)
         self._sides = (World(problem), World(without(problem, forget)))
+        self._seal = Seal()
+        self._seal.put_problem(lambda: self._sides[1].problem)
         self.scored = ALONG if problem.model.spec.linear else LOSS
+
+    def check(self, who: str) -> None:
+        """Compare the rows of the other side with what they were.
+
+        Raises:
+            InputsChanged: if something is different, by the fault of `who`.
+        """
+        self._seal.check(who)
 
     def seeds(self, method: Method, k: int, side: int) -> Seeds:
         """Of run k on side 0, the release's, or 1: the sides share no draw of noise."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark import collected, json_file
 from benchmark.contract.seeds import Seeds
-from benchmark.metrics.value import Direction
+from benchmark.metrics.value import Direction, Number
 from benchmark.records import Environment, Failure, MethodInfo
 
 SCHEMA = 1
@@ -40,7 +40,7 @@ class Score(_Frozen):
         note: why there is no value, or how to read it.
     """
 
-    value: float | None
+    value: Number | None
     floor: float | None
     ceiling: float | None
     direction: Direction

@@ -51,7 +51,7 @@ def _claim(axes: Axes, setting: str, points: list[Point]) -> None:
     for (label, read), (colour, marker, line) in zip(readings.items(), _LOOKS, strict=False):
         known = [(p.setting, value) for p in points if (value := read(p))]
         style.trend(axes, known, label=label, colour=colour, marker=marker, line=line)
-    axes.set(xscale="log", yscale="log", title=setting, xlabel="", ylabel=title)
+    axes.set(xscale="log", yscale="log", title=style.plain(setting), xlabel="", ylabel=title)
     style.few_ticks(axes)
     if len(readings) > 1:
         axes.legend(fontsize=7.5)
@@ -61,5 +61,5 @@ def _gap(axes: Axes, setting: str, points: list[Point]) -> None:
     known = [(p.setting, p.gap) for p in points if p.gap is not None]
     style.trend(axes, known, label="", colour=style.BLUE, marker="o")
     axes.axhline(0, color=style.INK, linewidth=0.8, zorder=1)
-    axes.set(xscale="log", xlabel=setting, ylabel="test gap (points)")
+    axes.set(xscale="log", xlabel=style.plain(setting), ylabel="test gap (points)")
     style.few_ticks(axes)

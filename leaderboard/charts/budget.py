@@ -59,7 +59,7 @@ def draw(points: list[Point]) -> bytes:
             here = [p for p in points if p.problem == name]
             _accuracies(above, here, titles)
             _leads(below, here, titles)
-            above.set_title(name)
+            above.set_title(style.plain(name))
             _axis(below, sorted({p.epochs for p in here}))
         upper[0].set_ylabel("test accuracy (%)")
         lower[0].set_ylabel("over retraining (points)")
@@ -111,6 +111,9 @@ def _handles(titles: list[str]) -> list[Line2D]:
     looks = {_RETRAINING: {"colour": style.INK, "marker": _MARKERS[0]}}
     looks |= {title: _looks(title, titles) for title in titles}
     return [
-        *(Line2D([], [], color=x["colour"], marker=x["marker"], label=n) for n, x in looks.items()),
+        *(
+            Line2D([], [], color=x["colour"], marker=x["marker"], label=style.plain(name))
+            for name, x in looks.items()
+        ),
         Line2D([], [], color="#888888", linestyle="--", label="Control, from zero weights"),
     ]

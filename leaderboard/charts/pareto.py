@@ -67,7 +67,7 @@ def _panel(axes: Axes, title: str, found: list[Offer]) -> None:
     axes.axvline(1, color=style.INK, linewidth=0.8, linestyle="--", zorder=1)
     _limits(axes, found)
     _names(axes, best)
-    axes.set_title(textwrap.fill(title, _TITLE), loc="left")
+    axes.set_title(style.plain(textwrap.fill(title, _TITLE)), loc="left")
     axes.set(xlabel="time / retraining", ylabel="points lost")
 
 
@@ -89,7 +89,7 @@ def _names(axes: Axes, best: list[Offer]) -> None:
     heights = _apart([to_axes.transform((offer.time, offer.lost))[1] for offer in ordered])
     for offer, y in zip(ordered, heights, strict=True):
         axes.annotate(
-            f"{offer.row.title}, ε {number(offer.epsilon, 2)}",
+            f"{style.plain(offer.row.title)}, ε {number(offer.epsilon, 2)}",
             (offer.time, offer.lost),
             (1.03, y),
             textcoords=axes.transAxes,

@@ -52,7 +52,7 @@ def draw(pairs: list[Pair], shares: tuple[float, ...]) -> bytes:
             _bar(axes, y - 0.16, pair.unlearned, shares, _OURS, "o")
             _bar(axes, y + 0.16, pair.retrained, shares, _RETRAINED, "D")
         _scale(axes)
-        axes.set_yticks(range(len(pairs)), [textwrap.fill(pair.title, 30) for pair in pairs])
+        axes.set_yticks(range(len(pairs)), [style.plain(textwrap.fill(p.title, 30)) for p in pairs])
         axes.set_ylim(len(pairs) - 0.5, -0.5)
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("attack score of a forgotten row")

@@ -92,7 +92,8 @@ def _panel(axes: Axes, panel: Panel) -> None:
     axes.axhline(1, color=style.INK, linewidth=1, zorder=1)
     if panel.usual is not None:
         axes.axvline(panel.usual, color=style.INK, linewidth=0.8, linestyle=":", zorder=1)
-    axes.set(title=panel.experiment, xlabel=panel.setting, ylabel="bound / distance")
+    title, setting = style.plain(panel.experiment), style.plain(panel.setting)
+    axes.set(title=title, xlabel=setting, ylabel="bound / distance")
     axes.set_ylim(bottom=0.5)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_locator(LogLocator(numticks=7))

@@ -45,7 +45,7 @@ def draw(records: list[SolverRecord]) -> bytes:
                     axes.set_axis_off()
                     continue
                 _panel(axes, here, looks)
-                axes.set_title(_title(here))
+                axes.set_title(style.plain(_title(here)))
             across[0].set_ylabel("relative residual")
         for axes in places[-1]:
             axes.set_xlabel("seconds")
@@ -138,7 +138,7 @@ def _legend(figure: Figure, looks: dict[str, _Look]) -> None:
             linestyle=line,
             markersize=5.5,
             markeredgecolor="white",
-            label=title,
+            label=style.plain(title),
         )
         for title, colour, marker, line in looks.values()
     ]

@@ -77,9 +77,14 @@ def colour(name: str) -> str:
     return _VERDICTS[name][1]
 
 
+def plain(text: str) -> str:
+    """Text that is drawn as it is: matplotlib takes what stands between dollars for mathematics."""
+    return text.replace("$", r"\$")
+
+
 def label_rows(axes: Axes, rows: list[Row]) -> None:
     """One line a row, the first on top."""
-    axes.set_yticks(range(len(rows)), [textwrap.fill(row.title, 26) for row in rows])
+    axes.set_yticks(range(len(rows)), [plain(textwrap.fill(row.title, 26)) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
 
@@ -128,7 +133,7 @@ def trend(
             estimator="median",
             errorbar=("pi", 100),
             ax=axes,
-            label=label or None,
+            label=plain(label) or None,
             color=colour,
             marker=marker,
             linestyle=line,

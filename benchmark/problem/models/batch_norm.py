@@ -8,7 +8,6 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 #: Added to a variance, as torch's own layer does.
 EPSILON = 1e-5
@@ -32,7 +31,12 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.mean is None or self.variance is None:
-            return F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=EPSILON)
+            # not by torch.nn.functional, which refuses a batch with one value a channel: its
+            # variance is 0, and what comes out is the shift
+            cudnn = torch.backends.cudnn.enabled
+            return torch.batch_norm(
+                x, self.weight, self.bias, None, None, True, 0.0, EPSILON, cudnn
+            )
         variance = self.variance.detach().clamp(min=0)  # noise may have taken it below 0
         scale = self.weight * (variance + EPSILON).rsqrt()
         centred = x - self.mean.detach().view(-1, 1, 1)

@@ -10,6 +10,7 @@ import torch
 
 from benchmark.errors import LetheError
 from benchmark.records import Store
+from benchmark.runner.device import refuse_count
 from benchmark.runner.event import Event
 from benchmark.runner.one_seed import run_seed
 from benchmark.runner.side_by_side import run_side_by_side
@@ -66,8 +67,7 @@ def on_this_machine(device: torch.device, jobs: int) -> Executor:
     Raises:
         LetheError: for no jobs, or several on one GPU.
     """
-    if jobs < 1:
-        raise LetheError(f"jobs must be 1 or more, not {jobs}")
+    refuse_count("jobs", jobs)
     if jobs > 1 and device.type != "cpu":
         raise LetheError("one GPU runs one job at a time: leave out --jobs")
     return Serial(device) if jobs == 1 else Processes(jobs)

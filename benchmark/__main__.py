@@ -1,0 +1,17 @@
+"""The program `lethe`, also as `python -m benchmark`."""
+
+from __future__ import annotations
+
+from benchmark import ends
+
+
+def main() -> None:
+    """Run the command line; an interrupt is heard from here on, while it is imported too."""
+    with ends.program():
+        from benchmark.cli import main as command_line
+
+        command_line()
+
+
+if __name__ == "__main__":
+    main()

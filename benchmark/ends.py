@@ -1,0 +1,108 @@
+"""How the program ends before its work is done: by a signal, or by code that it called.
+
+Nothing heavy is imported here, so that an interrupt is heard while the rest is being imported.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+#: What asks the program to end: Ctrl-C, `kill`, and a terminal that is closed.
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+_exit = os._exit
+_received: list[int] = []
+
+
+class Stopped(BaseException):
+    """A signal asked the program to end. No error of a method: nobody catches it to go on."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.code = 128 + signum
+
+
+class Exited(Exception):
+    """Code that was called tried to end the program."""
+
+
+@contextmanager
+def program() -> Iterator[None]:
+    """The whole program: a signal ends it with one line and the code that shells expect.
+
+    Raises:
+        SystemExit: 128 + the signal's number.
+    """
+    before = listen()
+    try:
+        yield
+    except (Stopped, KeyboardInterrupt) as error:
+        with suppress(OSError, ValueError):
+            print("stopped: the same command goes on from here", file=sys.stderr)
+        raise SystemExit(getattr(error, "code", 128 + signal.SIGINT)) from None
+    finally:
+        _received.clear()
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def listen() -> dict[int, object]:
+    """Let signals raise `Stopped` in the main thread; what is ignored, as by nohup, stays so.
+
+    Returns:
+        the handlers that were there before, by signal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    heard = [one for one in SIGNALS if signal.getsignal(one) not in (signal.SIG_IGN, None)]
+    return {one: signal.signal(one, _stop) for one in heard}
+
+
+def check() -> None:
+    """Raise `Stopped` again where a signal came and the code that it met swallowed it."""
+    if _received:
+        raise Stopped(_received[0])
+
+
+@contextmanager
+def kept_alive() -> Iterator[None]:
+    """Within, an attempt to end the program, as by `sys.exit` or `os._exit`, is an error.
+
+    Raises:
+        Exited: for any exception that is no `Exception` and not asked for by a signal.
+    """
+    owner = os.getpid()
+
+    def refuse(code: int) -> None:
+        if os.getpid() != owner:  # a child process of the code, which may end as it likes
+            _exit(code)
+        raise Exited(f"it called os._exit({code})")
+
+    os._exit = refuse
+    try:
+        yield
+    except (Exception, Stopped, KeyboardInterrupt):
+        raise
+    except SystemExit as error:
+        raise Exited(f"it called sys.exit({error.code!r})") from error
+    except BaseException as error:
+        raise Exited(f"it raised {error!r}") from error
+    finally:
+        os._exit = _exit
+
+
+def leave(code: int) -> None:
+    """End this process at once, whatever its other threads are doing."""
+    _exit(code)
+
+
+def _stop(signum: int, _: FrameType | None) -> None:
+    _received.append(signum)
+    raise Stopped(signum)

@@ -1,0 +1,345 @@
+"""However a run ends: what is finished is kept, nobody is left, and the code says what happened."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from benchmark import cli, ends, files, plugins, registry
+from benchmark.contract.method import Method, Source
+from benchmark.contract.request import Release, Request
+from benchmark.errors import LetheError
+from benchmark.experiments.experiment import load
+from benchmark.records import Store, read_record
+from benchmark.runner.reproduce import numbers
+from benchmark.runner.run import Tally, run
+from tests import tiny_experiment
+
+ROOT = Path(__file__).parents[1]
+METHODS = '["retrain", "nothing", "newton"]'
+
+
+def write(folder: Path, seeds: int = 2, more: str = "", methods: str = METHODS) -> Path:
+    head = f"seeds = {list(range(seeds))}\nmethods = {methods}\n{more}"
+    return tiny_experiment.write(folder, ("seeds = [0, 1]", head))
+
+
+def start(*arguments: str, cwd: Path, **environment: str) -> subprocess.Popen:
+    """`lethe`, in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmark", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def group_is_gone(process: subprocess.Popen, seconds: float = 60) -> bool:
+    """Whether every process of the group ends; it is given time, for a loaded machine."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    return False
+
+
+def wait_for(there: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not there() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert there()
+
+
+def records(results: Path) -> list[Path]:
+    return sorted(results.rglob("seed-*.json"))
+
+
+def stray(results: Path) -> list[Path]:
+    return [path for path in results.rglob(".*") if files._TEMPORARY.fullmatch(path.name)]
+
+
+@pytest.mark.parametrize(("jobs", "signum"), [(2, signal.SIGINT), (2, signal.SIGTERM)])
+def test_a_signal_ends_a_run_with_its_code_and_nobody_is_left(
+    tmp_path: Path, jobs: int, signum: int
+) -> None:
+    toml, results = write(tmp_path, seeds=60), tmp_path / "runs"
+    process = start("run", str(toml), "--jobs", str(jobs), cwd=tmp_path)
+    wait_for(lambda: len(records(results)) >= 2)
+    before = {path: path.read_bytes() for path in records(results)}
+    os.killpg(process.pid, signum)  # as a terminal does
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 128 + signum, error
+    assert "stopped: the same command goes on from here" in error
+    assert "Traceback" not in error
+    assert "died" not in error
+    assert group_is_gone(process)
+    assert stray(results) == []
+    assert len(records(results)) < 180, "it came in the middle"
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert all(read_record(path).status == "ok" for path in records(results))
+
+
+def test_what_a_killed_writer_left_is_swept_and_what_is_being_written_is_not(
+    tmp_path: Path,
+) -> None:
+    left = tmp_path / "tiny" / "newton" / ".seed-0.json.abcd_123"
+    left.parent.mkdir(parents=True)
+    mine = tmp_path / ".notes.txt.abcd_123"
+    for path in (left, mine):
+        path.write_text("{")
+    with files.replacing(tmp_path / "seed-1.json") as file:
+        file.write(b"whole")
+        files.sweep(tmp_path)
+    assert (tmp_path / "seed-1.json").read_bytes() == b"whole"
+    assert not left.exists()
+    assert mine.exists()
+
+
+def test_an_interrupt_while_modules_are_imported_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    process = start("list", cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert error == "stopped: the same command goes on from here\n"
+
+
+def test_the_program_is_a_module(tmp_path: Path) -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", "benchmark.cli", "--help"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "leaderboard" in process.stdout
+
+
+def test_a_signal_that_a_method_swallowed_is_heard_after_it() -> None:
+    def swallow() -> None:
+        with suppress(BaseException):
+            signal.raise_signal(signal.SIGTERM)
+
+    def program() -> None:
+        with ends.program():
+            swallow()
+            ends.check()
+
+    with pytest.raises(SystemExit) as caught:
+        program()
+    assert caught.value.code == 143
+
+
+# --- code that ends the program -----------------------------------------------------------------
+
+ENDS = {
+    "sys.exit(0)": "it called sys.exit(0)",
+    "os._exit(0)": "it called os._exit(0)",
+    "raise GeneratorExit": "it raised GeneratorExit()",
+}
+PLUG_IN = """
+import os, sys
+from benchmark.contract.method import Method, Source
+
+class Outside(Method):
+    name, title = "outside", "Outside"
+    source = Source(paper="None", url="https://example.org")
+    def unlearn(self, request):
+        {call}
+"""
+
+
+def install(folder: Path, source: str) -> Path:
+    """A plug-in as an installer leaves it; the folder is to be on the path."""
+    (folder / "outside.py").write_text(source)
+    about = folder / "outside-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Name: outside\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[lethe.methods]\noutside = outside:Outside\n")
+    return folder
+
+
+def end(call: str) -> None:
+    exec(call, {"os": os, "sys": sys})
+
+
+class Quitter(Method):
+    """End the program."""
+
+    name = "quitter"
+    title = "Quitter"
+    source = Source(paper="None", url="https://example.org")
+    call: str = ""
+
+    def unlearn(self, request: Request) -> Release:
+        end(self.call)
+        return request.release(request.original.weights)
+
+
+@pytest.fixture
+def with_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The methods of this file are registered beside the others."""
+    ours = {one.name: registry.Registered(one, "outside") for one in (Vandal, Quitter)}
+    found = ours | registry.discover()
+    monkeypatch.setattr(registry, "discover", lambda: found)
+
+
+def with_row(folder: Path, method: str, **params: str) -> Path:
+    inside = ", ".join(f'{name} = "{value}"' for name, value in params.items())
+    row = f'[[rows]]\nmethod = "{method}"\nlabel = "{method}"\nparams = {{ {inside} }}\n'
+    head = ("seeds = [0, 1]", f"seeds = [0]\nmethods = {METHODS}")
+    return tiny_experiment.write(folder, head, ("[target]", f"{row}[target]"))
+
+
+def finish(toml: Path, folder: Path, **more: bool) -> Tally:
+    quiet = Console(file=io.StringIO())
+    return run([load(str(toml))], Store(folder), torch.device("cpu"), console=quiet, **more)
+
+
+@pytest.mark.usefixtures("with_ours")
+@pytest.mark.parametrize("call", ENDS)
+def test_a_method_that_ends_the_program_is_a_failed_cell(tmp_path: Path, call: str) -> None:
+    tally = finish(with_row(tmp_path, "quitter", call=call), tmp_path / "runs")
+    assert tally.ran == 4
+    (failed,) = tally.failed
+    assert failed.failure.message == ENDS[call]
+    assert os._exit is ends._exit
+
+
+@pytest.mark.parametrize("call", ENDS)
+def test_a_plug_in_that_ends_the_program_at_import_is_named(
+    call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = EntryPoint("outside", "outside:Outside", "lethe.methods")
+    monkeypatch.setattr(EntryPoint, "load", lambda _: end(call))
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [point])
+    with pytest.raises(LetheError) as caught:
+        registry.discover()
+    assert str(caught.value).startswith("plug-in 'outside' cannot be loaded")
+    assert ENDS[call] in str(caught.value)
+
+
+def test_a_process_that_ends_with_0_is_noticed_like_any_other(tmp_path: Path) -> None:
+    call = "import posix; posix._exit(0)"
+    install(tmp_path, PLUG_IN.format(call=call))
+    toml = write(tmp_path, methods='["outside", "nothing"]')
+    path = f"{tmp_path}:{ROOT}"
+    process = start("run", str(toml), "--jobs", "2", cwd=tmp_path, PYTHONPATH=path)
+    _, error = process.communicate(timeout=240)
+    assert process.returncode == 2
+    assert "a process of the run died (tiny, seed" in error
+    assert "it ended with 0" in error
+    assert group_is_gone(process)
+
+
+def test_a_child_of_a_method_may_end_as_it_likes() -> None:
+    with ends.kept_alive():
+        child = os.fork()
+        if not child:
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+# --- what a method does to its inputs -----------------------------------------------------------
+
+
+class Vandal(Method):
+    """Change something, then answer."""
+
+    name = "vandal"
+    title = "Vandal"
+    source = Source(paper="None", url="https://example.org")
+    target: str = ""
+
+    def unlearn(self, request: Request) -> Release:
+        problem, answer = request.problem, request.original.weights.clone()
+        harm = {
+            "weights": lambda: request.original.weights.zero_(),
+            "labels": lambda: problem.test.y.fill_(3),
+            "unseen by torch": lambda: problem.train.x.numpy().fill(0),
+            "replaced": lambda: object.__setattr__(problem, "negatives", problem.test),
+            "rows": lambda: request.original.rows.zero_(),
+        }
+        harm[self.target]()
+        return request.release(answer)
+
+
+@pytest.mark.parametrize(
+    ("target", "named"),
+    [
+        ("weights", "weights of the original"),
+        ("labels", "test labels"),
+        ("unseen by torch", "train inputs"),
+        ("replaced", "negatives inputs"),
+        ("rows", "row numbers"),
+    ],
+)
+@pytest.mark.usefixtures("with_ours")
+def test_a_method_that_changes_its_inputs_fails_and_no_other_row_notices(
+    tmp_path: Path, target: str, named: str
+) -> None:
+    fresh = target == "labels"  # then nothing is read from disk that a method cannot change
+    toml = with_row(tmp_path, "vandal", target=target)
+    (failed,) = finish(toml, tmp_path / "runs", fresh=fresh).failed
+    assert failed.failure.type == "InputsChanged"
+    assert failed.failure.message.startswith("vandal changed its inputs (")
+    assert named in failed.failure.message
+    finish(write(tmp_path, seeds=1), tmp_path / "alone")
+    for name in ("retrain", "nothing", "newton"):
+        together, alone = (
+            numbers(read_record(tmp_path / folder / "tiny" / name / "seed-0.json"))
+            for folder in ("runs", "alone")
+        )
+        assert together == alone
+
+
+# --- what cannot be printed ---------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+def test_an_output_that_is_full_is_one_line(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmark", "list"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr == "error: the output cannot be written: No space left on device\n"
+
+
+def test_an_interrupt_of_any_command_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(registry, "discover", interrupt)
+    monkeypatch.setattr(sys, "argv", ["lethe", "list"])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 130
+    assert capsys.readouterr().err == "stopped: the same command goes on from here\n"

@@ -1,0 +1,234 @@
+"""Names become folders: within the results, the same everywhere, each of one study."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from benchmark import json_file, names, plugins, registry
+from benchmark.errors import LetheError
+from benchmark.experiments.experiment import load
+from benchmark.json_file import Sound
+from benchmark.records import Store, fingerprint
+from benchmark.runner.run import Tally, run
+from benchmark.studies import quality_record
+from tests import tiny_experiment
+from tests.plugin import Outside
+
+CPU = torch.device("cpu")
+
+
+def finish(*tomls: Path, folder: Path, methods: list[str] | None = None, **more: bool) -> Tally:
+    loaded = [load(str(toml)) for toml in tomls]
+    quiet = Console(file=io.StringIO())
+    methods = methods or ["nothing"]
+    return run(loaded, Store(folder), CPU, methods=methods, seeds=[0], console=quiet, **more)
+
+
+BAD = [
+    "",
+    " ",
+    ".",
+    "..",
+    "../../evil",
+    "/evil",
+    "a/b",
+    "a\\\\b",
+    "C:evil",
+    "a\\u0000b",
+    "a\\nb",
+    ".artifacts",
+    "leaderboard",
+    "Leaderboard",
+    "wandb",
+    "plan.json",
+    "nul",
+    "COM1.txt",
+    "ends.",
+    "ends ",
+    "-r",
+    "x" * 101,
+]
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_name_that_cannot_be_a_folder_of_the_results(tmp_path: Path, name: str) -> None:
+    named = ('title = "Tiny"', f'title = "Tiny"\nname = "{name}"')
+    with pytest.raises(LetheError, match="cannot be a name"):
+        load(str(tiny_experiment.write(tmp_path, named)))
+    within = ("[target]", f'[profiles.p]\nname = "{name}"\n[target]')
+    toml = str(tiny_experiment.write(tmp_path, within))
+    with pytest.raises(LetheError, match="cannot be a name"):
+        load(toml, "p")
+    profile = ("[target]", f'[profiles."{name}"]\nseeds = [0]\n[target]')
+    with pytest.raises(LetheError, match="cannot be a profile's name"):
+        load(str(tiny_experiment.write(tmp_path, profile)))
+    row = ("[target]", f'[[rows]]\nmethod = "newton"\nlabel = "{name}"\n[target]')
+    with pytest.raises(LetheError, match="label"):
+        load(str(tiny_experiment.write(tmp_path, row)))
+
+
+@pytest.mark.parametrize("name", ["digits-softmax", "my study (2)", "Étude", "a.b_c", "7"])
+def test_a_name_that_can(name: str) -> None:
+    assert names.complaint(name) == ""
+
+
+def test_names_that_differ_in_case_only(tmp_path: Path) -> None:
+    rows = "".join(f'[[rows]]\nmethod = "newton"\nlabel = "{x}"\n' for x in ("newton", "Newton"))
+    toml = tiny_experiment.write(tmp_path, ("[target]", f"{rows}[target]"))
+    with pytest.raises(LetheError, match="'Newton' and 'newton' differ in upper and lower case"):
+        finish(toml, folder=tmp_path / "runs", methods=["newton"])
+    profiles = ("[target]", "[profiles.A]\nseeds = [0]\n[profiles.a]\nseeds = [1]\n[target]")
+    with pytest.raises(LetheError, match="'A' and 'a' differ"):
+        load(str(tiny_experiment.write(tmp_path, profiles)))
+    small, large = (tiny_experiment.write(tmp_path, name=name) for name in ("same", "Same"))
+    with pytest.raises(LetheError, match="'Same' and 'same' differ"):
+        finish(small, large, folder=tmp_path / "runs")
+    finish(small, folder=tmp_path / "runs")
+    with pytest.raises(LetheError, match="'Same' and 'same' differ"):
+        finish(large, folder=tmp_path / "runs")
+
+
+def test_two_studies_of_one_name(tmp_path: Path) -> None:
+    results, tomls = tmp_path / "runs", []
+    for folder, ridge in (("A", "1e-2"), ("B", "1e-1")):
+        (tmp_path / folder).mkdir()
+        change = ("ridge = 1e-2", f"ridge = {ridge}")
+        tomls.append(tiny_experiment.write(tmp_path / folder, change))
+    one, other = tomls
+    with pytest.raises(LetheError, match=r"two experiments are called 'tiny' \(.*A.*B.*\)"):
+        finish(one, other, folder=results)
+    finish(one, folder=results)
+    path = Store(results).cell_path("tiny", "nothing", 0)
+    before = path.read_bytes()
+    with pytest.raises(LetheError, match="holds records of another experiment 'tiny'"):
+        finish(other, folder=results)
+    assert path.read_bytes() == before
+    # the same file may change, and may be moved
+    tiny_experiment.write(one.parent, ("ridge = 1e-2", "ridge = 1e-3"))
+    assert finish(one, folder=results).ran == 1
+    one.unlink()
+    assert finish(other, folder=results).ran == 1
+
+
+def test_a_method_that_no_study_has(tmp_path: Path) -> None:
+    some = ("seeds = [0, 1]", 'seeds = [0, 1]\nmethods = ["newton", "nothing"]')
+    toml = tiny_experiment.write(tmp_path, some)
+    with pytest.raises(LetheError, match="no method 'fisher-forgetting' in tiny: there is newton"):
+        finish(toml, folder=tmp_path / "runs", methods=["fisher-forgetting"])
+    other = tiny_experiment.write(tmp_path, name="other")
+    # one of several that has it is enough
+    assert finish(toml, other, folder=tmp_path / "runs", methods=["retrain"]).ran == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"name": "a/b"}, "'a/b', which cannot be a name"),
+        ({"name": "ä"}, "'ä', which cannot be a name"),
+        ({"name": None}, "name = None: it must be a text"),
+        ({"title": None}, "title = None: it must be a text"),
+        ({"title": ""}, "title = '': it must be a text"),
+    ],
+)
+def test_what_a_plug_in_is_called(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], words: str
+) -> None:
+    odd = type("Odd", (Outside,), {"__annotations__": {}, **changes})
+    monkeypatch.setattr(plugins, "_in_entry_points", lambda _: [plugins.Found(odd, "outside")])
+    with pytest.raises(LetheError, match=words):
+        registry.discover()
+
+
+# --- records that are not where or what they say ------------------------------------------------
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> tuple[Path, Path]:
+    """A study and the record of its one cell."""
+    toml = tiny_experiment.write(tmp_path)
+    finish(toml, folder=tmp_path / "runs")
+    return toml, Store(tmp_path / "runs").cell_path("tiny", "nothing", 0)
+
+
+def test_a_record_in_anothers_place_is_named_and_left_alone(recorded: tuple[Path, Path]) -> None:
+    toml, path = recorded
+    store = Store(path.parents[2])
+    other = store.cell_path("tiny", "newton", 0)
+    other.parent.mkdir()
+    path.rename(other)
+    before = other.read_bytes()
+    for look in (
+        lambda: store.records("tiny"),
+        lambda: finish(toml, folder=store.folder, methods=["newton"]),
+    ):
+        with pytest.raises(Sound, match=r"newton/seed-0.json says that it is of .* label nothing"):
+            look()
+    assert other.read_bytes() == before
+    other.rename(path.with_name("seed-1.json"))
+    with pytest.raises(Sound, match=r"seed-1.json says that it is of .* seed 0"):
+        store.records("tiny")
+
+
+@pytest.mark.parametrize("field", ["key", "inputs"])
+def test_a_key_that_does_not_fit_is_named(recorded: tuple[Path, Path], field: str) -> None:
+    toml, path = recorded
+    content = json.loads(path.read_text())
+    assert content["key"] == fingerprint(content["inputs"])
+    if field == "key":
+        content["key"] = "0" * 64
+    else:
+        content["inputs"]["forget"]["count"] += 1
+    path.write_text(json.dumps(content))
+    for look in (
+        lambda: Store(path.parents[2]).records("tiny"),
+        lambda: finish(toml, folder=path.parents[2]),
+    ):
+        with pytest.raises(Sound, match="a key that does not fit its inputs"):
+            look()
+
+
+@pytest.mark.parametrize("name", ["plan.json", "nothing/seed-0.json"])
+def test_what_a_newer_version_wrote_is_left_alone(recorded: tuple[Path, Path], name: str) -> None:
+    toml, path = recorded
+    newer = path.parents[1] / name
+    newer.write_text(newer.read_text().replace('"schema_version": 3', '"schema_version": 9'))
+    before = newer.read_bytes()
+    for fresh in (False, True):
+        with pytest.raises(Sound, match="has schema 9; this version reads 3: update Lethe"):
+            finish(toml, folder=path.parents[2], fresh=fresh)
+    assert newer.read_bytes() == before
+
+
+def test_nothing_is_written_over_a_newer_file(tmp_path: Path) -> None:
+    path = quality_record.path_in(tmp_path, "tiny", "newton", 0)
+    path.parent.mkdir(parents=True)
+    path.write_text('{"schema_version": 99}')
+    record = quality_record.QualityRecord.model_construct(schema_version=1)
+    with pytest.raises(Sound, match="update Lethe"):
+        json_file.write(path, record)
+
+
+# --- what is kept on disk -----------------------------------------------------------------------
+
+
+def test_a_flipped_bit_in_a_stored_model_means_training_again(tmp_path: Path) -> None:
+    toml, results = tiny_experiment.write(tmp_path), tmp_path / "runs"
+    finish(toml, folder=results)
+    record = Store(results).cell_path("tiny", "nothing", 0)
+    then = json.loads(record.read_text())["metrics"]
+    models = sorted((results / ".artifacts").glob("*.pt"))
+    assert len(models) == 2
+    for model in models:
+        for place in (40, 0.5, 0.9):
+            content = bytearray(model.read_bytes())
+            content[place if place > 1 else int(place * len(content))] ^= 0x40
+            model.write_bytes(content)
+    record.unlink()
+    assert finish(toml, folder=results).failed == []
+    assert json.loads(record.read_text())["metrics"] == then

@@ -1,0 +1,248 @@
+"""Whatever is read or printed, in whatever encoding: it works, or one line says what is wrong."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from benchmark import console, files, json_file
+from benchmark.data import images
+from benchmark.errors import LetheError
+from benchmark.experiments.experiment import load
+from benchmark.runner import environment
+from benchmark.runner.device import prepare
+from methods.newton import Newton
+from tests import tiny_experiment
+from tests.test_cli import lethe, refused, run  # noqa: F401
+
+ROOT = Path(__file__).parents[1]
+Run = Callable[..., tuple[int, str, str]]
+ODD = "Étude [/red] [batch, classes] :smile: $x_{$ 漢"
+
+
+def odd(folder: Path) -> Path:
+    toml = tiny_experiment.write(folder)
+    text = toml.read_text("utf-8").replace('title = "Tiny"', f'title = "{ODD}"')
+    toml.write_text(text, "utf-8")
+    return toml
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def test_a_study_with_a_mark_in_front_is_read(tmp_path: Path) -> None:
+    toml = odd(tmp_path)
+    toml.write_bytes(b"\xef\xbb\xbf" + toml.read_bytes())
+    assert load(str(toml)).title == ODD
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [("utf-16", "UTF-16"), ("utf-32", "UTF-32"), ("latin-1", "Latin-1"), ("cp1252", "Latin-1")],
+)
+def test_a_study_in_another_encoding_is_one_line(tmp_path: Path, encoding: str, words: str) -> None:
+    toml = tiny_experiment.write(tmp_path, ('"Tiny"', '"Étude"'))
+    text = tiny_experiment.TOML.replace('"Tiny"', '"Étude"')
+    toml.write_bytes(text.encode(encoding))
+    with pytest.raises(LetheError, match=f"tiny.toml is not UTF-8 but .*{words}") as caught:
+        load(str(toml))
+    assert "save it as UTF-8" in str(caught.value)
+
+
+def test_what_is_nested_too_deeply_is_one_line(tmp_path: Path) -> None:
+    deep = 20_000
+    toml = tmp_path / "deep.toml"
+    toml.write_text(f"x = {'[' * deep}{']' * deep}")
+    with pytest.raises(LetheError, match=r"deep\.toml is not valid TOML"):
+        load(str(toml))
+    toml.write_text("x" + ".x" * deep + " = 1")
+    with pytest.raises(LetheError, match=r"deep\.toml"):
+        load(str(toml))
+    path = tmp_path / "deep.json"
+    path.write_text("[" * 10**6)
+    with pytest.raises(LetheError, match="damaged"):
+        json_file.load(path, "record")
+
+
+def test_a_number_of_many_digits_is_one_line(tmp_path: Path) -> None:
+    toml = tiny_experiment.write(tmp_path, ("count = 5", f"count = {'9' * 5000}"))
+    with pytest.raises(LetheError, match=r"tiny\.toml"):
+        load(str(toml))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("count = 5", "count = true", "forget.count: true is not a number"),
+        ("count = 5", 'count = "5"', "forget.count: '5' is not a number"),
+        ("epsilon = 1.0", "epsilon = true", "target.epsilon: true is not a number"),
+        ("seeds = [0, 1]", "seeds = [0, true]", "seeds.1: true is not a number"),
+        ("test = 60", "test = true", "problem.split.test: true is not a number"),
+    ],
+)
+def test_a_truth_value_is_no_number(tmp_path: Path, old: str, new: str, words: str) -> None:
+    with pytest.raises(LetheError, match=words):
+        load(str(tiny_experiment.write(tmp_path, (old, new))))
+
+
+def test_a_truth_value_is_no_number_of_a_method_either() -> None:
+    with pytest.raises(LetheError, match="method newton: damping: true is not a number"):
+        Newton.build({"damping": True})
+
+
+def test_every_read_and_write_of_text_names_its_encoding() -> None:
+    """Python itself warns of one that does not; the whole start of the program is looked at."""
+    code = "import benchmark.cli, leaderboard, benchmark.runner.environment as e; e.cpu_model()"
+    done = subprocess.run(
+        [sys.executable, "-X", "warn_default_encoding", "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    ours = [line for line in done.stderr.splitlines() if "EncodingWarning" in line]
+    assert [line for line in ours if str(ROOT) in line.split(": EncodingWarning")[0]] == []
+
+
+# --- printing -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "locale",
+    [
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"PYTHONIOENCODING": "cp1252"},
+    ],
+)
+def test_a_run_in_any_locale(tmp_path: Path, locale: dict[str, str]) -> None:
+    toml = odd(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmark", "run", str(toml), "--seed", "0", "--method", "nothing"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **locale},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"1 cells run" in done.stdout
+    page = (tmp_path / "runs" / "leaderboard" / "index.html").read_text("utf-8")
+    assert "Étude" in page
+    assert "漢" in page
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_what_an_encoding_lacks_is_a_question_mark(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
+    monkeypatch.setattr(sys, "stdout", stream)
+    console.print_anything()
+    console.console().print(f"half \ud800 {ODD} ≈")
+    printed = stream.buffer.getvalue().decode(encoding)
+    assert printed.startswith("half ? ")
+    assert "[/red] [batch, classes] :smile: $x_{$" in printed
+
+
+def test_markup_of_others_is_text(lethe: Run, tmp_path: Path, monkeypatch) -> None:  # noqa: F811
+    def explode(*_: object) -> None:
+        raise ValueError("[/red] half \ud800\n[batch, classes]")
+
+    monkeypatch.setattr(Newton, "unlearn", explode)
+    code, _, error = run(lethe, tmp_path, more=("--results", "r [/red] [x]"))
+    assert code == 1
+    assert "failed tiny · newton · seed 0: [/red] half ? [batch, classes]" in error
+    code, _, error = run(lethe, tmp_path, more=("--results", "r [/red] [x]"))
+    assert code == 1
+    assert "[batch, classes] (kept; --fresh runs it again)" in error
+    refused(lethe("run", "[/red].toml"), "experiment file [/red].toml does not exist")
+    refused(lethe("leaderboard", "--results", "[/x]", "--to", "b"), "no results in [/x]")
+
+
+def test_an_empty_folder_name_is_refused(lethe: Run, tmp_path: Path) -> None:  # noqa: F811
+    refused(run(lethe, tmp_path, more=("--results", "")), "the name of a folder is empty")
+    refused(lethe("leaderboard", "--results", "runs", "--to", " "), "the name of a folder is empty")
+
+
+@pytest.mark.parametrize("threads", ["100000", "99999999999", "0", "-1"])
+def test_more_threads_than_can_be_started(lethe: Run, tmp_path: Path, threads: str) -> None:  # noqa: F811
+    refused(run(lethe, tmp_path, more=("--threads", threads)), "threads must be")
+    with pytest.raises(LetheError, match="threads must be"):
+        prepare("cpu", int(threads))
+
+
+def test_a_table_in_a_narrow_terminal_keeps_names_whole() -> None:
+    table = Table("experiment", "title", title="All")
+    name = "an-experiment-with-a-name-that-is-longer-than-the-terminal"
+    table.add_row(name, "A title that is rather long and goes over more lines than one")
+    out = Console(width=40, file=io.StringIO(), markup=False)
+    console.show(out, table)
+    lines = out.file.getvalue().splitlines()
+    assert name in lines
+    assert any(line.strip().startswith("title: A title") for line in lines)
+    assert all(len(line) <= 40 for line in lines if line != name)
+
+
+# --- the machine --------------------------------------------------------------------------------
+
+
+def test_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("LETHE_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", nowhere)
+    with pytest.raises(LetheError, match=r"HOME is not set, .*: set LETHE_CACHE"):
+        files.cache_folder()
+
+
+def png(*size: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("1", size).save(file, format="png")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("image", "label", "words"),
+    [
+        (png(8, 8), "seven", "labels are of type string"),
+        (png(8, 8), 0.5, "labels are of type double"),
+        (png(20_000, 20_000), 7, "pixels"),
+        (b"no image", 7, "cannot identify image"),
+        (None, 7, "not images with a label"),
+    ],
+)
+def test_a_parquet_file_of_something_else(image: bytes, label: object, words: str) -> None:
+    file = io.BytesIO()
+    pq.write_table(pa.table({"image": [{"bytes": image}], "label": [label]}), file)
+    with pytest.raises(
+        LetheError, match=f"x: its rows are not images with a label .*{words}|{words}"
+    ):
+        images._decode(pq.read_table(file), "image", "x")
+
+
+def test_a_copy_within_another_repository_has_no_revision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LETHE_REVISION", raising=False)
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "theirs"], check=True)
+    copy = tmp_path / "vendor" / "lethe"
+    copy.mkdir(parents=True)
+    for root in (copy, tmp_path):
+        monkeypatch.setattr(environment, "_ROOT", root.resolve())
+        environment._git.cache_clear()
+        assert environment._git() == (None, None)
+    environment._git.cache_clear()
