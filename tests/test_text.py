@@ -61,13 +61,13 @@ def test_a_study_in_another_encoding_is_one_line(tmp_path: Path, encoding: str, 
 
 
 def test_what_is_nested_too_deeply_is_one_line(tmp_path: Path) -> None:
-    deep = 20_000
+    deep = 3_000
     toml = tmp_path / "deep.toml"
     toml.write_text(f"x = {'[' * deep}{']' * deep}")
-    with pytest.raises(LetheError, match="deep.toml is not valid TOML"):
+    with pytest.raises(LetheError, match=r"deep\.toml is not valid TOML"):
         load(str(toml))
     toml.write_text("x" + ".x" * deep + " = 1")
-    with pytest.raises(LetheError, match="deep.toml"):
+    with pytest.raises(LetheError, match=r"deep\.toml"):
         load(str(toml))
     path = tmp_path / "deep.json"
     path.write_text("[" * 10**6)
@@ -77,7 +77,7 @@ def test_what_is_nested_too_deeply_is_one_line(tmp_path: Path) -> None:
 
 def test_a_number_of_many_digits_is_one_line(tmp_path: Path) -> None:
     toml = tiny_experiment.write(tmp_path, ("count = 5", f"count = {'9' * 5000}"))
-    with pytest.raises(LetheError, match="tiny.toml"):
+    with pytest.raises(LetheError, match=r"tiny\.toml"):
         load(str(toml))
 
 
@@ -203,7 +203,7 @@ def test_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LETHE_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(Path, "home", nowhere)
-    with pytest.raises(LetheError, match="HOME is not set, .*: set LETHE_CACHE"):
+    with pytest.raises(LetheError, match=r"HOME is not set, .*: set LETHE_CACHE"):
         files.cache_folder()
 
 
@@ -226,10 +226,9 @@ def png(*size: int) -> bytes:
 def test_a_parquet_file_of_something_else(image: bytes, label: object, words: str) -> None:
     file = io.BytesIO()
     pq.write_table(pa.table({"image": [{"bytes": image}], "label": [label]}), file)
-    with pytest.raises(
-        LetheError, match=f"x: its rows are not images with a label .*{words}|{words}"
-    ):
+    with pytest.raises(LetheError, match="x: its rows are not images") as caught:
         images._decode(pq.read_table(file), "image", "x")
+    assert words in str(caught.value)
 
 
 def test_a_copy_within_another_repository_has_no_revision(
