@@ -124,6 +124,18 @@ def test_the_layer_is_torchs(training: bool) -> None:
         assert torch.allclose(a, b, rtol=1e-10, atol=1e-10)
 
 
+def test_a_batch_with_one_value_a_channel_is_its_shift() -> None:
+    """As the last batch of 129 rows by 128 is, where the image has shrunk to a pixel."""
+    layer = BatchNorm(3)
+    layer.bias.data = torch.tensor([1.0, -2.0, 0.5])
+    layer.mean, layer.variance = None, None
+    x = torch.randn(1, 3, 1, 1, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    out = layer(x)
+    assert torch.equal(out.flatten(), layer.bias.data)
+    out.sum().backward()
+    assert not x.grad.any()
+
+
 def test_a_variance_that_noise_took_below_zero_counts_as_zero() -> None:
     layer, zero = BatchNorm(1), BatchNorm(1)
     nn.init.constant_(layer.variance, -5.0)

@@ -164,6 +164,17 @@ def test_a_damaged_cache_is_made_anew(part: Part, damage: str) -> None:
     assert np.array_equal(np.load(path), expected)
 
 
+@pytest.mark.parametrize("place", [0.3, 0.9, -1])
+def test_a_flipped_bit_means_computing_again(part: Part, place: float) -> None:
+    expected = feature_cache.whole(part, "hog", 255).copy()
+    path = feature_cache.cached_file(part, "hog")
+    content = bytearray(path.read_bytes())
+    content[place if place < 0 else int(place * len(content))] ^= 0x10
+    path.write_bytes(content)
+    assert np.array_equal(feature_cache.whole(part, "hog", 255), expected)
+    assert np.array_equal(np.load(path), expected)
+
+
 def test_an_interrupt_leaves_nothing_behind(part: Part, monkeypatch: pytest.MonkeyPatch) -> None:
     batches = []
 

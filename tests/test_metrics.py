@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from benchmark.contract.claim import Algorithm, Claim, Constant, Distance, Target
 from benchmark.contract.guarantee import Gaussian
+from benchmark.errors import LetheError
 from benchmark.metrics.attack import auc, population_auc
 from benchmark.metrics.slack import distance_slack, realised_epsilon
 from benchmark.metrics.utility import accuracy, losses
@@ -159,3 +162,26 @@ def test_a_stream_lasts_by_what_was_measured_and_whatever_comes() -> None:
     assert score_stream([claim(1.0)], target) == {}, "one request is no stream"
     assert score_stream([claim(1.0), None], target) == {}
     assert score_stream([claim(1.0), claim(1.0, bound=5.0)], target) == {}
+
+
+@pytest.mark.parametrize(
+    ("members", "others", "words"),
+    [
+        ([math.nan, 1.0], [0.0], "the score of a member is NaN"),
+        ([1.0], [0.0, math.nan], "the score of a non-member is NaN"),
+        ([], [1.0], "there is no member"),
+        ([1.0], [], "there is no non-member"),
+    ],
+)
+def test_an_auc_of_no_numbers_is_refused_by_name(
+    members: list[float], others: list[float], words: str
+) -> None:
+    with pytest.raises(LetheError, match=words):
+        auc(np.array(members), np.array(others))
+
+
+def test_an_accuracy_of_no_numbers_is_refused_by_name() -> None:
+    with pytest.raises(LetheError, match="an output of the model is NaN"):
+        accuracy(torch.tensor([[math.nan, 0.0]]), torch.tensor([0]))
+    with pytest.raises(LetheError, match="there is none"):
+        accuracy(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from statistics import median
 
@@ -125,3 +126,13 @@ def test_the_seconds_of_the_inverse_hessian_step_are_those_of_the_records() -> N
         official.residual,
         median(official.seconds),
     )
+
+
+@pytest.mark.parametrize("results", ["my runs", "a'b", "*", "$(touch x)"])
+def test_make_takes_a_path_as_one_word(tmp_path: Path, results: str) -> None:
+    (tmp_path / results).mkdir()
+    for name in ("my", "runs", "a", "other"):
+        (tmp_path / name).write_text("mine")
+    make = ["make", "-f", str(ROOT / "Makefile"), "clean"]
+    subprocess.run([*make, f"RESULTS={results.replace('$', '$$')}"], cwd=tmp_path, check=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "my", "other", "runs"]

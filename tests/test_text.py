@@ -61,7 +61,7 @@ def test_a_study_in_another_encoding_is_one_line(tmp_path: Path, encoding: str, 
 
 
 def test_what_is_nested_too_deeply_is_one_line(tmp_path: Path) -> None:
-    deep = 20_000
+    deep = 3_000
     toml = tmp_path / "deep.toml"
     toml.write_text(f"x = {'[' * deep}{']' * deep}")
     with pytest.raises(LetheError, match=r"deep\.toml is not valid TOML"):
@@ -226,10 +226,9 @@ def png(*size: int) -> bytes:
 def test_a_parquet_file_of_something_else(image: bytes, label: object, words: str) -> None:
     file = io.BytesIO()
     pq.write_table(pa.table({"image": [{"bytes": image}], "label": [label]}), file)
-    with pytest.raises(
-        LetheError, match=f"x: its rows are not images with a label .*{words}|{words}"
-    ):
+    with pytest.raises(LetheError, match="x: its rows are not images") as caught:
         images._decode(pq.read_table(file), "image", "x")
+    assert words in str(caught.value)
 
 
 def test_a_copy_within_another_repository_has_no_revision(
