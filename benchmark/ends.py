@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-#: What asks the program to end: Ctrl-C, `kill`, a terminal that is closed, and a Slurm job whose time
-#: is over.
+#: What asks the program to end: Ctrl-C, `kill`, a closed terminal, and a Slurm job whose time is
+#: over.
 SIGNALS = tuple(
     getattr(signal, name)
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2")
