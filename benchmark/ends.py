@@ -13,9 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-#: What asks the program to end: Ctrl-C, `kill`, and a terminal that is closed.
+#: What asks the program to end: Ctrl-C, `kill`, a closed terminal, and a Slurm job whose time is
+#: over.
 SIGNALS = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2")
+    if hasattr(signal, name)
 )
 _exit = os._exit
 _received: list[int] = []

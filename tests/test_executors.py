@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -223,10 +224,9 @@ def worked(runs: Path, seed: int) -> None:
 
 
 def test_what_runs_or_is_done_is_not_submitted_again(
-    submit: Submit, scripts: Scripts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    submit: Submit, scripts: Scripts, tmp_path: Path
 ) -> None:
     runs = tmp_path / "runs"
-    monkeypatch.setattr(slurm.signal, "signal", lambda *_: None)  # those of pytest stay
     assert submit() == ["job 1: tiny (3 seeds)"]
     assert states(runs) == {0: "waiting", 1: "waiting", 2: "waiting"}
     assert submit() == ["not submitted: 0 done, 3 running or waiting"]
@@ -352,10 +352,10 @@ def test_fresh_is_refused(submit: Submit) -> None:
 
 
 def test_an_error_of_a_task_is_one_line_and_an_exit_code(
-    submit: Submit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    submit: Submit, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(slurm.signal, "signal", lambda *_: None)
     submit()
+    shutil.rmtree(tmp_path / "runs" / ".artifacts", ignore_errors=True)
     (tmp_path / "runs" / ".artifacts").write_text("not a folder", encoding="utf-8")
     with pytest.raises(SystemExit) as caught:
         worked(tmp_path / "runs", 0)
@@ -365,17 +365,7 @@ def test_an_error_of_a_task_is_one_line_and_an_exit_code(
     assert error.count("\n") == 1
 
 
-@pytest.fixture
-def own_signals() -> Iterator[None]:
-    """Put back what listens to signals."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR2)}
-    yield
-    for number, listener in kept.items():
-        signal.signal(number, listener)
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
-@pytest.mark.usefixtures("own_signals")
 def test_a_signal_ends_a_task_and_is_no_failure_of_its_method(
     submit: Submit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:

@@ -142,17 +142,21 @@ def test_two_experiments_are_run_once_and_as_here(lethe: Lethe, tmp_path: Path) 
     assert not list(Path("runs/.slurm").rglob("index.html"))
 
 
-def test_a_task_that_fails_is_told_of_and_submitted_again(lethe: Lethe, tmp_path: Path) -> None:
+def test_a_task_that_fails_is_told_of_and_submitted_again(
+    lethe: Lethe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = study(tmp_path, "one", ["nothing"])
-    Path("runs").mkdir()
-    Path("runs/.artifacts").write_text("not a folder", encoding="utf-8")
+    with monkeypatch.context() as here:
+        plug_in(tmp_path / "plug-in", here)
+    (tmp_path / "plug-in" / "gate.py").unlink()  # broken, and seen by the nodes alone
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(tmp_path / "plug-in")]))
     code, said = lethe("run", one, "--seed", "0", "--on", "cluster.toml", "--wait", "--no-board")
     assert code == 1
     assert "1 seeds are not done: lethe status" in said
     code, said = lethe("status")
     assert code == 1
-    assert re.search(r"failed: one, seed 0, job \d+: FAILED: error: .*/\.artifacts", said), said
-    Path("runs/.artifacts").unlink()
+    assert re.search(r"failed: one, seed 0, job \d+: FAILED: error: plug-in 'zz-gate'", said), said
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     code, said = lethe("run", one, "--seed", "0", "--on", "cluster.toml", "--wait", "--no-board")
     assert code == 0, said
     assert states()["one", 0].state == "done"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import sys
 import time
 import uuid
@@ -11,11 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
 import torch
 
-from benchmark import tracking
+from benchmark import ends, tracking
 from benchmark.errors import LetheError
 from benchmark.files import locked
 from benchmark.records import Store
@@ -171,37 +169,37 @@ class _Untold:
 def work(folder: str, index: int) -> None:
     """One task, on a node: the cells of its seed that have no record yet.
 
-    Slurm's signals end it between two instructions and not, as submitit would, by an error that the
+    Slurm's signals end it as they end any run and not, as submitit would, by an error that the
     record of a method might take for its own.
 
     Raises:
-        SystemExit: with 2 for what the user can mend, said in one line.
+        SystemExit: with 2 for what the user can mend, said in one line; 128 + a signal's number.
     """
-    for number in (signal.SIGTERM, signal.SIGUSR2):
-        signal.signal(number, _stop)
-    try:
-        made = submission.read(Path(folder) / "submission.json")
-        task, results = made.tasks[index], Path(folder).parents[1]
-        device = prepare(made.device, made.threads)
-        experiment = made.experiments[task.experiment]
-        methods = None if made.methods is None else list(made.methods)
-        cells = plan_cells(experiment, device.type, methods, [task.seed])
-        sink = tracking.tracker(made.track, results / "wandb")
-
-        def tell(event: Event) -> None:
-            if event.kind == "ran":
-                print(f"{event.where}: {event.record.status}, {event.record.seconds:.2f} s")
-                if sink is not None:
-                    sink.log(event.record)
-
-        run_seed(cells, Store(results), device, False, tell)
-    except LetheError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    with ends.program():
+        try:
+            _work(Path(folder), index)
+        except LetheError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
 
 
-def _stop(number: int, _: FrameType | None) -> None:
-    raise SystemExit(128 + number)
+def _work(folder: Path, index: int) -> None:
+    made = submission.read(folder / "submission.json")
+    task, results = made.tasks[index], folder.parents[1]
+    device = prepare(made.device, made.threads)
+    experiment = made.experiments[task.experiment]
+    methods = None if made.methods is None else list(made.methods)
+    cells = plan_cells(experiment, device.type, methods, [task.seed])
+    sink = tracking.tracker(made.track, results / "wandb")
+
+    def tell(event: Event) -> None:
+        ends.check()
+        if event.kind == "ran":
+            print(f"{event.where}: {event.record.status}, {event.record.seconds:.2f} s")
+            if sink is not None:
+                sink.log(event.record)
+
+    run_seed(cells, Store(results), device, False, tell)
 
 
 def _sbatch(made: Submission, folder: Path, cluster: Cluster) -> str:
