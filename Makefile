@@ -122,7 +122,7 @@ bench: $(PEERS) ## time every inverse-Hessian solver and library; SIZE=smoke tri
 # WHEELS names a folder with wheels/ and data/ for a machine whose Python has torch and no index
 gpu: $(if $(WHEELS),$(WHEELS)/site,$(READY)) ## measure on a GPU, most important first, in eight minutes
 	@$(if $(WHEELS),LETHE_DATA=$(call quoted,$(WHEELS)/data) PYTHONPATH=$(call quoted,$(WHEELS)/site:.) $(call quoted,$(PYTHON)),$(call in-venv,python)) \
-		-c 'from benchmark.cli import main; main()' gpu $(STORE) $(GPU)
+		-m benchmark gpu $(STORE) $(GPU)
 
 $(WHEELS)/site: | $(WHEELS)/wheels
 	@$(call quoted,$(PYTHON)) -m pip install --quiet --no-index --no-deps --target $(call quoted,$@) $(call quoted,$(WHEELS)/wheels)/*.whl

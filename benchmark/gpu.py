@@ -39,7 +39,7 @@ class Part:
 
 
 def _lethe(*arguments: str) -> tuple[str, ...]:
-    return ("-c", "from benchmark.cli import main; main()", *arguments)
+    return ("-m", "benchmark", *arguments)
 
 
 def _bench(file: str, chosen: str, *, limit: int = 60) -> tuple[str, ...]:
