@@ -24,7 +24,8 @@ def lethe(
 ) -> Run:
     """Call the command line in an empty folder: exit code, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+    for console in (cli.out, cli.err):  # made when the module was, perhaps in a narrow terminal
+        monkeypatch.setattr(console, "_width", 200)
 
     def call(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["lethe", *arguments])

@@ -81,7 +81,7 @@ def stray(results: Path) -> list[Path]:
 def test_a_signal_ends_a_run_with_its_code_and_nobody_is_left(
     tmp_path: Path, jobs: int, signum: int
 ) -> None:
-    toml, results = write(tmp_path, seeds=60), tmp_path / "runs"
+    toml, results = write(tmp_path, seeds=600), tmp_path / "runs"
     process = start("run", str(toml), "--jobs", str(jobs), cwd=tmp_path)
     wait_for(lambda: len(records(results)) >= 2)
     before = {path: path.read_bytes() for path in records(results)}
@@ -93,7 +93,7 @@ def test_a_signal_ends_a_run_with_its_code_and_nobody_is_left(
     assert "died" not in error
     assert group_is_gone(process)
     assert stray(results) == []
-    assert len(records(results)) < 180, "it came in the middle"
+    assert len(records(results)) < 1800, "it came in the middle"
     assert all(path.read_bytes() == content for path, content in before.items())
     assert all(read_record(path).status == "ok" for path in records(results))
 

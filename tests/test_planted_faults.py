@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request
+from benchmark.data.split import Split
 from benchmark.experiments import experiment as experiments
 from benchmark.experiments.experiment import Row as Setting
 from benchmark.problem.model import Model, SoftmaxSpec
@@ -24,9 +26,10 @@ from benchmark.problem.predictor import Predictor
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 from benchmark.registry import Registered
+from benchmark.runner import workbench as module
 from benchmark.runner.cell import Cell, Inputs
 from benchmark.runner.run_cell import run_cell
-from benchmark.runner.workbench import Workbench
+from benchmark.runner.workbench import Workbench, build
 from leaderboard.table import Row
 from methods.chord_newton import ChordNewton
 from methods.iterated_newton import IteratedNewton
@@ -53,9 +56,13 @@ def wide(problem: Problem) -> Problem:
 @cache
 def workbench(inputs: str) -> Workbench:
     """The wide problem with its models, shared by all runs of one experiment."""
-    bench = Workbench(Inputs.model_validate_json(inputs), torch.device("cpu"), folder=None)
-    bench.problem = wide(bench.problem)
-    return bench
+
+    def built(*arguments: object) -> tuple[Problem, Split]:
+        problem, split = build(*arguments)
+        return wide(problem), split
+
+    with patch.object(module, "build", built):
+        return Workbench(Inputs.model_validate_json(inputs), torch.device("cpu"), folder=None)
 
 
 def run(method: type[Method], folder: Path, *changes: Change) -> Row:
