@@ -46,7 +46,13 @@ def start(*arguments: str, cwd: Path, **environment: str) -> subprocess.Popen:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_hears,
     )
+
+
+def _hears() -> None:
+    """Undo what a shell does to what it starts in the background, which would stay deaf."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def group_is_gone(process: subprocess.Popen, seconds: float = 60) -> bool:

@@ -18,7 +18,7 @@ from baselines.fine_tune import FineTune
 from baselines.neggrad_plus import NegGradPlus
 from baselines.random_labels import RandomLabels
 from baselines.retrain_briefly import RetrainBriefly
-from benchmark import registry
+from benchmark import collected, registry
 from benchmark.contract.claim import Target
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import Release, Request, State
@@ -430,7 +430,7 @@ def test_keys_of_experiments_that_do_not_tune_are_what_they_were() -> None:
     for name in ("digits-softmax", "digits-stream", "digits-mlp"):
         for cell in plan_cells(experiments.load(name), "cpu", seeds=[0]):
             path = RESULTS / name / cell.info.label / "seed-0.json"
-            if not path.exists():
+            if not collected.exists(path):
                 continue
             stored, now = read_record(path).inputs, cell.inputs.model_dump(mode="json")
             for part in ("problem", "forget", "target", "seeds"):
