@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from statistics import fmean, stdev
 
 from scipy.stats import t as student
@@ -31,11 +32,21 @@ class Estimate:
 
 def arithmetic(values: Sequence[float]) -> Estimate:
     """Mean and half-width of the t interval of one value or more."""
+    return _arithmetic(tuple(values))
+
+
+@lru_cache(maxsize=1 << 16)  # a page asks for the same numbers again and again
+def _arithmetic(values: tuple[float, ...]) -> Estimate:
     n = len(values)
     if n == 1:
         return Estimate(values[0], None, 1)
-    quantile = float(student.ppf((1 + LEVEL) / 2, n - 1))
-    return Estimate(fmean(values), quantile * stdev(values) / math.sqrt(n), n)
+    return Estimate(fmean(values), _quantile(n - 1) * stdev(values) / math.sqrt(n), n)
+
+
+@cache
+def _quantile(freedom: int) -> float:
+    """Of Student's t with so many degrees of freedom, at the upper end of an interval."""
+    return float(student.ppf((1 + LEVEL) / 2, freedom))
 
 
 def geometric(values: Sequence[float]) -> Estimate:
