@@ -693,7 +693,8 @@ def main() -> None:
             try:
                 app()
             finally:
-                sys.stdout and sys.stdout.flush()
+                if sys.stdout is not None:
+                    sys.stdout.flush()
         except LetheError as error:
             err.print(marked("red", "error:", str(error)), soft_wrap=True)
             sys.exit(2)

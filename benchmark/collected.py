@@ -14,8 +14,9 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 
+from benchmark import names
 from benchmark.errors import LetheError
-from benchmark.files import replace_file
+from benchmark.files import as_bytes, read_text, replace_file
 
 SUFFIX = ".jsonl"
 #: Folders between a file and the one that it is collected with.
@@ -66,10 +67,12 @@ def read(lines: Path) -> dict[str, tuple[int, str]]:
         raise LetheError(f"{lines} cannot be read ({error.strerror})") from error
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64)  # by time and size as well: a file that has changed is another
 def _read(lines: Path, modified: int, size: int) -> dict[str, tuple[int, str]]:
     found: dict[str, tuple[int, str]] = {}
-    for number, line in enumerate(_lines(lines), 1):
+    text = read_text(lines, "file of records")
+    # by line feeds alone: a text within a record may hold other ends of a line
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         fitting = _LINE.fullmatch(line)
         if fitting is None:
             raise LetheError(
@@ -83,20 +86,15 @@ def _read(lines: Path, modified: int, size: int) -> dict[str, tuple[int, str]]:
     return found
 
 
-def _lines(lines: Path) -> list[str]:
-    try:
-        return lines.read_text(encoding="utf-8").split("\n")[:-1]
-    except ValueError as error:
-        raise LetheError(f"{lines} is damaged ({error}): restore it") from error
-
-
 def _fits(path: Path, pattern: str) -> bool:
     parts = pattern.split("/")
     return len(parts) == len(path.parts) and all(map(fnmatchcase, path.parts, parts))
 
 
 def collect(folder: Path) -> Iterator[tuple[Path, int]]:
-    """Gather every folder of files in `folder` into one file beside it, and remove the files.
+    """Gather every folder of records in `folder` into one file beside it, and remove the files.
+
+    What is reserved in a results folder, such as a board or W&B's own files, stays as it is.
 
     Yields:
         each file of lines, and how many it took up, where there were any.
@@ -105,6 +103,8 @@ def collect(folder: Path) -> Iterator[tuple[Path, int]]:
         LetheError: for a damaged file, or if one cannot be written. Nothing is lost.
     """
     for below in sorted(path for path in folder.iterdir() if path.is_dir()):
+        if names.complaint(below.name):
+            continue
         files = [p for p in sorted(below.rglob("*.json")) if _is_visible(p.relative_to(folder))]
         if files:
             yield _gathered(below, files), len(files)
@@ -121,7 +121,7 @@ def _gathered(below: Path, files: list[Path]) -> Path:
     taken = {path: path.read_bytes() for path in files}
     kept |= {path.relative_to(below).as_posix(): _compact(path, taken[path]) for path in files}
     text = "".join(f'{{"path": {json.dumps(p)}, "content": {kept[p]}}}\n' for p in _ordered(kept))
-    replace_file(lines, text.encode())
+    replace_file(lines, as_bytes(text))
     for path, content in taken.items():
         if path.read_bytes() == content:  # else a run has written it anew meanwhile
             path.unlink()
@@ -144,14 +144,14 @@ def _compact(path: Path, content: bytes) -> str:
     return json.dumps(found, ensure_ascii=False)
 
 
-def _ordered(names: dict[str, str]) -> list[str]:
+def _ordered(found: dict[str, str]) -> list[str]:
     """Files on top first, such as the plan; then by path, numbers by their value."""
 
     def place(name: str) -> tuple[bool, list[tuple[bool, int, str]]]:
         pieces = re.split(r"(\d+)", name)
         return "/" in name, [(p.isdigit(), int(p) if p.isdigit() else 0, p) for p in pieces]
 
-    return sorted(names, key=place)
+    return sorted(found, key=place)
 
 
 def _remove_empty(folder: Path) -> None:

@@ -21,7 +21,7 @@ except ImportError:  # not on Windows, where what a killed run leaves behind sta
     fcntl = None
 
 #: What `tempfile` makes of the name of a file of ours.
-_TEMPORARY = re.compile(r"\..+\.(json|npy|npz|pt|md|csv|html|svg|board|study)\.[a-z0-9_]{8}")
+_TEMPORARY = re.compile(r"\..+\.(jsonl?|npy|npz|pt|md|csv|html|svg|board|study)\.[a-z0-9_]{8}")
 #: Marks of other encodings at the start of a text, the longer before what they begin with.
 _OTHER_MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",

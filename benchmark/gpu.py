@@ -42,11 +42,11 @@ def _lethe(*arguments: str) -> tuple[str, ...]:
     return ("-m", "benchmark", *arguments)
 
 
-def _bench(file: str, chosen: str, *, limit: int = 60) -> tuple[str, ...]:
-    """The benchmarks of `file` that pytest's -k chooses; a solve of more than `limit` s is left."""
+def _bench(file: str, selection: str) -> tuple[str, ...]:
+    """The benchmarks of `file` that pytest's -k selects; a solve of more than a minute is left."""
     where = ("--size", "full", "--device", "cuda", "--out", "{results}/leaderboard/bench")
-    how = ("--budget", "10", "--limit", str(limit), "--benchmark-columns=median,rounds")
-    return ("-m", "pytest", file, "-k", chosen, "-q", "--no-header", "-rfE", *where, *how)
+    how = ("--budget", "10", "--limit", "60", "--benchmark-columns=median,rounds")
+    return ("-m", "pytest", file, "-k", selection, "-q", "--no-header", "-rfE", *where, *how)
 
 
 def _run(*arguments: str) -> tuple[str, ...]:

@@ -325,7 +325,7 @@ class Store:
         return [self.read_cell(path) for path in self._paths(pattern)]
 
     def experiments(self) -> list[str]:
-        """Those of which there is a plan or a cell, by name."""
+        """Names of the experiments that have a plan or a cell, in order."""
         found = [*self._paths("*/plan.json"), *self._paths("*/*/seed-*.json")]
         return sorted({path.relative_to(self.folder).parts[0] for path in found})
 

@@ -22,9 +22,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 def build(results: Path, out: Path) -> list[Path]:
     """Write the board of the records in `results` to `out`, and drop what it no longer has.
 
-    Only what a board wrote is replaced or dropped.
-
-    Only plots whose data have changed are drawn.
+    Only what a board wrote is replaced or dropped. A plot is drawn if its data have changed.
 
     Args:
         results: a results folder, see `benchmark.records.Store`.
@@ -38,9 +36,9 @@ def build(results: Path, out: Path) -> list[Path]:
         LetheError: if there are no results, one of them is damaged, or a file is in the way.
     """
     pages, charts = _render(results, out)
-    own, names = _written(out), {*pages, *(chart.path for chart in charts)}
-    for name in names - own:
-        if (content := _read(out / name)) is not None and not _same(content, name, pages, charts):
+    own, names = _written(out), {*pages, *charts}
+    for name in _differing(out, pages, charts) - own:
+        if (out / name).exists():
             raise LetheError(
                 f"{out / name} was not written by the board and would be replaced: move it, or "
                 "name another folder with --to"
@@ -48,13 +46,12 @@ def build(results: Path, out: Path) -> list[Path]:
     _list(out, own | names)  # first, so that a board that is stopped here knows its files
     for name, content in pages.items():
         replace_file(out / name, content)
-    for chart in charts:
-        if not chart.is_in(_read(out / chart.path)):
-            replace_file(out / chart.path, chart.svg)
+    for name in _differing(out, {}, charts):
+        replace_file(out / name, charts[name].svg)
     for name in own - names:
         (out / name).unlink(missing_ok=True)
     _list(out, names)
-    return [out / name for name in (*pages, *(chart.path for chart in charts))]
+    return [out / name for name in (*pages, *charts)]
 
 
 def check(results: Path, out: Path) -> list[str]:
@@ -66,21 +63,19 @@ def check(results: Path, out: Path) -> list[str]:
         LetheError: if there are no results, or one of them is damaged.
     """
     pages, charts = _render(results, out)
-    names = {*pages, *(chart.path for chart in charts)}
-    changed = {n for n in names if not _same(_read(out / n), n, pages, charts)}
-    gone = {name for name in _written(out) - names if (out / name).exists()}
-    return sorted(changed | gone)
+    gone = {name for name in _written(out) - {*pages, *charts} if (out / name).exists()}
+    return sorted(_differing(out, pages, charts) | gone)
 
 
-def _same(content: bytes | None, name: str, pages: dict[str, bytes], charts: list[Chart]) -> bool:
-    """Whether a file of that name has what the board would write."""
-    if name in pages:
-        return content == pages[name]
-    return any(chart.path == name and chart.is_in(content) for chart in charts)
+def _differing(out: Path, pages: dict[str, bytes], charts: dict[str, Chart]) -> set[str]:
+    """Names of the files in `out` that are not what the board would write, or missing."""
+    return {name for name, content in pages.items() if _read(out / name) != content} | {
+        name for name, chart in charts.items() if not chart.is_in(_read(out / name))
+    }
 
 
-def _render(results: Path, out: Path) -> tuple[dict[str, bytes], list[Chart]]:
-    """Every page of the board, by its name relative to the board's folder, and its plots."""
+def _render(results: Path, out: Path) -> tuple[dict[str, bytes], dict[str, Chart]]:
+    """Every page and every plot of the board, by name relative to the board's folder."""
     tables = load(results)
     charts = {table.slug: draw_charts(table) for table in tables}
     sections = load_sections(results, out / "bench", tables)
@@ -90,7 +85,8 @@ def _render(results: Path, out: Path) -> tuple[dict[str, bytes], list[Chart]]:
         "index.html": render_page(tables, charts, sections, _place(results)),
     }
     pages = {name: as_bytes(text) for name, text in texts.items()}
-    return pages, [chart for of_table in charts.values() for chart in of_table] + sections.charts
+    drawn = [chart for of_table in charts.values() for chart in of_table] + sections.charts
+    return pages, {chart.path: chart for chart in drawn}
 
 
 def _place(results: Path) -> str:

@@ -45,7 +45,7 @@ def _arithmetic(values: tuple[float, ...]) -> Estimate:
 
 @cache
 def _quantile(freedom: int) -> float:
-    """Of Student's t with so many degrees of freedom, at the upper end of an interval."""
+    """Quantile of Student's t with so many degrees of freedom, for the end of an interval."""
     return float(student.ppf((1 + LEVEL) / 2, freedom))
 
 

@@ -100,6 +100,22 @@ def test_a_record_is_named_by_its_file_or_its_line(results: Path) -> None:
         recorded_in(Path(f"{results}/tiny.jsonl:1"))
 
 
+def test_a_last_line_without_its_end_counts(results: Path) -> None:
+    list(collect(results))
+    records, lines = Store(results).records("tiny"), results / "tiny.jsonl"
+    lines.write_text(lines.read_text().removesuffix("\n"))
+    assert Store(results).records("tiny") == records
+
+
+@pytest.mark.parametrize("name", ["leaderboard", "wandb", "false-alarms"])
+def test_what_is_no_experiment_is_not_taken(results: Path, name: str) -> None:
+    path = results / name / "bench" / "summary.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    list(collect(results))
+    assert files(results) == [f"{name}/bench/summary.json"]
+
+
 def test_a_damaged_line_is_named_and_left_as_it_is(results: Path) -> None:
     list(collect(results))
     lines = results / "tiny.jsonl"

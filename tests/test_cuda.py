@@ -177,7 +177,7 @@ def test_training_and_a_newton_step_of_a_net(net: str, gpu: torch.device) -> Non
 
 
 def records(folder: Path, device: torch.device) -> list[Record]:
-    """Of a whole run of every method that answers on a head."""
+    """Records of a whole run of every method that answers on a head."""
     path = tiny_experiment.write(folder)
     with Path(os.devnull).open("w") as sink:
         store = Store(folder / "results")

@@ -16,6 +16,7 @@ from benchmark.bench.record import SolverRecord, read
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request
 from benchmark.contract.seeds import Seeds
+from benchmark.runner.reproduce import recorded_in
 from tests import problems
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,6 +41,13 @@ def test_every_file_it_names_exists() -> None:
     assert links
     for link in links:
         assert link.startswith("https://") or (ROOT / link).exists(), link
+
+
+def test_every_record_it_names_is_one() -> None:
+    named = re.findall(r"lethe reproduce (\S+?)[`\s]", README)
+    assert len(named) == 2
+    for path in named:
+        assert recorded_in(ROOT / path).status == "ok"
 
 
 def test_every_make_target_it_names_exists() -> None:

@@ -23,16 +23,17 @@ def begin(experiments: list[Experiment], plans: list[Plan], store: Store) -> Non
 
     Raises:
         LetheError: if two studies would share a folder, the data cannot be had, a plan cannot be
-            written or is of a newer version. No plan is changed then.
+            written or is of a newer version. A plan is written once the rest is in order.
     """
     _refuse_namesakes(experiments)
-    there = [path.name for path in store.folder.glob("*/") if not path.name.startswith(".")]
-    names.refuse_twins([*there, *(one.name for one in experiments)], "the experiments")
+    named = [*store.experiments(), *(one.name for one in experiments)]
+    names.refuse_twins(named, "the experiments")
     for one in experiments:
         json_file.refuse_newer(store.plan_path(one.name), SCHEMA)
         _refuse_another(one, _origin(one, store))
-    for one, plan in zip(experiments, plans, strict=True):
+    for one in experiments:
         fetch(one.problem)
+    for one, plan in zip(experiments, plans, strict=True):
         store.keep_plan(plan)
         if one.path is not None:
             replace_file(_origin(one, store), as_bytes(str(one.path)))

@@ -223,7 +223,7 @@ def _is_current(cell: Cell, part: Part, rows: dict[str, Row]) -> bool:
 
 
 def row_keys() -> dict[str, str]:
-    """Of every planned row, by name, the sha256 of everything that determines its numbers."""
+    """Key of every planned row, by name: the sha256 of everything that determines its numbers."""
     return {_name(cell): _key(cell, part.count(cell)) for part in PLAN for cell in part.cells()}
 
 
