@@ -76,7 +76,7 @@ def check() -> None:
 
 @contextmanager
 def kept_alive() -> Iterator[None]:
-    """Within, an attempt to end the program, as by `sys.exit` or `os._exit`, is an error.
+    """Refuse attempts to end the program, as by `sys.exit` or `os._exit`, within the block.
 
     Raises:
         Exited: for any exception that is no `Exception` and not asked for by a signal.

@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmark.errors import LetheError
 from benchmark.files import as_bytes, replace_file
 from leaderboard.charts import Chart, draw_charts
+from leaderboard.charts.chart import is_drawn
 from leaderboard.markdown import render_markdown
 from leaderboard.page import render_page
 from leaderboard.sections import load_sections
@@ -106,7 +107,8 @@ def _written(out: Path) -> set[str]:
     page = _read(out / "README.md") or b""
     if not page.startswith(b"# Leaderboard\n") or b"[board.csv](board.csv)" not in page:
         return set()
-    plots = {f"plots/{path.name}" for path in out.glob("plots/*.svg")}
+    drawn = (path for path in out.glob("plots/*.svg") if is_drawn(path.read_bytes()))
+    plots = {f"plots/{path.name}" for path in drawn}
     return {"README.md", "board.csv", "index.html", *plots}
 
 

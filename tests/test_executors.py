@@ -337,6 +337,20 @@ def test_nothing_is_submitted_while_slurm_cannot_be_asked(
     assert set(states(tmp_path / "runs").values()) == {"unknown"}
 
 
+def test_an_accounting_that_is_away_is_no_word_on_a_task(
+    submit: Submit, scripts: Scripts, tmp_path: Path
+) -> None:
+    submit()
+    scripts.queue = []
+    for says, state in (
+        ("Slurm accounting storage is disabled", "gone"),
+        ("unable to contact slurmdbd", "unknown"),
+    ):
+        text = f"#!/bin/sh\necho '{says}' >&2\nexit 1\n"
+        (scripts.folder / "sacct").write_text(text, encoding="utf-8")
+        assert set(states(tmp_path / "runs").values()) == {state}
+
+
 def test_what_slurm_refuses_leaves_nothing_behind(
     submit: Submit, scripts: Scripts, tmp_path: Path
 ) -> None:

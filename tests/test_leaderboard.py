@@ -40,6 +40,7 @@ from leaderboard import build, check, terminal_tables
 from leaderboard.audits import audit_grid
 from leaderboard.board import _place
 from leaderboard.charts import Chart, gaps
+from leaderboard.charts.chart import _drawing
 from leaderboard.columns import BY_KEY
 from leaderboard.contents import by_data_set, short
 from leaderboard.interval import arithmetic, geometric
@@ -286,10 +287,13 @@ def test_a_board_without_its_list_as_in_a_clone_is_still_a_board(tmp_path):
     results, out = store(tmp_path / "results", [record("newton")]), tmp_path / "out"
     build(results, out)
     (out / ".board").unlink()
+    mine = out / "plots" / "mine.svg"
+    mine.write_text("<svg/>")
     assert check(results, out) == []
     store(tmp_path / "results", [record("tune")])
     build(results, out)
     assert check(results, out) == []
+    assert mine.exists()
 
 
 def test_rows_that_share_a_title_are_told_apart(tmp_path):
@@ -377,6 +381,12 @@ def test_a_plot_is_compared_and_drawn_anew_by_its_data(tmp_path):
     assert check(results, out) == []
     drawn = {name for name, path in plots.items() if path.read_bytes() != other[name]}
     assert drawn == changed & set(plots)
+
+
+def test_a_plot_rests_on_the_code_that_orders_and_names_what_it_shows():
+    modules = _drawing("leaderboard.charts.gaps")
+    for name in ("charts.gaps", "charts.style", "ranking", "columns", "interval", "words", "table"):
+        assert f"leaderboard.{name}" in modules
 
 
 def test_a_plot_of_something_whose_content_is_not_known_is_no_plot():

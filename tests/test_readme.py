@@ -144,7 +144,7 @@ def test_the_seconds_of_the_inverse_hessian_step_are_those_of_the_records() -> N
     fastest, official = bench_of_the_mlp("cuda")
     assert "H100" in official.environment.gpu
     says(
-        "An H100 takes # ms, the fastest library # ms, the recursion # s",
+        "On an H100 ours takes # ms, the fastest library # ms, and the recursion # s",
         1e3 * fastest("ours"),
         1e3 * fastest("peer"),
         median(official.outcomes[0].seconds),

@@ -20,9 +20,9 @@ class Seal:
     """What some tensors held when they were put under it."""
 
     def __init__(self) -> None:
-        self._sealed: dict[str, tuple[Callable[[], Tensor], tuple]] = {}
+        self._sealed: dict[str, tuple[Callable[[], Tensor | None], tuple]] = {}
 
-    def put(self, name: str, tensor: Callable[[], Tensor]) -> None:
+    def put(self, name: str, tensor: Callable[[], Tensor | None]) -> None:
         """Take the checksum of a tensor, called `name` in a sentence; it is asked for anew later.
 
         What is replaced by another tensor is thereby noticed like what is changed in place.
@@ -30,11 +30,10 @@ class Seal:
         self._sealed[name] = tensor, checksum(tensor())
 
     def put_problem(self, problem: Callable[[], Problem]) -> None:
-        """Take those of a problem's rows."""
+        """Take the checksums of a problem's rows, also of a part that it does not have."""
         for part in ("train", "negatives", "test", "validation"):
-            if getattr(problem(), part) is not None:
-                for field, name in (("x", "inputs"), ("y", "labels")):
-                    self.put(f"{part} {name}", lambda p=part, f=field: _of(problem(), p, f))
+            for field, name in (("x", "inputs"), ("y", "labels")):
+                self.put(f"{part} {name}", lambda p=part, f=field: _of(problem(), p, f))
 
     def check(self, who: str) -> None:
         """Compare every tensor with what it was.
@@ -49,11 +48,13 @@ class Seal:
             )
 
 
-def checksum(tensor: Tensor) -> tuple[str, tuple[int, ...], int]:
-    """Type, shape and CRC-32 of a tensor, at two gigabytes a second."""
+def checksum(tensor: Tensor | None) -> tuple[str, tuple[int, ...], int]:
+    """Type, shape and CRC-32 of a tensor; of something else its kind alone."""
+    if not isinstance(tensor, Tensor):
+        return type(tensor).__name__, (), 0
     array = np.ascontiguousarray(tensor.detach().cpu().numpy())
     return str(array.dtype), array.shape, zlib.crc32(array)
 
 
-def _of(problem: Problem, part: str, field: str) -> Tensor:
-    return getattr(getattr(problem, part), field)
+def _of(problem: Problem, part: str, field: str) -> Tensor | None:
+    return getattr(getattr(problem, part), field, None)

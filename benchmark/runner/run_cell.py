@@ -66,6 +66,7 @@ def run_cell(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> R
     Raises:
         DiskError: if a trained model cannot be stored; that is no fault of the method.
     """
+    data, device = bench.data, bench.problem.device  # as they are before a method has them
     start = time.perf_counter()
     outcome = attempt(lambda: _measure(cell, bench, listener), cell.method.name, bench)
     tuned = outcome.get("tuned")
@@ -76,9 +77,9 @@ def run_cell(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> R
         method=cell.info.model_copy(update={"params": params}),
         seeds=cell.inputs.seeds,
         inputs=cell.inputs.model_dump(mode="json"),
-        data=bench.data,
+        data=data,
         seconds=time.perf_counter() - start,
-        environment=describe(bench.problem.device),
+        environment=describe(device),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         **outcome,
     )

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from benchmark.contract.claim import Distance
 from leaderboard.charts import style
-from leaderboard.ranking import entries, yardsticks
+from leaderboard.ranking import in_order
 from leaderboard.table import Row, Table
 
 NAME = "bounds"
@@ -21,12 +21,12 @@ CAPTION = (
 
 def has(table: Table) -> bool:
     """Whether there is anything to place."""
-    return bool(_of(table))
+    return bool(_all_points(table))
 
 
 def draw(table: Table) -> bytes:
     """A logarithmic plane with the lines of slack 1 and 10."""
-    distances, bounds, names = (list(axis) for axis in zip(*_of(table), strict=True))
+    distances, bounds, names = (list(axis) for axis in zip(*_all_points(table), strict=True))
     with style.look():
         figure = Figure(figsize=(5.2, 4.2), layout="constrained")
         axes = figure.subplots()
@@ -72,8 +72,9 @@ def _decades(values: list[float]) -> tuple[float, float]:
     )
 
 
-def _of(table: Table) -> list[tuple[float, float, str]]:
-    return [point for row in yardsticks(table) + entries(table) for point in _points(row)]
+def _all_points(table: Table) -> list[tuple[float, float, str]]:
+    """Distance, bound and kind of every row's seeds."""
+    return [point for row in in_order(table) for point in _points(row)]
 
 
 def _points(row: Row) -> list[tuple[float, float, str]]:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, cached_property
-from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel
 
-from leaderboard.charts import style
-
-#: Of a record: where and when it was made shows in no plot.
+_BOARD = "leaderboard"
+#: Fields of a record that no plot shows: where and when it was made.
 _UNSEEN = {"environment", "finished"}
 _MARK = re.compile(rb"<!-- drawn from ([0-9a-f]{64}) -->\n\Z")
 
@@ -41,10 +41,10 @@ class Chart:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of the data and of what draws them."""
+        """sha256 of the data and of the board's code that draws them, matplotlib's left out."""
         found = hashlib.sha256()
-        for module in (inspect.getmodule(self.draw), style):
-            found.update(_source(module).encode())
+        for module in _drawing(self.draw.__module__):
+            found.update(inspect.getsource(sys.modules[module]).encode())
         found.update(json.dumps(_plain(self.data)).encode())
         return found.hexdigest()
 
@@ -59,9 +59,24 @@ class Chart:
         return mark is not None and mark[1].decode() == self.digest
 
 
+def is_drawn(content: bytes) -> bool:
+    """Whether a file's content is a plot of the board's."""
+    return _MARK.search(content) is not None
+
+
 @cache
-def _source(module: ModuleType) -> str:
-    return inspect.getsource(module)
+def _drawing(module: str) -> tuple[str, ...]:
+    """Names of the board's modules that one imports, directly or not, itself included."""
+    found, todo = set(), [module]
+    while todo:
+        name = todo.pop()
+        if name in found or not name.startswith(f"{_BOARD}.") or name not in sys.modules:
+            continue
+        found.add(name)
+        for node in ast.walk(ast.parse(inspect.getsource(sys.modules[name]))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                todo += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(sorted(found))
 
 
 def _plain(value: Any) -> Any:

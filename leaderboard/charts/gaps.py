@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from leaderboard.charts import style
 from leaderboard.columns import BY_KEY, Column
-from leaderboard.ranking import entries, yardsticks
+from leaderboard.ranking import in_order
 from leaderboard.table import Row, Table
 
 NAME = "gaps"
@@ -26,12 +26,12 @@ _WIDE = 5
 
 def has(table: Table) -> bool:
     """Whether a row has a gap."""
-    return not all(row.void for row in yardsticks(table) + entries(table))
+    return not all(row.void for row in in_order(table))
 
 
 def draw(table: Table) -> bytes:
     """Two panels side by side."""
-    rows = yardsticks(table) + entries(table)
+    rows = in_order(table)
     with style.look():
         figure = Figure(figsize=(7.8, 1.5 + 0.38 * len(rows)), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)

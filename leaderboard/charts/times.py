@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from leaderboard.charts import style
 from leaderboard.columns import BY_KEY
 from leaderboard.numbers import number
-from leaderboard.ranking import YARDSTICKS, entries, yardsticks
+from leaderboard.ranking import YARDSTICKS, in_order
 from leaderboard.table import Row, Table
 
 NAME = "times"
@@ -19,12 +19,12 @@ CAPTION = "mean seconds to unlearn; the line is retraining; shorter is better; y
 
 def has(table: Table) -> bool:
     """Whether anything was timed."""
-    return bool(_means(_rows(table)))
+    return bool(_means(in_order(table)))
 
 
 def draw(table: Table) -> bytes:
     """Bars on a logarithmic axis."""
-    rows = _rows(table)
+    rows = in_order(table)
     means = _means(rows)
     retrain = _retrain(table)
     with style.look():
@@ -65,10 +65,6 @@ def _retrain(table: Table) -> float:
             if record.times:
                 times.setdefault(seed, []).append(record.times.retrain)
     return fmean([fmean(times[seed]) for seed in sorted(times)])
-
-
-def _rows(table: Table) -> list[Row]:
-    return yardsticks(table) + entries(table)
 
 
 def _means(rows: list[Row]) -> dict[int, float]:

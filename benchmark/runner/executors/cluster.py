@@ -33,7 +33,7 @@ class Cluster(BaseModel):
 
     Attributes:
         partition: of the cluster; its default if None.
-        minutes: that a task may take; Slurm may end it a minute early.
+        minutes: after which Slurm ends a task; its signal may come a minute earlier.
         memory_gb: of a task.
         cpus, gpus: of a task.
         python: the command that starts Python on a node, e.g. within a container; by default the
@@ -78,7 +78,7 @@ class Cluster(BaseModel):
             "mem": f"{max(1, round(1024 * self.memory_gb))}MB",
             "cpus_per_task": self.cpus,
             "array_parallelism": self.at_once,
-            "signal_delay_s": 20,  # a task needs a second to end between two cells' records
+            "signal_delay_s": 20,  # before the end of its time; a task needs about one to stop
             "srun_args": [f"--cpus-per-task={self.cpus}"],  # a step does not inherit them
         }
 

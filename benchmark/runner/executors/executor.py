@@ -20,7 +20,7 @@ Listener = Callable[[Event], None]
 
 
 class Executor(Protocol):
-    """Runs units; a record on disk is kept whoever wrote it."""
+    """Runs units. A record on disk is kept, whoever wrote it, unless `fresh`."""
 
     def run(self, units: list[Unit], store: Store, fresh: bool, tell: Listener) -> None:
         """Run what `store` does not hold already.
@@ -51,7 +51,7 @@ class Serial:
 
 @dataclass(frozen=True)
 class Processes:
-    """So many units at a time on the CPU, each in a process with as many threads as this one."""
+    """Units side by side on the CPU, `jobs` at a time, in processes with this one's threads."""
 
     jobs: int
 

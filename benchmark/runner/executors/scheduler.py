@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections.abc import Collection, Iterator
 
@@ -32,7 +33,11 @@ def in_queue(places: Collection[Place]) -> dict[Place, str]:
 
 
 def afterwards(places: Collection[Place]) -> dict[Place, str]:
-    """The accounting's word for tasks that are over; what it does not know is left out."""
+    """The accounting's word for tasks that are over; what it does not know is left out.
+
+    Raises:
+        LetheError: if there is an accounting and it cannot be asked.
+    """
     jobs = sorted({place.submission.job for place in places if place.submission.job})
     if not jobs:
         return {}
@@ -41,8 +46,10 @@ def afterwards(places: Collection[Place]) -> dict[Place, str]:
             "sacct", "--noheader", "--parsable2", "--allocations", "--format=JobID,State",
             f"--jobs={','.join(jobs)}",
         )  # fmt: skip
-    except LetheError:  # a cluster without accounting
-        return {}
+    except LetheError as error:
+        if shutil.which("sacct") is None or "storage is disabled" in str(error):
+            return {}  # a cluster without accounting
+        raise
     words = {
         job: line.partition("|")[2]
         for line in text.splitlines()

@@ -49,7 +49,7 @@ def progress(store: Store) -> list[Progress]:
     """Every seed that an experiment of the store plans or that was submitted, in order.
 
     Raises:
-        LetheError: if a plan or a submission is damaged.
+        LetheError: if a plan or a submission is damaged, or a method that was submitted is gone.
     """
     submitted = {place: _by_key(store, task) for place, task in submission.latest(store).items()}
     planned = {
@@ -74,7 +74,7 @@ def counts(found: Iterable[Progress]) -> dict[str, Counter[State]]:
 
 
 def _by_key(store: Store, place: Place) -> Progress:
-    """By the records that the task's inputs ask for, as the code is now."""
+    """Progress by the records that the task's inputs ask for, as the code is now."""
     made = place.submission
     task = made.tasks[place.index]
     methods = None if made.methods is None else list(made.methods)
@@ -92,7 +92,7 @@ def _by_key(store: Store, place: Place) -> Progress:
 
 
 def _by_plan(store: Store, plan: Plan, seed: int) -> Progress:
-    """By the records that are there, current or not: a plan has no keys."""
+    """Progress by the records that are there, current or not: a plan has no keys."""
     paths = [store.cell_path(plan.experiment, row.label, seed) for row in plan.rows]
     records = [read_record(path) for path in paths if collected.exists(path)]
     return Progress(
@@ -107,13 +107,13 @@ def _by_plan(store: Store, plan: Plan, seed: int) -> Progress:
 
 def _asked(store: Store, open_ones: list[Progress]) -> dict[tuple[str, int], Progress]:
     """What Slurm says of tasks whose records are not all there."""
-    places = [one.place for one in open_ones if one.place]
+    places = [one.place for one in open_ones]
     try:
         queued = scheduler.in_queue(places)
+        over = scheduler.afterwards([place for place in places if place not in queued])
     except LetheError as error:
         unknown = [replace(one, state="unknown", reason=str(error)) for one in open_ones]
         return {(one.experiment, one.seed): one for one in unknown}
-    over = scheduler.afterwards([place for place in places if place not in queued])
     told = []
     for one in open_ones:
         if one.place in queued:
