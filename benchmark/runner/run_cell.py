@@ -97,9 +97,11 @@ def attempt(work: Callable[[], dict[str, Any]], method: str, bench: Workbench) -
         DiskError: if a trained model cannot be stored; that is no fault of the method.
     """
     try:
-        with kept_alive():
-            content = work()
-        bench.check(method)
+        try:
+            with kept_alive():
+                content = work()
+        finally:
+            bench.check(method)  # first, as an error may follow from what was changed
     except DiskError:
         raise
     except Exception as error:  # any error of a method: recorded, and the rest goes on
