@@ -101,6 +101,11 @@ def counted() -> Counter[str]:
     return Counter(one.state for one in states().values())
 
 
+def cancelled() -> bool:
+    """Whether the accounting knows of both tasks that were."""
+    return sum(one.reason.startswith("CANCELLED") for one in states().values()) == 2
+
+
 def records(*names: str) -> dict[str, Record]:
     return {r.key: r for name in names for r in Store(Path("runs")).records(name)}
 
@@ -183,6 +188,7 @@ def test_what_is_cancelled_in_the_middle_goes_on_where_it_was(
     waiting = [one.place for one in states().values() if one.state == "waiting"]
     subprocess.run(["scancel", running[0].job, waiting[0].job], check=True)
     until(lambda: counted()["gone"] == 2)
+    until(cancelled)  # the accounting hears of it later than the queue
     os.kill(int((gate / running[1].job).read_text(encoding="utf-8")), signal.SIGKILL)
     until(lambda: counted()["failed"] == 1)
     code, said = lethe("status")
