@@ -107,7 +107,7 @@ check: $(READY) ## fail if leaderboard/ is not what the committed records give
 	@$(LETHE) leaderboard --check
 
 soundness: $(READY) ## hold every proved bound against the truth on 2,000 random problems
-	@$(LETHE) soundness
+	@$(LETHE) soundness $(STORE)
 
 slack: $(READY) ## measure how slack the certificates are, under a minute
 	@$(LETHE) slack $(STORE)

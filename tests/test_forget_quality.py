@@ -416,7 +416,7 @@ def test_mislabelled_rows_are_trained_on_with_wrong_labels_and_restored(tmp_path
     assert torch.equal(changed.nonzero()[:, 0], bench.forget)
     assert torch.equal(bench.true_labels, plain.problem.train.y[bench.forget])
     assert plain.true_labels is None
-    assert bench._artifact(bench.rows).name != plain._artifact(plain.rows).name
+    assert bench.weights_key(bench.rows) != plain.weights_key(plain.rows)
     one.write_text(one.read_text().replace(*rows).replace("seeds = [0, 1]", "seeds = [0]"))
     results = Store(tmp_path / "r")
     run([experiments.load(str(one))], results, CPU, console=QUIET)

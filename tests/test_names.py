@@ -223,7 +223,7 @@ def test_a_flipped_bit_in_a_stored_model_means_training_again(tmp_path: Path) ->
     finish(toml, folder=results)
     record = Store(results).cell_path("tiny", "nothing", 0)
     then = json.loads(record.read_text())["metrics"]
-    models = sorted((results / ".artifacts").glob("*.pt"))
+    models = sorted((results / ".artifacts").glob("*.npz"))
     assert len(models) == 2
     for model in models:
         for place in (40, 0.5, 0.9):

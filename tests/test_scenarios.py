@@ -365,4 +365,4 @@ def test_influential_rows_of_a_net_are_refused_before_it_is_trained(tmp_path: Pa
     with pytest.raises(LetheError, match="'influential' needs a strongly convex") as caught:
         workbench(tmp_path, 'scenario = "influential"\ncount = 4', net, adam)
     assert "\n" not in str(caught.value)
-    assert not list(tmp_path.glob("*.pt"))
+    assert not list(tmp_path.glob("*.npz"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +17,6 @@ from benchmark.contract.request import State
 from benchmark.data import catalogue
 from benchmark.data.scenarios import Context
 from benchmark.experiments.build import build
-from benchmark.files import replace_file, seal, unsealed
 from benchmark.problem.influence import most_influential
 from benchmark.problem.predictor import Predictor
 from benchmark.problem.rows import Rows
@@ -30,6 +28,7 @@ from benchmark.shadow.bank import shadow_bank
 from benchmark.shadow.memorisation import leave_out_effect
 from benchmark.shadow.outputs import label_margins
 from benchmark.shadow.store import ModelStore
+from benchmark.weights import WeightFiles
 
 #: Of the shadow bank, the first models are for attacks and the others rank rows by memorisation:
 #: an attack with models that chose its examples would find what they were chosen for.
@@ -164,25 +163,19 @@ class Workbench:
         return most_influential(self.problem, self.original[0].weights, rows, count)
 
     def _trained(self, rows: Tensor) -> tuple[Tensor, float]:
-        path = self._artifact(rows)
-        if path is not None and (payload := unsealed(path)) is not None:
-            found = io.BytesIO(payload)
-            stored = torch.load(found, map_location=self.problem.device, weights_only=True)
-            return stored["weights"], stored["seconds"]
+        files, key = WeightFiles(self._folder), self.weights_key(rows)
+        if (found := files.read(key, self.problem.device)) is not None:
+            return found
         self.check("the method")  # no model is trained on, or kept of, what a method changed
         clock = Clock(self.problem.device)
         with clock.phase("training"):
             weights = self.problem.fit(rows, self._inputs.seeds.generator("training"))
         seconds = clock.seconds["training"]
-        if path is not None:
-            buffer = io.BytesIO()
-            torch.save({"weights": weights, "seconds": seconds}, buffer)
-            replace_file(path, seal(buffer.getvalue()))
+        files.write(key, weights, seconds)
         return weights, seconds
 
-    def _artifact(self, rows: Tensor) -> Path | None:
-        if self._folder is None:
-            return None
+    def weights_key(self, rows: Tensor) -> str:
+        """sha256, in hex, of everything that determines the weights trained on `rows`."""
         content = {
             "recipe": self._inputs.recipe,
             "problem": self._inputs.problem.model_dump(mode="json"),
@@ -193,4 +186,4 @@ class Workbench:
         }
         if self._mislabelled:  # then what is forgotten decides what is trained on
             content["labels"] = hashlib.sha256(self.problem.train.y.cpu().numpy()).hexdigest()
-        return self._folder / f"{fingerprint(content)[:32]}.pt"
+        return fingerprint(content)

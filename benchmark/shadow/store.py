@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Callable, Iterable
 from functools import cached_property
@@ -15,12 +14,12 @@ import torch
 from torch import Tensor
 
 from benchmark.errors import LetheError
-from benchmark.files import replace_file, seal, unsealed
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 from benchmark.problem.seal import Seal
 from benchmark.problem.training import NewtonTraining
 from benchmark.shadow.training import Run, train
+from benchmark.weights import WeightFiles
 
 #: Raise this when a change to training changes weights: what is on disk is then out of date.
 RECIPE = 2
@@ -54,7 +53,7 @@ class ModelStore:
         self.problem = problem
         self._seal = Seal()
         self._seal.put_problem(lambda: self.problem)
-        self._folder = folder
+        self._files = WeightFiles(folder)
         self._listener = listener or (lambda done, total: None)
         self._batch = batch or BATCH.get(problem.device.type, BATCH["cpu"])
 
@@ -114,14 +113,8 @@ class ModelStore:
             key: from `key` or `run_key`.
             shape: another one counts as damaged; None takes any.
         """
-        if self._folder is None:
-            return None
-        if (payload := unsealed(self._path(key))) is None:
-            return None
-        weights = torch.from_numpy(np.load(io.BytesIO(payload)))
-        if shape is not None and weights.shape != shape:
-            return None
-        return weights.to(self.problem.device)
+        found = self._files.read(key, self.problem.device, shape)
+        return None if found is None else found[0]
 
     def write(self, key: str, weights: Tensor) -> None:
         """Keep `weights`, behind a checksum.
@@ -129,18 +122,12 @@ class ModelStore:
         Raises:
             DiskError: if the folder cannot be written.
         """
-        if self._folder is not None:
-            buffer = io.BytesIO()
-            np.save(buffer, weights.detach().cpu().numpy())
-            replace_file(self._path(key), seal(buffer.getvalue()))
+        self._files.write(key, weights)
 
     def _named(self, run: Run) -> Run:
         """Where training goes to the one minimum there is, one run stands for those of any seed."""
         converges = isinstance(self.problem.training, NewtonTraining)
         return Run(run.rows, 0) if converges and self.problem.strong_convexity else run
-
-    def _path(self, key: str) -> Path:
-        return self._folder / f"{key[:32]}.npy"
 
     @cached_property
     def _problem_hash(self) -> str:

@@ -21,7 +21,6 @@ from benchmark.records import Record, Store
 from benchmark.studies import experiments as runner
 from benchmark.study.executors import submission
 from benchmark.study.executors.status import Progress, progress
-from benchmark.study.reproduce import numbers
 from tests import tiny_experiment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,8 +85,8 @@ def study(folder: Path, name: str, methods: list[str], *changes: tuple[str, str]
     return str(tiny_experiment.write(folder, first, *changes, name=name))
 
 
-def states() -> dict[tuple[str, int], Progress]:
-    return {(one.experiment, one.seed): one for one in progress(Store(Path("runs")))}
+def states() -> dict[tuple[str, str], Progress]:
+    return {(one.group, one.part): one for one in progress(Store(Path("runs")))}
 
 
 def until(wanted: Callable[[], bool]) -> None:
@@ -113,7 +112,7 @@ def attempts(name: str, seed: int) -> int:
     """How many tasks of a seed Slurm was ever given."""
     files = submission.folder_of(Store(Path("runs"))).glob("*/submission.json")
     tasks = [task for path in files for task in submission.read(path).tasks]
-    return sum((task.experiment, task.seed) == (name, seed) for task in tasks)
+    return tasks.count((name, f"seed {seed}"))
 
 
 def test_two_experiments_are_run_once_and_as_here(lethe: Lethe, tmp_path: Path) -> None:
@@ -121,20 +120,20 @@ def test_two_experiments_are_run_once_and_as_here(lethe: Lethe, tmp_path: Path) 
     failing = study(tmp_path, "failing", ["newton"], ("tolerance = 1e-9", "tolerance = 1e-30"))
     code, said = lethe("run", one, failing, "--on", "cluster.toml", "--wait")
     assert code == 1, said
-    assert re.search(r"job \d+: one \(2 seeds\), failing \(2 seeds\)", said)
+    assert re.search(r"job \d+: one \(2 tasks\), failing \(2 tasks\)", said)
     assert "6 cells run, 0 kept, 2 failed" in said
     assert Path("runs/leaderboard/index.html").is_file(), "the process that waits renders"
 
     runner.run([experiments.load(one)], Store(Path("here")), torch.device("cpu"))
-    here = {record.key: numbers(record) for record in Store(Path("here")).records("one")}
-    assert {key: numbers(record) for key, record in records("one").items()} == here
+    here = {record.key: record.numbers() for record in Store(Path("here")).records("one")}
+    assert {key: record.numbers() for key, record in records("one").items()} == here
     nodes = {record.environment.node for record in records("one", "failing").values()}
     assert nodes <= {"n1", "n2"}  # one may be slow to start
 
     code, said = lethe("status")
     assert code == 0, "a cell that failed is done: its record says why"
     assert counted() == {"done": 4}
-    assert said.count("1 of 1 cells failed") == 2
+    assert said.count("1 of 1 failed") == 2
     before = contents()
     code, said = lethe("run", one, failing, "--on", "cluster.toml", "--no-board")
     assert "not submitted: 4 done, 0 running or waiting" in said
@@ -152,14 +151,14 @@ def test_a_task_that_fails_is_told_of_and_submitted_again(
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(tmp_path / "plug-in")]))
     code, said = lethe("run", one, "--seed", "0", "--on", "cluster.toml", "--wait", "--no-board")
     assert code == 1
-    assert "1 seeds are not done: lethe status" in said
+    assert "1 task is not done: lethe status" in said
     code, said = lethe("status")
     assert code == 1
     assert re.search(r"failed: one, seed 0, job \d+: FAILED: error: plug-in 'zz-gate'", said), said
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     code, said = lethe("run", one, "--seed", "0", "--on", "cluster.toml", "--wait", "--no-board")
     assert code == 0, said
-    assert states()["one", 0].state == "done"
+    assert states()["one", "seed 0"].state == "done"
 
 
 def test_what_is_cancelled_in_the_middle_goes_on_where_it_was(
@@ -203,6 +202,16 @@ def test_what_is_cancelled_in_the_middle_goes_on_where_it_was(
     tried = sorted(attempts(name, seed) for name in ("one", "two") for seed in (0, 1))
     assert tried == [1, 2, 2, 2]
     assert not list(Path("runs").rglob(".seed-*")), "no file is half there"
+
+
+def test_another_study_goes_to_the_cluster_as_well(lethe: Lethe, tmp_path: Path) -> None:
+    command = ("soundness", "--count", "2", "--streams", "1", "--seed", "3")
+    code, said = lethe(*command, "--on", "cluster.toml", "--wait")
+    assert code == 0, said
+    assert re.search(r"job \d+: soundness \(2 tasks\)", said)
+    assert "no bound is violated" in said
+    assert counted() == {"done": 2}
+    assert lethe(*command)[0] == 0, "what the cluster has done is kept here"
 
 
 def plug_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
