@@ -98,7 +98,12 @@ def _options(
 
 @app.command()
 def run(
-    experiment: Annotated[list[str], typer.Argument(help="Names, or paths of .toml files.")],
+    experiment: Annotated[
+        list[str] | None, typer.Argument(help="Names, or paths of .toml files.")
+    ] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(help="All of this group, see `lethe list`; repeatable.")
+    ] = None,
     method: Annotated[list[str] | None, typer.Option(help="Only this method; repeatable.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Only this seed; repeatable.")] = None,
     results: Results = Path("runs"),
@@ -129,7 +134,8 @@ def run(
 
     share = Shard.parse(shard)
     slurm = _cluster(on, wait, threads, jobs, method, track)
-    loaded, device = _load(experiment, profile, device, slurm and slurm.cluster.gpus > 0)
+    asked = _asked(experiment or [], group or [], profile)
+    loaded, device = _load(asked, device, slurm and slurm.cluster.gpus > 0)
     _check_seeds(loaded, seed)
     store = Store(_writable(results))
     tally = run_experiments(
@@ -200,10 +206,11 @@ def list_() -> None:
     from benchmark.experiments import experiment as experiments
 
     methods = registry.discover()  # what is broken is said before anything is printed
-    table = Table("experiment", "profiles", "title", box=None, pad_edge=False)
+    table = Table("experiment", "group", "profiles", "title", box=None, pad_edge=False)
     for name in experiments.names():
         found = experiments.load(name)
-        table.add_row(name, ", ".join(found.profiles) or "-", found.title)
+        lists = (found.group, found.profiles)
+        table.add_row(name, *(", ".join(words) or "-" for words in lists), found.title)
     show(out, table)
     out.print()
     table = Table("method", "family", "certifies", "parameters", "source", box=None, pad_edge=False)
@@ -433,7 +440,7 @@ def forget_quality(
     from benchmark.studies import forget_quality as study
 
     share = Shard.parse(shard)
-    loaded, _ = _load(list(experiment or study.EXPERIMENTS), profile, device)
+    loaded, _ = _load(_asked(list(experiment or study.EXPERIMENTS), [], profile), device)
     _check_seeds(loaded, seed)
     tally = study.forget_quality(
         loaded,
@@ -548,7 +555,7 @@ def calibrate(
     from benchmark.experiments.build import build
     from benchmark.runner.device import prepare
 
-    (loaded,), device = _load([experiment], [profile] if profile else None, device)
+    (loaded,), device = _load([(experiment, profile)], device)
     seeds = Seeds.all(0)
     problem, _ = build(loaded.problem, seeds, prepare(device, threads))
     start = problem.model.initial_weights(seeds.generator("training"))
@@ -595,13 +602,31 @@ def _cluster(
     return Slurm(cluster.read(file), threads, methods, track, wait, out.print)
 
 
+def _asked(
+    names: list[str], groups: list[str], profiles: list[str] | None
+) -> list[tuple[str, str | None]]:
+    """The experiments of a command, each with every profile asked for, and none twice.
+
+    Raises:
+        LetheError: if there are none, or a group is unknown or has no such profile.
+    """
+    from benchmark.experiments.group import groups as known
+    from benchmark.experiments.group import members
+
+    if not names and not groups:
+        raise LetheError(
+            f"name an experiment, or a group with --group: there is {', '.join(known())}"
+        )
+    scales = profiles or [None]
+    found = [(name, scale) for name in names for scale in scales]
+    found += [member for group in groups for scale in scales for member in members(group, scale)]
+    return list(dict.fromkeys(found))
+
+
 def _load(
-    names: list[str],
-    profiles: list[str] | None,
-    device: str | None,
-    gpus: bool | None = None,
+    asked: list[tuple[str, str | None]], device: str | None, gpus: bool | None = None
 ) -> tuple[list[Experiment], str]:
-    """The experiments at every scale asked for, and the device to run them on.
+    """The experiments, each at a profile, and the device to run them on.
 
     `gpus` says whether there is a GPU where they will run; None asks this machine.
     """
@@ -610,7 +635,7 @@ def _load(
     from benchmark.experiments.experiment import load_here
 
     gpu = device != "cpu" and (torch.cuda.is_available() if gpus is None else gpus)
-    loaded = [load_here(name, profile, gpu=gpu) for name in names for profile in profiles or [None]]
+    loaded = [load_here(name, profile, gpu=gpu) for name, profile in asked]
     needed = "cuda" if any(one.device == "cuda" for one in loaded) else "cpu"
     return loaded, needed if device is None else device
 

@@ -125,7 +125,7 @@ def test_a_changed_parameter_makes_its_row_alone_run_again(
 ) -> None:
     first, _ = audit(tmp_path)
     ran.clear()
-    row = '[[rows]]\nmethod = "newton"\nlabel = "newton"\nparams = { damping = 0.5 }\n'
+    row = "[rows.newton]\nparams = { damping = 0.5 }\n"
     write(tmp_path, METHODS, row)
     second, count = audit(tmp_path)
     assert (count, ran) == (1, ["newton"])
@@ -162,7 +162,7 @@ def test_an_out_of_date_row_stays_until_it_is_replaced(
     tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, _ = audit(tmp_path)
-    row = '[[rows]]\nmethod = "newton"\nlabel = "newton"\nparams = { damping = 0.5 }\n'
+    row = "[rows.newton]\nparams = { damping = 0.5 }\n"
     write(tmp_path, METHODS, row)
 
     def stop(*_: object) -> Finding:
@@ -211,7 +211,7 @@ def test_a_study_of_a_newer_version_is_left_alone(tiny: str, tmp_path: Path) -> 
 
 
 def test_two_rows_of_one_title_are_refused(tiny: str, tmp_path: Path) -> None:
-    rows = [f'[[rows]]\nmethod = "newton"\nlabel = "{label}"\n' for label in ("one", "two")]
+    rows = [f'[rows.{label}]\nmethod = "newton"\n' for label in ("one", "two")]
     write(tmp_path, ["newton"], "".join(rows))
     with pytest.raises(LetheError, match="two rows have the title 'Single-step Newton'"):
         audit(tmp_path)

@@ -157,7 +157,7 @@ def test_a_method_with_its_own_training_is_held_against_that(tmp_path: Path) -> 
     toml = tiny(tmp_path, '"nothing"', *MLP[:1], fast, *MLP[2:])
     toml.write_text(
         toml.read_text().replace("seeds = [0, 1]", "seeds = [0]")
-        + '[[rows]]\nmethod = "sisa"\nlabel = "sisa"\nparams = { shards = 2, slices = 1 }\n'
+        + "[rows.sisa]\nparams = { shards = 2, slices = 1 }\n"
     )
     assert study(toml, tmp_path / "r").failed == []
     rows = by_row(tmp_path / "r")
