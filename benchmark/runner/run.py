@@ -12,6 +12,7 @@ from benchmark import ends, registry
 from benchmark.data.forget import ForgetSpec
 from benchmark.errors import LetheError, unknown
 from benchmark.experiments.experiment import Experiment, Row
+from benchmark.experiments.facts import facts_of
 from benchmark.records import Plan, PlannedRow, Record, Store
 from benchmark.runner.begin import begin
 from benchmark.runner.cell import Cell, describe
@@ -156,6 +157,7 @@ def plan_of(experiment: Experiment) -> Plan:
                 title=info.title,
                 family=info.family,
                 role=info.role,
+                like=row.like,
             )
         )
     return Plan(
@@ -163,6 +165,7 @@ def plan_of(experiment: Experiment) -> Plan:
         title=experiment.title,
         description=experiment.description,
         settings=settings(experiment),
+        facts=facts_of(experiment),
         rows=tuple(rows),
         seeds=experiment.seeds,
     )
