@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -165,6 +165,14 @@ class Experiment(BaseModel):
 def names() -> list[str]:
     """The experiments that come with the project, each a file with profiles of its own."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def every() -> Iterator[Experiment]:
+    """All experiments of the project: each file as it stands, then with each of its profiles."""
+    for name in names():
+        base = load(name)
+        yield base
+        yield from (load(name, profile) for profile in base.profiles)
 
 
 def load(

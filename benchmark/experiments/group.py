@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from benchmark.errors import LetheError, unknown
-from benchmark.experiments.experiment import Experiment, load, names
+from benchmark.experiments.experiment import Experiment, every
 from benchmark.experiments.profile import PAPER
 
 
 def groups() -> list[str]:
     """The names of all groups, in order."""
-    return sorted({group for _, one in _experiments() for group in one.group})
+    return sorted({group for one in every() for group in one.group})
 
 
 def members(group: str, profile: str | None = None) -> list[tuple[str, str | None]]:
@@ -27,15 +25,15 @@ def members(group: str, profile: str | None = None) -> list[tuple[str, str | Non
     Raises:
         LetheError: if there is no such group, or nothing in it has the profile.
     """
-    inside = [(name, one) for name, one in _experiments() if group in one.group]
+    inside = [one for one in every() if group in one.group]
     if not inside:
         raise unknown("group", group, groups())
-    found = [(name, one) for name, one in inside if _is_asked(one, profile)]
+    found = [one for one in inside if _is_asked(one, profile)]
     if not found:
-        known = sorted({one.place.profile or PAPER for _, one in inside})
+        known = sorted({one.place.profile or PAPER for one in inside})
         raise LetheError(f"group {group} has no profile '{profile}': there is {', '.join(known)}")
-    found.sort(key=lambda member: not member[1].problem.model.linear)
-    return [(name, one.place.profile or profile) for name, one in found]
+    found.sort(key=lambda one: not one.problem.model.linear)
+    return [(one.path.stem, one.place.profile or profile) for one in found]
 
 
 def _is_asked(one: Experiment, profile: str | None) -> bool:
@@ -43,11 +41,3 @@ def _is_asked(one: Experiment, profile: str | None) -> bool:
     if profile in (None, PAPER):
         return place.profile is None or place.axis is not None
     return place.profile == profile
-
-
-def _experiments() -> Iterator[tuple[str, Experiment]]:
-    """Every file's name with each of its experiments: as it stands, then by profile."""
-    for name in names():
-        base = load(name)
-        yield name, base
-        yield from ((name, load(name, profile)) for profile in base.profiles)

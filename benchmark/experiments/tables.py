@@ -29,11 +29,11 @@ def at(setting: str, value: Any) -> dict[str, Any]:
         LetheError: if it is no path.
     """
     try:
-        found = tomllib.loads(f"{setting} = 0")
-    except (ValueError, RecursionError) as error:
-        raise LetheError(
-            f"'{setting}' is no path of a setting, as problem.objective.ridge"
-        ) from error
+        found = {} if "=" in setting else tomllib.loads(f"{setting} = 0")
+    except (ValueError, RecursionError):
+        found = {}
+    if not found:
+        raise LetheError(f"{setting!r} is no path of a setting, as problem.objective.ridge is")
     return _filled(found, value)
 
 
