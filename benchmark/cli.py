@@ -17,7 +17,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 from typer.core import TyperGroup
 
@@ -206,7 +206,8 @@ def list_() -> None:
     from benchmark.experiments import experiment as experiments
 
     methods = registry.discover()  # what is broken is said before anything is printed
-    table = Table("experiment", "group", "profiles", "title", box=None, pad_edge=False)
+    whole = (Column(heading, no_wrap=True) for heading in ("experiment", "group"))
+    table = Table(*whole, "profiles", "title", box=None, pad_edge=False)
     for name in experiments.names():
         found = experiments.load(name)
         lists = (found.group, found.profiles)

@@ -172,6 +172,14 @@ def test_a_value_that_does_not_fit_is_named_by_its_profile(tmp_path: Path) -> No
         load(write(tmp_path, more), "a--1")
 
 
+@pytest.mark.parametrize("group", ["'a/b'", "['a', '']", "3"])
+def test_a_group_is_a_name_or_several(tmp_path: Path, group: str) -> None:
+    with pytest.raises(LetheError, match=r"experiment file tiny.toml: group") as caught:
+        load(write(tmp_path, head=f"group = {group}"))
+    assert "\n" not in str(caught.value)
+    assert load(write(tmp_path, head="group = 'a'")).group == ("a",)
+
+
 def test_numbers_are_written_as_people_write_them() -> None:
     table = {"setting": "tuning", "values": [1e-4, 20.0, 5000], "title": "{value}"}
     found = {point.name: point.changes["title"] for point in sweep.points("x", table)}
