@@ -15,6 +15,7 @@ from benchmark.experiments.facts import facts_of
 from benchmark.experiments.group import groups, members
 from benchmark.experiments.profile import PAPER
 from benchmark.experiments.tables import at
+from benchmark.records import Store
 from benchmark.runner.run import plan_of
 from tests import tiny_experiment
 from tests.test_cli import Run, lethe, refused  # noqa: F401
@@ -247,6 +248,18 @@ def test_a_group_is_its_files_and_the_points_of_its_sweeps() -> None:
         members("svhn", "huge")
     with pytest.raises(LetheError, match="unknown group 'xyz': there is: ablation, biased, "):
         members("xyz")
+
+
+def test_committed_plans_are_what_the_files_say() -> None:
+    plans = Store(ROOT / "leaderboard" / "results").plans()
+    known = {one.name: one for one in every()}
+    assert plans
+    for plan in plans:
+        made = plan_of(known[plan.experiment])
+        if plan.facts is None:  # an earlier version wrote it
+            rows = tuple(row.model_copy(update={"like": None}) for row in made.rows)
+            made = made.model_copy(update={"facts": None, "rows": rows})
+        assert plan == made
 
 
 PROFILES = {one.place.profile for one in every() if one.place.profile}
