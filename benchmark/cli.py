@@ -9,12 +9,15 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 from rich.table import Column, Table
@@ -27,8 +30,12 @@ from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.files import sweep
 
 if TYPE_CHECKING:
+    import torch
+
     from benchmark.experiments.experiment import Experiment
-    from benchmark.runner.executors.slurm import Slurm
+    from benchmark.records import Envelope
+    from benchmark.study.executors.slurm import Slurm
+    from benchmark.study.study import Study
 
 
 class Commands(TyperGroup):
@@ -67,11 +74,50 @@ Profile = Annotated[
     typer.Option(help="Scale of the experiments; repeatable. cpu without a GPU, else paper."),
 ]
 Threads = Annotated[int, typer.Option(help="Threads of one process; recorded with every cell.")]
-Jobs = Annotated[int, typer.Option(help="Seeds at a time, each in a process of its own.")]
-Share = Annotated[
-    str, typer.Option("--shard", metavar="I/N", help="Share I of N, which together are all.")
-]
 NoBoard = Annotated[bool, typer.Option("--no-board", help="Render no leaderboard at the end.")]
+
+
+@dataclass(frozen=True)
+class How:
+    """How a study is run: the options that the commands of all studies share."""
+
+    results: Results = Path("runs")
+    jobs: Annotated[
+        int, typer.Option(help="Units at a time, such as seeds, each in a process of its own.")
+    ] = 1
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run again what is there.")] = False
+    track: Annotated[
+        Literal["off", "offline", "online"], typer.Option(help="Weights & Biases, as well.")
+    ] = "off"
+    on: Annotated[
+        Path | None,
+        typer.Option(metavar="CLUSTER.TOML", help="Submit to this Slurm cluster, a task a unit."),
+    ] = None
+    wait: Annotated[bool, typer.Option("--wait", help="With --on: until all tasks end.")] = False
+    shard: Annotated[
+        str, typer.Option(metavar="I/N", help="Share I of N, which together are all.")
+    ] = "1/1"
+
+
+def study_command(command: Callable[..., None]) -> Callable[..., None]:
+    """The command of a study: its argument `how` becomes the options of `How`."""
+    hints = get_type_hints(command, include_extras=True)
+    own = [one for name, one in signature(command).parameters.items() if name != "how"]
+    shared = get_type_hints(How, include_extras=True)
+    options = [
+        Parameter(one.name, Parameter.KEYWORD_ONLY, default=one.default) for one in fields(How)
+    ]
+
+    def call(**given: Any) -> None:
+        how = How(**{name: given.pop(name) for name in shared})
+        command(**given, how=how)
+
+    types = {one.name: (hints | shared)[one.name] for one in (*own, *options)}
+    every = [one.replace(kind=Parameter.KEYWORD_ONLY) for one in (*own, *options)]
+    call.__name__, call.__doc__ = command.__name__, command.__doc__
+    call.__annotations__ = types
+    call.__signature__ = Signature([one.replace(annotation=types[one.name]) for one in every])
+    return call
 
 
 def _print_version(asked: bool) -> None:
@@ -97,6 +143,7 @@ def _options(
 
 
 @app.command()
+@study_command
 def run(
     experiment: Annotated[
         list[str] | None, typer.Argument(help="Names, or paths of .toml files.")
@@ -106,89 +153,54 @@ def run(
     ] = None,
     method: Annotated[list[str] | None, typer.Option(help="Only this method; repeatable.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Only this seed; repeatable.")] = None,
-    results: Results = Path("runs"),
     profile: Profile = None,
     device: Annotated[
         str | None, typer.Option(help="cpu or cuda; by default what the experiments need.")
     ] = None,
     threads: Threads = 1,
-    jobs: Jobs = 1,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Run again what is there.")] = False,
-    track: Annotated[
-        Literal["off", "offline", "online"], typer.Option(help="Weights & Biases, as well.")
-    ] = "off",
-    on: Annotated[
-        Path | None,
-        typer.Option(metavar="CLUSTER.TOML", help="Submit to this Slurm cluster, a task a seed."),
-    ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="With --on: until all tasks end.")] = False,
-    shard: Share = "1/1",
     no_board: NoBoard = False,
+    *,
+    how: How,
 ) -> None:
     """Run experiments, keep what is there, render the leaderboard."""
-    from benchmark.records import Store
-    from benchmark.runner.device import prepare
-    from benchmark.runner.run import run as run_experiments
-    from benchmark.runner.shard import Shard
-    from benchmark.tracking import tracker
+    from benchmark.studies.experiments import Experiments, given
 
-    share = Shard.parse(shard)
-    slurm = _cluster(on, wait, threads, jobs, method, track)
-    asked = _asked(experiment or [], group or [], profile)
-    loaded, device = _load(asked, device, slurm and slurm.cluster.gpus > 0)
+    loaded, device = _load(_asked(experiment or [], group or [], profile), device, _gpus(how))
     _check_seeds(loaded, seed)
-    store = Store(_writable(results))
-    tally = run_experiments(
-        loaded,
-        store,
-        slurm.on(device) if slurm else prepare(device, threads),
-        methods=method,
-        seeds=seed,
-        fresh=fresh,
-        jobs=jobs,
-        executor=slurm,
-        shard=share,
-        tracker=None if slurm else tracker(track, results / "wandb"),
-        console=err,
-    )
-    if slurm is not None and not wait:
-        out.print(f"What became of them: lethe status --results {results}", soft_wrap=True)
+    study = Experiments(experiments=tuple(loaded), methods=given(method), seeds=given(seed))
+    done = _carried_out(study, how, device, threads)
+    if done is None:
         return
     if not no_board:
-        _render_asked(results, loaded, method, seed)
+        _render_asked(how.results, loaded, method, seed)
     # a theorem whose hypothesis fails is an answer: recorded, shown, and no fault of the run
-    refused = [r for r in tally.failed if r.failure and r.failure.type == AssumptionBroken.__name__]
-    failed = len(tally.failed) - len(refused)
+    refused = [r for r in done.failed if r.failure and r.failure.type == AssumptionBroken.__name__]
+    failed = len(done.failed) - len(refused)
     refusals = f", {len(refused)} refused by their theorem" if refused else ""
-    out.print(f"{tally.ran} cells run, {tally.kept} kept, {failed} failed{refusals}")
+    out.print(f"{done.ran} cells run, {done.kept} kept, {failed} failed{refusals}")
     if not no_board:
-        out.print(f"The page: {results / 'leaderboard' / 'index.html'}", soft_wrap=True)
-    unfinished = len(slurm.unfinished) if slurm else 0
-    if unfinished:
-        why = f"lethe status --results {results} says why, the same command submits them again"
-        out.print(f"{unfinished} seeds are not done: {why}", soft_wrap=True)
-    if failed or unfinished:
-        raise typer.Exit(1)
+        out.print(f"The page: {how.results / 'leaderboard' / 'index.html'}", soft_wrap=True)
+    _end(failed > 0, done)
 
 
 @app.command()
 def status(results: Results = Path("runs")) -> None:
-    """Say which seeds are done, run, wait, failed or are gone, on a cluster or here."""
+    """Say which seeds and parts of studies are done, run, wait, failed or are gone."""
     from benchmark.records import Store
-    from benchmark.runner.executors.status import STATES, counts, progress
+    from benchmark.study.executors.status import STATES, counts, progress
 
     found = progress(Store(results))
     if not found:
         raise LetheError(f"no experiment was run or submitted with --results {results}")
     seen = [state for state in STATES if state == "done" or any(p.state == state for p in found)]
-    table = Table("experiment", *seen, box=None, pad_edge=False)
+    table = Table("experiment or study", *seen, box=None, pad_edge=False)
     for name, counted in counts(found).items():
         table.add_row(name, *(str(counted[state]) for state in seen))
     show(out, table)
     for one in found:
-        where = f"{one.experiment}, seed {one.seed}"
+        where = f"{one.group}, {one.part}"
         if one.failures:
-            out.print(f"{one.failures} of {one.cells} cells failed: {where}")
+            out.print(f"{one.failures} of {one.pieces} failed: {where}")
         if one.reason and one.state != "unknown":
             job = one.place and one.place.job
             text = f"{one.state}: {where}" + (f", job {job}" if job else "") + f": {one.reason}"
@@ -273,8 +285,8 @@ def reproduce(
 ) -> None:
     """Run one recorded row again and compare every number."""
     from benchmark.runner.device import prepare
-    from benchmark.runner.reproduce import compare, recorded_in
-    from benchmark.runner.reproduce import reproduce as run_again
+    from benchmark.study.reproduce import compare, recorded_in
+    from benchmark.study.reproduce import reproduce as run_again
 
     recorded = recorded_in(record)
     environment = recorded.environment
@@ -282,7 +294,7 @@ def reproduce(
         environment.device if device is None else device,
         environment.threads if threads is None else threads,
     )
-    row = f"{recorded.experiment} · {recorded.method.label}"
+    row = f"{recorded.group} · {recorded.title}"
     with err.status(Text(f"running {row} again")) as status:
         again, remarks = run_again(recorded, prepared, lambda phase: status.update(Text(phase)))
     rows = compare(recorded, again, rtol)
@@ -304,23 +316,34 @@ def reproduce(
 
 
 @app.command()
+@study_command
 def soundness(
     count: Annotated[int, typer.Option(min=0, help="How many random problems.")] = 2000,
     streams: Annotated[int, typer.Option(min=0, help="How many streams of ten requests.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="The first; the others follow it.")] = 0,
+    *,
+    how: How,
 ) -> None:
-    """Compare every proved bound with the true distance on random problems."""
-    from benchmark.runner.device import prepare
-    from benchmark.studies.soundness import GOAL, REQUESTS, STRIDE, study
+    """Compare every proved bound with the true distance on random problems. Keeps what is there."""
+    from benchmark.records import Store
+    from benchmark.studies.soundness import GOAL, PROBES, Soundness
+    from benchmark.studies.soundness_record import SoundnessRecord, added
 
-    prepare("cpu", threads=1)
-    plan = {"count": (count, 1), "streams": (streams, REQUESTS)}
+    study = Soundness(count=count, streams=streams, seed=seed)
+    done = _carried_out(study, how)
+    if done is None:
+        return
+    store, plan = Store(how.results), {"count": "problems", "streams": "streams"}
+    kept = [
+        store.kept(p.path, SoundnessRecord, p.key) for u in study.units("cpu") for p in u.pieces
+    ]
     found = {
-        option: study(number, seed, err, requests=requests)
-        for option, (number, requests) in plan.items()
-        if number
+        option: added([r for r in kept if r is not None and r.title.startswith(word)])
+        for option, word in plan.items()
     }
     for option, tally in found.items():
+        if not tally.asked and not tally.untrained:
+            continue
         out.print(f"{'random problems' if option == 'count' else 'streams of requests'}:")
         show(out, tally.table())
         if by_method := tally.reached("thm6"):
@@ -335,7 +358,10 @@ def soundness(
         for (method, reason), refused in tally.refused.items():
             remark = f"{method}, {refused} of {tally.asked[method]}: {reason}"
             out.print(marked("yellow", "refused", remark), soft_wrap=True)
-    out.print(f"min, median and max are of bound over distance; a sub-sample is every {STRIDE}th")
+    out.print(
+        "min, median and max are of bound over distance; of a block of problems a sub-sample is "
+        f"the first {PROBES}"
+    )
     violations = [(option, check) for option, tally in found.items() for check in tally.violations]
     for option, check in violations:
         again = " ".join(f"--{name} {int(name == option)}" for name in plan)
@@ -344,67 +370,75 @@ def soundness(
             f"{check.distance:.6g}: lethe soundness {again} --seed {check.seed}"
         )
         out.print(marked("red", "VIOLATED", text), soft_wrap=True)
-    if violations:
-        raise typer.Exit(1)
-    out.print("no bound is violated")
+    lacking = sum(record is None for record in kept)
+    if not violations and not lacking:
+        out.print("no bound is violated")
+    elif lacking:
+        out.print(f"{lacking} of {len(kept)} blocks of problems are not examined yet")
+    _end(bool(violations), done)
 
 
 @app.command()
-def slack(results: Results = Path("runs")) -> None:
+@study_command
+def slack(*, how: How) -> None:
     """Measure how slack the certificates are as one setting at a time is varied."""
-    from benchmark.runner.device import prepare
-    from benchmark.studies.slack import slack_study
-    from benchmark.studies.slack_record import path_in
+    from benchmark.studies.slack import Slack
 
-    prepare("cpu", threads=1)
-    _, computed = slack_study(_writable(results), err)
-    remark = "" if computed else " (kept, it is current)"
-    out.print(f"The study: {path_in(results)}{remark}", soft_wrap=True)
-    board = results / "leaderboard"
-    out.print(f"To plot it: lethe leaderboard --results {results} --to {board}", soft_wrap=True)
+    done = _carried_out(Slack(), how)
+    if done is None:
+        return
+    out.print(f"{done.ran} points run, {done.kept} kept, {len(done.failed)} failed")
+    board = how.results / "leaderboard"
+    out.print(f"To plot it: lethe leaderboard --results {how.results} --to {board}", soft_wrap=True)
+    _end(bool(done.failed), done)
 
 
 @app.command()
-def inverse_hessian(results: Results = Path("runs")) -> None:
+@study_command
+def inverse_hessian(*, how: How) -> None:
     """Time efficient inverse-Hessian solvers against the exact inverse, and compare answers."""
-    from benchmark.runner.device import prepare
-    from benchmark.studies.inverse_hessian import inverse_hessian_study
-    from benchmark.studies.inverse_hessian_record import path_in
+    from benchmark.studies.inverse_hessian import InverseHessian
+    from benchmark.studies.inverse_hessian_record import read
 
-    prepare("cpu", threads=1)
-    study, computed = inverse_hessian_study(_writable(results), err)
+    done = _carried_out(InverseHessian(), how)
+    if done is None:
+        return
+    study = read(how.results)
     table = Table("system", "solver", "seconds", "faster", "residual", "error", box=None)
-    for panel in study.panels:
+    for panel in study.records:
         for answer in (panel.exact, *panel.answers):
             numbers = (answer.residual, answer.error)
             table.add_row(
-                panel.title,
+                panel.heading,
                 answer.title,
                 f"{answer.seconds:.3g}" + ("" if answer.measured else " (extrapolated)"),
                 f"{panel.gain(answer):.3g}x",
                 *("-" if value is None else f"{value:.2g}" for value in numbers),
             )
     show(out, table)
-    remark = "" if computed else " (kept, it is current)"
-    out.print(f"The study: {path_in(results)}{remark}", soft_wrap=True)
+    for where in study.missing:
+        out.print(f"missing: {where}")
+    out.print(f"{done.ran} systems run, {done.kept} kept")
+    _end(False, done)
 
 
 @app.command()
-def audit(results: Results = Path("runs"), shard: Share = "1/1") -> None:
+@study_command
+def audit(*, how: How) -> None:
     """Try to refute every certificate with whole runs on digits. Keeps what is there."""
-    from benchmark.runner.device import prepare
-    from benchmark.runner.shard import Shard
-    from benchmark.studies.audit_record import path_in
-    from benchmark.studies.audit_study import audit_study
+    from benchmark.studies.audit import Audit
+    from benchmark.studies.audit_record import read
 
-    share = Shard.parse(shard)
-    prepare("cpu", threads=1)
-    study, ran = audit_study(_writable(results), err, share)
+    done = _carried_out(Audit(), how)
+    if done is None:
+        return
+    study = read(how.results)
     table = Table("experiment", "row", "claimed ε", "proved ε", "judge", "outcome", box=None)
-    for found in study.findings:
+    for record in study.findings:
+        found = record.finding
         table.add_row(
-            found.experiment,
-            found.title,
+            record.experiment,
+            record.method.title,
             f"{found.epsilon:.3g}",
             f"{found.lower:.3g} of {found.resolution:.3g}",
             f"{found.runs} runs, {found.score}",
@@ -413,13 +447,13 @@ def audit(results: Results = Path("runs"), shard: Share = "1/1") -> None:
     show(out, table)
     for row, reason in study.failures.items():
         out.print(marked("yellow", "no answer", f"{row}: {reason}"))
-    out.print(f"{ran} rows run, {len(study.outcomes) - ran} kept")
-    out.print(f"The study: {path_in(results)}", soft_wrap=True)
-    if any(found.outcome == "refuted" for found in study.findings):
-        raise typer.Exit(1)
+    missing = f", {len(study.missing)} missing" if study.missing else ""
+    out.print(f"{done.ran} rows run, {done.kept} kept{missing}")
+    _end(any(record.finding.outcome == "refuted" for record in study.findings), done)
 
 
 @app.command()
+@study_command
 def forget_quality(
     experiment: Annotated[
         list[str] | None, typer.Argument(help="Names, or paths of .toml files.")
@@ -428,39 +462,37 @@ def forget_quality(
     seed: Annotated[list[int] | None, typer.Option(help="Only this seed; repeatable.")] = None,
     runs: Annotated[int, typer.Option(help="Models a side.")] = 10,
     shadows: Annotated[int, typer.Option(help="Shadow models that an attack may use; even.")] = 64,
-    results: Results = Path("runs"),
     profile: Profile = None,
     device: Device = "cpu",
     threads: Threads = 1,
-    shard: Share = "1/1",
     no_board: NoBoard = False,
+    *,
+    how: How,
 ) -> None:
     """Run every row many times and attack it: is it really forgotten? Keeps what is there."""
-    from benchmark.runner.device import prepare
-    from benchmark.runner.shard import Shard
-    from benchmark.studies import forget_quality as study
+    from benchmark.studies.experiments import given
+    from benchmark.studies.forget_quality import EXPERIMENTS, ForgetQuality
 
-    share = Shard.parse(shard)
-    loaded, _ = _load(_asked(list(experiment or study.EXPERIMENTS), [], profile), device)
+    asked = _asked(list(experiment or EXPERIMENTS), [], profile)
+    loaded, _ = _load(asked, device, _gpus(how))
     _check_seeds(loaded, seed)
-    tally = study.forget_quality(
-        loaded,
-        _writable(results),
-        prepare(device, threads),
+    study = ForgetQuality(
+        experiments=tuple(loaded),
         runs=runs,
         shadows=shadows,
-        methods=method,
-        seeds=seed,
-        shard=share,
-        console=err,
+        methods=given(method),
+        seeds=given(seed),
     )
+    done = _carried_out(study, how, device, threads)
+    if done is None:
+        return
     if not no_board:
-        _render_asked(results, loaded, method, seed)
-    out.print(f"{tally.ran} rows run, {tally.kept} kept, {len(tally.failed)} failed")
+        _render_asked(how.results, loaded, method, seed)
+    out.print(f"{done.ran} rows run, {done.kept} kept, {len(done.failed)} failed")
     if not no_board:
-        out.print(f"The page: {results / 'leaderboard' / 'index.html'}#forgotten", soft_wrap=True)
-    if tally.failed:
-        raise typer.Exit(1)
+        page = how.results / "leaderboard" / "index.html"
+        out.print(f"The page: {page}#forgotten", soft_wrap=True)
+    _end(bool(done.failed), done)
 
 
 @app.command()
@@ -578,29 +610,94 @@ def calibrate(
         out.print(line, soft_wrap=True)
 
 
-def _cluster(
-    file: Path | None,
-    wait: bool,
-    threads: int,
-    jobs: int,
-    methods: list[str] | None,
-    track: Literal["off", "offline", "online"],
-) -> Slurm | None:
+def _carried_out(study: Study, how: How, device: str = "cpu", threads: int = 1) -> Done | None:
+    """Run a study as it was asked for; None where its tasks were handed over and nobody waits.
+
+    Raises:
+        LetheError: for options that do not go together, and whatever the run raises.
+    """
+    from benchmark.records import Store
+    from benchmark.study.run import run as run_study
+    from benchmark.study.shard import Shard
+    from benchmark.tracking import tracker
+
+    share, slurm = Shard.parse(how.shard), _cluster(how, device, threads)
+    store = Store(_writable(how.results))
+    tally = run_study(
+        study,
+        store,
+        _device(device, threads, elsewhere=slurm is not None),
+        fresh=how.fresh,
+        jobs=how.jobs,
+        executor=slurm,
+        shard=share,
+        tracker=None if slurm else tracker(how.track, how.results / "wandb"),
+        console=err,
+    )
+    if slurm is not None and not how.wait:
+        out.print(f"What became of them: lethe status --results {how.results}", soft_wrap=True)
+        return None
+    return Done(tally.ran, tally.kept, tally.failed, slurm.unfinished if slurm else 0, how.results)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a study that was run or waited for."""
+
+    ran: int
+    kept: int
+    failed: list[Envelope]
+    unfinished: int
+    results: Path
+
+
+def _end(failed: bool, done: Done) -> None:
+    """Say what a cluster has not done, and end with the exit code."""
+    if count := done.unfinished:
+        what = "1 task is" if count == 1 else f"{count} tasks are"
+        out.print(
+            f"{what} not done: lethe status --results {done.results} says why, the same command "
+            "submits again",
+            soft_wrap=True,
+        )
+    if failed or done.unfinished:
+        raise typer.Exit(1)
+
+
+def _device(name: str, threads: int, *, elsewhere: bool) -> torch.device:
+    """The device, prepared unless it is another machine's."""
+    import torch
+
+    from benchmark.runner.device import prepare
+
+    return torch.device(name) if elsewhere else prepare(name, threads)
+
+
+def _cluster(how: How, device: str, threads: int) -> Slurm | None:
     """The cluster that `--on` names; None without it.
 
     Raises:
         LetheError: if its file is not valid, or for options that do not go with it or without it.
     """
-    if file is None:
-        if wait:
+    if how.on is None:
+        if how.wait:
             raise LetheError("--wait is for tasks on a cluster: name its file with --on")
         return None
-    from benchmark.runner.executors import cluster
-    from benchmark.runner.executors.slurm import Slurm
+    from benchmark.study.executors import cluster
+    from benchmark.study.executors.slurm import Slurm
 
-    if jobs != 1:
-        raise LetheError("--jobs is for runs here: with --on every seed is a task of its own")
-    return Slurm(cluster.read(file), threads, methods, track, wait, out.print)
+    if how.jobs != 1:
+        raise LetheError("--jobs is for runs here: with --on every unit is a task of its own")
+    return Slurm(cluster.read(how.on), device, threads, how.track, how.wait, out.print)
+
+
+def _gpus(how: How) -> bool | None:
+    """Whether the cluster that `--on` names has GPUs; None without it."""
+    if how.on is None:
+        return None
+    from benchmark.study.executors import cluster
+
+    return cluster.read(how.on).gpus > 0
 
 
 def _asked(

@@ -103,7 +103,7 @@ def collect(folder: Path) -> Iterator[tuple[Path, int]]:
         LetheError: for a damaged file, or if one cannot be written. Nothing is lost.
     """
     for below in sorted(path for path in folder.iterdir() if path.is_dir()):
-        if names.complaint(below.name):
+        if names.complaint(below.name.removesuffix(names.STUDY)):
             continue
         files = [p for p in sorted(below.rglob("*.json")) if _is_visible(p.relative_to(folder))]
         if files:
@@ -146,12 +146,13 @@ def _compact(path: Path, content: bytes) -> str:
 
 def _ordered(found: dict[str, str]) -> list[str]:
     """Files on top first, such as the plan; then by path, numbers by their value."""
+    return sorted(found, key=lambda name: ("/" in name, in_order(name)))
 
-    def place(name: str) -> tuple[bool, list[tuple[bool, int, str]]]:
-        pieces = re.split(r"(\d+)", name)
-        return "/" in name, [(p.isdigit(), int(p) if p.isdigit() else 0, p) for p in pieces]
 
-    return sorted(found, key=place)
+def in_order(name: str) -> list[tuple[bool, int, str]]:
+    """A key by which numbers in names come by their value."""
+    pieces = re.split(r"(\d+)", name)
+    return [(p.isdigit(), int(p) if p.isdigit() else 0, p) for p in pieces]
 
 
 def _remove_empty(folder: Path) -> None:

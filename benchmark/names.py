@@ -8,8 +8,10 @@ from collections.abc import Iterable
 
 from benchmark.errors import LetheError
 
+#: Ends the names of folders that hold the records of other studies than experiments.
+STUDY = ".study"
 #: What lies beside the experiments in a results folder, and beside the rows in an experiment's.
-_RESERVED = re.compile(r"leaderboard|wandb|false-alarms|.*\.jsonl?", re.IGNORECASE)
+_RESERVED = re.compile(r"leaderboard|wandb|false-alarms|.*\.(jsonl?|study)", re.IGNORECASE)
 #: What Windows takes for a device, whatever its ending.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _LETTERS = re.compile(r"[^\W_]([\w .,()+=-]*[\w)+=-])?")

@@ -6,12 +6,14 @@ import glob
 import hashlib
 import json
 import re
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchmark import collected, json_file
+from benchmark import collected, json_file, names
 from benchmark.contract.claim import Claim, Verdict
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import LetheError
@@ -20,6 +22,7 @@ from benchmark.json_file import REMAKE, Sound
 from benchmark.metrics.value import Number, Value
 
 SCHEMA = 3
+CONTENTS = "contents.json"
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 
@@ -159,29 +162,70 @@ class Failure(_Frozen):
     where: str
 
 
-class Record(_Frozen):
+class Envelope(_Frozen):
+    """What every record of every study says: what determines it, and how and where it was made.
+
+    A study's own records are derived from it, with a `schema_version`, a `kind` and what they
+    found.
+
+    Attributes:
+        key: sha256 of `inputs`; a piece with the same key need not run again.
+        inputs: everything that determines the numbers, enough to make the record again.
+        seconds: how long it took in all, failed or not.
+    """
+
+    key: str
+    inputs: dict[str, Any]
+    status: Literal["ok", "failed"]
+    seconds: float
+    environment: Environment
+    failure: Failure | None = None
+    finished: str
+
+    @property
+    def group(self) -> str:
+        """The larger whole that it is a part of, such as an experiment."""
+        raise NotImplementedError
+
+    @property
+    def title(self) -> str:
+        """What it is called within its group."""
+        raise NotImplementedError
+
+    @property
+    def path(self) -> str:
+        """Where it lies in a results folder."""
+        raise NotImplementedError
+
+    def numbers(self) -> dict[str, Any]:
+        """What the inputs determine, under flat names; times are not among it."""
+        raise NotImplementedError
+
+    def summary(self) -> dict[str, float | str]:
+        """Its numbers for a tracker, under flat names."""
+        found = {"status": self.status, **self.numbers(), "seconds": self.seconds}
+        return {
+            name: value for name, value in found.items() if isinstance(value, int | float | str)
+        }
+
+
+class Record(Envelope):
     """One cell: one method, one experiment, one seed.
 
     Attributes:
-        key: sha256 of `inputs`; a cell with the same key need not run again.
-        inputs: everything that determines the result, enough to run the cell again.
         metrics: by name; numbers that the same inputs reproduce. None if it failed.
         claim: of the release; in a stream, of the last one.
         stream: every certified release of a stream of two requests or more.
         verdict: of the claim, or `none`; in a stream, the weakest.
         tuned: how the method's parameters were chosen; None if they were not.
-        seconds: how long the cell took in all, failed or not.
         peak_memory: bytes above the level before the request; None if it was not measured.
     """
 
     schema_version: Literal[3] = SCHEMA
     kind: Literal["cell"] = "cell"
-    key: str
     experiment: str
-    status: Literal["ok", "failed"]
     method: MethodInfo
     seeds: Seeds
-    inputs: dict[str, Any]
     data: DataInfo | None
     metrics: dict[str, Value] = {}
     claim: Claim | None = None
@@ -189,11 +233,59 @@ class Record(_Frozen):
     verdict: Verdict = "none"
     times: Times | None = None
     tuned: Tuned | None = None
-    seconds: float
     peak_memory: int | None = None
-    environment: Environment
-    failure: Failure | None = None
-    finished: str
+
+    @property
+    def group(self) -> str:
+        """Its experiment."""
+        return self.experiment
+
+    @property
+    def title(self) -> str:
+        """Its row and seed."""
+        return f"{self.method.label}-seed-{self.seeds.training}"
+
+    @property
+    def path(self) -> str:
+        """Where it lies in a results folder."""
+        return cell_path(self.experiment, self.method.label, self.seeds.split)
+
+    def numbers(self) -> dict[str, Any]:
+        """Metrics, verdict, what is claimed and why, and the hashes of the rows."""
+        flat: dict[str, Any] = {"status": self.status, "verdict": self.verdict}
+        if self.data is not None:
+            flat["split_hash"] = self.data.split_hash
+            flat["forget_hash"] = self.data.forget_hash
+        flat |= {name: metric.value for name, metric in self.metrics.items()}
+        if self.claim is not None:
+            flat |= {f"claim.{name}": getattr(self.claim, name) for name in ("epsilon", "delta")}
+            evidence = self.claim.evidence.model_dump()
+            for name in ("bound", "sigma", "reached"):
+                flat |= {f"evidence.{name}": evidence[name]} if name in evidence else {}
+            for group in ("constants", "measured"):
+                flat |= {f"constant.{c['name']}": c["value"] for c in evidence.get(group, ())}
+        return flat
+
+    def summary(self) -> dict[str, float | str]:
+        """Metrics, claim and times; what has no value is left out."""
+        flat: dict[str, float | str] = {"status": self.status, "verdict": self.verdict}
+        for name, metric in self.metrics.items():
+            if metric.value is not None:
+                flat[name] = metric.value
+        if self.claim is not None:
+            flat |= {"claim_epsilon": self.claim.epsilon, "claim_delta": self.claim.delta}
+            flat |= {"claim_m": self.claim.guarantee.m}
+            for name in ("bound", "sigma"):
+                value = getattr(self.claim.evidence, name, None)
+                flat |= {} if value is None else {f"claim_{name}": value}
+        if self.times is not None:
+            flat["time_unlearn"] = self.times.unlearn
+            flat["time_retrain"] = self.times.retrain
+            flat |= {f"time_{phase}": seconds for phase, seconds in self.times.phases.items()}
+        return flat
+
+
+E = TypeVar("E", bound=Envelope)
 
 
 class PlannedRow(_Frozen):
@@ -233,30 +325,52 @@ class Plan(_Frozen):
     seeds: tuple[int, ...]
 
 
-_File = Annotated[Record | Plan, Field(discriminator="kind")]
-
-
-class _Envelope(BaseModel):
-    content: _File
-
-
-def read(path: Path) -> Record | Plan:
-    """The record or plan in a file.
+def read_record(path: Path) -> Record:
+    """The record of a cell in a file, wherever that lies.
 
     Raises:
         LetheError: if it cannot be read, is no JSON or does not fit the schema.
     """
-    return json_file.read(
-        path, "record", SCHEMA, lambda content: _Envelope(content=content).content
-    )
+    return json_file.read(path, "record", SCHEMA, Record.model_validate)
 
 
-def read_record(path: Path) -> Record:
-    """The cell in a file; see `read`."""
-    content = read(path)
-    if not isinstance(content, Record):
-        raise LetheError(f"{path} is an experiment's plan, not the record of a cell")
-    return content
+def read_plan(path: Path) -> Plan:
+    """The plan in a file.
+
+    Raises:
+        LetheError: if it cannot be read, is no JSON or does not fit the schema.
+    """
+    return json_file.read(path, "record", SCHEMA, Plan.model_validate)
+
+
+def cell_path(experiment: str, label: str, seed: int) -> str:
+    """Where a results folder keeps the record of a cell."""
+    return f"{experiment}/{label}/seed-{seed}.json"
+
+
+class Contents(_Frozen):
+    """What a study consists of, so that a missing record can be shown as missing.
+
+    Attributes:
+        pieces: in words, by the path of the record.
+    """
+
+    schema_version: Literal[1] = 1
+    kind: Literal["contents"] = "contents"
+    pieces: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Gathered(Generic[E]):
+    """What there is of a study: its records in order, and what has none, in words."""
+
+    records: list[E]
+    missing: list[str]
+
+
+def study_path(study: str, *parts: str) -> str:
+    """Where a results folder keeps a file of a study; no experiment's folder is called so."""
+    return "/".join((f"{study}{names.STUDY}", *parts))
 
 
 def fingerprint(content: dict[str, Any]) -> str:
@@ -265,40 +379,46 @@ def fingerprint(content: dict[str, Any]) -> str:
 
 
 class Store:
-    """A results folder: `<experiment>/plan.json` and `<experiment>/<label>/seed-<n>.json`.
+    """A results folder: a file, or a line of `<group>.jsonl`, for every record and plan.
 
-    Each of them is a file, or a line of `<experiment>.jsonl`; see `benchmark.collected`.
+    The cells of experiments lie at `<experiment>/<label>/seed-<n>.json`, their plan beside them at
+    `<experiment>/plan.json`; see `benchmark.collected` for the lines.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def plan_path(self, experiment: str) -> Path:
-        return self.folder / experiment / "plan.json"
+    @property
+    def artifacts(self) -> Path:
+        """Where trained models are kept; it may be deleted."""
+        return self.folder / ".artifacts"
 
-    def cell_path(self, experiment: str, label: str, seed: int) -> Path:
-        return self.folder / experiment / label / f"seed-{seed}.json"
+    def put(self, path: str, record: Envelope) -> None:
+        """Write a record; it is on disk when this returns.
 
-    def keep_plan(self, plan: Plan) -> None:
-        """Write a plan unless it is there."""
-        path = self.plan_path(plan.experiment)
-        try:
-            known = collected.exists(path) and read(path) == plan
-        except LetheError:
-            known = False
-        if not known:
-            json_file.write(path, plan)
+        Raises:
+            LetheError: if it cannot be written, or what is there is of a newer version.
+        """
+        json_file.write(self.folder / path, record)
 
-    def read_cell(self, path: Path) -> Record:
+    def kept(self, path: str, kind: type[E], key: str) -> E | None:
+        """The record at `path` if it is of the same inputs; a damaged one is made again.
+
+        Raises:
+            Sound: for what must not be made again in its place.
+        """
+        return json_file.current(partial(self.read, self.folder / path, kind), key)
+
+    def read(self, path: Path, kind: type[E]) -> E:
         """The record at `path`, which lies where its content says and has the key of its inputs.
 
         Raises:
             LetheError: for a damaged file; `Sound` for one that contradicts itself or its place.
         """
-        record = read_record(path)
-        cell = (record.experiment, record.method.label, record.seeds.split)
-        if (place := self.cell_path(*cell)) != path:
-            words = "experiment {}, label {}, seed {}".format(*cell)
+        schema = kind.model_fields["schema_version"].default
+        record = json_file.read(path, "record", schema, kind.model_validate)
+        if (place := self.folder / record.path) != path:
+            words = f"{record.group}, {record.title}"
             if collected.exists(place):
                 raise Sound(f"two records claim {words}: delete {path}, or the one in its place")
             raise Sound(f"record {path} says that it is of {words}: move it there or delete it")
@@ -307,14 +427,70 @@ class Store:
             raise Sound(f"record {path} has a key that does not fit its inputs: {REMAKE}")
         return record
 
+    def read_all(self, pattern: str, kind: type[E]) -> list[E]:
+        """Every record whose path fits a glob pattern, by path.
+
+        Raises:
+            LetheError: for a damaged file.
+        """
+        return [self.read(path, kind) for path in collected.paths(self.folder, pattern)]
+
+    # --- studies --------------------------------------------------------------------------------
+
+    def keep_contents(self, study: str, pieces: dict[str, str]) -> None:
+        """Write what a study consists of, unless it is there."""
+        path, contents = self.folder / study_path(study, CONTENTS), Contents(pieces=pieces)
+        try:
+            known = collected.exists(path) and self._contents(path) == contents
+        except LetheError:
+            known = False
+        if not known:
+            json_file.write(path, contents)
+
+    def gathered(self, study: str, kind: type[E]) -> Gathered[E] | None:
+        """The records of what a study consists of; None if it was never begun.
+
+        Raises:
+            LetheError: for a damaged file.
+        """
+        path = self.folder / study_path(study, CONTENTS)
+        if not collected.exists(path):
+            return None
+        pieces = self._contents(path).pieces
+        there = {one: self.folder / one for one in pieces if collected.exists(self.folder / one)}
+        return Gathered(
+            [self.read(path, kind) for path in there.values()],
+            [words for one, words in pieces.items() if one not in there],
+        )
+
+    def _contents(self, path: Path) -> Contents:
+        return json_file.read(path, "table of contents", 1, Contents.model_validate)
+
+    # --- experiments ----------------------------------------------------------------------------
+
+    def plan_path(self, experiment: str) -> Path:
+        return self.folder / experiment / "plan.json"
+
+    def cell_path(self, experiment: str, label: str, seed: int) -> Path:
+        return self.folder / cell_path(experiment, label, seed)
+
+    def keep_plan(self, plan: Plan) -> None:
+        """Write a plan unless it is there."""
+        path = self.plan_path(plan.experiment)
+        try:
+            known = collected.exists(path) and read_plan(path) == plan
+        except LetheError:
+            known = False
+        if not known:
+            json_file.write(path, plan)
+
     def plans(self) -> list[Plan]:
         """Every experiment's plan, by name.
 
         Raises:
             LetheError: for a damaged file.
         """
-        found = {path: read(path) for path in self._paths("*/plan.json")}
-        plans = {path: plan for path, plan in found.items() if isinstance(plan, Plan)}
+        plans = {path: read_plan(path) for path in collected.paths(self.folder, "*/plan.json")}
         for path, plan in plans.items():
             if self.plan_path(plan.experiment) != path:
                 raise Sound(
@@ -329,13 +505,10 @@ class Store:
         Raises:
             LetheError: for a damaged file.
         """
-        pattern = f"{glob.escape(experiment)}/*/seed-*.json"
-        return [self.read_cell(path) for path in self._paths(pattern)]
+        return self.read_all(f"{glob.escape(experiment)}/*/seed-*.json", Record)
 
     def experiments(self) -> list[str]:
         """Names of the experiments that have a plan or a cell, in order."""
-        found = [*self._paths("*/plan.json"), *self._paths("*/*/seed-*.json")]
+        patterns = ("*/plan.json", "*/*/seed-*.json")
+        found = [path for one in patterns for path in collected.paths(self.folder, one)]
         return sorted({path.relative_to(self.folder).parts[0] for path in found})
-
-    def _paths(self, pattern: str) -> list[Path]:
-        return collected.paths(self.folder, pattern)

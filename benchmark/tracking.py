@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from benchmark.errors import LetheError
 from benchmark.files import cache_folder
-from benchmark.records import Record
+from benchmark.records import Envelope
 
 Mode = Literal["off", "offline", "online"]
 
@@ -16,11 +16,11 @@ Mode = Literal["off", "offline", "online"]
 class Tracker(Protocol):
     """Hears of every record once it is safely written."""
 
-    def log(self, record: Record) -> None: ...
+    def log(self, record: Envelope) -> None: ...
 
 
 class WandbTracker:
-    """One Weights & Biases run a cell, grouped by experiment.
+    """One Weights & Biases run a record, grouped by experiment or study.
 
     Args:
         mode: `offline` writes under `folder` and sends nothing; `online` sends.
@@ -34,8 +34,8 @@ class WandbTracker:
         os.environ.setdefault("WANDB_SILENT", "true")
         os.environ.setdefault("WANDB_CACHE_DIR", str(cache_folder() / "wandb"))
 
-    def log(self, record: Record) -> None:
-        """Send one cell: its inputs as configuration, its numbers as summary.
+    def log(self, record: Envelope) -> None:
+        """Send one record: its inputs as configuration, its numbers as summary.
 
         Raises:
             LetheError: if W&B cannot take it.
@@ -45,38 +45,19 @@ class WandbTracker:
         try:
             run = wandb.init(
                 project="lethe",
-                group=record.experiment,
-                name=f"{record.method.label}-seed-{record.seeds.training}",
+                group=record.group,
+                name=record.title,
                 config={"key": record.key, **record.inputs},
                 dir=self._folder,
                 mode=self._mode,
                 settings=wandb.Settings(console="off", x_disable_stats=True, disable_code=True),
             )
-            run.summary.update(summary(record))
+            run.summary.update(record.summary())
             run.finish()
         except wandb.Error as error:
             raise LetheError(
                 f"W&B did not take the record ({error}); the records are safe, use --track offline"
             ) from error
-
-
-def summary(record: Record) -> dict[str, float | str]:
-    """The numbers of a record under flat names; what has no value is left out."""
-    flat: dict[str, float | str] = {"status": record.status, "verdict": record.verdict}
-    for name, metric in record.metrics.items():
-        if metric.value is not None:
-            flat[name] = metric.value
-    if record.claim is not None:
-        flat |= {"claim_epsilon": record.claim.epsilon, "claim_delta": record.claim.delta}
-        flat |= {"claim_m": record.claim.guarantee.m}
-        for name in ("bound", "sigma"):
-            value = getattr(record.claim.evidence, name, None)
-            flat |= {} if value is None else {f"claim_{name}": value}
-    if record.times is not None:
-        flat["time_unlearn"] = record.times.unlearn
-        flat["time_retrain"] = record.times.retrain
-        flat |= {f"time_{phase}": seconds for phase, seconds in record.times.phases.items()}
-    return flat
 
 
 def tracker(mode: Mode, folder: Path) -> Tracker | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmark.contract.definition import find
-from benchmark.studies.audit_record import AuditStudy, Finding
+from benchmark.studies.audit_record import AuditRecord, AuditStudy, Finding
 from leaderboard.grid import Cell, Grid, Line
 from leaderboard.numbers import number
 from leaderboard.shown import NOTHING
@@ -33,19 +33,21 @@ _HARDLY = 0.95
 
 
 def audit_grid(study: AuditStudy) -> Grid:
-    """One line a row that was audited, then those that gave no answer."""
+    """One line a row that was audited, then those that gave no answer or have no record."""
     names = ("claimed ε", "proved ε", "could prove", "looked at", "judged runs a side", "outcome")
-    lines = [_line(found) for found in study.findings]
-    lines += [
-        Line(row, reason, (Cell(NOTHING),) * 5 + (Cell("no answer"),))
-        for row, reason in study.failures.items()
-    ]
+    lines = [_line(record, record.finding) for record in study.findings]
+    lines += [_empty(row, reason, "no answer") for row, reason in study.failures.items()]
+    lines += [_empty(row, "", "missing") for row in study.missing]
     return Grid((("", names),), tuple(lines))
 
 
-def _line(found: Finding) -> Line:
+def _empty(row: str, reason: str, outcome: str) -> Line:
+    return Line(row, reason, (Cell(NOTHING),) * 5 + (Cell(outcome),))
+
+
+def _line(record: AuditRecord, found: Finding) -> Line:
     return Line(
-        f"{found.experiment}: {found.title}",
+        f"{record.experiment}: {record.method.title}",
         f"{BADGES[found.verdict]}, {find(found.definition).title}",
         (
             Cell(number(found.epsilon)),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from benchmark.studies.inverse_hessian_record import Answer, InverseHessianStudy, Panel
+from benchmark.records import Gathered
+from benchmark.studies.inverse_hessian_record import Answer, PanelRecord
 from leaderboard.grid import Cell, Grid, Line
 from leaderboard.numbers import number
+from leaderboard.shown import NOTHING
 
 HEADING = "Efficient against exact inverse Hessian"
 
@@ -16,28 +18,29 @@ READING = (
 )
 
 
-def inverse_hessian_grid(study: InverseHessianStudy) -> Grid:
-    """A line a solver, system by system, the exact inverse first."""
+def inverse_hessian_grid(study: Gathered[PanelRecord]) -> Grid:
+    """A line a solver, system by system, the exact inverse first; then systems without a record."""
     names = ("seconds", "faster than exact", "residual", "error")
-    lines = [_line(panel, answer) for panel in study.panels for answer in _answers(panel)]
+    lines = [_line(panel, answer) for panel in study.records for answer in _answers(panel)]
+    lines += [Line(where, "missing", (Cell(NOTHING),) * len(names)) for where in study.missing]
     return Grid((("", names),), tuple(lines))
 
 
-def _answers(panel: Panel) -> list[Answer]:
+def _answers(panel: PanelRecord) -> list[Answer]:
     return [panel.exact, *sorted(panel.answers, key=lambda answer: answer.seconds)]
 
 
-def _line(panel: Panel, answer: Answer) -> Line:
+def _line(panel: PanelRecord, answer: Answer) -> Line:
     exact = answer is panel.exact
     facts = f"{panel.rows:,} rows, {panel.dimension:,} weights, condition {panel.condition:.3g}"
     least = min(panel.answers, key=lambda found: found.seconds)
     return Line(
-        f"{panel.title}: {answer.title}",
+        f"{panel.heading}: {answer.title}",
         f"{facts}; {panel.remark}" if exact else facts,
         (
             Cell(number(answer.seconds) + ("" if answer.measured else " (extrapolated)")),
             Cell("1" if exact else number(panel.gain(answer)), best=answer is least),
-            Cell("–" if answer.residual is None else number(answer.residual, 2)),
-            Cell("–" if answer.error is None else number(answer.error, 2)),
+            Cell(NOTHING if answer.residual is None else number(answer.residual, 2)),
+            Cell(NOTHING if answer.error is None else number(answer.error, 2)),
         ),
     )

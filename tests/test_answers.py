@@ -17,7 +17,7 @@ from benchmark.contract.claim import Claim
 from benchmark.facts import Facts
 from benchmark.metrics.value import Value
 from benchmark.records import Failure, Plan, PlannedRow, Record, Step, Store
-from benchmark.studies.quality_record import QualityRecord, Score, path_in
+from benchmark.studies.quality_record import QualityRecord, Score
 from leaderboard.answers import (
     QUESTIONS,
     ablation,
@@ -997,7 +997,7 @@ def test_attacks_with_one_seed_are_undecided(tmp_path):
     assert answer.command == attacks.COMMAND
     # through a results folder, as the board has it
     results = store(tmp_path, [made("sly")])
-    json_file.write(path_in(results, "toy", "sly", 0), alone)
+    json_file.write(results / alone.path, alone)
     build(results, tmp_path / "out")
     assert "undecided" in (tmp_path / "out" / "README.md").read_text()
 
@@ -1074,7 +1074,7 @@ def test_a_row_that_was_attacked_under_other_parameters_is_not_judged(tmp_path):
     cells = [made("first", seed, claim=PROVED, params={"noise": "uniform"}) for seed in range(3)]
     evidence = Evidence(tables(tmp_path, *cells), attacked("first", 0.05))
     assert told.answer(evidence).missing == "No record answers this yet."
-    json_file.write(path_in(tmp_path, "toy", "first", 0), judged("first", 0, 0.05, 0.05))
+    json_file.write(tmp_path / "toy" / "first" / "quality-0.json", judged("first", 0, 0.05, 0.05))
     (section,) = quality_sections(tmp_path, evidence.tables)
     assert section.notes[0] == "Attacked before their parameters changed, run them again: First."
 

@@ -39,7 +39,7 @@ from benchmark.problem.restricted import last_layers, restricted
 from benchmark.problem.rows import Rows
 from benchmark.problem.training import AdamTraining, NewtonTraining, Training
 from benchmark.records import Record, Store, read_record
-from benchmark.runner import run as runner
+from benchmark.studies import experiments as runner
 from methods.output_perturbation import OutputPerturbation
 from tests import fidelity, tiny_experiment
 

@@ -234,7 +234,7 @@ def test_a_corrupt_record(lethe: Run, tmp_path: Path) -> None:
     refused(lethe("reproduce", str(plan)), "not a record of one row")
 
 
-@pytest.mark.parametrize("kind", ["audit", "slack", "quality", "plan", None])
+@pytest.mark.parametrize("kind", ["plan", "contents", None])
 def test_reproduce_names_what_is_no_record_of_a_row(
     lethe: Run, tmp_path: Path, kind: str | None
 ) -> None:
@@ -290,11 +290,12 @@ def test_a_results_folder_that_cannot_be_written(lethe: Run, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("command", "work"),
     [
-        ("slack", "slack.slack_study"),
-        ("inverse-hessian", "inverse_hessian.inverse_hessian_study"),
-        ("audit", "audit_study.audit_study"),
-        ("forget-quality", "forget_quality.forget_quality"),
-        ("false-alarms", "false_alarms.false_alarms"),
+        ("slack", "study.run.run"),
+        ("inverse-hessian", "study.run.run"),
+        ("audit", "study.run.run"),
+        ("soundness", "study.run.run"),
+        ("forget-quality", "study.run.run"),
+        ("false-alarms", "studies.false_alarms.false_alarms"),
     ],
 )
 def test_the_results_folder_is_tried_before_anything_is_computed(
@@ -306,7 +307,7 @@ def test_the_results_folder_is_tried_before_anything_is_computed(
     def begin(*_: object, **__: object) -> None:
         raise Begun
 
-    monkeypatch.setattr(f"benchmark.studies.{work}", begin)
+    monkeypatch.setattr(f"benchmark.{work}", begin)
     (tmp_path / "file").write_text("")
     refused(lethe(command, "--results", "file"), "--results file is a file: name a folder")
     refused(lethe(command, "--results", "file/sub"), "file/sub cannot be written")

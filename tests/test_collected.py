@@ -15,8 +15,8 @@ from benchmark.collected import collect
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.records import Store, read_record
-from benchmark.runner import run as runner
-from benchmark.runner.reproduce import recorded_in
+from benchmark.studies import experiments as runner
+from benchmark.study.reproduce import recorded_in
 from tests import tiny_experiment
 
 

@@ -22,8 +22,8 @@ from benchmark.problem.gauss_newton import gauss_newton
 from benchmark.problem.model import AllCNNSpec, MLPSpec, Model, ModelSpec, ResNet18Spec, SoftmaxSpec
 from benchmark.problem.problem import Problem
 from benchmark.records import Record, Store
-from benchmark.runner import run as runner
 from benchmark.runner.device import prepare
+from benchmark.studies import experiments as runner
 from benchmark.studies.random_problem import public_distance
 from benchmark.studies.two_sides import World, difference, reference, unlearned, without
 from tests import problems, tiny_experiment

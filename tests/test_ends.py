@@ -23,8 +23,8 @@ from benchmark.contract.request import Release, Request
 from benchmark.errors import LetheError
 from benchmark.experiments.experiment import load
 from benchmark.records import Store, read_record
-from benchmark.runner.reproduce import numbers
-from benchmark.runner.run import Tally, run
+from benchmark.studies.experiments import run
+from benchmark.study.run import Tally
 from tests import tiny_experiment
 
 ROOT = Path(__file__).parents[1]
@@ -315,7 +315,7 @@ def test_a_method_that_changes_its_inputs_fails_and_no_other_row_notices(
     finish(write(tmp_path, seeds=1), tmp_path / "alone")
     for name in ("retrain", "nothing", "newton"):
         together, alone = (
-            numbers(read_record(tmp_path / folder / "tiny" / name / "seed-0.json"))
+            read_record(tmp_path / folder / "tiny" / name / "seed-0.json").numbers()
             for folder in ("runs", "alone")
         )
         assert together == alone

@@ -21,11 +21,11 @@ from benchmark.experiments import experiment as experiments
 from benchmark.experiments.experiment import Experiment
 from benchmark.files import locked
 from benchmark.records import Store
-from benchmark.runner import run as runner
-from benchmark.runner.executors import cluster, scheduler, slurm, submission
-from benchmark.runner.executors.slurm import Slurm
-from benchmark.runner.executors.status import Progress, progress
-from benchmark.runner.shard import Shard
+from benchmark.studies import experiments as runner
+from benchmark.study.executors import cluster, scheduler, slurm, submission
+from benchmark.study.executors.slurm import Slurm
+from benchmark.study.executors.status import Progress, progress
+from benchmark.study.shard import Shard
 from tests import tiny_experiment
 
 CPU = torch.device("cpu")
@@ -201,7 +201,7 @@ def submit(tiny: Experiment, tmp_path: Path, scripts: Scripts) -> Submit:
 
     def call(**more: object) -> list[str]:
         said: list[str] = []
-        executor = Slurm(cluster.Cluster(), 1, METHODS, "off", False, said.append)
+        executor = Slurm(cluster.Cluster(), "cpu", 1, "off", False, said.append)
         run(tiny, tmp_path / "runs", executor=executor, **more)
         return said
 
@@ -209,17 +209,17 @@ def submit(tiny: Experiment, tmp_path: Path, scripts: Scripts) -> Submit:
 
 
 def states(folder: Path) -> dict[int, str]:
-    return {one.seed: one.state for one in progress(Store(folder))}
+    return {int(one.part.removeprefix("seed ")): one.state for one in progress(Store(folder))}
 
 
 def told(folder: Path, seed: int) -> Progress:
-    (one,) = (one for one in progress(Store(folder)) if one.seed == seed)
+    (one,) = (one for one in progress(Store(folder)) if one.part == f"seed {seed}")
     return one
 
 
 def worked(runs: Path, seed: int) -> None:
     """Do what the task of a seed would."""
-    place = submission.latest(Store(runs))["tiny", seed]
+    place = submission.latest(Store(runs))["tiny", f"seed {seed}"]
     slurm.work(str(submission.path_of(Store(runs), place.submission.name).parent), place.index)
 
 
@@ -227,7 +227,7 @@ def test_what_runs_or_is_done_is_not_submitted_again(
     submit: Submit, scripts: Scripts, tmp_path: Path
 ) -> None:
     runs = tmp_path / "runs"
-    assert submit() == ["job 1: tiny (3 seeds)"]
+    assert submit() == ["job 1: tiny (3 tasks)"]
     assert states(runs) == {0: "waiting", 1: "waiting", 2: "waiting"}
     assert submit() == ["not submitted: 0 done, 3 running or waiting"]
 
@@ -242,7 +242,7 @@ def test_what_runs_or_is_done_is_not_submitted_again(
     assert states(runs) == {0: "done", 1: "failed", 2: "gone"}
     assert told(runs, 1).reason == "OUT_OF_MEMORY"
     assert submit() == [
-        "job 2: tiny (2 seeds)",
+        "job 2: tiny (2 tasks)",
         "not submitted: 1 done, 0 running or waiting",
     ]
     assert states(runs) == {0: "done", 1: "waiting", 2: "waiting"}
@@ -266,7 +266,7 @@ def test_a_job_whose_number_was_never_written_is_found_by_its_name(
     assert submit() == ["not submitted: 0 done, 3 running or waiting"]
     scripts.queue = []
     assert set(states(tmp_path / "runs").values()) == {"gone"}
-    assert submit() == ["job 2: tiny (3 seeds)"]
+    assert submit() == ["job 2: tiny (3 tasks)"]
 
 
 def test_a_task_that_ends_while_slurm_is_asked_is_done(
@@ -282,7 +282,7 @@ def test_a_task_that_ends_while_slurm_is_asked_is_done(
     assert states(tmp_path / "runs") == {0: "done", 1: "gone", 2: "gone"}
     for path in (tmp_path / "runs" / "tiny").glob("*/seed-0.json"):
         path.unlink()
-    assert submit()[0] == "job 2: tiny (2 seeds)"
+    assert submit()[0] == "job 2: tiny (2 tasks)"
 
 
 def test_collected_records_are_done(submit: Submit, scripts: Scripts, tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_collected_records_are_done(submit: Submit, scripts: Scripts, tmp_path: 
 
 
 def test_a_single_task_is_no_array(submit: Submit, scripts: Scripts, tmp_path: Path) -> None:
-    assert submit(seeds=[1]) == ["job 1: tiny (1 seed)"]
+    assert submit(seeds=[1]) == ["job 1: tiny (1 task)"]
     scripts.queue = [scripts.queue[0].replace("||", "|N/A|")]
     assert states(tmp_path / "runs") == {0: "not run", 1: "waiting", 2: "not run"}
     scripts.queue = []
@@ -303,15 +303,15 @@ def test_a_single_task_is_no_array(submit: Submit, scripts: Scripts, tmp_path: P
 
 
 def test_a_shard_is_submitted_alone(submit: Submit) -> None:
-    assert submit(shard=Shard(1, 2)) == ["job 1: tiny (2 seeds)"]
-    assert submit()[0] == "job 2: tiny (1 seed)"
+    assert submit(shard=Shard(1, 2)) == ["job 1: tiny (2 tasks)"]
+    assert submit()[0] == "job 2: tiny (1 task)"
 
 
 def test_an_array_has_no_more_tasks_than_slurm_takes(
     submit: Submit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slurm, "ARRAY", 2)
-    assert submit() == ["job 1: tiny (2 seeds)", "job 2: tiny (1 seed)"]
+    assert submit() == ["job 1: tiny (2 tasks)", "job 2: tiny (1 task)"]
 
 
 def test_the_log_says_why_a_task_failed(submit: Submit, scripts: Scripts, tmp_path: Path) -> None:
@@ -414,7 +414,7 @@ def test_a_task_that_asks_for_too_little_is_refused(
     settings: dict, threads: int, device: str, words: str
 ) -> None:
     with pytest.raises(LetheError, match=words):
-        Slurm(cluster.Cluster(**settings), threads, None, "off", False, print).on(device)
+        Slurm(cluster.Cluster(**settings), device, threads, "off", False, print)
 
 
 def test_without_submitit_there_is_one_line(
@@ -491,18 +491,12 @@ def test_shards_of_the_command_line_leave_the_board_to_others(
     assert "not run" in said, "of the other methods, nothing was asked"
 
 
-def test_a_shard_of_forget_quality_is_some_of_its_seeds(
-    tiny: Experiment, lethe: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun: list[str] = []
-    monkeypatch.setattr(
-        "benchmark.studies.forget_quality._run_seed",
-        lambda study, *_: begun.extend(cell.where for cell in study.cells),
-    )
-    command = ("forget-quality", "tiny.toml", "--method", "newton", "--no-board")
-    for number in (1, 2):
-        assert lethe(*command, "--shard", f"{number}/2")[0] == 0
-    assert begun == [f"tiny · newton · seed {seed}" for seed in (0, 2, 1)]
+def test_every_study_may_be_shared_out_and_submitted(lethe: Callable) -> None:
+    for command in ("run", "forget-quality", "slack", "audit", "soundness", "inverse-hessian"):
+        code, said = lethe(command, "--help")
+        assert code == 0
+        for option in ("--shard", "--jobs", "--on", "--wait", "--track", "--fresh", "--results"):
+            assert option in said, command
 
 
 def test_on_submits_and_says_where_to_look(
@@ -511,7 +505,7 @@ def test_on_submits_and_says_where_to_look(
     (tmp_path / "cluster.toml").write_text("gpus = 1\n", encoding="utf-8")
     code, said = lethe("run", "tiny.toml", "--on", "cluster.toml", "--device", "cuda")
     assert code == 0, said
-    assert "job 1: tiny (3 seeds)" in said
+    assert "job 1: tiny (3 tasks)" in said
     assert "lethe status --results runs" in said
     assert not (tmp_path / "runs" / "leaderboard").exists()
     (one, *_) = submission.latest(Store(tmp_path / "runs")).values()

@@ -23,18 +23,20 @@ from benchmark.experiments import experiment as experiments
 from benchmark.metrics.permutation import energy_test
 from benchmark.problem.predictor import Predictor
 from benchmark.records import Store, read_record
-from benchmark.runner.run import plan_cells, run
+from benchmark.runner.run import plan_cells
 from benchmark.runner.workbench import ATTACKING, BANK, Workbench
 from benchmark.shadow.bank import shadow_bank
 from benchmark.shadow.memorisation import leave_out_effect
 from benchmark.shadow.replicas import compared_with, unlearned
 from benchmark.shadow.store import ModelStore
-from benchmark.studies import quality_record
+from benchmark.studies.experiments import run
 from benchmark.studies.false_alarms import count, false_alarms
-from benchmark.studies.forget_quality import Study, Tally, forget_quality
-from benchmark.studies.quality_record import QualityRecord, Score, path_in, read, read_all, verdict
+from benchmark.studies.forget_quality import ForgetQuality, Row, SharedModels
+from benchmark.studies.quality_record import QualityRecord, Score, path_of, read_all, verdict
 from benchmark.studies.quality_verdict import judge, own
 from benchmark.studies.relearning import mean_loss, relearn_epochs
+from benchmark.study.run import Tally
+from benchmark.study.run import run as run_study
 from leaderboard import build, check
 from leaderboard.quality import quality_sections
 from tests import tiny_experiment
@@ -61,7 +63,8 @@ def tiny(folder: Path, methods: str, *changes: tuple[str, str], name: str = "tin
 
 def study(toml: Path, results: Path, runs: int = 8) -> Tally:
     loaded = [experiments.load(str(toml))]
-    return forget_quality(loaded, results, CPU, runs=runs, shadows=8, console=QUIET)
+    quality = ForgetQuality(experiments=tuple(loaded), runs=runs, shadows=8)
+    return run_study(quality, Store(results), CPU, console=QUIET)
 
 
 METHODS = '"nothing", "retrain", "retrain-other-seed", "fine-tune"'
@@ -258,18 +261,19 @@ def test_what_is_missing_damaged_or_out_of_date_is_made_again(tmp_path: Path) ->
     toml = tiny(tmp_path, '"nothing", "retrain"', ("seeds = [0, 1]", "seeds = [0]"))
     results = tmp_path / "r"
     study(toml, results)
-    first = read(path_in(results, "tiny", "nothing", 0))
-    path = path_in(results, "tiny", "nothing", 0)
+    path = results / path_of("tiny", "nothing", 0)
+    first = Store(results).read(path, QualityRecord)
     path.write_text(path.read_text()[:-30])
     with pytest.raises(LetheError, match="damaged"):
         read_all(results)
     tally = study(toml, results)
     assert (tally.ran, tally.kept) == (1, 1)
-    assert read(path).scores == first.scores, "the same inputs give the same numbers"
+    again = Store(results).read(path, QualityRecord)
+    assert again.scores == first.scores, "the same inputs give the same numbers"
     assert study(toml, results, runs=9).ran == 2, "the number of runs is part of the key"
     path.write_text(json.dumps({"kind": "other"}))
     with pytest.raises(LetheError, match="schema"):
-        read(path)
+        Store(results).read(path, QualityRecord)
 
 
 def test_a_row_that_fails_is_recorded_and_shown(
@@ -386,7 +390,7 @@ def test_a_row_is_compared_with_the_setting_that_was_tuned(tmp_path: Path) -> No
     changes = {"tuning": 3, "problem": problem, "rows": (searched,)}
     tuned = loaded.model_copy(update=changes)
     cells = plan_cells(tuned, "cpu")
-    one = Study(cells, tmp_path / "r", CPU, (), 8, 8)
+    one = SharedModels(Row(cells[0], 8, 8, ()), CPU, tmp_path / "r" / ".artifacts")
     (cell,) = (cell for cell in cells if cell.method.name == "fine-tune")
     run([tuned], Store(tmp_path / "r"), CPU, console=QUIET)
     record = read_record(Store(tmp_path / "r").cell_path("tiny", "fine-tune", 0))
@@ -458,6 +462,6 @@ def test_the_experiments_of_each_scenario_are_there() -> None:
 
 
 def test_records_have_a_place_of_their_own() -> None:
-    path = quality_record.path_in(Path("r"), "e", "label", 3)
+    path = Path(path_of("e", "label", 3))
     assert path.name == "quality-3.json"
     assert not path.match("seed-*.json")

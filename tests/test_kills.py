@@ -13,8 +13,7 @@ from rich.console import Console
 
 from benchmark.experiments.experiment import load
 from benchmark.records import Store
-from benchmark.runner import run as runner
-from benchmark.runner.reproduce import numbers
+from benchmark.studies import experiments as runner
 from tests import tiny_experiment
 
 METHODS = ["nothing", "newton", "gradient-ascent"]
@@ -34,7 +33,7 @@ def finish(toml: str, folder: str) -> runner.Tally:
 
 
 def contents(folder: Path) -> dict[str, dict]:
-    return {record.key: numbers(record) for record in Store(folder).records("tiny")}
+    return {record.key: record.numbers() for record in Store(folder).records("tiny")}
 
 
 def finished(folder: Path) -> int:

@@ -35,7 +35,7 @@ from benchmark.records import (
     Times,
     read_record,
 )
-from benchmark.studies.audit_record import AuditStudy, Finding
+from benchmark.studies.audit_record import AuditRecord, AuditStudy, Finding
 from benchmark.theory.gaussian import m_for
 from leaderboard import build, check, terminal_tables
 from leaderboard.audits import audit_grid
@@ -938,11 +938,9 @@ def test_what_a_claim_rules_out_is_a_violation_and_named(tmp_path, metrics, text
 
 
 def test_whole_runs_say_what_refutes_a_claim_and_what_hardly_could_be():
-    def finding(title: str, outcome: str, **changes: Any) -> Finding:
+    def finding(title: str, outcome: str, **changes: Any) -> AuditRecord:
         fields = {"epsilon": 1.0, "lower": 0.5, "resolution": 2.0, "reason": ""} | changes
-        return Finding(
-            experiment="toy",
-            title=title,
+        found = Finding(
             definition="this-pair",
             delta=1e-5,
             verdict="pair",
@@ -952,6 +950,8 @@ def test_whole_runs_say_what_refutes_a_claim_and_what_hardly_could_be():
             outcome=outcome,
             **fields,
         )
+        info = MethodInfo.model_construct(title=title)
+        return AuditRecord.model_construct(experiment="toy", method=info, finding=found)
 
     findings = (
         finding("Wrong", "refuted", lower=1.5, reason="epsilon is at least 1.5"),
@@ -959,7 +959,7 @@ def test_whole_runs_say_what_refutes_a_claim_and_what_hardly_could_be():
         finding("Far", "not refuted"),
         finding("Beyond", "not falsifiable", resolution=0.9),
     )
-    study = AuditStudy(findings=findings, failures={"toy, Silent": "no"}, origins={})
+    study = AuditStudy(findings, {"toy, Silent": "no"}, ("toy · Absent",))
     grid = audit_grid(study)
     outcomes = {line.title: line.cells[-1].text for line in grid.lines}
     assert outcomes == {
@@ -968,6 +968,7 @@ def test_whole_runs_say_what_refutes_a_claim_and_what_hardly_could_be():
         "toy: Far": "not refuted",
         "toy: Beyond": "not falsifiable at 32",
         "toy, Silent": "no answer",
+        "toy · Absent": "missing",
     }
     assert {len(line.cells) for line in grid.lines} == {len(grid.headings)}
     assert grid.lines[0].remark == "this pair only, this pair of Gaussians only"

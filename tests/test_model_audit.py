@@ -16,7 +16,7 @@ from benchmark.problem.predictor import Predictor
 from benchmark.runner.cell import Cell
 from benchmark.runner.run import plan_cells
 from benchmark.runner.workbench import Workbench
-from benchmark.studies.audit_record import AuditStudy, Finding, Origin, row_name
+from benchmark.studies.audit_record import AuditRecord, AuditStudy, Finding
 from benchmark.studies.model_audit import ALONG, LOSS, Runs, finding
 from leaderboard.audits import audit_grid
 from methods.chord_newton import ChordNewton
@@ -180,11 +180,9 @@ def test_another_sigma_on_the_other_side_refutes_and_the_board_is_red(
     found = audited(tmp_path, "newton-chord", 4)
     assert found.outcome == "refuted"
     assert found.reason.startswith("noise of ")
-    origin = Origin.model_construct(key="", environment=None)
-    study = AuditStudy.model_construct(
-        findings=(found,), failures={}, origins={row_name(found.experiment, found.title): origin}
-    )
-    (line,) = audit_grid(study).lines
+    info = cells(tmp_path)["newton-chord"].info
+    record = AuditRecord.model_construct(experiment="tiny", method=info, finding=found)
+    (line,) = audit_grid(AuditStudy((record,), {})).lines
     assert "🔴" in line.cells[-1].text
 
 

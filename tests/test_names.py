@@ -15,8 +15,9 @@ from benchmark.errors import LetheError
 from benchmark.experiments.experiment import load
 from benchmark.json_file import Sound
 from benchmark.records import Store, fingerprint
-from benchmark.runner.run import Tally, run
 from benchmark.studies import quality_record
+from benchmark.studies.experiments import run
+from benchmark.study.run import Tally
 from tests import tiny_experiment
 from tests.plugin import Outside
 
@@ -167,11 +168,11 @@ def test_a_record_in_anothers_place_is_named_and_left_alone(recorded: tuple[Path
         lambda: store.records("tiny"),
         lambda: finish(toml, folder=store.folder, methods=["newton"]),
     ):
-        with pytest.raises(Sound, match=r"newton/seed-0.json says that it is of .* label nothing"):
+        with pytest.raises(Sound, match=r"newton/seed-0.json says that it is of .* nothing-seed-0"):
             look()
     assert other.read_bytes() == before
     other.rename(path.with_name("seed-1.json"))
-    with pytest.raises(Sound, match=r"seed-1.json says that it is of .* seed 0"):
+    with pytest.raises(Sound, match=r"seed-1.json says that it is of .*-seed-0"):
         store.records("tiny")
 
 
@@ -206,7 +207,7 @@ def test_what_a_newer_version_wrote_is_left_alone(recorded: tuple[Path, Path], n
 
 
 def test_nothing_is_written_over_a_newer_file(tmp_path: Path) -> None:
-    path = quality_record.path_in(tmp_path, "tiny", "newton", 0)
+    path = tmp_path / quality_record.path_of("tiny", "newton", 0)
     path.parent.mkdir(parents=True)
     path.write_text('{"schema_version": 99}')
     record = quality_record.QualityRecord.model_construct(schema_version=1)

@@ -26,9 +26,9 @@ from benchmark.problem.model import Model, SoftmaxSpec
 from benchmark.problem.predictor import Predictor
 from benchmark.problem.problem import Problem
 from benchmark.records import Record, Store, read_record
-from benchmark.runner import run as runner
 from benchmark.runner.cell import Inputs
 from benchmark.runner.workbench import Workbench
+from benchmark.studies import experiments as runner
 from benchmark.theory.gaussian import epsilon_for, m_for
 from methods.model_clipping import ModelClipping
 from methods.noisy_fine_tune import NoisyFineTune

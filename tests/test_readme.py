@@ -16,7 +16,7 @@ from benchmark.bench.record import SolverRecord, read
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request
 from benchmark.contract.seeds import Seeds
-from benchmark.runner.reproduce import recorded_in
+from benchmark.study.reproduce import recorded_in
 from tests import problems
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -21,10 +21,10 @@ from benchmark.contract.request import Release, Request
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.files import DiskError, replace_file
-from benchmark.records import Record, Store, read, read_record
-from benchmark.runner import run as runner
+from benchmark.records import Record, Store, read_record
 from benchmark.runner.memory import PeakMemory
-from benchmark.runner.reproduce import compare, numbers, reproduce
+from benchmark.studies import experiments as runner
+from benchmark.study.reproduce import compare, reproduce
 from benchmark.theory.gaussian import epsilon_for, m_for
 from methods.newton import Newton
 from tests import tiny_experiment
@@ -95,7 +95,7 @@ def test_a_damaged_record_is_run_again_but_never_read(tmp_path: Path, damage: st
     path = cell(tmp_path, "nothing")
     path.write_text(damage)
     with pytest.raises(LetheError, match="record"):
-        read(path)
+        read_record(path)
     assert run(tmp_path, methods=["nothing"], seeds=[0]).ran == 1
     assert read_record(path).status == "ok"
 
@@ -105,7 +105,7 @@ def test_a_record_of_a_later_schema_is_refused(tmp_path: Path) -> None:
     path = cell(tmp_path, "nothing")
     path.write_text(path.read_text().replace('"schema_version": 3', '"schema_version": 9'))
     with pytest.raises(LetheError, match="schema 9; this version reads 3"):
-        read(path)
+        read_record(path)
 
 
 def test_a_failing_method_leaves_a_record_and_the_rest_goes_on(
@@ -189,7 +189,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     results = tmp_path / "results"
     code = (
         "import sys, torch; from pathlib import Path; from benchmark.experiments import experiment;"
-        "from benchmark.records import Store; from benchmark.runner.run import run;"
+        "from benchmark.records import Store; from benchmark.studies.experiments import run;"
         "run([experiment.load(sys.argv[1])], Store(Path(sys.argv[2])), torch.device('cpu'),"
         " methods=['newton', 'nothing'])"
     )
@@ -250,7 +250,7 @@ def test_reproduce_finds_the_same_numbers(tmp_path: Path, label: str) -> None:
     record = read_record(cell(tmp_path, label))
     again, remarks = reproduce(record, CPU, lambda _: None)
     assert remarks == []
-    assert numbers(again) == numbers(record), "same inputs, same numbers, to the last bit"
+    assert again.numbers() == record.numbers(), "same inputs, same numbers, to the last bit"
     assert all(row.agrees for row in compare(record, again, rtol=0))
 
 

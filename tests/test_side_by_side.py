@@ -18,8 +18,7 @@ from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.files import DiskError
 from benchmark.records import Store
-from benchmark.runner import run as runner
-from benchmark.runner.reproduce import numbers
+from benchmark.studies import experiments as runner
 from tests import tiny_experiment
 
 METHODS = ["nothing", "newton"]
@@ -33,7 +32,7 @@ def run(toml: Path, folder: Path, **more: object) -> runner.Tally:
 
 
 def contents(folder: Path) -> dict[str, dict]:
-    return {record.key: numbers(record) for record in Store(folder).records("tiny")}
+    return {record.key: record.numbers() for record in Store(folder).records("tiny")}
 
 
 @pytest.fixture

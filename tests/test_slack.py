@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +14,18 @@ import torch
 from rich.console import Console
 
 from benchmark import cli, json_file, records
-from benchmark.errors import LetheError
+from benchmark.contract.request import Release, Request
+from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.runner.run import plan_of
-from benchmark.runner.run import run as run_experiments
 from benchmark.studies import slack, slack_record
-from benchmark.studies.slack import SWEEPS, Sweep, slack_study
+from benchmark.studies.experiments import run as run_experiments
+from benchmark.studies.slack import SWEEPS, Slack, Sweep
 from benchmark.studies.slack_record import SlackStudy
+from benchmark.study.run import run
 from leaderboard import build, check
 from leaderboard.charts.slack import reading
+from methods.newton import Newton
 from tests import tiny_experiment
 
 QUIET = Console(file=io.StringIO())
@@ -45,17 +49,18 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return results
 
 
-def measure(results: Path) -> tuple[SlackStudy, bool]:
-    return slack_study(results, QUIET)
+def measure(results: Path) -> SlackStudy:
+    run(Slack(), records.Store(results), torch.device("cpu"), console=QUIET)
+    return slack_record.read(results)
 
 
 def test_a_point_is_what_a_run_of_that_cell_records(tiny: Path, tmp_path: Path) -> None:
-    study, _ = measure(tiny)
+    study = measure(tiny)
     experiment = experiments.load(str(tmp_path / "tiny.toml"))
     run_experiments(
         [experiment], records.Store(tiny), torch.device("cpu"), methods=["newton"], console=QUIET
     )
-    (point,) = [p for p in study.panels[0].points if (p.setting, p.seed) == (1e-2, 1)]
+    (point,) = [p for p in study.panels[0].points if (p.value, p.seed) == (1e-2, 1)]
     path = records.Store(tiny).cell_path("tiny", "newton", 1)
     record = records.read_record(path)
     assert point.distance == pytest.approx(record.metrics["distance"].value)
@@ -64,7 +69,7 @@ def test_a_point_is_what_a_run_of_that_cell_records(tiny: Path, tmp_path: Path) 
 
 
 def test_bounds_hold_and_the_first_one_is_the_least_that_is_proved(tiny: Path) -> None:
-    for panel in measure(tiny)[0].panels:
+    for panel in measure(tiny).panels:
         for point in panel.points:
             proved = min(point.bounds["thm5"], point.bounds["thm6"])
             assert point.bounds["proved"] == proved < point.bounds["zhang24"]
@@ -81,8 +86,8 @@ def leaves(value: object, place: str = "") -> dict[str, object]:
 
 def inputs_of(sweep: Sweep) -> list[dict[str, object]]:
     """The cells' inputs for one seed, a number for each leaf."""
-    cells = [cell for _, cell in slack._cells(sweep)[1] if cell.inputs.seeds.split == 0]
-    return [leaves(cell.inputs.model_dump(mode="json")) for cell in cells]
+    points = slack.points_of(sweep, 0, "cpu")
+    return [leaves(point.cell.inputs.model_dump(mode="json")) for point in points]
 
 
 @pytest.mark.parametrize("sweep", SWEEPS, ids=lambda sweep: sweep.setting)
@@ -95,21 +100,23 @@ def test_a_sweep_changes_one_setting_and_passes_its_usual_value(sweep: Sweep) ->
     assert sweep.usual is None or sweep.usual in sweep.values
 
 
-def test_what_is_current_is_kept_and_what_is_not_is_made_again(
+def test_what_is_planned_no_more_leaves_the_study(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study, computed = measure(tiny)
-    assert computed
-    assert measure(tiny) == (study, False)
-    path = slack_record.path_in(tiny)
-    path.write_text("{")
-    again, computed = measure(tiny)
-    assert computed
-    # all is as before, but for the machine's load
-    assert again.model_copy(update={"environment": study.environment}) == study
+    assert len(measure(tiny).panels) == 2
     monkeypatch.setattr(slack, "SWEEPS", slack.SWEEPS[:1])
-    assert measure(tiny)[1]
-    assert len(slack_record.read(tiny).panels) == 1
+    assert len(measure(tiny).panels) == 1
+
+
+def test_an_answer_that_fails_is_recorded_and_said(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Newton, request: Request) -> Release:
+        raise AssumptionBroken("the ball is too small")
+
+    monkeypatch.setattr(Newton, "unlearn", refuse)
+    assert measure(tiny) is None
+    monkeypatch.undo()
 
 
 def test_results_folders_do_not_take_it_for_an_experiment(tiny: Path) -> None:
@@ -121,7 +128,7 @@ def test_results_folders_do_not_take_it_for_an_experiment(tiny: Path) -> None:
 
 
 def test_the_board_shows_the_study_and_check_covers_it(tiny: Path, tmp_path: Path) -> None:
-    study, _ = measure(tiny)
+    study = measure(tiny)
     first, second = tmp_path / "first", tmp_path / "second"
     names = [path.relative_to(first) for path in build(tiny, first)]
     build(tiny, second)
@@ -140,7 +147,7 @@ def test_the_board_shows_the_study_and_check_covers_it(tiny: Path, tmp_path: Pat
 def test_without_a_study_there_is_no_section(tiny: Path, tmp_path: Path) -> None:
     measure(tiny)
     build(tiny, tmp_path / "board")
-    slack_record.path_in(tiny).unlink()
+    shutil.rmtree(tiny / "slack.study")
     assert "plots/slack.svg" in check(tiny, tmp_path / "board")
     build(tiny, tmp_path / "board")
     assert not (tmp_path / "board" / "plots" / "slack.svg").exists()
@@ -149,18 +156,19 @@ def test_without_a_study_there_is_no_section(tiny: Path, tmp_path: Path) -> None
 
 
 def test_the_reading_has_a_sentence_for_each_experiment_with_its_numbers(tiny: Path) -> None:
-    study, _ = measure(tiny)
+    study = measure(tiny)
     points = [
         point.model_copy(update={"distance": 1.0, "bounds": {"proved": b, "thm5": 9.0}})
         for point, b in zip(study.panels[0].points, [1.0, 2.0, 1.5] * 2, strict=True)
     ]
-    panel = study.panels[0].model_copy(update={"points": tuple(points)})
-    other = panel.model_copy(update={"experiment": "Other"})
-    text = reading(study.model_copy(update={"panels": (panel, panel, other)}))
+    panel = replace(study.panels[0], points=tuple(points))
+    other = replace(panel, experiment="Other")
+    text = reading(replace(study, panels=(panel, panel, other), lacking=("Third: missing",)))
     assert text == (
         "On “Tiny” the least proved bound is 1.0 to 2.0 times the measured distance; gradient "
         "residual (thm5) is 9.0 times it. On “Other” the least proved bound is 1.0 to 2.0 times "
-        "the measured distance; gradient residual (thm5) is 9.0 times it."
+        "the measured distance; gradient residual (thm5) is 9.0 times it. "
+        "Not in it: Third: missing."
     )
 
 
@@ -168,8 +176,8 @@ def test_the_reading_has_a_sentence_for_each_experiment_with_its_numbers(tiny: P
     ("change", "words"),
     [
         (None, "is damaged"),
-        ({"schema_version": 3}, "update"),
-        ({"panels": 3}, "does not fit the schema"),
+        ({"schema_version": 4}, "update"),
+        ({"bounds": 3}, "does not fit the schema"),
         ({"kind": "cell"}, "does not fit the schema"),
     ],
 )
@@ -181,7 +189,7 @@ def test_a_damaged_study_is_one_line(
     words: str,
 ) -> None:
     measure(tiny)
-    path = slack_record.path_in(tiny)
+    path = next((tiny / "slack.study").glob("*/*.json"))
     content = json.loads(path.read_text())
     path.write_text("{" if change is None else json.dumps(content | change))
     with pytest.raises(LetheError, match=words):
@@ -192,11 +200,11 @@ def test_a_damaged_study_is_one_line(
         cli.main()
     error = capsys.readouterr().err
     assert caught.value.code == 2
-    assert error.startswith("error: slack study ")
+    assert error.startswith("error: record ")
     assert error.count("\n") == 1
 
 
-def test_the_command_says_where_the_study_is(
+def test_the_command_says_what_it_ran_and_how_to_plot_it(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["lethe", "slack", "--results", str(tiny)])
@@ -205,5 +213,5 @@ def test_the_command_says_where_the_study_is(
             cli.main()
         assert not caught.value.code
         out = capsys.readouterr().out
-        assert str(slack_record.path_in(tiny)) in out
-        assert ("kept" in out) is kept
+        assert ("0 points run, 12 kept" if kept else "12 points run, 0 kept") in out
+        assert f"lethe leaderboard --results {tiny}" in out

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
-from rich.console import Console
 from torch import Tensor
 
 from benchmark import cli
@@ -22,10 +22,20 @@ from benchmark.problem.problem import Problem
 from benchmark.problem.training import NewtonTraining
 from benchmark.studies import soundness
 from benchmark.studies.random_problem import draw
-from benchmark.studies.soundness import BALL, REQUESTS, Answer, Stream, examine, methods, study
+from benchmark.studies.soundness import (
+    BALL,
+    REQUESTS,
+    Answer,
+    Examiner,
+    Soundness,
+    Stream,
+    examine,
+    methods,
+)
+from benchmark.studies.soundness_record import SoundnessRecord, added
 from benchmark.studies.tally import Check, Tally
 
-QUIET = Console(file=io.StringIO())
+CPU = torch.device("cpu")
 #: Tenths of a second a problem: too slow for hypothesis.
 SLOW = {"descent-to-delete", "newton-lissa", "recollection", "rewind"}
 #: What every request of theirs is answered with, none refused: noise for a public distance.
@@ -104,6 +114,14 @@ def test_problems_are_wide_apart() -> None:
     assert all(1 <= len(forget) <= len(problem.train) / 2 for problem, forget in drawn)
 
 
+def studied(count: int, seed: int) -> Tally:
+    """What the blocks of the study find together."""
+    units = Soundness(count=count, streams=0, seed=seed).units("cpu")
+    blocks = [block for unit in units for block in unit.pieces]
+    found = [Examiner(CPU).run(block, lambda _: None) for block in blocks]
+    return added([SoundnessRecord.model_validate_json(r.model_dump_json()) for r in found])
+
+
 def _lethe(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", ["lethe", *arguments])
     monkeypatch.setenv("COLUMNS", "200")
@@ -118,7 +136,10 @@ def _wrong(theorem: Callable[..., float]) -> Callable[..., float]:
 
 @pytest.mark.parametrize("option", ["count", "streams"])
 def test_a_wrong_theorem_is_reported_with_the_seed_that_shows_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    option: str,
+    tmp_path: Path,
 ) -> None:
     from benchmark.claims import bounds
 
@@ -127,6 +148,7 @@ def test_a_wrong_theorem_is_reported_with_the_seed_that_shows_it(
     monkeypatch.setattr(bounds, "gradient_residual_bound", _wrong(bounds.gradient_residual_bound))
     once = {name: str(int(name == option)) for name in ("count", "streams")}
     again = ("--count", once["count"], "--streams", once["streams"])
+    monkeypatch.chdir(tmp_path)
     assert _lethe(monkeypatch, "soundness", *again, "--seed", "8") == 1
     out = capsys.readouterr().out
     assert "VIOLATED newton-iterated, reached, thm5:" in out
@@ -134,8 +156,9 @@ def test_a_wrong_theorem_is_reported_with_the_seed_that_shows_it(
 
 
 def test_a_sound_study_says_so(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     newton = asked({"newton-iterated", "sekhari"})
     monkeypatch.setattr(soundness, "methods", lambda: newton)
     options = ("--count", "12", "--streams", "1", "--seed", "1")
@@ -162,7 +185,7 @@ def test_refusals_and_untrained_problems_are_counted(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(type(newton), "unlearn", refuse)
     monkeypatch.setattr(soundness, "methods", lambda: [newton])
     monkeypatch.setattr(soundness, "draw", hopeless)
-    tally = study(3, 4, QUIET)
+    tally = studied(3, 4)
     assert tally.untrained == [5]
     assert tally.asked["newton"] == 2
     assert tally.refused["newton", "# rows and # are not enough"] == 2
@@ -173,11 +196,10 @@ def test_slow_methods_are_asked_about_a_sub_sample(monkeypatch: pytest.MonkeyPat
     newton = asked({"newton"})
     monkeypatch.setattr(soundness, "methods", lambda: newton)
     monkeypatch.setattr(soundness, "SLOW", 0.0)
-    monkeypatch.setattr(soundness, "PROBES", 2)
-    monkeypatch.setattr(soundness, "STRIDE", 3)
-    tally = study(8, 6, QUIET)
+    monkeypatch.setattr(soundness, "STRIDE", 4)
+    tally = studied(8, 6)
     assert tally.slow == {"newton", "newton, varied"}
-    assert tally.asked["newton"] == 4  # the two probes, then problems 3 and 6
+    assert tally.asked["newton"] == 4  # two of each block
 
 
 @pytest.mark.parametrize(

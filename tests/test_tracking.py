@@ -14,7 +14,7 @@ from rich.console import Console
 from benchmark import tracking
 from benchmark.experiments import experiment as experiments
 from benchmark.records import Store, read_record
-from benchmark.runner.run import run
+from benchmark.studies.experiments import run
 from tests import tiny_experiment
 from tests.wandb_file import payloads
 
@@ -60,5 +60,5 @@ def test_offline_writes_what_the_record_says(
         for item in message.run.config.update:
             config[item.key] = json.loads(item.value_json)
     assert config["key"] == record.key
-    for name, value in tracking.summary(record).items():
+    for name, value in record.summary().items():
         assert summary[name] == value, name

@@ -31,13 +31,13 @@ from benchmark.metrics.utility import accuracy
 from benchmark.problem.predictor import Predictor
 from benchmark.problem.rows import Rows
 from benchmark.records import Record, Store, read_record
-from benchmark.runner import run as runner
 from benchmark.runner import tuning
 from benchmark.runner.cell import Inputs, fingerprint
-from benchmark.runner.reproduce import compare, reproduce
 from benchmark.runner.run import plan_cells
 from benchmark.runner.tuning import TuningSpec, blind, score, settings, tune, tuning_of
 from benchmark.runner.workbench import Workbench
+from benchmark.studies import experiments as runner
+from benchmark.study.reproduce import compare, reproduce
 from leaderboard.columns import BY_KEY
 from methods.blockwise import Blockwise
 from methods.langevin import Langevin

@@ -12,7 +12,7 @@ from benchmark.contract.seeds import Seeds
 from benchmark.data.forget import ForgetSpec
 from benchmark.errors import explain
 from benchmark.experiments.experiment import Experiment, ProblemSpec, Row
-from benchmark.records import MethodInfo, fingerprint
+from benchmark.records import MethodInfo, cell_path, fingerprint
 from benchmark.registry import Registered
 from benchmark.runner.source import source_hash
 from benchmark.runner.tuning import TuningSpec, tuning_of
@@ -68,6 +68,16 @@ class Cell(BaseModel):
     def where(self) -> str:
         """The cell in words."""
         return f"{self.experiment} · {self.info.label} · seed {self.inputs.seeds.split}"
+
+    @property
+    def path(self) -> str:
+        """Where a results folder keeps its record."""
+        return cell_path(self.experiment, self.info.label, self.inputs.seeds.split)
+
+    @property
+    def key(self) -> str:
+        """See `Inputs`."""
+        return self.inputs.key
 
     @classmethod
     def of(

@@ -1,18 +1,17 @@
-"""The model-level audit's result: one JSON file in a results folder, beside the records."""
+"""The model-level audit's records: what whole runs of one row say of its claim."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchmark import json_file
 from benchmark.contract.claim import Verdict
-from benchmark.records import Environment
+from benchmark.records import Envelope, MethodInfo, Store, study_path
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 class _Frozen(BaseModel):
@@ -23,7 +22,6 @@ class Finding(_Frozen):
     """What runs of one method, unlearned against its reference, say of its claim.
 
     Attributes:
-        experiment, title: of the row.
         definition, epsilon, delta, verdict: what is claimed.
         score: what of each run was looked at, in words.
         lower: the largest epsilon that the runs prove, at `confidence`.
@@ -33,8 +31,6 @@ class Finding(_Frozen):
         reason: what refutes it, in words; "" where nothing does.
     """
 
-    experiment: str
-    title: str
     definition: str
     epsilon: float = Field(ge=0)
     delta: float = Field(gt=0, lt=1)
@@ -48,11 +44,6 @@ class Finding(_Frozen):
     reason: str
 
     @property
-    def row(self) -> str:
-        """The row, as the study names it."""
-        return row_name(self.experiment, self.title)
-
-    @property
     def text(self) -> str:
         """The outcome as it is printed."""
         if self.outcome == "refuted":
@@ -61,72 +52,76 @@ class Finding(_Frozen):
         return self.outcome + suffix
 
 
-class Origin(_Frozen):
-    """Where one row comes from.
+class AuditRecord(Envelope):
+    """What whole runs say of one row, or why its method gave no answer.
 
     Attributes:
-        key: sha256 of everything that determines its numbers.
+        experiment: its name.
+        method: the row; its title says what is special about the audit.
+        variant: of the audit, for paths; "" for the usual one.
+        finding: None if the method gave no answer.
     """
 
-    key: str
-    environment: Environment
+    schema_version: Literal[3] = SCHEMA
+    kind: Literal["audit"] = "audit"
+    experiment: str
+    method: MethodInfo
+    variant: str
+    finding: Finding | None = None
+
+    @property
+    def group(self) -> str:
+        """The study."""
+        return "audit"
+
+    @property
+    def title(self) -> str:
+        """Experiment and row."""
+        return f"{self.experiment}, {self.method.title}"
+
+    @property
+    def path(self) -> str:
+        """Where it lies in a results folder."""
+        return path_of(self.experiment, self.method.label, self.variant)
+
+    def numbers(self) -> dict[str, Any]:
+        """What was found."""
+        found = {} if self.finding is None else self.finding.model_dump(mode="json")
+        return {"status": self.status, **found}
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row of the study: what its runs say, or why the method gave no answer."""
-
-    origin: Origin
-    outcome: Finding | str
-
-
-class AuditStudy(_Frozen):
-    """What was found so far.
+class AuditStudy:
+    """What was found so far, in the order of the plan.
 
     Attributes:
+        findings: records with one.
         failures: of methods that gave no answer, by row.
-        origins: by row.
+        missing: rows without a record, in words.
     """
 
-    schema_version: Literal[2] = SCHEMA
-    kind: Literal["audit"] = "audit"
-    findings: tuple[Finding, ...]
+    findings: tuple[AuditRecord, ...]
     failures: dict[str, str]
-    origins: dict[str, Origin]
-
-    @classmethod
-    def of(cls, rows: dict[str, Row]) -> AuditStudy:
-        """The study of these rows, in their order."""
-        outcomes = {name: row.outcome for name, row in rows.items()}
-        return cls(
-            findings=tuple(found for found in outcomes.values() if isinstance(found, Finding)),
-            failures={name: why for name, why in outcomes.items() if isinstance(why, str)},
-            origins={name: row.origin for name, row in rows.items()},
-        )
-
-    @property
-    def outcomes(self) -> dict[str, Finding | str]:
-        """The finding, or why there is none, by row."""
-        return {found.row: found for found in self.findings} | self.failures
+    missing: tuple[str, ...] = ()
 
 
-def row_name(experiment: str, title: str) -> str:
-    """What the study calls a row."""
-    return f"{experiment}, {title}"
-
-
-def path_in(results: Path) -> Path:
-    """Where a results folder keeps the study: on top, where no experiment's folder can be."""
-    return results / "audit.json"
+def path_of(experiment: str, label: str, variant: str) -> str:
+    """Where a results folder keeps the record of a row."""
+    name = f"{label}-{variant}" if variant else label
+    return study_path("audit", experiment, f"{name}.json")
 
 
 def read(results: Path) -> AuditStudy | None:
     """The study in a results folder, None if there is none.
 
     Raises:
-        LetheError: if it cannot be read, is no JSON or does not fit the schema.
+        LetheError: for a damaged file.
     """
-    path = path_in(results)
-    if not path.exists():
+    found = Store(results).gathered("audit", AuditRecord)
+    if found is None:
         return None
-    return json_file.read(path, "audit study", SCHEMA, AuditStudy.model_validate)
+    return AuditStudy(
+        findings=tuple(one for one in found.records if one.finding is not None),
+        failures={one.title: one.failure.message for one in found.records if one.failure},
+        missing=tuple(found.missing),
+    )

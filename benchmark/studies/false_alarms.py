@@ -18,9 +18,11 @@ from benchmark.errors import LetheError
 from benchmark.experiments.experiment import Experiment
 from benchmark.metrics.rates import clopper_pearson
 from benchmark.metrics.statistics import LEVEL
-from benchmark.studies.forget_quality import forget_quality
+from benchmark.records import Store
+from benchmark.studies.forget_quality import ForgetQuality
 from benchmark.studies.quality_record import QualityRecord, read_all
 from benchmark.studies.quality_verdict import ceiling, own, told
+from benchmark.study.run import run
 
 #: In the results folder; these records are no part of the board.
 FOLDER = "false-alarms"
@@ -84,7 +86,8 @@ def false_alarms(
     changes = {"seeds": tuple(range(seeds)), "methods": ("retrain",), "rows": (), "tuning": None}
     many = experiment.model_copy(update=changes)
     folder = results / FOLDER
-    forget_quality([many], folder, device, runs=runs, shadows=shadows, console=console)
+    study = ForgetQuality(experiments=(many,), runs=runs, shadows=shadows)
+    run(study, Store(folder), device, console=console)
     of_all = read_all(folder)
     found = [r for r in of_all if r.experiment == many.name and r.seeds.split < seeds]
     for record in found:

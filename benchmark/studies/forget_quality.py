@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import cached_property, partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from rich.console import Console
 from torch import Tensor
 
-from benchmark import ends, json_file
-from benchmark.contract.method import Method
+from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Request
 from benchmark.errors import LetheError
 from benchmark.experiments.experiment import Experiment
@@ -27,21 +23,18 @@ from benchmark.metrics.attack_contract import Attack, RowAttack
 from benchmark.metrics.relearn import RelearnTime
 from benchmark.metrics.statistics import LEVEL
 from benchmark.problem.predictor import Predictor
-from benchmark.records import Store
-from benchmark.runner.begin import begin
-from benchmark.runner.cell import Cell, fingerprint
-from benchmark.runner.environment import describe
-from benchmark.runner.event import Event
-from benchmark.runner.progress import Display
-from benchmark.runner.run import plan_of, units_of
-from benchmark.runner.run_cell import attempt
-from benchmark.runner.shard import WHOLE, Shard
+from benchmark.records import Store, fingerprint
+from benchmark.runner.cell import Cell
+from benchmark.runner.recorded import recorded
+from benchmark.runner.run import plan_of
 from benchmark.runner.tuning import tune
 from benchmark.runner.workbench import ATTACKING, Workbench
 from benchmark.shadow import store as models_on_disk
 from benchmark.shadow.bank import shadow_bank
 from benchmark.shadow.replicas import Answer, compared_with, trained, unlearned
 from benchmark.studies import relearning
+from benchmark.studies.begin import begin
+from benchmark.studies.experiments import cell_again, units_of
 from benchmark.studies.quality_measures import Measured, Models, Setting, measure
 from benchmark.studies.quality_record import (
     SCHEMA,
@@ -49,10 +42,12 @@ from benchmark.studies.quality_record import (
     Distribution,
     QualityRecord,
     Score,
-    path_in,
-    read,
+    group_of,
+    path_of,
     verdict,
 )
+from benchmark.study.study import Listener, Study
+from benchmark.study.unit import Unit
 
 #: Raise this when a change to shared code changes numbers: every record is then out of date.
 RECIPE = 1
@@ -66,133 +61,156 @@ FEWEST = 8
 _RETRAININGS = {"retrain": "unlearned", "retrain-other-seed": "floor"}
 
 
-@dataclass
-class Tally:
-    """How many rows were found, run and lost."""
+@dataclass(frozen=True)
+class Row:
+    """One row and seed, to be run many times and attacked.
 
-    kept: int = 0
-    ran: int = 0
-    failed: list[QualityRecord] = field(default_factory=list)
-
-
-def forget_quality(
-    experiments: list[Experiment],
-    results: Path,
-    device: torch.device,
-    *,
-    runs: int,
-    shadows: int,
-    methods: list[str] | None = None,
-    seeds: list[int] | None = None,
-    shard: Shard = WHOLE,
-    console: Console | None = None,
-) -> Tally:
-    """Make every record of `experiments` that `results` does not hold already.
-
-    Args:
-        experiments: each of their rows and seeds gets a record.
-        results: where records go, one after each row, so that a stop loses one row at most;
-            trained models are kept in its `.artifacts`.
-        device: where to compute.
-        runs: models a side: of the row, the reference, the floor and the ceiling.
-        shadows: models that an attack may use as references, an even number; no more are trained
-            than one asks for.
-        methods: only these; by default those of the experiments.
-        seeds: only these; likewise.
-        shard: of the experiments' seeds, the part to run.
-        console: for progress.
-
-    Raises:
-        LetheError: for anything wrong with the settings, the data or the disk. Nothing that was
-            finished is lost.
-    """
-    if runs < FEWEST:
-        raise LetheError(f"forget quality needs {FEWEST} runs or more, not {runs}")
-    if shadows < 2 or shadows % 2:
-        raise LetheError(f"shadows come in pairs: an even number from 2, not {shadows}")
-    console = console or Console(stderr=True)
-    attacks = tuple(attack() for attack in attack_registry.discover().values())
-    units = shard.of(units_of(experiments, device.type, methods, seeds))
-    begin(experiments, [plan_of(one) for one in experiments], Store(results))
-    tally = Tally()
-    with Display(console, total=sum(len(unit.cells) for unit in units)) as display:
-        for unit in units:
-            study = Study(unit.cells, results, device, attacks, runs, shadows)
-            _run_seed(study, results, display, tally)
-    return tally
-
-
-class Study:
-    """One experiment and seed: what its rows share, and the record of each.
-
-    Data and models are only touched if a row has to run.
-
-    Args:
-        cells: the rows.
-        results: the results folder.
-        device: where to compute.
-        attacks: to run.
+    Attributes:
+        cell: the row of the experiment.
         runs: models a side.
-        shadows: models that an attack may use.
+        shadows: models that its attacks use.
+        attacks: to run.
     """
 
-    def __init__(
-        self,
-        cells: list[Cell],
-        results: Path,
-        device: torch.device,
-        attacks: tuple[Attack, ...],
-        runs: int,
-        shadows: int,
-    ) -> None:
-        self._arguments = (cells, results, device, attacks, runs, shadows)
-        self.cells, self.runs = cells, runs
-        self._inputs = cells[0].inputs
-        self._device, self._folder = device, results / ".artifacts"
-        self._attacks = attacks
-        self._shadows = _wanted(attacks, shadows, self._inputs.forget.scenario)
+    cell: Cell
+    runs: int
+    shadows: int
+    attacks: tuple[Attack, ...]
 
-    def anew(self) -> Study:
-        """The same, with nothing computed yet."""
-        return Study(*self._arguments)
+    @property
+    def where(self) -> str:
+        """The row in words."""
+        return self.cell.where
 
-    def inputs(self, cell: Cell) -> dict[str, Any]:
-        """Everything that determines a row's numbers."""
+    @property
+    def path(self) -> str:
+        """Of its record."""
+        return path_of(self.cell.experiment, self.cell.info.label, self.cell.inputs.seeds.split)
+
+    @property
+    def key(self) -> str:
+        """sha256 of `inputs`."""
+        return fingerprint(self.inputs)
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """Everything that determines the row's numbers."""
         return {
             "schema": SCHEMA,
             "recipe": RECIPE,
             "training_recipe": models_on_disk.RECIPE,
             "relearning": [relearning.LEARNING_RATE, relearning.BATCH, relearning.LIMIT],
-            "cell": cell.inputs.model_dump(mode="json"),
+            "cell": self.cell.inputs.model_dump(mode="json"),
             "runs": self.runs,
-            "shadows": self._shadows,
-            "attacks": {attack.name: _attack_inputs(attack) for attack in self._attacks},
+            "shadows": self.shadows,
+            "attacks": {attack.name: _attack_inputs(attack) for attack in self.attacks},
         }
 
-    def record(self, cell: Cell) -> QualityRecord:
+
+class ForgetQuality(Study):
+    """Rows of some experiments; those of one seed share data and trained models.
+
+    Attributes:
+        experiments: each of their rows and seeds gets a record.
+        runs: models a side: of the row, the reference, the floor and the ceiling.
+        shadows: models that an attack may use as references, an even number; no more are trained
+            than one asks for.
+        methods: only these; by default those of the experiments.
+        seeds: only these; likewise.
+    """
+
+    name: ClassVar[str] = "forget-quality"
+    title: ClassVar[str] = "Forget quality"
+    source: ClassVar[Source] = Source(
+        paper="Hayes, Shumailov, Triantafillou, Khalifa, Papernot: Inexact Unlearning Needs More "
+        "Careful Evaluations to Avoid a False Sense of Privacy, 2024",
+        url="https://arxiv.org/abs/2403.01218",
+    )
+    record: ClassVar[type[QualityRecord]] = QualityRecord
+
+    experiments: tuple[Experiment, ...]
+    runs: int = 10
+    shadows: int = 64
+    methods: tuple[str, ...] | None = None
+    seeds: tuple[int, ...] | None = None
+
+    def units(self, device: str) -> list[Unit]:
+        """The rows of every experiment and seed, in order."""
+        if self.runs < FEWEST:
+            raise LetheError(f"forget quality needs {FEWEST} runs or more, not {self.runs}")
+        if self.shadows < 2 or self.shadows % 2:
+            raise LetheError(f"shadows come in pairs: an even number from 2, not {self.shadows}")
+        attacks = tuple(attack() for attack in attack_registry.discover().values())
+        units = units_of(self.experiments, device, self.methods, self.seeds)
+        return [
+            Unit(group_of(unit.group), unit.part, [self._row(c, attacks) for c in unit.pieces])
+            for unit in units
+        ]
+
+    def _row(self, cell: Cell, attacks: tuple[Attack, ...]) -> Row:
+        shadows = _wanted(attacks, self.shadows, cell.inputs.forget.scenario)
+        return Row(cell, self.runs, shadows, attacks)
+
+    def begin(self, store: Store, units: list[Unit]) -> None:
+        """Get the data and write the plans."""
+        begin(self.experiments, [plan_of(one) for one in self.experiments], store)
+
+    @classmethod
+    def open(cls, pieces: Sequence[Row], device: torch.device, folder: Path | None) -> SharedModels:
+        """Models of one seed, trained when they are first asked for."""
+        return SharedModels(pieces[0], device, folder)
+
+    @classmethod
+    def again(cls, record: QualityRecord, device: str) -> tuple[Row, list[str]]:
+        """The row of a record, with the attacks as they are now."""
+        cell, remarks = cell_again(record.inputs["cell"], device, record.experiment, record.method)
+        found = attack_registry.discover()
+        attacks = tuple(found[name]() for name in record.inputs["attacks"] if name in found)
+        row = Row(cell, record.runs, record.inputs["shadows"], attacks)
+        for name, inputs in record.inputs["attacks"].items():
+            if row.inputs["attacks"].get(name) != inputs:
+                remarks.append(f"attack '{name}' has changed since, or is gone")
+        return row, remarks
+
+
+class SharedModels:
+    """What the rows of one experiment and seed share, and the record of each.
+
+    Args:
+        row: any of them.
+        device: where to compute.
+        folder: for trained models; None keeps nothing.
+    """
+
+    def __init__(self, row: Row, device: torch.device, folder: Path | None) -> None:
+        self._inputs, self._row = row.cell.inputs, row
+        self._device, self._folder = device, folder
+
+    @property
+    def intact(self) -> bool:
+        """Whether every method so far left its inputs as they were."""
+        return self.bench.intact
+
+    def run(self, row: Row, listener: Listener) -> QualityRecord:
         """Run a row. An error becomes a record with status `failed`.
 
         Raises:
             DiskError: if a model cannot be stored; that is no fault of the method.
             LetheError: if the data cannot be had.
         """
-        bench = self.bench  # what is wrong with the data is no row's failure
-        start = time.perf_counter()
-        outcome = attempt(
-            lambda: _content(*self._measured(cell), self._attacks), cell.method.name, bench
-        )
-        inputs = self.inputs(cell)
-        return QualityRecord(
-            key=fingerprint(inputs),
+        listener("forget quality")
+        cell, bench = row.cell, self.bench  # what is wrong with the data is no row's failure
+        return recorded(
+            QualityRecord,
+            row.inputs,
+            lambda: _content(*self._measured(cell), row.attacks),
+            cell.method.name,
+            bench,
+            self._device,
             experiment=cell.experiment,
             method=cell.info,
             seeds=cell.inputs.seeds,
-            runs=self.runs,
-            inputs=inputs,
-            seconds=time.perf_counter() - start,
-            environment=describe(bench.problem.device),
-            finished=datetime.now(UTC).isoformat(timespec="seconds"),
-            **outcome,
+            runs=row.runs,
         )
 
     @cached_property
@@ -209,14 +227,14 @@ class Study:
     def setting(self) -> Setting:
         """What all models are asked."""
         shadows = None
-        if self._shadows:
-            shadows = shadow_bank(self.store, self._shadows, self._inputs.seeds)
+        if self._row.shadows:
+            shadows = shadow_bank(self.store, self._row.shadows, self._inputs.seeds)
         return Setting(
             problem=self.bench.problem,
             forget=self.bench.forget,
             true_labels=self.bench.true_labels,
             seeds=self._inputs.seeds,
-            attacks=self._attacks,
+            attacks=self._row.attacks,
             shadows=shadows,
         )
 
@@ -270,7 +288,7 @@ class Study:
             method,
             self.bench.requests,
             cell.inputs.seeds,
-            self.runs,
+            self._row.runs,
             target=cell.inputs.target,
         )
         alike = not method.has_own_training() and all(answer.sigma == 0 for answer in answers)
@@ -278,7 +296,7 @@ class Study:
         return yardsticks.measure(Models(self.setting, [a.predictor for a in answers])), yardsticks
 
     def _trained(self, rows: Tensor, role: str) -> Models:
-        weights = trained(self.store, rows, self._inputs.seeds, role, self.runs)
+        weights = trained(self.store, rows, self._inputs.seeds, role, self._row.runs)
         return Models(self.setting, [Predictor(self.bench.problem.model, w) for w in weights])
 
 
@@ -330,26 +348,6 @@ class Yardsticks:
     def measure(self, models: Models) -> Measured:
         """Every metric of `models`."""
         return measure(models, self.reference, self.target, self.relearnt)
-
-
-def _run_seed(study: Study, results: Path, display: Display, tally: Tally) -> None:
-    for cell in study.cells:
-        path = path_in(results, cell.experiment, cell.info.label, cell.inputs.seeds.split)
-        record = json_file.current(partial(read, path), fingerprint(study.inputs(cell)))
-        if record is not None:
-            tally.kept += 1
-            display.show(Event("kept", cell.where, record=record))
-        else:
-            ends.check()
-            display.show(Event("begins", cell.where, "forget quality"))
-            record = study.record(cell)
-            if record.status == "failed" and not study.bench.intact:
-                study = study.anew()  # what the method left of it is not given to the next
-            json_file.write(path, record)
-            tally.ran += 1
-            display.show(Event("ran", cell.where, record=record))
-        if record.status == "failed":
-            tally.failed.append(record)
 
 
 def _wanted(attacks: tuple[Attack, ...], shadows: int, scenario: str) -> int:

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from rich.console import Console
 from torch import Tensor
 
-from benchmark import json_file
 from benchmark.bench.clock import CLOCK, kind_for
 from benchmark.bench.systems import SPECS, Bench, SystemSpec, prepare
+from benchmark.contract.method import Source
 from benchmark.curvature.dense import LARGEST_DIMENSION
 from benchmark.curvature.hessian import multiply
 from benchmark.curvature.solvers import SOLVERS
-from benchmark.curvature.system import System
-from benchmark.runner.cell import fingerprint
+from benchmark.curvature.system import System as LinearSystem
+from benchmark.errors import LetheError, unknown
+from benchmark.records import fingerprint
 from benchmark.runner.environment import cpu_model, describe
-from benchmark.studies.inverse_hessian_record import (
-    SCHEMA,
-    Answer,
-    InverseHessianStudy,
-    Panel,
-    path_in,
-    read,
-)
+from benchmark.studies.inverse_hessian_record import SCHEMA, Answer, PanelRecord, path_of
+from benchmark.study.study import Listener, Study
+from benchmark.study.unit import Unit
 
 #: The paper's MLP, on digits, where the inverse is taken, and on MNIST, where it takes an hour.
-SYSTEMS = (SPECS["smoke"][0], SPECS["full"][0])
+SYSTEMS = (SPECS["smoke"][0].name, SPECS["full"][0].name)
 #: Solvers and the relative residuals they aim at; LiSSA has a depth instead.
 SOLVES = {"lissa": 1e-3, "lissa-averaged": 1e-3, "cg": 1e-3, "svrg": 1e-3}
 #: Of the reference solution, near what float32 allows.
@@ -43,55 +40,137 @@ ROUNDS = 3
 COLUMNS, ORDER = 64, 4096
 
 
-def inverse_hessian_study(
-    results: Path, console: Console, systems: tuple[SystemSpec, ...] = SYSTEMS
-) -> tuple[InverseHessianStudy, bool]:
-    """The study in `results`, computed and written there unless it is current.
+@dataclass(frozen=True)
+class System:
+    """A system, to be solved by every solver.
 
-    Returns:
-        the study, and whether it had to be computed.
-
-    Raises:
-        LetheError: if the data cannot be had or the file cannot be written.
+    Attributes:
+        solves: the residuals that solvers aim at, by their names.
     """
-    content = {"schema": SCHEMA, "systems": [s.key for s in systems], "solves": SOLVES}
-    key = fingerprint(content | {"cpu": cpu_model(), "largest": LARGEST_DIMENSION})
-    if (kept := json_file.current(lambda: read(results), key)) is not None:
-        return kept, False
-    CLOCK.kind = kind_for("cpu", threads=1)
-    panels = []
-    for spec in systems:
-        with console.status(f"{spec.title}: training"):
-            bench = prepare(spec, torch.device("cpu"))
-        with console.status(f"{spec.title}: solving") as status:
-            panels.append(panel(bench, lambda name: status.update(name)))
-    study = InverseHessianStudy(
-        key=key, panels=tuple(panels), environment=describe(torch.device("cpu"))
+
+    spec: SystemSpec
+    device: str
+    solves: dict[str, float]
+
+    @property
+    def where(self) -> str:
+        """The system in words."""
+        return self.spec.title
+
+    @property
+    def path(self) -> str:
+        """Of its record."""
+        return path_of(self.spec.name)
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """Everything that determines the system and the machine's kind."""
+        content = {"schema": SCHEMA, "system": self.spec.key, "name": self.spec.name}
+        machine = {"cpu": cpu_model(), "device": self.device, "largest": LARGEST_DIMENSION}
+        return content | machine | {"solves": self.solves}
+
+    @property
+    def key(self) -> str:
+        """sha256 of `inputs`."""
+        return fingerprint(self.inputs)
+
+
+class InverseHessian(Study):
+    """Efficient solvers against the exact inverse, each system a unit.
+
+    Attributes:
+        systems: their names.
+    """
+
+    name: ClassVar[str] = "inverse-hessian"
+    title: ClassVar[str] = "Efficient against exact inverse Hessian"
+    source: ClassVar[Source] = Source(
+        paper="Zhang, Dong, Wang, Li: Towards Certified Unlearning for Deep Neural Networks, 2024",
+        url="https://arxiv.org/abs/2408.00920",
     )
-    json_file.write(path_in(results), study)
-    return study, True
+    record: ClassVar[type[PanelRecord]] = PanelRecord
+
+    systems: tuple[str, ...] = SYSTEMS
+
+    def units(self, device: str) -> list[Unit]:
+        """A unit for each system."""
+        if device != "cpu":
+            raise LetheError("the exact inverse is timed on one CPU thread: use --device cpu")
+        found = (System(_spec(name), device, SOLVES) for name in self.systems)
+        return [Unit("inverse-hessian", one.spec.name, [one]) for one in found]
+
+    @classmethod
+    def open(cls, pieces: Sequence[System], device: torch.device, folder: Path | None) -> Solves:
+        """Nothing is shared."""
+        return Solves(device)
+
+    @classmethod
+    def again(cls, record: PanelRecord, device: str) -> tuple[System, list[str]]:
+        """The system of a record."""
+        system = System(_spec(record.system), device, record.inputs["solves"])
+        same = system.spec.key == record.inputs["system"]
+        return system, [] if same else [f"the system '{record.system}' has changed since"]
 
 
-def panel(bench: Bench, listener: Callable[[str], object]) -> Panel:
+@dataclass(frozen=True)
+class Solves:
+    """Solves systems, on the clock."""
+
+    device: torch.device
+
+    @property
+    def intact(self) -> bool:
+        """Nothing is shared that could change."""
+        return True
+
+    def run(self, piece: System, listener: Listener) -> PanelRecord:
+        """See `benchmark.study.study.Bench`."""
+        CLOCK.kind = kind_for("cpu", threads=1)
+        start = time.perf_counter()
+        listener("training")
+        bench = prepare(piece.spec, self.device)
+        found = panel(bench, piece.solves, listener)
+        return PanelRecord(
+            key=piece.key,
+            inputs=piece.inputs,
+            status="ok",
+            seconds=time.perf_counter() - start,
+            environment=describe(self.device),
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            system=piece.spec.name,
+            **found,
+        )
+
+
+def _spec(name: str) -> SystemSpec:
+    known = {spec.name: spec for specs in SPECS.values() for spec in specs}
+    if name not in known:
+        raise unknown("system", name, known)
+    return known[name]
+
+
+def panel(
+    bench: Bench, solves: Mapping[str, float], listener: Callable[[str], object]
+) -> dict[str, Any]:
     """Every solver on one system, at damping 0.1 ||H||."""
     system = bench.system("0.1-norm")
-    listener(f"{bench.spec.title}: reference")
+    listener("reference")
     reference = _solve("cg", system, REFERENCE)
     answers = []
-    for name, tolerance in SOLVES.items():
-        listener(f"{bench.spec.title}: {SOLVERS[name].title}")
+    for name, tolerance in solves.items():
+        listener(SOLVERS[name].title)
         answers.append(_timed(name, system, tolerance, reference))
-    listener(f"{bench.spec.title}: exact")
+    listener("exact")
     dense = len(bench.b) <= LARGEST_DIMENSION
-    return Panel(
-        title=bench.spec.title,
-        rows=len(bench.rows),
-        dimension=len(bench.b),
-        condition=bench.damping("0.1-norm").condition,
-        exact=_timed("cholesky", system, REFERENCE, reference) if dense else _projected(system),
-        answers=tuple(answers),
-        remark="measured" if dense else _REMARK.format(columns=COLUMNS, order=ORDER),
-    )
+    return {
+        "heading": bench.spec.title,
+        "rows": len(bench.rows),
+        "dimension": len(bench.b),
+        "condition": bench.damping("0.1-norm").condition,
+        "exact": _timed("cholesky", system, REFERENCE, reference) if dense else _projected(system),
+        "answers": tuple(answers),
+        "remark": "measured" if dense else _REMARK.format(columns=COLUMNS, order=ORDER),
+    }
 
 
 _REMARK = (
@@ -100,14 +179,14 @@ _REMARK = (
 )
 
 
-def _solve(name: str, system: System, tolerance: float) -> Tensor:
+def _solve(name: str, system: LinearSystem, tolerance: float) -> Tensor:
     """A solution (d,) by a solver that builds its operator anew."""
     generator = torch.Generator().manual_seed(0)
     budget = max(MAX_PRODUCTS, len(system.b) if name == "cholesky" else 0)
     return SOLVERS[name].solve(replace(system), tolerance, budget, generator).x
 
 
-def _timed(name: str, system: System, tolerance: float, reference: Tensor) -> Answer:
+def _timed(name: str, system: LinearSystem, tolerance: float, reference: Tensor) -> Answer:
     rounds = 1 if name == "cholesky" else ROUNDS
     runs = [_clocked(lambda: _solve(name, system, tolerance)) for _ in range(rounds)]
     x = runs[-1][1]
@@ -119,7 +198,7 @@ def _timed(name: str, system: System, tolerance: float, reference: Tensor) -> An
     )
 
 
-def _projected(system: System) -> Answer:
+def _projected(system: LinearSystem) -> Answer:
     """What the dense inverse would take, from a part of its columns and a smaller factor."""
     d = len(system.b)
     columns = torch.zeros(COLUMNS, d, dtype=system.b.dtype)

@@ -1,16 +1,15 @@
-"""The inverse-Hessian study's result: one JSON file in a results folder, beside the records."""
+"""The inverse-Hessian study's records, one a system."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchmark import json_file
-from benchmark.records import Environment
+from benchmark.records import Envelope, Gathered, Store, study_path
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class _Frozen(BaseModel):
@@ -35,11 +34,12 @@ class Answer(_Frozen):
     error: float | None = Field(None, ge=0)
 
 
-class Panel(_Frozen):
+class PanelRecord(Envelope):
     """One system.
 
     Attributes:
-        title: the net and its data.
+        system: its name.
+        heading: the net and its data.
         rows: that H is the mean over.
         dimension: d.
         condition: of H + lambda I.
@@ -48,7 +48,10 @@ class Panel(_Frozen):
         remark: how the exact time was had, in words.
     """
 
-    title: str
+    schema_version: Literal[2] = SCHEMA
+    kind: Literal["inverse-hessian"] = "inverse-hessian"
+    system: str
+    heading: str
     rows: int = Field(gt=0)
     dimension: int = Field(gt=0)
     condition: float = Field(ge=1)
@@ -56,37 +59,47 @@ class Panel(_Frozen):
     answers: tuple[Answer, ...] = Field(min_length=1)
     remark: str
 
+    @property
+    def group(self) -> str:
+        """The study."""
+        return "inverse-hessian"
+
+    @property
+    def title(self) -> str:
+        """The system."""
+        return self.system
+
+    @property
+    def path(self) -> str:
+        """Where it lies in a results folder."""
+        return path_of(self.system)
+
+    def numbers(self) -> dict[str, Any]:
+        """Condition, and how near each solver comes; seconds are no such number."""
+        flat: dict[str, Any] = {"status": self.status, "condition": self.condition}
+        for answer in self.answers:
+            flat |= {f"{answer.title}.residual": answer.residual}
+            flat |= {f"{answer.title}.error": answer.error}
+        return flat
+
+    def summary(self) -> dict[str, float | str]:
+        """The numbers, and the seconds of each solver."""
+        return super().summary() | {f"{a.title}.seconds": a.seconds for a in self.answers}
+
     def gain(self, answer: Answer) -> float:
         """How many times faster than the exact inverse."""
         return self.exact.seconds / answer.seconds
 
 
-class InverseHessianStudy(_Frozen):
-    """All panels.
-
-    Attributes:
-        key: sha256 of everything that determines the systems and the machine's kind.
-    """
-
-    schema_version: Literal[1] = SCHEMA
-    kind: Literal["inverse-hessian"] = "inverse-hessian"
-    key: str
-    panels: tuple[Panel, ...]
-    environment: Environment
+def path_of(system: str) -> str:
+    """Where a results folder keeps the record of a system."""
+    return study_path("inverse-hessian", f"{system}.json")
 
 
-def path_in(results: Path) -> Path:
-    """Where a results folder keeps the study: on top, where no experiment's folder can be."""
-    return results / "inverse-hessian.json"
-
-
-def read(results: Path) -> InverseHessianStudy | None:
+def read(results: Path) -> Gathered[PanelRecord] | None:
     """The study in a results folder, None if there is none.
 
     Raises:
-        LetheError: if it cannot be read, is no JSON or does not fit the schema.
+        LetheError: for a damaged file.
     """
-    path = path_in(results)
-    if not path.exists():
-        return None
-    return json_file.read(path, "inverse-Hessian study", SCHEMA, InverseHessianStudy.model_validate)
+    return Store(results).gathered("inverse-hessian", PanelRecord)

@@ -125,8 +125,6 @@ def finding(cell: Cell, runs: Runs, count: int) -> Finding:
     reason = told or noise or (beyond if result.lower_epsilon > claim.epsilon else "")
     hopeless = "not falsifiable" if claim.epsilon >= resolution else "not refuted"
     return Finding(
-        experiment=cell.experiment,
-        title=cell.info.title,
         definition=claim.definition,
         epsilon=claim.epsilon,
         delta=delta,

@@ -7,10 +7,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchmark import collected, json_file
 from benchmark.contract.seeds import Seeds
 from benchmark.metrics.value import Direction, Number
-from benchmark.records import Environment, Failure, MethodInfo
+from benchmark.records import Envelope, MethodInfo, Store
 
 SCHEMA = 1
 #: Shares at which a distribution of scores is kept: 0, 5, ... 100 %.
@@ -65,35 +64,50 @@ class Distribution(_Frozen):
     retrained: tuple[float, ...] = Field(min_length=len(SHARES), max_length=len(SHARES))
 
 
-class QualityRecord(_Frozen):
+class QualityRecord(Envelope):
     """What many runs of one method, experiment and seed say of its forgetting.
 
+    The first row of a seed bears the seconds of what all of them share.
+
     Attributes:
-        key: sha256 of `inputs`; a row with the same key need not run again.
-        inputs: everything that determines the numbers.
         runs: models a side.
         scores: by metric; none if it failed.
         verdict: of this seed's models, see `verdict`; None if it failed.
         distributions: by attack.
-        seconds: how long it took; the first row of a seed bears what all of them share.
     """
 
     schema_version: Literal[1] = SCHEMA
     kind: Literal["quality"] = "quality"
-    key: str
     experiment: str
-    status: Literal["ok", "failed"]
     method: MethodInfo
     seeds: Seeds
     runs: int = Field(ge=1)
-    inputs: dict[str, Any]
-    scores: dict[str, Score] = {}
+    scores: dict[str, Score] = Field(default_factory=dict)
     verdict: Verdict | None = None
-    distributions: dict[str, Distribution] = {}
-    seconds: float
-    environment: Environment
-    failure: Failure | None = None
-    finished: str
+    distributions: dict[str, Distribution] = Field(default_factory=dict)
+
+    @property
+    def group(self) -> str:
+        """Its experiment, apart from the cells."""
+        return group_of(self.experiment)
+
+    @property
+    def title(self) -> str:
+        """Its row and seed."""
+        return f"{self.method.label}-seed-{self.seeds.split}"
+
+    @property
+    def path(self) -> str:
+        """Where it lies in a results folder: beside the record of the cell."""
+        return path_of(self.experiment, self.method.label, self.seeds.split)
+
+    def numbers(self) -> dict[str, Any]:
+        """Verdict and scores, floors and ceilings."""
+        flat: dict[str, Any] = {"status": self.status, "verdict": self.verdict}
+        for name, score in self.scores.items():
+            flat |= {name: score.value, f"{name}.floor": score.floor}
+            flat |= {f"{name}.ceiling": score.ceiling}
+        return flat
 
 
 def verdict(told: bool, nothing_told: bool) -> Verdict:
@@ -108,18 +122,14 @@ def verdict(told: bool, nothing_told: bool) -> Verdict:
     return "indistinguishable" if nothing_told else "unresolved"
 
 
-def path_in(results: Path, experiment: str, label: str, seed: int) -> Path:
+def group_of(experiment: str) -> str:
+    """What the records of an experiment are called together."""
+    return f"forget quality of {experiment}"
+
+
+def path_of(experiment: str, label: str, seed: int) -> str:
     """Where a results folder keeps a row's record."""
-    return results / experiment / label / f"quality-{seed}.json"
-
-
-def read(path: Path) -> QualityRecord:
-    """The record in a file.
-
-    Raises:
-        LetheError: if it cannot be read, is no JSON or does not fit the schema.
-    """
-    return json_file.read(path, "record", SCHEMA, QualityRecord.model_validate)
+    return f"{experiment}/{label}/quality-{seed}.json"
 
 
 def read_all(results: Path) -> list[QualityRecord]:
@@ -128,5 +138,5 @@ def read_all(results: Path) -> list[QualityRecord]:
     Raises:
         LetheError: for a damaged file.
     """
-    found = [read(path) for path in collected.paths(results, "*/*/quality-*.json")]
+    found = Store(results).read_all("*/*/quality-*.json", QualityRecord)
     return sorted(found, key=lambda r: (r.experiment, r.method.label, r.seeds.split))

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
-from rich.console import Console
-from rich.progress import track
 
-from benchmark import json_file, registry
+from benchmark import registry
 from benchmark.contract.claim import Claim
 from benchmark.contract.clock import Clock
+from benchmark.contract.method import Source
 from benchmark.contract.request import Request
 from benchmark.experiments import experiment as experiments
 from benchmark.experiments.experiment import Experiment, Row
-from benchmark.runner.cell import Cell, fingerprint
-from benchmark.runner.environment import describe
+from benchmark.records import fingerprint
+from benchmark.runner.cell import Cell
+from benchmark.runner.recorded import recorded
 from benchmark.runner.workbench import Workbench
-from benchmark.studies.slack_record import SCHEMA, Panel, Point, Series, SlackStudy, path_in, read
+from benchmark.studies.experiments import cell_again
+from benchmark.studies.slack_record import SCHEMA, Series, SlackRecord, path_of
+from benchmark.study.study import Listener, Study
+from benchmark.study.unit import Unit
 
 #: The paper's single step, whatever it leaves: the noise is fitted to the least bound on that.
 METHOD, PARAMS = "newton", {"noise": "measured"}
@@ -47,6 +52,11 @@ class Sweep:
     values: tuple[float, ...]
     usual: float | None
     change: Change
+
+    @property
+    def slug(self) -> str:
+        """Its name in paths."""
+        return f"{Path(self.experiment).stem}-{self.setting}".lower().replace(" ", "-")
 
 
 def _forgotten(experiment: Experiment, row: Row, value: float) -> tuple[Experiment, Row]:
@@ -106,74 +116,134 @@ SWEEPS = (
 )
 
 
-def slack_study(results: Path, console: Console) -> tuple[SlackStudy, bool]:
-    """The study in `results`, computed and written there unless it is current.
+@dataclass(frozen=True)
+class Point:
+    """One value of a sweep with one seed.
 
-    It takes well under a minute, so one that was stopped starts anew.
-
-    Returns:
-        the study, and whether it had to be computed.
-
-    Raises:
-        LetheError: if the file cannot be written, or an answer fails.
+    Attributes:
+        sweep: that it is of.
+        experiment: the title of the experiment that is varied.
+        value: of the setting.
+        cell: that answers.
     """
-    work = [(sweep, *_cells(sweep)) for sweep in SWEEPS]
-    key = _key(work)
-    if (kept := json_file.current(lambda: read(results), key)) is not None:
-        return kept, False
-    benches: dict[str, Workbench] = {}
-    panels = []
-    for sweep, title, cells in work:
-        shown = track(
-            cells,
-            description=sweep.setting,
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        points = tuple(_point(value, cell, benches) for value, cell in shown)
-        panels.append(
-            Panel(experiment=title, setting=sweep.setting, usual=sweep.usual, points=points)
-        )
-    study = SlackStudy(key=key, panels=tuple(panels), environment=describe(torch.device("cpu")))
-    json_file.write(path_in(results), study)
-    return study, True
+
+    sweep: str
+    experiment: str
+    setting: str
+    usual: float | None
+    value: float
+    cell: Cell
+
+    @property
+    def where(self) -> str:
+        """The point in words."""
+        seed = self.cell.inputs.seeds.split
+        return f"{self.experiment} · {self.setting} {self.value:g} · seed {seed}"
+
+    @property
+    def path(self) -> str:
+        """Of its record."""
+        return path_of(self.sweep, self.value, self.cell.inputs.seeds.split)
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """Everything that determines its numbers, and what it is shown by."""
+        return {"schema": SCHEMA, **self.shown, "cell": self.cell.inputs.model_dump(mode="json")}
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """Its place in the study."""
+        names = ("sweep", "experiment", "setting", "usual", "value")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def key(self) -> str:
+        """sha256 of `inputs`."""
+        return fingerprint(self.inputs)
 
 
-def study_key() -> str:
-    """sha256 of everything that determines the study's numbers."""
-    return _key([(sweep, *_cells(sweep)) for sweep in SWEEPS])
+class Slack(Study):
+    """Every sweep with every seed."""
+
+    name: ClassVar[str] = "slack"
+    title: ClassVar[str] = "How slack the bounds are"
+    source: ClassVar[Source] = Source(
+        paper="Zhang, Dong, Wang, Li: Towards Certified Unlearning for Deep Neural Networks, 2024",
+        url="https://arxiv.org/abs/2408.00920",
+    )
+    record: ClassVar[type[SlackRecord]] = SlackRecord
+
+    def units(self, device: str) -> list[Unit]:
+        """A unit for each sweep and seed."""
+        return [
+            Unit("slack", f"{sweep.slug}, seed {seed}", points_of(sweep, seed, device))
+            for sweep in SWEEPS
+            for seed in SEEDS
+        ]
+
+    @classmethod
+    def open(cls, pieces: Sequence[Point], device: torch.device, folder: Path | None) -> Answers:
+        """What points share that are of one problem and request."""
+        return Answers(device, folder)
+
+    @classmethod
+    def again(cls, record: SlackRecord, device: str) -> tuple[Point, list[str]]:
+        """The point of a record."""
+        cell, remarks = cell_again(record.inputs["cell"], device)
+        shown = (record.sweep, record.experiment, record.setting, record.usual, record.value)
+        return Point(*shown, cell), remarks
 
 
-def _key(work: list[tuple[Sweep, str, list[tuple[float, Cell]]]]) -> str:
-    panels = [
-        [title, sweep.setting, sweep.usual, [(v, cell.inputs.key) for v, cell in cells]]
-        for sweep, title, cells in work
-    ]
-    return fingerprint({"schema": SCHEMA, "panels": panels})
+class Answers:
+    """Answers requests and measures. Points of the same problem and request share models."""
+
+    def __init__(self, device: torch.device, folder: Path | None) -> None:
+        self._device, self._folder = device, folder
+        self._benches: dict[str, Workbench] = {}
+
+    @property
+    def intact(self) -> bool:
+        """Whether every method so far left its inputs as they were."""
+        return all(bench.intact for bench in self._benches.values())
+
+    def run(self, piece: Point, listener: Listener) -> SlackRecord:
+        """See `benchmark.study.study.Bench`."""
+        listener("measuring")
+        cell, bench = piece.cell, self._bench(piece.cell)
+        work = partial(_measured, cell, bench)
+        seed = cell.inputs.seeds.split
+        name, device = cell.method.name, self._device
+        known = {"seed": seed, **piece.shown}
+        return recorded(SlackRecord, piece.inputs, work, name, bench, device, **known)
+
+    def _bench(self, cell: Cell) -> Workbench:
+        inputs = cell.inputs
+        content = inputs.model_dump(mode="json", include={"problem", "forget", "seeds"})
+        shared = fingerprint(content)
+        if shared not in self._benches:
+            self._benches[shared] = Workbench(inputs, self._device, self._folder)
+        return self._benches[shared]
 
 
-def _cells(sweep: Sweep) -> tuple[str, list[tuple[float, Cell]]]:
-    """The experiment's title, and every value with each seed."""
+def points_of(sweep: Sweep, seed: int, device: str) -> list[Point]:
+    """The points of a sweep with one seed."""
     registered = registry.find(METHOD)
     experiment = experiments.load(sweep.experiment)
     own = [row for row in experiment.rows if row.method == METHOD]
     row = own[0] if own else Row(method=METHOD, label=METHOD)
     row = row.model_copy(update={"params": row.params | PARAMS})
-    cells = []
+    points = []
     for value in sweep.values:
         changed, row_of = sweep.change(experiment, row, value)
-        cells += [(value, Cell.of(changed, row_of, registered, seed, "cpu")) for seed in SEEDS]
-    return experiment.title, cells
+        cell = Cell.of(changed, row_of, registered, seed, device)
+        shown = (sweep.slug, experiment.title, sweep.setting, sweep.usual, value)
+        points.append(Point(*shown, cell))
+    return points
 
 
-def _point(value: float, cell: Cell, benches: dict[str, Workbench]) -> Point:
-    """Answer the cell's request and measure. Cells of the same problem and request share models."""
+def _measured(cell: Cell, bench: Workbench) -> dict[str, Any]:
+    """The answer's distance to the retrained weights, and the bounds on it."""
     inputs = cell.inputs
-    shared = fingerprint(inputs.model_dump(mode="json", include={"problem", "forget", "seeds"}))
-    if shared not in benches:
-        benches[shared] = Workbench(inputs, torch.device("cpu"), folder=None)
-    bench = benches[shared]
     original, _ = bench.original
     reference, _ = bench.reference
     prepared = cell.method.prepare(bench.problem, original, inputs.seeds, Clock())
@@ -182,8 +252,7 @@ def _point(value: float, cell: Cell, benches: dict[str, Workbench]) -> Point:
     )
     release = cell.method.answer(request)
     distance = float((release.state.weights.double() - reference.double()).norm())
-    bounds = _bounds(release.claim)
-    return Point(setting=value, seed=inputs.seeds.split, distance=distance, bounds=bounds)
+    return {"distance": distance, "bounds": _bounds(release.claim)}
 
 
 def _bounds(claim: Claim) -> dict[Series, float]:

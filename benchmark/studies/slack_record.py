@@ -1,58 +1,83 @@
-"""The slack study's result: one JSON file in a results folder, beside the records."""
+"""The slack study's records: one answer to one request each."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from benchmark import json_file
-from benchmark.records import Environment
+from benchmark.records import Envelope, Store, study_path
 
-SCHEMA = 2
+SCHEMA = 3
 
 #: The bounds that are compared, by their ids in `benchmark.theory.statements`; `proved` is the
 #: least of those whose hypotheses hold, which the paper's formula never is.
 Series = Literal["proved", "thm6", "thm5", "thm4", "2C", "zhang24"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Point(_Frozen):
-    """One answer to one request.
+class SlackRecord(Envelope):
+    """One answer to one request, with one setting of an experiment varied.
 
     Attributes:
-        setting: the value of what is varied.
-        distance: L2, to the retrained weights, before noise.
+        experiment: the title of the experiment that was varied.
+        sweep: names what was varied, for paths.
+        setting: what was varied, in words.
+        usual: its value in the experiment; None where the method chooses it.
+        value: that it had.
+        distance: L2, to the retrained weights, before noise; None if the method failed.
         bounds: on that distance.
     """
 
-    setting: float = Field(gt=0)
+    schema_version: Literal[3] = SCHEMA
+    kind: Literal["slack"] = "slack"
+    experiment: str
+    sweep: str
+    setting: str
+    usual: float | None
+    value: float = Field(gt=0)
     seed: int
-    distance: float = Field(gt=0)
-    bounds: dict[Series, float]
+    distance: float | None = Field(None, gt=0)
+    bounds: dict[Series, float] = Field(default_factory=dict)
+
+    @property
+    def group(self) -> str:
+        """The study."""
+        return "slack"
+
+    @property
+    def title(self) -> str:
+        """Sweep, value and seed."""
+        return f"{self.sweep}-{self.value:g}-seed-{self.seed}"
+
+    @property
+    def path(self) -> str:
+        """Where it lies in a results folder."""
+        return path_of(self.sweep, self.value, self.seed)
+
+    def numbers(self) -> dict[str, Any]:
+        """Distance and bounds."""
+        return {"status": self.status, "distance": self.distance, **self.bounds}
 
     def slack(self, series: Series) -> float:
         """Bound over distance; below 1 the bound is violated."""
         return self.bounds[series] / self.distance
 
 
-class Panel(_Frozen):
+@dataclass(frozen=True)
+class Panel:
     """One setting varied, all others as in the experiment.
 
     Attributes:
-        experiment: the title of the experiment that was varied.
-        setting: what was varied, in words.
-        usual: its value in the experiment; None where the method chooses it.
+        experiment, setting, usual: see `SlackRecord`.
+        points: that succeeded.
     """
 
     experiment: str
     setting: str
     usual: float | None
-    points: tuple[Point, ...] = Field(min_length=1)
+    points: tuple[SlackRecord, ...]
 
     @property
     def series(self) -> list[Series]:
@@ -60,32 +85,33 @@ class Panel(_Frozen):
         return list(dict.fromkeys(name for point in self.points for name in point.bounds))
 
 
-class SlackStudy(_Frozen):
-    """All panels.
+@dataclass(frozen=True)
+class SlackStudy:
+    """All panels, and what is lacking, a line each."""
 
-    Attributes:
-        key: sha256 of everything that determines the numbers.
-    """
-
-    schema_version: Literal[2] = SCHEMA
-    kind: Literal["slack"] = "slack"
-    key: str
     panels: tuple[Panel, ...]
-    environment: Environment
+    lacking: tuple[str, ...] = ()
 
 
-def path_in(results: Path) -> Path:
-    """Where a results folder keeps the study: on top, where no experiment's folder can be."""
-    return results / "slack.json"
+def path_of(sweep: str, value: float, seed: int) -> str:
+    """Where a results folder keeps the record of a point."""
+    return study_path("slack", sweep, f"{value:g}-seed-{seed}.json")
 
 
 def read(results: Path) -> SlackStudy | None:
-    """The study in a results folder, None if there is none.
+    """The study in a results folder, None if there is none or nothing of it succeeded.
 
     Raises:
-        LetheError: if it cannot be read, is no JSON or does not fit the schema.
+        LetheError: for a damaged file.
     """
-    path = path_in(results)
-    if not path.exists():
+    found = Store(results).gathered("slack", SlackRecord)
+    if found is None:
         return None
-    return json_file.read(path, "slack study", SCHEMA, SlackStudy.model_validate)
+    points: dict[tuple, list[SlackRecord]] = {}
+    for one in found.records:
+        if one.status == "ok":
+            points.setdefault((one.experiment, one.setting, one.usual), []).append(one)
+    failed = [f"{one.title}: {one.failure.message}" for one in found.records if one.failure]
+    missing = [f"{where}: missing" for where in found.missing]
+    panels = tuple(Panel(*panel, tuple(its)) for panel, its in points.items())
+    return SlackStudy(panels, (*failed, *missing)) if panels else None

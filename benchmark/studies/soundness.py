@@ -5,34 +5,46 @@ from __future__ import annotations
 import time
 import typing
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from pydantic import Field
 from torch import Tensor
 
-from benchmark import registry
+from benchmark import ends, registry
 from benchmark.contract import definition
 from benchmark.contract.claim import Claim, Distance, Target
-from benchmark.contract.method import Method
+from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Request
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import DidNotConverge, LetheError
+from benchmark.records import fingerprint
+from benchmark.runner.environment import describe
+from benchmark.runner.source import source_hash
 from benchmark.studies.random_problem import draw, in_ball, public_distance
+from benchmark.studies.soundness_record import SCHEMA, SoundnessRecord, path_of, stored
 from benchmark.studies.tally import REACHED, VARIED, Check, Tally
 from benchmark.studies.two_sides import World, reference, without
+from benchmark.study.study import Listener, Study
+from benchmark.study.unit import Unit
 
+#: Raise this when a change to shared code changes what is found: every record is then out of date.
+RECIPE = 1
 #: Requests of a stream.
 REQUESTS = 10
 #: Theorem 6 should be within this factor of the truth in the median, where it ends the steps.
 GOAL = 1.2
 #: Every so manieth problem is trained in a ball.
 BALL = 20
-# A method whose mean over the first PROBES problems is above SLOW seconds a request is asked about
-# every STRIDE-th problem from then on.
-PROBES, SLOW, STRIDE = 5, 0.05, 40
+#: Problems of a block.
+STRIDE = 40
+# A method whose mean over the first PROBES problems of a block is above SLOW seconds a request is
+# asked about none of the others.
+PROBES, SLOW = 2, 0.05
 
 
 @dataclass(frozen=True)
@@ -161,34 +173,147 @@ def _as_is_and_varied(
             yield f"{method.name}{VARIED}", others[seed % len(others)]
 
 
-def study(count: int, seed: int, console: Console, *, requests: int = 1) -> Tally:
-    """Examine problems `seed`, ..., `seed + count - 1`.
+@dataclass(frozen=True)
+class Block:
+    """Random problems in a row, examined one after the other.
 
-    Args:
-        count: how many problems.
-        seed: the first; `study(1, n)` repeats problem n with every method.
-        console: for progress.
+    Attributes:
+        first: seed of the first one; the others follow it.
+        count: how many.
         requests: of each problem.
+        methods: that are asked, with the hashes of their code.
     """
-    asked, tally = methods(), Tally()
+
+    first: int
+    count: int
+    requests: int
+    methods: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """It in a word."""
+        what = "problems" if self.requests == 1 else "streams"
+        return f"{what}-{self.first}-{self.count}"
+
+    @property
+    def where(self) -> str:
+        """It in words."""
+        what = "problems" if self.requests == 1 else "streams"
+        return f"{self.count} {what} from {self.first} on"
+
+    @property
+    def path(self) -> str:
+        """Of its record."""
+        return path_of(self.name)
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """Everything that determines what is found, but for how fast the machine is."""
+        return {"schema": SCHEMA, "recipe": RECIPE, **asdict(self)}
+
+    @property
+    def key(self) -> str:
+        """sha256 of `inputs`."""
+        return fingerprint(self.inputs)
+
+
+class Soundness(Study):
+    """Random problems and streams, in blocks.
+
+    Attributes:
+        count: how many problems of one request.
+        streams: how many of ten.
+        seed: of the first problem, and of the first stream.
+    """
+
+    name: ClassVar[str] = "soundness"
+    title: ClassVar[str] = "Bounds against the truth"
+    source: ClassVar[Source] = Source(
+        paper="Zhang, Dong, Wang, Li: Towards Certified Unlearning for Deep Neural Networks, 2024",
+        url="https://arxiv.org/abs/2408.00920",
+    )
+    record: ClassVar[type[SoundnessRecord]] = SoundnessRecord
+
+    count: int = Field(2000, ge=0)
+    streams: int = Field(200, ge=0)
+    seed: int = Field(0, ge=0)
+
+    def units(self, device: str) -> list[Unit]:
+        """A unit for each block."""
+        if device != "cpu":
+            raise LetheError("random problems are small: use --device cpu")
+        sources = {method.name: source_hash(type(method)) for method in methods()}
+        plan = ((self.count, 1), (self.streams, REQUESTS))
+        blocks = [
+            Block(self.seed + start, min(STRIDE, number - start), requests, sources)
+            for number, requests in plan
+            for start in range(0, number, STRIDE)
+        ]
+        return [Unit("soundness", block.name, [block]) for block in blocks]
+
+    @classmethod
+    def open(cls, pieces: Sequence[Block], device: torch.device, folder: Path | None) -> Examiner:
+        """Nothing is shared."""
+        return Examiner(device)
+
+    @classmethod
+    def again(cls, record: SoundnessRecord, device: str) -> tuple[Block, list[str]]:
+        """The block of a record."""
+        then = record.inputs["methods"]
+        now = {m.name: source_hash(type(m)) for m in methods() if m.name in then}
+        changed = [name for name in then if now.get(name) != then[name]]
+        remarks = [f"the code of method '{name}' has changed since" for name in changed]
+        return Block(record.first, record.count, record.requests, now), remarks
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """Examines blocks."""
+
+    device: torch.device
+
+    @property
+    def intact(self) -> bool:
+        """Nothing is shared that could change."""
+        return True
+
+    def run(self, piece: Block, listener: Listener) -> SoundnessRecord:
+        """See `benchmark.study.study.Bench`."""
+        start = time.perf_counter()
+        tally = examined(piece, listener)
+        return SoundnessRecord(
+            key=piece.key,
+            inputs=piece.inputs,
+            status="ok",
+            seconds=time.perf_counter() - start,
+            environment=describe(self.device),
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            first=piece.first,
+            count=piece.count,
+            requests=piece.requests,
+            **stored(tally),
+        )
+
+
+def examined(block: Block, listener: Listener) -> Tally:
+    """What is found on the problems of a block."""
+    asked, tally = [m for m in methods() if m.name in block.methods], Tally()
     spent: Counter[str] = Counter()
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("left"))
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
-        for i in progress.track(range(count), description="problems"):
-            if i == PROBES:
-                slow = {m.name for m in asked if spent[m.name] / PROBES > SLOW * requests}
-                tally.slow = {name for name in spent if name.split(",")[0] in slow}
-            now = [m for m in asked if i % STRIDE == 0 or m.name not in tally.slow]
-            try:
-                answers = examine(seed + i, now, requests)
-            except DidNotConverge:
-                tally.untrained.append(seed + i)
-                continue
-            for answer in answers:
-                spent[answer.method] += answer.seconds
-                tally.add(answer.method, answer.checks, answer.refusal)
+    for i in range(block.count):
+        ends.check()
+        listener(f"{i + 1} of {block.count}")
+        if i == PROBES:
+            slow = {m.name for m in asked if spent[m.name] / PROBES > SLOW * block.requests}
+            tally.slow = {name for name in spent if name.split(",")[0] in slow}
+        now = [m for m in asked if i < PROBES or m.name not in tally.slow]
+        try:
+            answers = examine(block.first + i, now, block.requests)
+        except DidNotConverge:
+            tally.untrained.append(block.first + i)
+            continue
+        for answer in answers:
+            spent[answer.method] += answer.seconds
+            tally.add(answer.method, answer.checks, answer.refusal)
     return tally
 
 

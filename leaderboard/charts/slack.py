@@ -48,9 +48,10 @@ def draw(study: SlackStudy) -> bytes:
 
 
 def reading(study: SlackStudy) -> str:
-    """One sentence for each experiment, with the numbers of the plot."""
+    """One sentence for each experiment, with the numbers of the plot, and what is not in it."""
     titles = dict.fromkeys(panel.experiment for panel in study.panels)
-    return " ".join(_sentence(study, title) for title in titles)
+    lacking = f"Not in it: {'; '.join(study.lacking)}." if study.lacking else ""
+    return " ".join(filter(None, [*(_sentence(study, title) for title in titles), lacking]))
 
 
 def _sentence(study: SlackStudy, title: str) -> str:
@@ -76,7 +77,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
             continue
         _, colour, marker, line, width = _LOOKS[series]
         sns.lineplot(
-            x=[point.setting for point in points],
+            x=[point.value for point in points],
             y=[point.slack(series) for point in points],
             estimator="median",
             errorbar=("pi", 100),

@@ -18,10 +18,10 @@ import torch
 from benchmark import cli
 from benchmark.experiments import experiment as experiments
 from benchmark.records import Record, Store
-from benchmark.runner import run as runner
-from benchmark.runner.executors import submission
-from benchmark.runner.executors.status import Progress, progress
-from benchmark.runner.reproduce import numbers
+from benchmark.studies import experiments as runner
+from benchmark.study.executors import submission
+from benchmark.study.executors.status import Progress, progress
+from benchmark.study.reproduce import numbers
 from tests import tiny_experiment
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,0 +1,64 @@
+"""From a piece of work to its record: what it found, or what went wrong, and where it ran."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeVar
+
+import torch
+
+from benchmark.records import Envelope, fingerprint
+from benchmark.runner.environment import describe
+from benchmark.runner.run_cell import attempt
+
+E = TypeVar("E", bound=Envelope)
+
+
+class Checked(Protocol):
+    """What a method is given."""
+
+    def check(self, who: str) -> None:
+        """Compare it with what it was.
+
+        Raises:
+            InputsChanged: if something is different, by the fault of `who`.
+        """
+        ...
+
+
+def recorded(
+    kind: type[E],
+    inputs: dict[str, Any],
+    work: Callable[[], dict[str, Any]],
+    method: str,
+    bench: Checked,
+    device: torch.device,
+    /,
+    **known: Any,
+) -> E:
+    """Do the work of a method. An error becomes a record with status `failed`.
+
+    Args:
+        kind: of the record.
+        inputs: everything that determines what the work gives.
+        work: gives the parts of the record that only a success has.
+        method: its name.
+        bench: what the method is given; it must be as it was.
+        device: where it computes.
+        **known: the other parts of the record; where the work gives them too, that counts.
+
+    Raises:
+        DiskError: if a trained model cannot be stored; that is no fault of the method.
+    """
+    start = time.perf_counter()
+    outcome = attempt(work, method, bench)
+    return kind(
+        key=fingerprint(inputs),
+        inputs=inputs,
+        seconds=time.perf_counter() - start,
+        environment=describe(device),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        **(known | outcome),
+    )

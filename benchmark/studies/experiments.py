@@ -1,0 +1,172 @@
+"""Experiments: every method's answer to a request, trained, unlearned and scored, seed by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from benchmark import registry
+from benchmark.contract.method import Source
+from benchmark.errors import LetheError
+from benchmark.experiments.experiment import Experiment
+from benchmark.records import MethodInfo, Record, Store
+from benchmark.runner.cell import Cell, Inputs, describe
+from benchmark.runner.run import plan_cells, plan_of, rows_of
+from benchmark.runner.run_cell import run_cell
+from benchmark.runner.source import source_hash
+from benchmark.runner.workbench import Workbench
+from benchmark.studies.begin import begin
+from benchmark.study.run import Tally
+from benchmark.study.run import run as run_study
+from benchmark.study.study import Listener, Study
+from benchmark.study.unit import Unit
+
+
+class Experiments(Study):
+    """Cells of some experiments; those of one seed share data and trained models.
+
+    Attributes:
+        experiments: to run.
+        methods: only these; all registered ones if None.
+        seeds: only these; the experiment's own if None.
+    """
+
+    name: ClassVar[str] = "experiments"
+    title: ClassVar[str] = "Experiments"
+    source: ClassVar[Source] = Source(
+        paper="Zhang, Dong, Wang, Li: Towards Certified Unlearning for Deep Neural Networks, 2024",
+        url="https://arxiv.org/abs/2408.00920",
+    )
+    record: ClassVar[type[Record]] = Record
+
+    experiments: tuple[Experiment, ...]
+    methods: tuple[str, ...] | None = None
+    seeds: tuple[int, ...] | None = None
+
+    def units(self, device: str) -> list[Unit]:
+        """The cells of every experiment and seed, in order."""
+        return units_of(self.experiments, device, self.methods, self.seeds)
+
+    def begin(self, store: Store, units: list[Unit]) -> None:
+        """Get the data and write the plans."""
+        begin(self.experiments, [plan_of(one) for one in self.experiments], store)
+
+    @classmethod
+    def open(cls, pieces: Sequence[Cell], device: torch.device, folder: Path | None) -> SharedBench:
+        """Problem, request and trained models of one seed."""
+        return SharedBench(Workbench(pieces[0].inputs, device, folder))
+
+    @classmethod
+    def again(cls, record: Record, device: str) -> tuple[Cell, list[str]]:
+        """The cell of a record."""
+        return cell_again(record.inputs, device, record.experiment, record.method)
+
+
+class SharedBench:
+    """Runs cells on what they share."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+
+    def run(self, piece: Cell, listener: Listener) -> Record:
+        """See `benchmark.study.study.Bench`."""
+        return run_cell(piece, self._bench, listener)
+
+    @property
+    def intact(self) -> bool:
+        """Whether every method so far left its inputs as they were."""
+        return self._bench.intact
+
+
+def run(
+    experiments: Sequence[Experiment],
+    store: Store,
+    device: torch.device,
+    *,
+    methods: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    **options: Any,
+) -> Tally:
+    """Run every cell of `experiments` that `store` does not hold already.
+
+    Args:
+        experiments: see `Experiments`.
+        store: see `benchmark.study.run.run`.
+        device: likewise.
+        methods: see `Experiments`.
+        seeds: likewise.
+        **options: of `benchmark.study.run.run`.
+
+    Raises:
+        LetheError: for anything wrong with the settings, the data or the disk. Nothing that was
+            finished is lost.
+    """
+    study = Experiments(experiments=tuple(experiments), methods=given(methods), seeds=given(seeds))
+    return run_study(study, store, device, **options)
+
+
+def units_of(
+    experiments: Sequence[Experiment],
+    device: str,
+    methods: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+) -> list[Unit]:
+    """The cells of every experiment and seed, in order; see `plan_cells`.
+
+    Raises:
+        LetheError: also for a method that is in none of them.
+    """
+    plans = [plan_cells(one, device, methods, seeds) for one in experiments]
+    there = {cell.method.name for cells in plans for cell in cells}
+    for name in methods or ():
+        if name not in there:
+            where = ", ".join(dict.fromkeys(one.name for one in experiments))
+            its = sorted({row.method for one in experiments for row in rows_of(one)})
+            raise LetheError(f"no method '{name}' in {where}: there is {', '.join(its)}")
+    return [
+        Unit(experiment.name, f"seed {seed}", list(cells))
+        for experiment, plan in zip(experiments, plans, strict=True)
+        for seed, cells in groupby(plan, _seed)
+    ]
+
+
+def cell_again(
+    content: dict[str, Any], device: str, experiment: str = "", info: MethodInfo | None = None
+) -> tuple[Cell, list[str]]:
+    """The cell of recorded inputs, with the method's code as it is now, and remarks on that.
+
+    Args:
+        content: the inputs.
+        device: where it will run.
+        experiment: of the cell; "" if that is not known.
+        info: likewise; by default what its method says of itself.
+
+    Raises:
+        LetheError: if the method is gone or the inputs do not fit this version.
+    """
+    inputs = Inputs.read(content, "the record's inputs do not fit this version")
+    registered = registry.find(inputs.method)
+    method = registered.method.build(inputs.params)
+    now, remarks = source_hash(registered.method), []
+    if now != inputs.method_source:
+        remarks.append(f"the code of method '{inputs.method}' has changed since")
+    cell = Cell(
+        experiment=experiment,
+        method=method,
+        info=info or describe(method, registered, method.name, None),
+        inputs=inputs.model_copy(update={"device": device, "method_source": now}),
+    )
+    return cell, remarks
+
+
+def given(names: Sequence[Any] | None) -> tuple[Any, ...] | None:
+    """What an option names, as a study holds it; None where it is left out."""
+    return None if names is None else tuple(names)
+
+
+def _seed(cell: Cell) -> int:
+    return cell.inputs.seeds.split

@@ -1,0 +1,1 @@
+"""One mechanism for every study: what it consists of, what is kept, and who runs it where."""

@@ -1,0 +1,122 @@
+"""Submissions: what was handed to Slurm, written down beside the records before it is."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from benchmark import json_file
+from benchmark.errors import explain
+from benchmark.records import Store
+from benchmark.study.study import Study, find
+from benchmark.study.unit import Unit
+
+SCHEMA = 2
+
+
+class Submission(BaseModel):
+    """One job of Slurm, with a task for each unit of a study.
+
+    Attributes:
+        name: of the job; no other has it, so that it is found even if its number was never written.
+        submitted: when, in ISO 8601.
+        job: Slurm's number for it; None until Slurm has told.
+        device, threads, track: of every task; see `lethe run`.
+        study: its name.
+        settings: of the study, as they stood.
+        tasks: the places of its units, in the order of the array.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[2] = SCHEMA
+    name: str
+    submitted: str
+    job: str | None = None
+    device: str
+    threads: int
+    track: Literal["off", "offline", "online"]
+    study: str
+    settings: dict[str, Any]
+    tasks: tuple[tuple[str, str], ...]
+
+    @cached_property
+    def planned(self) -> tuple[Study, dict[tuple[str, str], Unit]]:
+        """The study, and its units by their places, as the code is now.
+
+        Raises:
+            LetheError: if there is no such study any more, or its settings do not fit it.
+        """
+        try:
+            study = find(self.study).model_validate(self.settings)
+        except ValidationError as error:
+            raise explain(error, f"submission {self.name}") from error
+        return study, {unit.place: unit for unit in study.units(self.device)}
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A task: its submission and its number in the array."""
+
+    submission: Submission
+    index: int
+
+    @property
+    def job(self) -> str | None:
+        """What Slurm calls it, e.g. `17_3`."""
+        single = len(self.submission.tasks) == 1
+        number = self.submission.job
+        return number if number is None or single else f"{number}_{self.index}"
+
+
+def folder_of(store: Store) -> Path:
+    """Where submissions lie, each in a folder of its own with the logs of its tasks."""
+    return store.folder / ".slurm"
+
+
+def path_of(store: Store, name: str) -> Path:
+    """The file of a submission."""
+    return folder_of(store) / name / "submission.json"
+
+
+def read(path: Path) -> Submission:
+    """The submission in a file.
+
+    Raises:
+        LetheError: if it is damaged or of another version.
+    """
+    return json_file.read(path, "submission", SCHEMA, Submission.model_validate)
+
+
+def write(store: Store, submission: Submission) -> None:
+    """Put a submission, or what became known of it, on disk."""
+    json_file.write(path_of(store, submission.name), submission)
+
+
+def drop(store: Store, submission: Submission) -> None:
+    """Forget a submission that Slurm did not take."""
+    shutil.rmtree(path_of(store, submission.name).parent, ignore_errors=True)
+
+
+def latest(store: Store) -> dict[tuple[str, str], Place]:
+    """The last task of every unit that was ever submitted, by the unit's place.
+
+    Raises:
+        LetheError: if a file is damaged.
+    """
+    found = [read(path) for path in folder_of(store).glob("*/submission.json")]
+    return {
+        task: Place(submission, index)
+        for submission in sorted(found, key=lambda one: one.submitted)
+        for index, task in enumerate(submission.tasks)
+    }
+
+
+def log_of(store: Store, place: Place) -> Path:
+    """What the task wrote to its standard error."""
+    return path_of(store, place.submission.name).parent / f"{place.job}_0_log.err"

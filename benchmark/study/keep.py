@@ -1,0 +1,58 @@
+"""Keep or run: the one loop over the pieces of a unit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from benchmark.records import Store
+from benchmark.study.event import Event
+from benchmark.study.study import Bench, Study
+from benchmark.study.unit import Unit
+
+
+def run_unit(
+    study: type[Study],
+    unit: Unit,
+    store: Store,
+    device: torch.device,
+    fresh: bool,
+    tell: Callable[[Event], None],
+) -> None:
+    """Run what is missing; data and models are only touched if there is something.
+
+    Args:
+        study: that the unit is of.
+        unit: to run.
+        store: where records go, one after each piece, so that a stop loses one at most.
+        device: where to compute.
+        fresh: run again what is there, trained models too.
+        tell: hears of every piece.
+
+    Raises:
+        LetheError: for anything wrong with the data or the disk.
+    """
+    bench: Bench | None = None
+    for piece in unit.pieces:
+        kept = store.kept(piece.path, study.record, piece.key)  # refuses what is of a newer version
+        if kept is not None and not fresh:
+            tell(Event("kept", piece.where, record=kept))
+            continue
+
+        def begins(phase: str, where: str = piece.where) -> None:
+            tell(Event("begins", where, phase))
+
+        begins("data")
+        if bench is None:
+            bench = study.open(unit.pieces, device, None if fresh else store.artifacts)
+        record = bench.run(piece, begins)
+        if record.status == "failed" and not bench.intact:
+            bench = None  # what the method left of it is not given to the next
+        store.put(piece.path, record)
+        tell(Event("ran", piece.where, record=record))
+
+
+def is_done(study: type[Study], unit: Unit, store: Store) -> bool:
+    """Whether every piece has a current record, failed or not."""
+    return all(store.kept(p.path, study.record, p.key) is not None for p in unit.pieces)

@@ -1,0 +1,114 @@
+"""Making a record again and comparing every number."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmark import collected, json_file
+from benchmark.errors import LetheError
+from benchmark.records import Envelope
+from benchmark.study.study import of_kind
+
+# somebody else's numbers may stand in the file: it is never to be deleted
+_CURE = "run its experiment again"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One number then and now; None where there was or is none."""
+
+    name: str
+    recorded: float | str | None
+    again: float | str | None
+    agrees: bool
+
+
+def recorded_in(path: Path) -> Envelope:
+    """The record in a file that somebody named, or in a line of one.
+
+    Kinds of records have versions of their own, so the kind is looked at first.
+
+    Raises:
+        LetheError: if it cannot be read, is something else or does not fit the schema.
+    """
+    if line := re.fullmatch(r"(.+\.jsonl):(\d+)", str(path)):
+        path = _of_line(Path(line[1]), int(line[2]))
+    content = json_file.load(path, "record", _CURE)
+    study = of_kind(content.get("kind")) if isinstance(content, dict) else None
+    if study is None:
+        raise LetheError(
+            f"{path} is not a record of one row: name a seed-<n>.json, or a line as in "
+            "mnist-hog.jsonl:12"
+        )
+    kind = study.record
+    schema = kind.model_fields["schema_version"].default
+    return json_file.fitted(content, path, "record", schema, kind.model_validate, _CURE)
+
+
+def _of_line(lines: Path, number: int) -> Path:
+    """The file whose record a line holds, as if it were there.
+
+    Raises:
+        LetheError: if there is no such line.
+    """
+    for name, (found, _) in collected.read(lines).items():
+        if found == number:
+            return lines.with_suffix("") / name
+    raise LetheError(f"{lines} has no line {number}")
+
+
+def reproduce(
+    record: Envelope, device: torch.device, listener: Callable[[str], None]
+) -> tuple[Envelope, list[str]]:
+    """Make a record again from its inputs alone, training included.
+
+    Returns:
+        the new record, and remarks on what is no longer as it was.
+
+    Raises:
+        LetheError: if the method is gone or the inputs do not fit this version.
+    """
+    study = of_kind(record.kind)
+    piece, remarks = study.again(record, device.type)
+    again = study.open([piece], device, None).run(piece, listener)
+    return again, remarks + _differences(record, again)
+
+
+def compare(recorded: Envelope, again: Envelope, rtol: float) -> list[Comparison]:
+    """Every number that the inputs determine, then and now; times are not among them.
+
+    Args:
+        recorded: as stored.
+        again: as run now.
+        rtol: relative difference that still counts as the same.
+    """
+    then, now = recorded.numbers(), again.numbers()
+    return [
+        Comparison(name, then.get(name), now.get(name), _same(then.get(name), now.get(name), rtol))
+        for name in {**then, **now}
+    ]
+
+
+def _same(a: Any, b: Any, rtol: float) -> bool:
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, rel_tol=rtol)
+    return a == b
+
+
+def _differences(then: Envelope, now: Envelope) -> list[str]:
+    remarks = []
+    old, new = then.environment, now.environment
+    for field in ("cpu", "gpu", "device", "threads"):
+        if getattr(old, field) != getattr(new, field):
+            remarks.append(f"{field} was {getattr(old, field)}, is {getattr(new, field)}")
+    for package, version in old.versions.items():
+        if new.versions.get(package) != version:
+            remarks.append(f"{package} was {version}, is {new.versions.get(package)}")
+    return remarks

@@ -1,0 +1,250 @@
+"""What every study keeps to: pieces that are kept, resumed, spread, collected and made again."""
+
+from __future__ import annotations
+
+import io
+import json
+import multiprocessing
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from benchmark import collected
+from benchmark.errors import LetheError
+from benchmark.experiments import experiment as experiments
+from benchmark.json_file import Sound
+from benchmark.records import Envelope, Store
+from benchmark.studies import audit, inverse_hessian, slack, soundness
+from benchmark.studies.audit import Audit, Part
+from benchmark.studies.experiments import Experiments
+from benchmark.studies.forget_quality import ForgetQuality
+from benchmark.studies.inverse_hessian import InverseHessian
+from benchmark.studies.slack import Slack, Sweep
+from benchmark.studies.soundness import Soundness
+from benchmark.study.executors.submission import Submission
+from benchmark.study.reproduce import compare, recorded_in, reproduce
+from benchmark.study.run import Tally, run
+from benchmark.study.shard import Shard
+from benchmark.study.study import Study, discover, find, of_kind
+from benchmark.study.unit import Piece
+from tests import tiny_experiment
+
+CPU = torch.device("cpu")
+METHODS = ("newton", "nothing")
+
+
+def studies(toml: str) -> dict[str, Study]:
+    """One of each kind, of two units or more."""
+    loaded = (experiments.load(toml),)
+    return {
+        "experiments": Experiments(experiments=loaded, methods=METHODS),
+        "forget-quality": ForgetQuality(experiments=loaded, methods=METHODS, runs=8, shadows=2),
+        "slack": Slack(),
+        "audit": Audit(),
+        "soundness": Soundness(count=3, streams=0),
+        "inverse-hessian": InverseHessian(systems=("digits-softmax", "digits-mlp")),
+    }
+
+
+@pytest.fixture
+def toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The tiny experiment, and every study cut down to it or to seconds."""
+    path = str(tiny_experiment.write(tmp_path))
+    _, ridge, damping, *_ = slack.SWEEPS
+    sweeps = (
+        Sweep(path, "ridge", (1e-2, 1e-1), 1e-2, ridge.change),
+        Sweep(path, "damping", (1e-2, 1.0), None, damping.change),
+    )
+    monkeypatch.setattr(slack, "SWEEPS", sweeps)
+    monkeypatch.setattr(slack, "SEEDS", (0,))
+    runs = dict.fromkeys(("distance", "algorithm", "construction"), 4)
+    part = Part(path, runs, methods=("newton", "retrain", "newton-iterated"))
+    monkeypatch.setattr(audit, "PLAN", (part,))
+    few = [m for m in soundness.methods() if m.name in ("newton", "sekhari")]
+    monkeypatch.setattr(soundness, "methods", lambda: few)
+    monkeypatch.setattr(soundness, "STRIDE", 2)
+    monkeypatch.setattr(inverse_hessian, "SOLVES", {"cg": 1e-3})
+    monkeypatch.setattr(inverse_hessian, "ROUNDS", 1)
+    monkeypatch.setattr(inverse_hessian, "LARGEST_DIMENSION", 100)
+    monkeypatch.setattr(inverse_hessian, "ORDER", 64)
+    return path
+
+
+@pytest.fixture(params=sorted(discover()))
+def study(request: pytest.FixtureRequest, toml: str) -> Study:
+    return studies(toml)[request.param]
+
+
+def go(study: Study, folder: Path, **more: object) -> Tally:
+    return run(study, Store(folder), CPU, console=Console(file=io.StringIO()), **more)
+
+
+def pieces(study: Study) -> list[Piece]:
+    return [piece for unit in study.units("cpu") for piece in unit.pieces]
+
+
+def kept(study: Study, folder: Path) -> dict[str, Envelope]:
+    """The records that are there and current, by path."""
+    found = {p.path: Store(folder).kept(p.path, study.record, p.key) for p in pieces(study)}
+    return {path: record for path, record in found.items() if record is not None}
+
+
+def numbers(study: Study, folder: Path) -> dict[str, dict]:
+    return {path: record.numbers() for path, record in kept(study, folder).items()}
+
+
+def test_what_is_there_is_kept_and_what_is_damaged_is_made_again(
+    study: Study, tmp_path: Path
+) -> None:
+    folder, count = tmp_path / "runs", len(pieces(study))
+    first = go(study, folder)
+    assert (first.ran, first.kept, first.failed) == (count, 0, [])
+    before = numbers(study, folder)
+    assert len(before) == count
+    path = folder / pieces(study)[0].path
+    path.write_text(path.read_text()[:-30])
+    again = go(study, folder)
+    assert (again.ran, again.kept) == (1, count - 1)
+    assert numbers(study, folder) == before
+    assert go(study, folder, fresh=True).ran == count
+
+
+def test_shards_are_everything_once(study: Study, tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    ran = [go(study, folder, shard=Shard(i, 2)).ran for i in (1, 2)]
+    assert all(ran)
+    assert sum(ran) == len(pieces(study)) == go(study, folder).kept
+
+
+def test_two_processes_find_what_one_does(study: Study, tmp_path: Path) -> None:
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    go(study, alone)
+    tally = go(study, both, jobs=2)
+    assert (tally.ran, tally.failed) == (len(pieces(study)), [])
+    assert numbers(study, both) == numbers(study, alone)
+
+
+def test_what_was_finished_before_a_kill_stays(study: Study, tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    process = multiprocessing.get_context("fork").Process(target=go, args=(study, folder))
+    process.start()
+    while process.is_alive() and not kept(study, folder):
+        time.sleep(0.001)
+    process.kill()
+    process.join()
+    there = {path: (folder / path).read_bytes() for path in kept(study, folder)}
+    assert there
+    tally = go(study, folder)
+    assert tally.ran == len(pieces(study)) - len(there)
+    assert {path: (folder / path).read_bytes() for path in there} == there
+
+
+def test_collected_records_are_kept(study: Study, tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    go(study, folder)
+    before = numbers(study, folder)
+    assert list(collected.collect(folder))
+    assert not any((folder / path).exists() for path in before)
+    assert go(study, folder).ran == 0
+    assert numbers(study, folder) == before
+
+
+def test_a_record_is_made_again_from_its_inputs_alone(study: Study, tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    go(study, folder)
+    first = recorded_in(folder / pieces(study)[0].path)
+    again, remarks = reproduce(first, CPU, lambda _: None)
+    assert all(one.agrees for one in compare(first, again, 0.0))
+    assert [one for one in remarks if "has changed" in one] == []
+    assert compare(first, again, 0.0), "there is something to compare"
+
+
+def test_a_record_that_lies_elsewhere_or_was_forged_is_refused(
+    study: Study, tmp_path: Path
+) -> None:
+    folder = tmp_path / "runs"
+    go(study, folder)
+    path = folder / pieces(study)[0].path
+    content = path.read_text()
+    elsewhere = path.with_name(path.name.replace(".json", "0.json"))
+    elsewhere.write_text(content)
+    with pytest.raises(Sound, match="two records claim"):
+        Store(folder).read(elsewhere, study.record)
+    path.write_text(json.dumps(json.loads(content) | {"inputs": {"schema": 0}}))
+    with pytest.raises(Sound, match="a key that does not fit its inputs"):
+        go(study, folder)
+    path.write_text(json.dumps(json.loads(content) | {"schema_version": 99}))
+    with pytest.raises(Sound, match="update Lethe"):
+        go(study, folder)
+
+
+def test_a_submission_names_the_same_pieces(study: Study) -> None:
+    made = Submission(
+        name="lethe-1",
+        submitted="now",
+        device="cpu",
+        threads=1,
+        track="off",
+        study=study.name,
+        settings=json.loads(json.dumps(study.model_dump(mode="json"))),
+        tasks=tuple(unit.place for unit in study.units("cpu")),
+    )
+    again, units = Submission.model_validate_json(made.model_dump_json()).planned
+    assert again.model_dump() == study.model_dump()
+    assert tuple(units) == made.tasks
+    keys = [piece.key for task in made.tasks for piece in units[task].pieces]
+    assert keys == [piece.key for piece in pieces(study)]
+
+
+def test_a_tracker_hears_of_every_record_in_flat_numbers(study: Study, tmp_path: Path) -> None:
+    heard: list[Envelope] = []
+
+    class Sink:
+        def log(self, record: Envelope) -> None:
+            heard.append(record)
+
+    go(study, tmp_path / "runs", tracker=Sink())
+    assert [record.path for record in heard] == [piece.path for piece in pieces(study)]
+    for record in heard:
+        assert all(isinstance(value, int | float | str) for value in record.summary().values())
+        assert record.group != record.title
+
+
+def test_pieces_have_places_and_keys_of_their_own(toml: str) -> None:
+    found = [piece for study in studies(toml).values() for piece in pieces(study)]
+    for names in ({p.path for p in found}, {p.key for p in found}):
+        assert len(names) == len(found)
+    units = [unit.place for study in studies(toml).values() for unit in study.units("cpu")]
+    assert len(set(units)) == len(units), "a cluster knows a unit by its place"
+
+
+def test_every_study_is_found_by_its_name_and_by_its_records() -> None:
+    for name, study in discover().items():
+        assert find(name) is study
+        assert of_kind(study.record.model_fields["kind"].default) is study
+    with pytest.raises(LetheError, match="audit"):
+        find("nothing-of-the-kind")
+    assert of_kind("nothing-of-the-kind") is None
+
+
+def test_a_missing_record_is_known_as_missing(toml: str, tmp_path: Path) -> None:
+    study, store = studies(toml)["audit"], Store(tmp_path / "runs")
+    assert store.gathered("audit", study.record) is None
+    go(study, store.folder, shard=Shard(1, 3))
+    found = store.gathered("audit", study.record)
+    assert len(found.records) == 1
+    assert found.missing == [piece.where for piece in pieces(study)[1:]]
+
+
+def test_a_changed_setting_makes_its_piece_alone_run_again(
+    toml: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, folder = studies(toml)["slack"], tmp_path / "runs"
+    go(study, folder)
+    first, second = slack.SWEEPS
+    monkeypatch.setattr(slack, "SWEEPS", (replace(first, values=(1e-2, 2e-1)), second))
+    assert go(study, folder).ran == 1
