@@ -29,16 +29,12 @@ $(foreach one,VENV WHEELS,$(if $(word 2,$($(one))),$(error $(one) must be a path
 # experiments and models a side of forget quality; unset, both digits heads and 10
 ATTACKED ?=
 RUNS     ?=
-EPOCHS  := epochs-1 epochs-3 epochs-10 paper epochs-100
-BUDGETS := epochs-1 epochs-2 epochs-5 paper epochs-20
-# those of the paper on noisy fine-tuning
-LONGER  := epochs-1 epochs-5 paper epochs-49
-ABLATED := paper radius-5 radius-10 radius-21 forget-10 forget-100 forget-5000
-BIASES  := paper subpopulation largest influential
+# groups of experiments, which `lethe list` names; an experiment says itself what it belongs to
+GROUPS  := demo mnist cifar10 svhn sequential nonconvergence heads scenarios biased ablation budget
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo mnist cifar10 svhn sequential nonconvergence hessian ablation budget scenarios heads biased \
-	all test test-slurm lint leaderboard check soundness slack audit forget-quality false-alarms bench gpu doctor list clean
+.PHONY: help setup $(GROUPS) hessian all test test-slurm lint leaderboard check soundness slack \
+	audit forget-quality false-alarms bench gpu doctor list clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(call quoted,$(strip $(MAKEFILE_LIST)))
@@ -54,42 +50,21 @@ $(READY): pyproject.toml constraints.txt
 	@$(call in-venv,python) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $(call quoted,$@)
 
-demo: $(READY) ## run the whole benchmark on scikit-learn's digits, about two minutes
-	@$(RUN) digits-softmax digits-mlp digits-stream
+$(GROUPS): $(READY)
+	@$(RUN) --group $@ $(SCALE)
 
-mnist: $(READY) ## the same on MNIST, from $LETHE_DATA or downloaded; PROFILE=smoke tries it out
-	@$(RUN) mnist-softmax mnist-softmax-10 mnist-pooled mnist-mlp $(SCALE)
-
-cifar10: $(READY) ## AllCNN on CIFAR-10; PROFILE=smoke, cpu or paper (on a GPU)
-	@$(RUN) cifar10-allcnn $(SCALE)
-
-svhn: $(READY) ## ResNet-18 on a part of SVHN, from $LETHE_DATA; PROFILE likewise
-	@$(RUN) svhn-resnet18 $(SCALE)
-
-sequential: $(READY) ## 10 x 100 deletions, one request after the other
-	@$(RUN) mnist-stream mnist-sequential $(SCALE)
-
-nonconvergence: $(READY) ## training stopped early: its gradient, the certificate and the utility
-	@$(RUN) mnist-nonconvergence $(addprefix --profile ,$(or $(PROFILE),$(EPOCHS)))
-
-ablation: $(READY) ## damping, norm bound, noise, LiSSA's chains and depth, rows forgotten
-	@$(RUN) mnist-ablation $(addprefix --profile ,$(or $(PROFILE),$(ABLATED)))
-
-budget: $(READY) ## noisy fine-tuning against retraining for as many epochs; PROFILE=smoke tries it out
-	@$(RUN) digits-budget mnist-budget $(addprefix --profile ,$(or $(PROFILE),$(BUDGETS)))
-	@$(RUN) cifar10-budget $(addprefix --profile ,$(or $(PROFILE),$(LONGER)))
-
-scenarios: $(READY) ## a class, a sub-population, memorised and mislabelled digits forgotten
-	@$(RUN) digits-mlp-class digits-mlp-subpopulation digits-mlp-memorised \
-		digits-mlp-mislabelled
-
-heads: $(READY) ## proved heads on fixed features: HOG and scattering on MNIST, CIFAR-10 and SVHN
-	@$(RUN) mnist-hog mnist-hog-1 mnist-hog-10 mnist-hog-1000 mnist-scattering cifar10-hog svhn-hog
-
-biased: $(READY) ## requests that are not random: a class, a sub-population, the rows that move the model most
-	@$(RUN) digits-softmax-biased mnist-hog-biased $(addprefix --profile ,$(or $(PROFILE),$(BIASES)))
-
-all: demo mnist cifar10 svhn sequential nonconvergence hessian heads scenarios biased ablation budget ## all that this machine can
+demo: ## run the whole benchmark on scikit-learn's digits, about two minutes
+mnist: ## the same on MNIST, from $LETHE_DATA or downloaded; PROFILE=smoke tries it out
+cifar10: ## AllCNN on CIFAR-10; PROFILE=smoke, cpu or paper (on a GPU)
+svhn: ## ResNet-18 on a part of SVHN, from $LETHE_DATA; PROFILE likewise
+sequential: ## 10 x 100 deletions, one request after the other
+nonconvergence: ## training stopped early: its gradient, the certificate and the utility
+ablation: ## damping, norm bound, noise, LiSSA's chains and depth, rows forgotten
+budget: ## noisy fine-tuning against retraining for as many epochs; PROFILE=smoke tries it out
+scenarios: ## a class, a sub-population, memorised and mislabelled digits forgotten
+heads: ## proved heads on fixed features: HOG and scattering on MNIST, CIFAR-10 and SVHN
+biased: ## requests that are not random: a class, a sub-population, the rows that move the model most
+all: $(GROUPS) hessian ## all that this machine can
 
 test: $(READY) ## run the tests, two at a time; WORKERS=4 for more
 	@OMP_NUM_THREADS=1 $(call in-venv,python) -m pytest --numprocesses $(WORKERS) --dist worksteal $(TESTS)

@@ -20,7 +20,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 from typer.core import TyperGroup
 
@@ -145,7 +145,12 @@ def _options(
 @app.command()
 @study_command
 def run(
-    experiment: Annotated[list[str], typer.Argument(help="Names, or paths of .toml files.")],
+    experiment: Annotated[
+        list[str] | None, typer.Argument(help="Names, or paths of .toml files.")
+    ] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(help="All of this group, see `lethe list`; repeatable.")
+    ] = None,
     method: Annotated[list[str] | None, typer.Option(help="Only this method; repeatable.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Only this seed; repeatable.")] = None,
     profile: Profile = None,
@@ -160,7 +165,7 @@ def run(
     """Run experiments, keep what is there, render the leaderboard."""
     from benchmark.studies.experiments import Experiments, given
 
-    loaded, device = _load(experiment, profile, device, _gpus(how))
+    loaded, device = _load(_asked(experiment or [], group or [], profile), device, _gpus(how))
     _check_seeds(loaded, seed)
     study = Experiments(experiments=tuple(loaded), methods=given(method), seeds=given(seed))
     done = _carried_out(study, how, device, threads)
@@ -213,10 +218,12 @@ def list_() -> None:
     from benchmark.experiments import experiment as experiments
 
     methods = registry.discover()  # what is broken is said before anything is printed
-    table = Table("experiment", "profiles", "title", box=None, pad_edge=False)
+    whole = (Column(heading, no_wrap=True) for heading in ("experiment", "group"))
+    table = Table(*whole, "profiles", "title", box=None, pad_edge=False)
     for name in experiments.names():
         found = experiments.load(name)
-        table.add_row(name, ", ".join(found.profiles) or "-", found.title)
+        lists = (found.group, found.profiles)
+        table.add_row(name, *(", ".join(words) or "-" for words in lists), found.title)
     show(out, table)
     out.print()
     table = Table("method", "family", "certifies", "parameters", "source", box=None, pad_edge=False)
@@ -466,7 +473,8 @@ def forget_quality(
     from benchmark.studies.experiments import given
     from benchmark.studies.forget_quality import EXPERIMENTS, ForgetQuality
 
-    loaded, _ = _load(list(experiment or EXPERIMENTS), profile, device, _gpus(how))
+    asked = _asked(list(experiment or EXPERIMENTS), [], profile)
+    loaded, _ = _load(asked, device, _gpus(how))
     _check_seeds(loaded, seed)
     study = ForgetQuality(
         experiments=tuple(loaded),
@@ -580,7 +588,7 @@ def calibrate(
     from benchmark.experiments.build import build
     from benchmark.runner.device import prepare
 
-    (loaded,), device = _load([experiment], [profile] if profile else None, device)
+    (loaded,), device = _load([(experiment, profile)], device)
     seeds = Seeds.all(0)
     problem, _ = build(loaded.problem, seeds, prepare(device, threads))
     start = problem.model.initial_weights(seeds.generator("training"))
@@ -692,13 +700,31 @@ def _gpus(how: How) -> bool | None:
     return cluster.read(how.on).gpus > 0
 
 
+def _asked(
+    names: list[str], groups: list[str], profiles: list[str] | None
+) -> list[tuple[str, str | None]]:
+    """The experiments of a command, each with every profile asked for, and none twice.
+
+    Raises:
+        LetheError: if there are none, or a group is unknown or has no such profile.
+    """
+    from benchmark.experiments.group import groups as known
+    from benchmark.experiments.group import members
+
+    if not names and not groups:
+        raise LetheError(
+            f"name an experiment, or a group with --group: there is {', '.join(known())}"
+        )
+    scales = profiles or [None]
+    found = [(name, scale) for name in names for scale in scales]
+    found += [member for group in groups for scale in scales for member in members(group, scale)]
+    return list(dict.fromkeys(found))
+
+
 def _load(
-    names: list[str],
-    profiles: list[str] | None,
-    device: str | None,
-    gpus: bool | None = None,
+    asked: list[tuple[str, str | None]], device: str | None, gpus: bool | None = None
 ) -> tuple[list[Experiment], str]:
-    """The experiments at every scale asked for, and the device to run them on.
+    """The experiments, each at a profile, and the device to run them on.
 
     `gpus` says whether there is a GPU where they will run; None asks this machine.
     """
@@ -707,7 +733,7 @@ def _load(
     from benchmark.experiments.experiment import load_here
 
     gpu = device != "cpu" and (torch.cuda.is_available() if gpus is None else gpus)
-    loaded = [load_here(name, profile, gpu=gpu) for name in names for profile in profiles or [None]]
+    loaded = [load_here(name, profile, gpu=gpu) for name, profile in asked]
     needed = "cuda" if any(one.device == "cuda" for one in loaded) else "cpu"
     return loaded, needed if device is None else device
 

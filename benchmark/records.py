@@ -17,6 +17,7 @@ from benchmark import collected, json_file, names
 from benchmark.contract.claim import Claim, Verdict
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import LetheError
+from benchmark.facts import Facts
 from benchmark.json_file import REMAKE, Sound
 from benchmark.metrics.value import Number, Value
 
@@ -288,13 +289,18 @@ E = TypeVar("E", bound=Envelope)
 
 
 class PlannedRow(_Frozen):
-    """A row that an experiment should have."""
+    """A row that an experiment should have.
+
+    Attributes:
+        like: the label of the row that it is, but for what it is called after.
+    """
 
     label: str
     name: str
     title: str
     family: str
     role: Literal["entry", "reference", "floor", "ceiling"]
+    like: str | None = Field(None, exclude_if=lambda value: value is None)
 
 
 class Plan(_Frozen):
@@ -303,6 +309,7 @@ class Plan(_Frozen):
     Attributes:
         title, description: for people.
         settings: the experiment's settings, for people to read on the page.
+        facts: the same for programs; None if an earlier version wrote the plan.
         rows: the methods; each has one cell a seed.
         seeds: the seed numbers.
     """
@@ -313,6 +320,7 @@ class Plan(_Frozen):
     title: str
     description: str
     settings: dict[str, str]
+    facts: Facts | None = Field(None, exclude_if=lambda value: value is None)
     rows: tuple[PlannedRow, ...]
     seeds: tuple[int, ...]
 

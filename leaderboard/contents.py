@@ -9,8 +9,7 @@ from leaderboard.table import Table
 
 # with commas between thousands
 _NUMBER = re.compile(r"(\d+(?:,\d{3})*)")
-# up to the first comma that is not in brackets
-_FIRST = re.compile(r"(?:\([^)]*\)|[^,(])+")
+_UNKNOWN = "Other"
 
 
 def ordered(tables: Iterable[Table]) -> list[Table]:
@@ -19,7 +18,7 @@ def ordered(tables: Iterable[Table]) -> list[Table]:
 
 
 def by_data_set(tables: Iterable[Table]) -> Mapping[str, list[Table]]:
-    """The tables of each data set, which is what their titles begin with, in order."""
+    """The tables of each data set, in order."""
     found: dict[str, list[Table]] = {}
     for table in ordered(tables):
         found.setdefault(data_set(table), []).append(table)
@@ -27,14 +26,16 @@ def by_data_set(tables: Iterable[Table]) -> Mapping[str, list[Table]]:
 
 
 def data_set(table: Table) -> str:
-    """The title's first part, e.g. `MNIST` of `MNIST, softmax on HOG`."""
-    first = _FIRST.match(table.title)
-    return first[0].strip() if first else table.title
+    """What people call the data set; where the plan has no facts its name in the records."""
+    if table.facts is not None:
+        return table.facts.data_title
+    named = (record.data.name for record in table.records if record.data is not None)
+    return next(named, _UNKNOWN)
 
 
 def short(table: Table) -> str:
     """The title without its data set, with the device unless that is a CPU."""
-    rest = table.title.removeprefix(data_set(table)).removeprefix(",").strip() or table.title
+    rest = table.title.removeprefix(f"{data_set(table)},").strip() or table.title
     return rest if table.device == "cpu" else f"{rest} ({table.device})"
 
 

@@ -181,8 +181,10 @@ def _rows(plan: Plan | None, records: list[QualityRecord]) -> list[_Row]:
     planned = {row.label: row for row in plan.rows} if plan else {}
     if plan is None:
         for r in records:
-            fields = PlannedRow.model_fields
-            planned[r.method.label] = PlannedRow(**{f: getattr(r.method, f) for f in fields})
+            known = PlannedRow.model_fields.keys() & type(r.method).model_fields.keys()
+            planned[r.method.label] = PlannedRow(
+                **{name: getattr(r.method, name) for name in known}
+            )
     seeds = set(plan.seeds) if plan else {r.seeds.split for r in records}
     by_label: dict[str, dict[int, QualityRecord]] = defaultdict(dict)
     for record in records:

@@ -1,7 +1,8 @@
-"""The experiments of one study, which are named after its file, and their records as points."""
+"""The experiments of a group, and their records as points."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchmark.contract.claim import Distance
@@ -11,19 +12,9 @@ from leaderboard.table import Row, Table
 #: The statement that needs no convexity, by its id.
 GENERAL = "thm4"
 
-#: Studies that vary one setting of a problem, each with an answer of its own.
-NONCONVERGENCE = "mnist-nonconvergence"
-ABLATION = "mnist-ablation"
-#: What the problems of the budgets' experiments are called, in the order of the answer.
-BUDGETS = {
-    "digits-budget": "Digits, MLP",
-    "mnist-budget": "MNIST, MLP",
-    "cifar10-budget": "CIFAR-10, MLP on HOG",
-}
-#: Studies of requests that are not random, by the experiment of random ones on the same problem.
-BIASED = {"digits-softmax": "digits-softmax-biased", "mnist-hog": "mnist-hog-biased"}
-
-_SMOKE = "-smoke"
+#: Groups of experiments that vary one setting of a problem, each with an answer of its own.
+NONCONVERGENCE, ABLATION, BUDGET, BIASED = "nonconvergence", "ablation", "budget", "biased"
+_VARYING = {NONCONVERGENCE, ABLATION, BUDGET, BIASED}
 
 
 @dataclass(frozen=True)
@@ -48,16 +39,22 @@ class Point:
     gap: float | None
 
 
-def tables_of(tables: list[Table], study: str) -> list[Table]:
-    """Those of the study's profiles, without the one for trying things out."""
-    return [table for table in _of(tables, study) if not table.experiment.endswith(_SMOKE)]
+def tables_of(tables: list[Table], group: str) -> list[Table]:
+    """Those of a group's experiments, without what is for trying things out.
+
+    An experiment whose plan has no facts is in no group.
+    """
+    return [t for t in tables if t.facts and group in t.facts.group and not t.facts.trial]
 
 
 def without_variations(tables: list[Table]) -> list[Table]:
-    """A table for each problem: those of the studies above are one problem again and again."""
-    studies = (NONCONVERGENCE, ABLATION, *BUDGETS, *BIASED.values())
-    varied = {table.slug for study in studies for table in _of(tables, study)}
-    return [table for table in tables if table.slug not in varied]
+    """A table for each problem: those of the groups above are one problem again and again."""
+    return [t for t in tables if t.facts is None or not _VARYING & set(t.facts.group)]
+
+
+def studies(tables: Iterable[Table]) -> list[str]:
+    """Names of the studies that the tables' experiments are of, in order."""
+    return list(dict.fromkeys(table.facts.study for table in tables if table.facts))
 
 
 def by_device(tables: list[Table]) -> dict[str, list[Table]]:
@@ -104,7 +101,3 @@ def point(record: Record, setting: float, series: str) -> Point:
         residual=constant(record, "residual"),
         gap=metric("accuracy_test_gap"),
     )
-
-
-def _of(tables: list[Table], study: str) -> list[Table]:
-    return [table for table in tables if f"{table.experiment}-".startswith(f"{study}-")]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmark.contract.claim import VERDICTS, Claim, Verdict
 from benchmark.errors import LetheError
+from benchmark.facts import Facts
 from benchmark.records import Environment, Plan, Record, Store, Value
 from leaderboard.columns import Column
 from leaderboard.interval import Estimate, arithmetic, geometric
@@ -29,6 +30,7 @@ class Row:
         label: its name within the experiment.
         title: its name for people.
         role: `entry`, or the yardstick it is.
+        like: the label of the row that it is, but for one setting; None if the plan knows none.
         cells: for each of the table's seeds its record, None where it is missing.
     """
 
@@ -36,6 +38,7 @@ class Row:
     title: str
     role: str
     cells: dict[int, Record | None]
+    like: str | None = None
 
     @cached_property
     def found(self) -> list[Record]:
@@ -110,6 +113,7 @@ class Table:
     Attributes:
         experiment: its name.
         title, description, settings: from the plan; without one the name, "" and {}.
+        facts: from the plan; None without one, or from one that an earlier version wrote.
         device: `cpu`, or `cuda` with the GPU's name.
         planned: whether there is a plan.
         rows: yardsticks and entries, in no particular order.
@@ -121,6 +125,7 @@ class Table:
     title: str
     description: str
     settings: dict[str, str]
+    facts: Facts | None
     device: str
     planned: bool
     rows: tuple[Row, ...]
@@ -182,16 +187,24 @@ def _table(
     for row in plan.rows if plan else ():
         rows[row.label] = (row.title, row.role)
     cells = _cells(experiment, records)
+    like = {row.label: row.like for row in plan.rows} if plan else {}
     titles = distinct({label: title for label, (title, _) in rows.items()})
     return Table(
         experiment=experiment,
         title=plan.title if plan else experiment,
         description=plan.description if plan else "",
         settings=plan.settings if plan else {},
+        facts=plan.facts if plan else None,
         device=device,
         planned=plan is not None,
         rows=tuple(
-            Row(label, titles[label], role, {seed: cells.get((label, seed)) for seed in seeds})
+            Row(
+                label,
+                titles[label],
+                role,
+                {seed: cells.get((label, seed)) for seed in seeds},
+                like.get(label),
+            )
             for label, (_, role) in sorted(rows.items())
         ),
         uncounted=tuple(sorted(found - set(seeds))),

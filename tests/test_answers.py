@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from benchmark import json_file
 from benchmark.contract.claim import Claim
+from benchmark.facts import Facts
 from benchmark.metrics.value import Value
-from benchmark.records import Failure, Record, Step
+from benchmark.records import Failure, Plan, PlannedRow, Record, Step, Store
 from benchmark.studies.quality_record import QualityRecord, Score
 from leaderboard.answers import (
     QUESTIONS,
@@ -45,6 +46,7 @@ from tests.test_leaderboard import (
     PROVED,
     VACUOUS,
     claim,
+    facts,
     inside,
     record,
     store,
@@ -77,8 +79,41 @@ def made(label: str, seed: int = 0, *, epsilon: float = 1.0, **changes: Any) -> 
     )
 
 
-def tables(folder: Path, *cells: Record) -> list[Table]:
+def tables(folder: Path, *cells: Record, facts: dict[str, Facts] | None = None) -> list[Table]:
+    """The tables of some cells; of experiments with facts there are plans."""
+    for experiment, known in (facts or {}).items():
+        of = [cell for cell in cells if cell.experiment == experiment]
+        json_file.write(Store(folder).plan_path(experiment), planned(experiment, of, known))
     return load(store(folder, list(cells)))
+
+
+def planned(experiment: str, cells: list[Record], known: Facts) -> Plan:
+    """A plan of what there is, titled after the experiment."""
+    rows = {cell.method.label: cell.method for cell in cells}
+    return Plan(
+        experiment=experiment,
+        title=experiment,
+        description="",
+        settings={},
+        facts=known,
+        rows=tuple(
+            PlannedRow(
+                label=label,
+                name=row.name,
+                title=row.title,
+                family=row.family,
+                role=row.role,
+                like=LIKE.get(label),
+            )
+            for label, row in rows.items()
+        ),
+        seeds=tuple(sorted({cell.seeds.split for cell in cells})) or (0,),
+    )
+
+
+#: Rows of the ablation, by the one that they are like but for a setting.
+LIKE = {"damped": "newton", "more": "newton", "odd": "newton", "deep": "lissa"}
+SMOKE = {"profile": "smoke", "trial": True}
 
 
 def lines(answer: Answer) -> dict[str, dict[str, str]]:
@@ -214,7 +249,8 @@ def test_speed_is_about_problems_not_about_the_settings_a_study_varies(tmp_path)
     varied = varied.model_copy(update={"experiment": "digits-budget-epochs-5"})
     fine = made("newton", claim=PROVED, unlearn=0.5)
     fine = fine.model_copy(update={"experiment": "fine"})
-    answer = speed.answer(Evidence(tables(tmp_path, lossy, varied, fine)))
+    known = {"digits-budget-epochs-5": facts(group=("budget",))}
+    answer = speed.answer(Evidence(tables(tmp_path, lossy, varied, fine, facts=known)))
     assert "Of 2 problems, 1 have" in answer.text
     assert "No proved row loses so little on toy." in answer.text
     assert answer.missing == ""
@@ -254,22 +290,30 @@ def test_faster_is_what_an_interval_says_not_a_mean(tmp_path):
     assert "is faster on 1, by its interval: 2.00 times." in text
 
 
-def test_rows_that_keep_the_model_are_said_to_be_linear_only_where_records_tell(tmp_path):
-    def kind(cells: list[Record], name: str) -> list[Record]:
-        problem = cells[0].inputs["problem"] | {"model": {"kind": name}}
-        return [c.model_copy(update={"inputs": c.inputs | {"problem": problem}}) for c in cells]
-
+def test_rows_that_keep_the_model_are_said_to_be_linear_only_where_facts_tell(tmp_path):
     over, level = ({"control_accuracy_test_gap": gap} for gap in (5.0, 0.0))
+    known = {name: facts(linear=name == "head") for name in ("head", "net", "deep")}
     cells = [
-        *kind(timed("head", (1.0, 1.0), metrics=over), "softmax"),
-        *kind(timed("net", (1.0, 1.0), metrics=level), "mlp"),
+        *timed("head", (1.0, 1.0), metrics=over),
+        *timed("net", (1.0, 1.0), metrics=level),
     ]
-    text = speed.answer(Evidence(tables(tmp_path / "one", *cells))).text
+    text = speed.answer(Evidence(tables(tmp_path / "one", *cells, facts=known))).text
     assert "On 2 of these one is faster" in text
     assert "these are 1, by 2.00 times, all with a linear head." in text
-    cells += kind(timed("deep", (1.0, 1.0), metrics=over), "mlp")
-    text = speed.answer(Evidence(tables(tmp_path / "two", *cells))).text
+    unknown = speed.answer(Evidence(tables(tmp_path / "unknown", *cells))).text
+    assert "these are 1, by 2.00 times." in unknown
+    cells += timed("deep", (1.0, 1.0), metrics=over)
+    text = speed.answer(Evidence(tables(tmp_path / "two", *cells, facts=known))).text
     assert "these are 2, by 2.00 times." in text
+
+
+def test_a_stream_is_known_by_its_facts_or_by_its_records(tmp_path):
+    cells = timed("many", (1.0, 1.0), requests=3)
+    for folder, known in (("facts", {"many": facts(requests=3)}), ("records", {})):
+        answer = speed.answer(Evidence(tables(tmp_path / folder, *cells, facts=known)))
+        assert answer.missing == "No record answers this yet.", folder
+    one = timed("stream of one", (1.0, 1.0))
+    assert speed.answer(Evidence(tables(tmp_path / "one", *one))).grid, "its name says nothing"
 
 
 @pytest.mark.parametrize(("error", "refused"), [("AssumptionBroken", True), ("OSError", False)])
@@ -358,6 +402,25 @@ def stepped(experiment: str, *steps: int, own: int = 1, **changes: Any) -> list[
     return [cell.model_copy(update={"experiment": experiment}) for cell in cells]
 
 
+BIASED_FACTS = {
+    "digits-softmax": facts(study="digits-softmax"),
+    # the same but for what is asked for, or a point of a sweep: neither stands beside
+    "digits-a-stream": facts(study="digits-softmax", requests=3),
+    "digits-few": facts(study="digits-softmax", axis="forget", value=1.0),
+    **{
+        f"digits-softmax-biased{name}": facts(
+            study="digits-softmax-biased",
+            scenario="class",
+            forgotten=None,
+            group=("biased",),
+            **more,
+        )
+        for name, more in {"": {}, "-class": {"profile": "class"}, "-smoke": SMOKE}.items()
+    },
+    "mnist-hog-biased": facts(study="mnist-hog-biased", data="mnist", group=("biased",)),
+}
+
+
 def test_biased_requests_are_set_beside_random_ones(tmp_path):
     study = "digits-softmax-biased"
     refused = made("refusing", claim=PROVED).model_copy(
@@ -365,6 +428,8 @@ def test_biased_requests_are_set_beside_random_ones(tmp_path):
     )
     cells = [
         *stepped("digits-softmax", 1, 1),
+        *stepped("digits-a-stream", 7, 7),
+        *stepped("digits-few", 8, 8),
         *stepped(study, 1, 3),
         *stepped(f"{study}-class", 2, 2),
         *stepped(f"{study}-smoke", 9, 9),
@@ -372,7 +437,7 @@ def test_biased_requests_are_set_beside_random_ones(tmp_path):
         made("tune").model_copy(update={"experiment": study}),
         refused,
     ]
-    evidence = Evidence(tables(tmp_path, *cells))
+    evidence = Evidence(tables(tmp_path, *cells, facts=BIASED_FACTS))
     answer = biased.answer(evidence)
     found = lines(answer)
     assert set(found) == {
@@ -395,7 +460,8 @@ def test_biased_requests_are_set_beside_random_ones(tmp_path):
     assert f"Without an answer on one seed or more: {study}: Refusing." in answer.text
     assert answer.missing == "No record of mnist-hog-biased."
     assert answer.command == "make biased RESULTS=leaderboard/results"
-    assert [table.experiment for table in evidence.problems] == ["digits-softmax"]
+    problems = [table.experiment for table in evidence.problems]
+    assert problems == ["digits-a-stream", "digits-few", "digits-softmax"]
 
 
 def contest(
@@ -433,6 +499,21 @@ def contest(
     return [cell.model_copy(update={"experiment": experiment}) for cell in cells]
 
 
+def budget(study: str, problem: str, profile: str | None = None, **more: Any) -> Facts:
+    known = {"study": study, "problem": problem, "profile": profile, "group": ("budget",)}
+    return facts(**known | more)
+
+
+BUDGET_FACTS = {
+    "mnist-budget": budget("mnist-budget", "MNIST, MLP"),
+    "mnist-budget-epochs-2": budget("mnist-budget", "MNIST, MLP", "epochs-2"),
+    "mnist-budget-smoke": budget("mnist-budget", "MNIST, MLP", **SMOKE),
+    "digits-budget": budget("digits-budget", "Digits, MLP"),
+    "digits-budget-epochs-20": budget("digits-budget", "Digits, MLP", "epochs-20"),
+    "cifar10-budget": budget("cifar10-budget", "CIFAR-10, MLP on HOG", features="hog"),
+}
+
+
 SHAPES = {
     "winner": ([72.0, 82.0], [1.0, 1.1]),
     "eraser": ([72.0, 82.0], [0.0, 0.0]),
@@ -444,7 +525,7 @@ SHAPES = {
 def test_compute_wants_a_lead_over_as_long_a_retraining_and_over_the_control(tmp_path):
     # seed by seed: winner and eraser lead by 2 and 2, chancy by 8 and 0.5, worse by -1 and -0.5
     cells = contest("mnist-budget", 10, [70.0, 80.0], SHAPES)
-    answer = compute.answer(Evidence(tables(tmp_path, *cells)))
+    answer = compute.answer(Evidence(tables(tmp_path, *cells, facts=BUDGET_FACTS)))
     found = {name.removeprefix("mnist-budget: "): line for name, line in lines(answer).items()}
     beaten = {name: line["beats retraining"] for name, line in found.items()}
     survives = {name: line["survives the control"] for name, line in found.items()}
@@ -470,7 +551,7 @@ def test_compute_goes_through_budgets_and_says_which_problems_are_missing(tmp_pa
         *contest("digits-budget", 10, [70.0], shape),
         *contest("elsewhere", 5, [70.0], shape),
     ]
-    answer = compute.answer(Evidence(tables(tmp_path, *cells)))
+    answer = compute.answer(Evidence(tables(tmp_path, *cells, facts=BUDGET_FACTS)))
     order = ["digits-budget: Noisy", "mnist-budget-epochs-2: Noisy", "mnist-budget: Noisy"]
     assert list(lines(answer)) == order
     assert {line["beats retraining"] for line in lines(answer).values()} == {"no"}
@@ -484,7 +565,7 @@ def test_compute_leads_are_paired_by_seed(tmp_path):
     # retraining lacks seed 1: what the row has there is compared with nothing
     cells = contest("digits-budget", 5, [70.0, 90.0, 80.0], {"noisy": ([71.0, 0.0, 83.0], [0] * 3)})
     cells = [c for c in cells if (c.method.label, c.seeds.split) != ("briefly", 1)]
-    (found,) = compute.contests(tables(tmp_path, *cells))
+    (found,) = compute.contests(tables(tmp_path, *cells, facts=BUDGET_FACTS))
     assert (found.lead.mean, found.lead.n) == (2.0, 2)
     assert not compute.clear(found.lead), "1 and 3 are no clear lead"
 
@@ -495,11 +576,12 @@ def test_compute_draws_rows_controls_and_retraining_under_every_budget(tmp_path)
         *contest("digits-budget-epochs-20", 20, [75.0, 85.0], SHAPES),
         *contest("cifar10-budget", 49, [56.0], {"winner": ([57.0], [0.0])}),
     ]
-    evidence = Evidence(tables(tmp_path, *cells))
+    evidence = Evidence(tables(tmp_path, *cells, facts=BUDGET_FACTS))
     (chart,) = compute.answer(evidence).charts
     assert chart.path == "plots/budget.svg"
     assert compute.answer(evidence).charts[0].svg == chart.svg, "the same bytes twice"
-    points = list(compute.points(evidence.tables, "digits-budget"))
+    digits = [t for t in evidence.tables if t.facts.study == "digits-budget"]
+    points = [point for table in digits for point in compute.points(table)]
     assert len(points) == 2 * (2 + 4 * 2)
     assert {p.epochs for p in points} == {5, 20}
     winner = [(p.accuracy, p.control, p.lead) for p in points if p.series == "Winner"]
@@ -741,6 +823,11 @@ def test_nonconvergence_goes_from_the_largest_gradient_to_the_least(tmp_path):
         experiment = "mnist-nonconvergence" + profile
         return [cell.model_copy(update={"experiment": experiment}) for cell in cells]
 
+    profiles = {"": {}, "-epochs-1": {}, "-epochs-2": {}, "-smoke": SMOKE}
+    known = {
+        f"mnist-nonconvergence{name}": facts(group=("nonconvergence",), **more)
+        for name, more in profiles.items()
+    }
     cells = [*at("", 0.5, -1.0), *at("-epochs-1", 3.0, -9.0), *at("-smoke", 9.0, -50.0)]
     # more in between than at either end, and one claim that is less than 2C
     tight = general(50.0, retrain_gradient=0.5) | {"bound": 4.0}
@@ -751,9 +838,9 @@ def test_nonconvergence_goes_from_the_largest_gradient_to_the_least(tmp_path):
     rising[0] = made("newton", claim=claim(**tight), radius=20.0).model_copy(
         update={"experiment": "mnist-nonconvergence"}
     )
-    text = nonconvergence.answer(Evidence(tables(tmp_path / "rising", *rising))).text
+    text = nonconvergence.answer(Evidence(tables(tmp_path / "rising", *rising, facts=known))).text
     assert "step residual (thm4) gives 50.0 to 550; claimed is 4.00 to 40.0; test gap" in text
-    answer = nonconvergence.answer(Evidence(tables(tmp_path, *cells)))
+    answer = nonconvergence.answer(Evidence(tables(tmp_path, *cells, facts=known)))
     found = lines(answer)
     assert [line["G"] for line in found.values()] == ["3.00", "0.500"]
     assert [line["bound: step residual (thm4)"] for line in found.values()] == ["300", "50.0"]
@@ -787,7 +874,15 @@ def ablated(folder: Path) -> list[Table]:
         *cell("lissa", params=lissa, method_name="newton-lissa"),
         *cell("deep", params=lissa | {"depth": 1000}, method_name="newton-lissa"),
     ]
-    return tables(folder, *cells)
+    return tables(folder, *cells, facts=ABLATED_FACTS)
+
+
+ABLATED_FACTS = {
+    "mnist-ablation": facts(study="mnist-ablation", group=("ablation",)),
+    "mnist-ablation-radius-5": facts(
+        study="mnist-ablation", group=("ablation",), profile="radius-5", axis="radius", value=5.0
+    ),
+}
 
 
 def test_ablation_takes_the_rows_that_differ_in_one_setting(tmp_path):
@@ -818,7 +913,7 @@ def test_ablation_with_one_seed_says_so_and_names_the_table_of_what_failed(tmp_p
     cells = [cell for cell in whole if cell.seeds.split == 0]
     label = cells[0].method.model_copy(update={"label": "broken", "title": "Broken"})
     cells.append(cells[0].model_copy(update={"method": label, "status": "failed"}))
-    answer = ablation.answer(Evidence(tables(tmp_path / "one", *cells)))
+    answer = ablation.answer(Evidence(tables(tmp_path / "one", *cells, facts=ABLATED_FACTS)))
     assert {line["seeds"] for line in lines(answer).values()} == {"1"}
     assert "to its largest, one seed each: no interval." in answer.text
     title = cells[0].experiment
@@ -982,3 +1077,45 @@ def test_a_row_that_was_attacked_under_other_parameters_is_not_judged(tmp_path):
     json_file.write(tmp_path / "toy" / "first" / "quality-0.json", judged("first", 0, 0.05, 0.05))
     (section,) = quality_sections(tmp_path, evidence.tables)
     assert section.notes[0] == "Attacked before their parameters changed, run them again: First."
+
+
+# what things are called
+
+
+def test_other_titles_and_names_change_no_answer(tmp_path):
+    """Everything is called otherwise, in the same order: only the names differ in the answers."""
+    cells = [
+        *stepped("digits-softmax", 1, 1),
+        *stepped("digits-softmax-biased", 1, 3),
+        *contest("mnist-budget", 10, [70.0, 80.0], SHAPES),
+        *contest("cifar10-budget", 49, [56.0], {"winner": ([57.0], [0.0])}),
+        *timed("plain", (1.0, 1.0)),
+        *timed("many", (1.0, 1.0), requests=3),
+        *[cell for table in ablated(tmp_path / "ablated") for cell in table.records],
+    ]
+    known = {cell.experiment: facts(study=cell.experiment) for cell in cells}
+    known |= {"many": facts(requests=3)} | ABLATED_FACTS
+    known |= {name: BUDGET_FACTS[name] for name in ("mnist-budget", "cifar10-budget")}
+    known |= {"digits-softmax-biased": BIASED_FACTS["digits-softmax-biased"]}
+    called = {
+        other(cell.experiment): known[cell.experiment].model_copy(
+            update={"study": other(known[cell.experiment].study)}
+        )
+        for cell in cells
+    }
+    moved = [cell.model_copy(update={"experiment": other(cell.experiment)}) for cell in cells]
+    before = answers(Evidence(tables(tmp_path / "before", *cells, facts=known)))
+    after = answers(Evidence(tables(tmp_path / "after", *moved, facts=called)))
+    assert [words(answer).replace(other(""), "") for answer in after] == list(map(words, before))
+    answered = {answer.slug for answer in before if answer.grid}
+    assert answered >= {m.SLUG for m in (speed, proved, biased, compute, ablation)}
+
+
+def other(name: str) -> str:
+    """Another name, whose place among the others is the same; also of data, stream and study."""
+    return f"CIFAR-10, a stream (cpu) {name}"
+
+
+def words(answer: Answer) -> str:
+    table = lines(answer) if answer.grid else {}
+    return f"{answer.slug} {answer.text} {answer.missing} {answer.command} {table}"

@@ -85,7 +85,7 @@ def test_a_changed_parameter_makes_its_row_alone_run_again(
 ) -> None:
     first, _ = audit(tmp_path)
     ran.clear()
-    row = '[[rows]]\nmethod = "newton"\nlabel = "newton"\nparams = { damping = 0.5 }\n'
+    row = "[rows.newton]\nparams = { damping = 0.5 }\n"
     write(tmp_path, METHODS, row)
     second, count = audit(tmp_path)
     assert (count, ran) == (1, ["newton"])
@@ -123,7 +123,7 @@ def test_an_out_of_date_row_stays_until_it_is_replaced(
     tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, _ = audit(tmp_path)
-    row = '[[rows]]\nmethod = "newton"\nlabel = "newton"\nparams = { damping = 0.5 }\n'
+    row = "[rows.newton]\nparams = { damping = 0.5 }\n"
     write(tmp_path, METHODS, row)
 
     def stop(*_: object) -> Finding:

@@ -164,7 +164,7 @@ def test_unknown_names(lethe: Run, tmp_path: Path) -> None:
     toml = tiny_experiment.write(tmp_path, ('data = "digits"', 'data = "digit"'))
     refused(lethe("run", str(toml)), "unknown data set 'digit'", "did you mean 'digits'?")
     row = '[forget]\nscenario = "random"\ncount = 5'
-    extra = f'{row}\n\n[[rows]]\nmethod = "newton"\nlabel = "n"\nparams = {{ dampng = 1 }}'
+    extra = f'{row}\n\n[rows.n]\nmethod = "newton"\nparams = {{ dampng = 1 }}'
     toml = tiny_experiment.write(tmp_path, (row, extra))
     refused(lethe("run", str(toml)), "unknown parameter of newton", "did you mean 'damping'?")
     extra = extra.replace('"newton"', '"newtonn"')

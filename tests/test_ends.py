@@ -212,7 +212,7 @@ def with_ours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def with_row(folder: Path, method: str, **params: str) -> Path:
     inside = ", ".join(f'{name} = "{value}"' for name, value in params.items())
-    row = f'[[rows]]\nmethod = "{method}"\nlabel = "{method}"\nparams = {{ {inside} }}\n'
+    row = f"[rows.{method}]\nparams = {{ {inside} }}\n"
     head = ("seeds = [0, 1]", f"seeds = [0]\nmethods = {METHODS}")
     return tiny_experiment.write(folder, head, ("[target]", f"{row}[target]"))
 

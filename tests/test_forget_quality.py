@@ -17,6 +17,7 @@ from baselines.fine_tune import FineTune
 from benchmark.cli import app
 from benchmark.contract.request import Release, Request
 from benchmark.contract.seeds import Seeds
+from benchmark.data.scenarios import SCENARIOS
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.metrics.permutation import energy_test
@@ -160,7 +161,7 @@ def test_a_method_with_its_own_training_is_held_against_that(tmp_path: Path) -> 
     toml = tiny(tmp_path, '"nothing"', *MLP[:1], fast, *MLP[2:])
     toml.write_text(
         toml.read_text().replace("seeds = [0, 1]", "seeds = [0]")
-        + '[[rows]]\nmethod = "sisa"\nlabel = "sisa"\nparams = { shards = 2, slices = 1 }\n'
+        + "[rows.sisa]\nparams = { shards = 2, slices = 1 }\n"
     )
     assert study(toml, tmp_path / "r").failed == []
     rows = by_row(tmp_path / "r")
@@ -457,8 +458,7 @@ def test_scenarios_that_look_at_the_data_are_drawn_from_it(tmp_path: Path, scena
 
 
 def test_the_experiments_of_each_scenario_are_there() -> None:
-    found = {experiments.load(name).forget.scenario for name in experiments.names()}
-    assert found == {"random", "class", "subpopulation", "memorised", "mislabelled"}
+    assert {one.forget.scenario for one in experiments.every()} == set(SCENARIOS)
 
 
 def test_records_have_a_place_of_their_own() -> None:

@@ -16,11 +16,12 @@ from scipy.stats import ttest_1samp
 
 from benchmark import json_file
 from benchmark.audit.published_noise import SUSPICIOUS
-from benchmark.contract.claim import Algorithm, Claim, Distance
+from benchmark.contract.claim import Algorithm, Claim, Distance, Target
 from benchmark.contract.definition import verdict
 from benchmark.contract.guarantee import Curve, Gaussian
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import LetheError
+from benchmark.facts import Facts
 from benchmark.metrics.value import Value
 from benchmark.records import (
     DataInfo,
@@ -42,7 +43,7 @@ from leaderboard.board import _place
 from leaderboard.charts import Chart, gaps
 from leaderboard.charts.chart import _drawing
 from leaderboard.columns import BY_KEY
-from leaderboard.contents import by_data_set, short
+from leaderboard.contents import by_data_set, data_set, short
 from leaderboard.interval import arithmetic, geometric
 from leaderboard.markdown import render_markdown
 from leaderboard.numbers import measured, number, span
@@ -199,6 +200,33 @@ def plan(*labels: str, seeds: tuple[int, ...] = (0, 1, 2)) -> Plan:
         ),
         seeds=seeds,
     )
+
+
+def facts(**changes: Any) -> Facts:
+    known = {
+        "data": "digits",
+        "data_title": "Digits",
+        "features": "unit-pixels",
+        "model": "softmax",
+        "problem": "Digits, softmax",
+        "linear": True,
+        "strongly_convex": True,
+        "loss": "cross_entropy",
+        "ridge": 1e-2,
+        "train": None,
+        "scenario": "random",
+        "forgotten": 5,
+        "share": None,
+        "requests": 1,
+        "target": Target(),
+        "study": "toy",
+        "profile": None,
+        "axis": None,
+        "value": None,
+        "group": (),
+        "trial": False,
+    }
+    return Facts(**known | changes)
 
 
 def store(folder: Path, cells: list[Record], planned: Plan | None = None) -> Path:
@@ -1012,8 +1040,11 @@ def test_tables_are_listed_by_data_set_and_counted_as_people_count(tmp_path):
         "SVHN (part, our own), MLP",
         "SVHN (part, our own)",
     )
-    for i, title in enumerate(titles):
-        named = plan("newton").model_copy(update={"title": title, "experiment": f"toy-{i}"})
+    sets = ["MNIST"] * 3 + ["SVHN (part, our own)"] * 2
+    for i, (title, data) in enumerate(zip(titles, sets, strict=True)):
+        known = facts(data_title=data)
+        changes = {"title": title, "experiment": f"toy-{i}", "facts": known}
+        named = plan("newton").model_copy(update=changes)
         json_file.write(Store(tmp_path).plan_path(f"toy-{i}"), named)
     tables = load(tmp_path)
     found = by_data_set(tables)
@@ -1030,6 +1061,21 @@ def test_tables_are_listed_by_data_set_and_counted_as_people_count(tmp_path):
         headings = [text.rindex(title) for title in (titles[2], titles[0], titles[1])]
         assert headings == sorted(headings)
     assert "- MNIST: [9 of 55,000 (not run yet)](#mnist-9-of-55000-" in files["README.md"]
+
+
+def test_a_plan_of_an_earlier_version_is_shown_with_what_its_records_know(tmp_path):
+    titled = {"title": "MNIST, by its title"}
+    old = plan("newton").model_copy(update=titled)
+    other = plan("newton").model_copy(update=titled | {"experiment": "unknown"})
+    json_file.write(Store(tmp_path).plan_path("unknown"), other)
+    results = store(tmp_path, [record("newton")], old)
+    assert '"facts"' not in Store(results).plan_path("toy").read_text()
+    known, unknown = load(results)
+    assert known.facts is None
+    assert data_set(known) == record("newton").data.name, "never the title's first words"
+    assert data_set(unknown) == "Other"
+    files = formats(results)
+    assert "MNIST, by its title" in files["README.md"]
 
 
 def test_columns_that_no_row_fills_are_left_out(tmp_path):

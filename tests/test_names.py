@@ -69,7 +69,7 @@ def test_a_name_that_cannot_be_a_folder_of_the_results(tmp_path: Path, name: str
     profile = ("[target]", f'[profiles."{name}"]\nseeds = [0]\n[target]')
     with pytest.raises(LetheError, match="cannot be a profile's name"):
         load(str(tiny_experiment.write(tmp_path, profile)))
-    row = ("[target]", f'[[rows]]\nmethod = "newton"\nlabel = "{name}"\n[target]')
+    row = ("[target]", f'[rows."{name}"]\nmethod = "newton"\n[target]')
     with pytest.raises(LetheError, match="label"):
         load(str(tiny_experiment.write(tmp_path, row)))
 
@@ -80,7 +80,7 @@ def test_a_name_that_can(name: str) -> None:
 
 
 def test_names_that_differ_in_case_only(tmp_path: Path) -> None:
-    rows = "".join(f'[[rows]]\nmethod = "newton"\nlabel = "{x}"\n' for x in ("newton", "Newton"))
+    rows = "".join(f'[rows.{x}]\nmethod = "newton"\n' for x in ("newton", "Newton"))
     toml = tiny_experiment.write(tmp_path, ("[target]", f"{rows}[target]"))
     with pytest.raises(LetheError, match="'Newton' and 'newton' differ in upper and lower case"):
         finish(toml, folder=tmp_path / "runs", methods=["newton"])

@@ -17,7 +17,7 @@ from benchmark.data.pixels import MEAN, STD
 from benchmark.errors import LetheError
 from benchmark.experiments.build import build
 from benchmark.experiments.experiment import load, load_here, names
-from benchmark.experiments.profile import merged
+from benchmark.experiments.tables import merged
 from benchmark.records import Store, read_record
 from benchmark.runner.cell import Inputs
 from benchmark.runner.run import plan_cells
@@ -32,9 +32,8 @@ PROFILES = """
 device = "cpu"
 seeds = [7]
 problem.split.train = 90
-[[profiles.cpu.rows]]
+[profiles.cpu.rows.loose]
 method = "newton"
-label = "loose"
 params = { tolerance = 0.1 }
 
 [profiles.smoke]

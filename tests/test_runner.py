@@ -333,9 +333,9 @@ def test_a_stream_composes_and_ends_where_retraining_on_the_rest_does(tmp_path: 
 
 def test_a_stream_of_nothing_but_retraining_spends_nothing(tmp_path: Path) -> None:
     """Beyond its capacity Rewind-to-Delete goes back to the start every time."""
-    rows = 'label = "rewind"\nparams = { capacity = 1, steps = 20, rewound = 15 }'
+    rows = "params = { capacity = 1, steps = 20, rewound = 15 }"
     toml = tiny_experiment.write(tmp_path, ("count = 5", "count = 5\nrequests = 3"))
-    toml.write_text(toml.read_text() + f'\n[[rows]]\nmethod = "rewind"\n{rows}\n')
+    toml.write_text(toml.read_text() + f"\n[rows.rewind]\n{rows}\n")
     assert run(tmp_path, toml=toml, methods=["rewind"], seeds=[0]).failed == []
     record = read_record(cell(tmp_path, "rewind"))
     assert [step.reached for step in record.stream] == [0, 0, 0]

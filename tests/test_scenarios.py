@@ -76,8 +76,8 @@ def test_settings_of_earlier_records_are_written_as_before() -> None:
 
 
 def test_the_projects_experiments_still_load() -> None:
-    for name in experiment.names():
-        assert experiment.load(name).forget.scenario in SCENARIOS
+    for one in experiment.every():
+        assert one.forget.scenario in SCENARIOS
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ HEADING = "How slack the bounds are"
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The study cut down to the tiny experiment and two of its settings; a plan to show it by."""
-    row = '[[rows]]\nmethod = "newton"\nlabel = "newton"\nparams = { noise = "measured" }\n'
+    row = '[rows.newton]\nparams = { noise = "measured" }\n'
     toml = tiny_experiment.write(tmp_path, ("delta = 1e-5\n", f"delta = 1e-5\n{row}"))
     _, ridge, damping, *_ = SWEEPS
     sweeps = (

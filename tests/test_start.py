@@ -45,8 +45,12 @@ def test_help_and_version_import_no_numerical_library(arguments: tuple[str, ...]
     assert not modules & HEAVY
 
 
-def test_the_list_imports_only_what_methods_are_written_with() -> None:
+def test_the_list_imports_only_what_methods_are_written_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     text, modules = loaded_by("list")
+    assert "digits-softmax-biased  biased" in text, "names are whole"
     assert "newton-lissa" in text
     assert not modules & (HEAVY - {"torch", "numpy", "scipy"} | {"scipy.stats", "opacus"})
 

@@ -178,10 +178,7 @@ def test_the_chosen_setting_is_what_answers(tmp_path: Path) -> None:
     found = record(tmp_path, "random-labels")
     params = json.dumps(found.tuned.params).replace('":', '" =')
     path = tiny_experiment.write(tmp_path, ("seeds = [0, 1]", "seeds = [0]"), TUNED[1], name="set")
-    path.write_text(
-        path.read_text()
-        + f'\n[[rows]]\nmethod = "random-labels"\nlabel = "random-labels"\nparams = {params}\n'
-    )
+    path.write_text(path.read_text() + f"\n[rows.random-labels]\nparams = {params}\n")
     console = Console(file=open(os.devnull, "w"), force_terminal=False)  # noqa: PTH123, SIM115
     loaded, store = [experiments.load(str(path))], Store(tmp_path / "results")
     runner.run(loaded, store, CPU, console=console, methods=["random-labels"])
@@ -199,7 +196,7 @@ def test_a_tuned_cell_is_reproduced(tmp_path: Path) -> None:
 
 
 def test_a_search_space_in_the_experiment_file(tmp_path: Path) -> None:
-    rows = '\n[[rows]]\nmethod = "fine-tune"\nlabel = "fine-tune"\nsearch = { epochs = [1, 2] }\n'
+    rows = "\n[rows.fine-tune]\nsearch = { epochs = [1, 2] }\n"
     delta = "delta = 1e-5\n"
     run(tmp_path, (delta, delta + rows), methods=["fine-tune"])
     found = record(tmp_path, "fine-tune")
@@ -324,7 +321,7 @@ def test_a_certified_method_is_chosen_by_validation_accuracy_alone() -> None:
 
 
 def certified_row(folder: Path, method: str, search: str) -> tuple[Record, Inputs]:
-    row = f'\n[[rows]]\nmethod = "{method}"\nlabel = "{method}"\nsearch = {search}\n'
+    row = f"\n[rows.{method}]\nsearch = {search}\n"
     tally = run(folder, ("delta = 1e-5\n", "delta = 1e-5\n" + row), methods=[method])
     assert tally.failed == []
     found = record(folder, method)
@@ -388,8 +385,7 @@ def test_certified_methods_that_cannot_be_blind_are_refused_in_one_line() -> Non
         (
             (
                 "delta = 1e-5\n",
-                'delta = 1e-5\n[[rows]]\nmethod = "fine-tune"\nlabel = "a"\n'
-                "search = { epochs = [1] }\n",
+                'delta = 1e-5\n[rows.a]\nmethod = "fine-tune"\nsearch = { epochs = [1] }\n',
             ),
             "set tuning",
         ),

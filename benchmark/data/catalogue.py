@@ -26,6 +26,19 @@ def load(name: str) -> Dataset:
     return images.load(SOURCES[name])
 
 
+def title(name: str) -> str:
+    """What people call the data set `name`.
+
+    Raises:
+        LetheError: for an unknown name.
+    """
+    if name == digits.NAME:
+        return digits.TITLE
+    if name not in SOURCES:
+        raise unknown("data set", name, NAMES)
+    return SOURCES[name].family
+
+
 def levels(name: str) -> int:
     """The largest pixel value of the data set."""
     return digits.LEVELS if name == digits.NAME else 255

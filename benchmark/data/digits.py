@@ -8,6 +8,7 @@ from sklearn.datasets import load_digits
 from benchmark.data.dataset import Dataset, Part
 
 NAME = "digits"
+TITLE = "Digits"
 LEVELS = 16  # pixel values run from 0 to 16
 CONTENT_HASH = "803c750a95a08ee5266adaddaf25a2f5cda68619e07a62b4739201e650c10ab4"
 

@@ -26,15 +26,17 @@ class Descriptor:
     Attributes:
         compute: from (n, height, width[, channel]) float64 images in 0..1 to (n, inputs).
         version: raised when its numbers change.
+        title: for people.
     """
 
     compute: Callable[[np.ndarray], np.ndarray]
     version: int
+    title: str
 
 
 DESCRIPTORS = {
-    "hog": Descriptor(hog.hog, hog.VERSION),
-    "scattering": Descriptor(scattering.scattering, scattering.VERSION),
+    "hog": Descriptor(hog.hog, hog.VERSION, "HOG"),
+    "scattering": Descriptor(scattering.scattering, scattering.VERSION, "scattering"),
 }
 
 

@@ -12,6 +12,7 @@ class Source:
     Attributes:
         name: as in experiments.
         title: for people.
+        family: the same where a list of experiments is sorted by data set.
         folder: its folder under `$LETHE_DATA`.
         hub: repository on the hub, or None if the set is not there.
         image_column: its column of images there; `$LETHE_DATA` files call theirs `image`.
@@ -24,6 +25,7 @@ class Source:
 
     name: str
     title: str
+    family: str
     folder: str
     hub: str | None
     image_column: str
@@ -36,6 +38,7 @@ class Source:
 MNIST = Source(
     name="mnist",
     title="MNIST",
+    family="MNIST",
     folder="mnist",
     hub="ylecun/mnist",
     image_column="image",
@@ -50,6 +53,7 @@ MNIST = Source(
 CIFAR10 = Source(
     name="cifar10",
     title="CIFAR-10",
+    family="CIFAR-10",
     folder="cifar10",
     hub="uoft-cs/cifar10",
     image_column="img",
@@ -66,6 +70,7 @@ CIFAR10 = Source(
 SVHN_PART = Source(
     name="svhn-part",
     title="SVHN, first 45,000 training crops",
+    family="SVHN (part, not the official split)",
     folder="svhn",
     hub=None,
     image_column="image",

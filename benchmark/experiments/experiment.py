@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -23,7 +23,9 @@ from benchmark.data.features import PIXELS, Features
 from benchmark.data.forget import ForgetSpec
 from benchmark.data.split import SplitSpec
 from benchmark.errors import LetheError, explain, unknown
-from benchmark.experiments.profile import at_scale
+from benchmark.experiments.profile import Place, Variant, variant, variants
+from benchmark.experiments.rows import Name, Row, rows_of
+from benchmark.experiments.tables import at, merged
 from benchmark.files import read_text
 from benchmark.parameters import refuse_conversions
 from benchmark.problem.model import ModelSpec
@@ -32,8 +34,6 @@ from benchmark.problem.objective import Objective
 from benchmark.problem.training import AdamTraining, NewtonTraining
 
 FOLDER = Path(__file__).parent
-#: Of an experiment or a row: it becomes a folder of the results.
-Name = Annotated[str, AfterValidator(folder_names.checked)]
 
 
 class ProblemSpec(BaseModel):
@@ -72,21 +72,6 @@ class ProblemSpec(BaseModel):
         return self.model.linear and self.objective.ridge > 0
 
 
-class Row(BaseModel):
-    """One row of an experiment: a method, a label of its own and parameters off their default.
-
-    `search` replaces the search space that the method declares, where the experiment tunes.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    method: str
-    label: Name = Field(pattern=folder_names.LABEL)
-    title: str | None = None
-    params: dict[str, Any] = {}
-    search: dict[str, tuple[Any, ...]] = {}
-
-
 class Experiment(BaseModel):
     """A study: one problem, one kind of request, some rows and seeds.
 
@@ -96,7 +81,10 @@ class Experiment(BaseModel):
         tuning: settings tried of every method with a search space; none if None. A certified method
             has the one that its row gives, or none.
         device: `cuda` if nothing less will do.
-        profiles: names of the other scales that the file has; see `benchmark.experiments.profile`.
+        group: what it is run together with, by name; see `benchmark.experiments.group`.
+        trial: whether it is for trying things out, and its numbers mean nothing.
+        profiles: names of the other scales and settings that the file has; see
+            `benchmark.experiments.profile`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -112,13 +100,26 @@ class Experiment(BaseModel):
     rows: tuple[Row, ...] = ()
     tuning: int | None = Field(None, ge=1)
     device: Literal["cpu", "cuda"] = "cpu"
+    group: tuple[Name, ...] = ()
+    trial: bool = False
     profiles: tuple[str, ...] = ()
     _path: Path | None = PrivateAttr(None)
+    _place: Place | None = PrivateAttr(None)
 
     @property
     def path(self) -> Path | None:
         """The file that it was read from; None if it was made otherwise."""
         return self._path
+
+    @property
+    def place(self) -> Place:
+        """Where in its file it is; that of a file of its own if it was made otherwise."""
+        return self._place or Place(self.name)
+
+    @field_validator("group", mode="before")
+    @classmethod
+    def _listed(cls, group: Any) -> Any:
+        return (group,) if isinstance(group, str) else group
 
     @field_validator("seeds")
     @classmethod
@@ -162,42 +163,89 @@ class Experiment(BaseModel):
 
 
 def names() -> list[str]:
-    """The experiments that come with the project."""
+    """The experiments that come with the project, each a file with profiles of its own."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def load(name: str, profile: str | None = None) -> Experiment:
+def every() -> Iterator[Experiment]:
+    """All experiments of the project: each file as it stands, then with each of its profiles."""
+    for name in names():
+        base = load(name)
+        yield base
+        yield from (load(name, profile) for profile in base.profiles)
+
+
+def load(
+    name: str, profile: str | None = None, changes: Mapping[str, Any] | None = None
+) -> Experiment:
     """The experiment `name`, or the one in the file `name` if it ends in `.toml`.
 
     Args:
-        name: as `names` lists it, or a path.
-        profile: its scale; the file as it stands if None.
+        name: as `names` lists it, as one of its profiles is called on the board, or a path.
+        profile: of the file; the file as it stands if None.
+        changes: settings by their dotted path, e.g. `{"problem.objective.ridge": 1e-3}`, that are
+            set after the profile's. The name stays.
 
     Raises:
         LetheError: if there is none, it has no such profile, or the file is not valid.
     """
-    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
-    if not path.is_file():
-        if name.endswith(".toml"):
-            raise LetheError(f"experiment file {name} does not exist")
-        raise unknown("experiment", name, names())
-    text = read_text(path, "experiment file")
+    path, own = _place(name)
+    if own is not None and profile is not None:
+        raise LetheError(f"experiment {name} is a profile of {path.stem}: name that one")
+    profile = profile or own
     where = f"experiment file {path.name}" + (f", profile {profile}" if profile else "")
     try:
-        content = tomllib.loads(text)
+        found = variant(read(path), profile)
+        content = found.content
+        for setting, value in (changes or {}).items():
+            content = merged(content, at(setting, value))
+        return _experiment(content, found, path, where)
+    except RecursionError as error:
+        raise LetheError(f"{where}: it is nested too deeply") from error
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What an experiment's file says, named after it unless it has a name.
+
+    Raises:
+        LetheError: if it cannot be read or is no TOML.
+    """
+    text = read_text(path, "experiment file")
+    try:
+        return {"name": path.stem, **tomllib.loads(text)}
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else error
         raise LetheError(f"experiment file {path.name} is not valid TOML: {reason}") from error
+
+
+def _experiment(content: dict[str, Any], found: Variant, path: Path, where: str) -> Experiment:
+    rest = {key: value for key, value in content.items() if key not in ("rows", "only_rows")}
+    rows = rows_of(content.get("rows", {}), content.get("only_rows"), where)
     try:
-        content = at_scale({"name": path.stem, **content}, profile)
-        found = Experiment.model_validate(content)
-        refuse_conversions(content, found, where)
+        experiment = Experiment.model_validate(rest | {"rows": rows})
+        refuse_conversions(rest, experiment, where)
     except ValidationError as error:
         raise explain(error, where) from error
-    except RecursionError as error:
-        raise LetheError(f"{where}: it is nested too deeply") from error
-    found._path = path.resolve()
-    return found
+    experiment._path, experiment._place = path.resolve(), found.place
+    return experiment
+
+
+def _place(name: str) -> tuple[Path, str | None]:
+    """The file of an experiment, and its profile if that is what is named.
+
+    Raises:
+        LetheError: if there is none.
+    """
+    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+    if path.is_file():
+        return path, None
+    if name.endswith(".toml"):
+        raise LetheError(f"experiment file {name} does not exist")
+    for path in sorted(FOLDER.glob("*.toml")):
+        for profile, one in variants(read(path)).items():
+            if one.name == name:
+                return path, profile
+    raise unknown("experiment", name, names())
 
 
 def load_here(name: str, profile: str | None, *, gpu: bool) -> Experiment:
@@ -208,12 +256,13 @@ def load_here(name: str, profile: str | None, *, gpu: bool) -> Experiment:
     Raises:
         LetheError: also if the experiment needs a GPU and there is none.
     """
-    profiles = load(name).profiles
-    if profile is None and not gpu and "cpu" in profiles:
+    base = load(name)
+    if profile is None and not gpu and base.place.profile is None and "cpu" in base.profiles:
         profile = "cpu"
     found = load(name, profile)
     if found.device == "cuda" and not gpu:
-        smaller = [other for other in profiles if load(name, other).device == "cpu"]
+        path = str(found.path)
+        smaller = [other for other in found.profiles if load(path, other).device == "cpu"]
         remedy = f"use --profile {' or '.join(smaller)}" if smaller else "it has no smaller profile"
         raise LetheError(f"experiment {found.name} needs a GPU, and none is used here: {remedy}")
     return found

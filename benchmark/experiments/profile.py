@@ -1,58 +1,121 @@
-"""One study at several scales: a profile is a table of changes to a file's settings."""
+"""One study at several scales and settings: tables of changes to a file's settings."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from benchmark import names
 from benchmark.errors import LetheError, unknown
+from benchmark.experiments import sweep
+from benchmark.experiments.tables import merged
 
 #: The file as it stands.
 PAPER = "paper"
 
 
-def at_scale(content: dict[str, Any], profile: str | None) -> dict[str, Any]:
-    """The settings of a file with the changes of `[profiles.<profile>]`, named after it.
+@dataclass(frozen=True)
+class Place:
+    """Where in its file an experiment is.
 
-    Tables are merged key by key; anything else, a list of rows too, is replaced. None and `paper`
-    change nothing. `profiles` becomes the names of all of them.
+    Attributes:
+        study: the name of the file's experiment as it stands.
+        profile: of the file; None for the file as it stands.
+        axis, value: of the sweep that the profile is a point of; None if it is none.
+    """
+
+    study: str
+    profile: str | None = None
+    axis: str | None = None
+    value: float | str | None = None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A file's settings under one of its profiles.
+
+    Attributes:
+        place: in the file.
+        content: the settings.
+    """
+
+    place: Place
+    content: dict[str, Any] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """Of the experiment."""
+        return self.content["name"]
+
+
+def variants(content: dict[str, Any]) -> dict[str, Variant]:
+    """The file as it stands, under `paper`, and with the changes of each profile and sweep.
+
+    `[profiles.<name>]` has changes, `[sweep.<axis>]` some for each of its values: see
+    `benchmark.experiments.sweep`. Tables are merged key by key; anything else is replaced. The
+    experiment is named after the profile unless that sets a name. `profiles` becomes the names of
+    all of them.
 
     Args:
         content: what the file says, with its `name`.
-        profile: one of its profiles, `paper` or None.
 
     Raises:
-        LetheError: if the file has no such profile, or `profiles` holds anything but tables with
-            names that can be folders.
+        LetheError: if `profiles` or `sweep` holds anything but tables, or two profiles share a
+            name or have one that cannot be a folder.
     """
     name, profiles = content["name"], content.get("profiles", {})
-    tables = isinstance(profiles, dict) and all(isinstance(p, dict) for p in profiles.values())
-    if not tables or PAPER in profiles:
+    if not _is_tables(profiles) or PAPER in profiles:
         raise LetheError(
             f"experiment {name}: a profile is a table [profiles.<name>], and '{PAPER}' is the file "
             "as it stands"
         )
-    for one in profiles:
+    changes = {one: (Place(name, one), table) for one, table in profiles.items()}
+    for point in _points(content):
+        if point.name in (PAPER, *changes):
+            raise LetheError(f"experiment {name}: two profiles are called '{point.name}'")
+        changes[point.name] = Place(name, point.name, point.axis, point.value), point.changes
+    for one in changes:
         if wrong := names.complaint(one):
             raise LetheError(
                 f"experiment {name}: {names.shown(one)} cannot be a profile's name: {wrong}"
             )
-    names.refuse_twins(profiles, f"experiment {name}: the profiles")
-    content = content | {"profiles": tuple(profiles)}
-    if profile in (None, PAPER):
-        return content
-    if profile not in profiles:
-        raise unknown(f"profile of experiment {name}:", profile, [PAPER, *profiles])
-    own = {"name": f"{name}-{profile}"}
-    if "title" in content:
-        own["title"] = f"{content['title']} ({profile})"
-    return merged(content, own | profiles[profile])
+    names.refuse_twins(changes, f"experiment {name}: the profiles")
+    base = {key: value for key, value in content.items() if key != "sweep"}
+    base["profiles"] = tuple(changes)
+    found = {PAPER: Variant(Place(name), base)}
+    for one, (place, changed) in changes.items():
+        found[one] = Variant(place, merged(base, _named(content, one) | changed))
+    return found
 
 
-def merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`settings` with `changes`, tables within tables too."""
-    result = dict(settings)
-    for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = merged(result[key], value) if both else value
-    return result
+def variant(content: dict[str, Any], profile: str | None) -> Variant:
+    """The file's settings under a profile; as they stand if that is None.
+
+    Raises:
+        LetheError: if the file has no such profile, or see `variants`.
+    """
+    found = variants(content)
+    if profile is not None and profile not in found:
+        raise unknown(f"profile of experiment {content['name']}:", profile, found)
+    return found[profile or PAPER]
+
+
+def _named(content: dict[str, Any], profile: str) -> dict[str, Any]:
+    """What a profile is called if it does not say."""
+    name = {"name": f"{content['name']}-{profile}"}
+    return name | ({"title": f"{content['title']} ({profile})"} if "title" in content else {})
+
+
+def _points(content: dict[str, Any]) -> list[sweep.Point]:
+    """Those of every sweep, in the file's order."""
+    sweeps = content.get("sweep", {})
+    if not _is_tables(sweeps):
+        raise LetheError(f"experiment {content['name']}: a sweep is a table [sweep.<axis>]")
+    try:
+        return [point for axis, table in sweeps.items() for point in sweep.points(axis, table)]
+    except LetheError as error:
+        raise LetheError(f"experiment {content['name']}: {error}") from error
+
+
+def _is_tables(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(table, dict) for table in value.values())

@@ -6,6 +6,7 @@ from benchmark import registry
 from benchmark.data.forget import ForgetSpec
 from benchmark.errors import LetheError, unknown
 from benchmark.experiments.experiment import Experiment, Row
+from benchmark.experiments.facts import facts_of
 from benchmark.records import Plan, PlannedRow
 from benchmark.runner.cell import Cell, describe
 
@@ -50,6 +51,7 @@ def plan_of(experiment: Experiment) -> Plan:
                 title=info.title,
                 family=info.family,
                 role=info.role,
+                like=row.like,
             )
         )
     return Plan(
@@ -57,6 +59,7 @@ def plan_of(experiment: Experiment) -> Plan:
         title=experiment.title,
         description=experiment.description,
         settings=settings(experiment),
+        facts=facts_of(experiment),
         rows=tuple(rows),
         seeds=experiment.seeds,
     )

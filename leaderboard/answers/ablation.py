@@ -32,15 +32,7 @@ SLUG = "answer-ablation"
 QUESTION = "What do damping, norm bound, noise, chains, depth and the number forgotten change?"
 COMMAND = "make ablation RESULTS=leaderboard/results"
 
-#: Names of the settings that are varied, one at a time.
-SETTINGS = {
-    "damping": "damping λ",
-    "radius": "norm bound C",
-    "sigma": "noise σ",
-    "chains": "LiSSA, chains s₁",
-    "depth": "LiSSA, depth s₂",
-    "forgotten": "rows forgotten",
-}
+SETTINGS = plot.SETTINGS
 
 _COLUMNS = (
     "from → to",
@@ -99,22 +91,19 @@ def _lost(tables: list[Table]) -> str:
 def panels(tables: list[Table]) -> dict[str, list[Point]]:
     """By setting, the points of the rows that differ in it alone from the study's own.
 
-    The study's own rows are in the experiment that bears its name, labelled after their method:
-    `newton`, and `lissa` of `newton-lissa`.
+    The study's own rows are in the experiment as its file stands, and like no other row.
     """
-    rows = [row for table in tables for row in entries(table) if bounded(row)]
-    home = [row for table in tables if table.experiment == ABLATION for row in entries(table)]
+    rows = [(table, row) for table in tables for row in entries(table) if bounded(row)]
     found: dict[str, list[Point]] = defaultdict(list)
-    for base in (row for row in home if bounded(row) and _is_own(row)):
+    for home, base in rows:
+        if home.facts.profile is not None or base.like is not None:
+            continue
+        study = [row for table, row in rows if table.facts.study == home.facts.study]
         for name in SETTINGS:
-            varied = [row for row in rows if _differ(row, base) <= {name}]
+            varied = [row for row in study if _differ(row, base) <= {name}]
             if any(_differ(row, base) for row in varied):
                 found[name] += [p for row in varied for p in _points(row, name, base.title)]
     return {name: found[name] for name in SETTINGS if name in found}
-
-
-def _is_own(row: Row) -> bool:
-    return row.found[0].method.name in (row.label, f"newton-{row.label}")
 
 
 def _settings(row: Row) -> dict[str, Any]:
@@ -123,8 +112,8 @@ def _settings(row: Row) -> dict[str, Any]:
     inputs = record.inputs
     return record.method.params | {
         "method": record.method.name,
-        "radius": inputs["problem"]["training"]["radius"],
-        "forgotten": inputs["forget"]["count"],
+        "radius": inputs["problem"]["training"].get("radius"),
+        "forgotten": inputs["forget"].get("count"),
     }
 
 
@@ -172,5 +161,4 @@ def _change(ends: list[list[Point]], read: Callable[[Point], float | None]) -> s
 
 def _chart(device: str, varied: dict[str, list[Point]]) -> Chart:
     suffix = "" if device == "cpu" else f"-{device.split()[0]}"
-    titled = {SETTINGS[name]: points for name, points in varied.items()}
-    return Chart(f"plots/{plot.NAME}{suffix}.svg", plot.CAPTION, plot.draw, (titled,))
+    return Chart(f"plots/{plot.NAME}{suffix}.svg", plot.CAPTION, plot.draw, (varied,))

@@ -145,15 +145,17 @@ def outcome(records: list[QualityRecord], key: str) -> Outcome:
 
 
 def _rows(evidence: Evidence) -> list[Attacked]:
-    """Uncertified entries by problem and title."""
+    """Uncertified entries by experiment and row."""
     titles = {table.experiment: problem(table) for table in evidence.tables}
     found: dict[tuple[str, str], list[QualityRecord]] = defaultdict(list)
     for record in evidence.quality:
         method = record.method
         if record.status == "ok" and method.role == "entry" and not method.certifies:
-            title = titles.get(record.experiment, record.experiment)
-            found[title, method.title].append(record)
-    return [Attacked(*names, records) for names, records in found.items()]
+            found[record.experiment, method.label].append(record)
+    return [
+        Attacked(titles.get(experiment, experiment), records[0].method.title, records)
+        for (experiment, _), records in found.items()
+    ]
 
 
 def _line(row: Attacked) -> Line:

@@ -22,7 +22,7 @@ from leaderboard.grid import Cell, Line
 from leaderboard.numbers import span
 from leaderboard.ranking import STATEMENTS, entries
 from leaderboard.shown import NOTHING
-from leaderboard.study import BIASED, bounded, tables_of
+from leaderboard.study import BIASED, bounded, studies, tables_of
 from leaderboard.table import Row, Table
 
 SLUG = "answer-biased"
@@ -65,11 +65,12 @@ class Biased:
 
 def answer(evidence: Evidence) -> Answer:
     """Every row that claims a distance, study by study and request by request."""
-    studies = {name: list(_rows(evidence.tables, name)) for name in BIASED}
-    found = [biased for members in studies.values() for biased in members]
+    tables = tables_of(evidence.tables, BIASED)
+    found = [biased for table in tables for biased in _rows(table, evidence.tables)]
     if not found:
         return unanswered(SLUG, QUESTION, COMMAND)
-    absent = [BIASED[name] for name, members in studies.items() if not members]
+    there = studies(biased.table for biased in found)
+    absent = [name for name in studies(tables) if name not in there]
     return Answer(
         SLUG,
         QUESTION,
@@ -81,18 +82,22 @@ def answer(evidence: Evidence) -> Answer:
     )
 
 
-def _rows(tables: list[Table], name: str) -> Iterator[Biased]:
-    """The rows of a study, whose random requests are those of the experiment `name`."""
-    random = {
-        (table.device, row.label): row
-        for table in tables
-        if table.experiment == name
-        for row in entries(table)
-    }
-    for table in tables_of(tables, BIASED[name]):
-        for row in entries(table):
-            if bounded(row) or any(record.method.certifies for record in row.failed.values()):
-                yield Biased(table, row, random.get((table.device, row.label)))
+def _rows(table: Table, tables: list[Table]) -> Iterator[Biased]:
+    """The table's rows that claim a distance, each with the same row on random requests."""
+    beside = [other for other in tables if _is_random(other, table)]
+    random = {row.label: row for other in reversed(beside) for row in entries(other)}
+    for row in entries(table):
+        if bounded(row) or any(record.method.certifies for record in row.failed.values()):
+            yield Biased(table, row, random.get(row.label))
+
+
+def _is_random(other: Table, table: Table) -> bool:
+    """Whether `other` has one request of random rows on the table's problem, as its file stands."""
+    theirs, ours = other.facts, table.facts
+    if theirs is None or ours is None or other.device != table.device:
+        return False
+    plain = theirs.scenario == "random" and theirs.requests == 1
+    return plain and not theirs.varies and not theirs.trial and theirs.same_problem(ours)
 
 
 def _text(found: list[Biased]) -> str:

@@ -25,7 +25,7 @@ from leaderboard.interval import Estimate, arithmetic
 from leaderboard.numbers import measured, number
 from leaderboard.ranking import entries
 from leaderboard.shown import NOTHING
-from leaderboard.study import BUDGETS, by_device, tables_of
+from leaderboard.study import BUDGET, by_device, tables_of
 from leaderboard.table import Row, Table
 
 SLUG = "answer-compute"
@@ -51,11 +51,11 @@ class Contest:
     """A row with a noise-only control beside retraining for as many epochs.
 
     Attributes:
-        study: its problem's name, without the budget.
+        problem: what people call it, without the budget.
         epochs: the budget.
     """
 
-    study: str
+    problem: str
     epochs: int
     table: Table
     row: Row
@@ -83,7 +83,9 @@ def answer(evidence: Evidence) -> Answer:
     found = contests(evidence.tables)
     if not found:
         return unanswered(SLUG, QUESTION, COMMAND)
-    absent = [name for name in BUDGETS.values() if name not in {c.study for c in found}]
+    there = {contest.problem for contest in found}
+    absent = dict.fromkeys(table.facts.problem for table in _tables(evidence.tables))
+    absent = [name for name in absent if name not in there]
     return Answer(
         SLUG,
         QUESTION,
@@ -97,17 +99,25 @@ def answer(evidence: Evidence) -> Answer:
 
 
 def contests(tables: list[Table]) -> list[Contest]:
-    """Those of all studies, the smallest budget first."""
+    """Those of all problems, the smallest budget first."""
     found = [
-        Contest(study, epochs, table, row, retrained)
-        for name, study in BUDGETS.items()
-        for table in tables_of(tables, name)
+        Contest(table.facts.problem, epochs, table, row, retrained)
+        for table in _tables(tables)
         for epochs, retrained in _budget(table)
         for row in entries(table)
         if mean(row, "control_accuracy_test_gap") is not None
     ]
-    order = list(BUDGETS.values())
-    return sorted(found, key=lambda c: (order.index(c.study), c.table.device, c.epochs))
+    return sorted(found, key=lambda c: (_order(c.table), c.table.device, c.epochs))
+
+
+def _tables(tables: list[Table]) -> list[Table]:
+    """Those of all budgets, problem by problem."""
+    return sorted(tables_of(tables, BUDGET), key=_order)
+
+
+def _order(table: Table) -> tuple[str, str]:
+    """Nets on the same features stand together."""
+    return table.facts.features, table.facts.problem
 
 
 def _budget(table: Table) -> Iterator[tuple[int, Row]]:
@@ -182,28 +192,27 @@ def _time(contest: Contest) -> str:
 
 
 def _charts(tables: list[Table]) -> Iterator[Chart]:
-    for device, members in by_device(tables).items():
-        drawn = [point for name in BUDGETS for point in points(members, name)]
+    for device, members in by_device(_tables(tables)).items():
+        drawn = [point for table in members for point in points(table)]
         if drawn:
             suffix = "" if device == "cpu" else f"-{device.split()[0]}"
             yield Chart(f"plots/{plot.NAME}{suffix}.svg", plot.CAPTION, plot.draw, (drawn,))
 
 
-def points(tables: list[Table], study: str) -> Iterator[plot.Point]:
-    """Every seed of every row of a study whose budget is known."""
-    for table in tables_of(tables, study):
-        for epochs, retrained in _budget(table):
-            theirs = retrained.values(_ACCURACY)
-            for row in (retrained, *entries(table)):
-                for seed, ours in row.values(_ACCURACY).items():
-                    yield plot.Point(
-                        problem=BUDGETS[study],
-                        series="" if row is retrained else row.title,
-                        epochs=epochs,
-                        accuracy=ours,
-                        control=_control(row.done[seed]),
-                        lead=ours - theirs[seed] if seed in theirs else None,
-                    )
+def points(table: Table) -> Iterator[plot.Point]:
+    """Every seed of every row, if the table's budget is known."""
+    for epochs, retrained in _budget(table):
+        theirs = retrained.values(_ACCURACY)
+        for row in (retrained, *entries(table)):
+            for seed, ours in row.values(_ACCURACY).items():
+                yield plot.Point(
+                    problem=table.facts.problem,
+                    series="" if row is retrained else row.title,
+                    epochs=epochs,
+                    accuracy=ours,
+                    control=_control(row.done[seed]),
+                    lead=ours - theirs[seed] if seed in theirs else None,
+                )
 
 
 def _control(record: Record) -> float | None:

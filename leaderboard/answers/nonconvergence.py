@@ -83,11 +83,11 @@ def _text(rows: list[Row]) -> str:
         f"Training ends at a gradient of at most {span([gradient(row) for row in rows])} (G), over "
         f"{counted(len({gradient(row) for row in rows}), 'length')} of training."
     ]
-    for title in dict.fromkeys(row.title for row in rows):
-        members = [row for row in rows if row.title == title]
+    for label in dict.fromkeys(row.label for row in rows):
+        members = [row for row in rows if row.label == label]
         verdicts = ", ".join(dict.fromkeys(map(verdict, members)))
         parts.append(
-            f"{title}, over all G: {verdicts}; {statement(GENERAL)} gives "
+            f"{members[0].title}, over all G: {verdicts}; {statement(GENERAL)} gives "
             f"{_range(map(_general, members))}; {_bound(members)}; test gap "
             f"{_range(mean(row, 'accuracy_test_gap') for row in members)} points."
         )

@@ -10,6 +10,7 @@ from leaderboard.answers.answer import (
     cell,
     counted,
     grid,
+    in_stream,
     mean,
     name,
     problem,
@@ -31,9 +32,6 @@ COMMAND = "make mnist RESULTS=leaderboard/results"
 
 #: Points of test accuracy that a row may lose against retraining to count as an answer.
 LOSS = 1.0
-
-#: What a record calls the model without a hidden layer.
-_LINEAR = "softmax"
 
 _COLUMNS = (
     "fastest per request",
@@ -96,7 +94,10 @@ def _timed(table: Table) -> list[Row]:
 
 
 def _is_stream(table: Table) -> bool:
-    return "stream" in table.settings.get("request", "")
+    """Whether it is about more than one request; without facts the records know."""
+    if table.facts is not None:
+        return table.facts.requests > 1
+    return any(map(in_stream, table.records))
 
 
 def _is_refused(table: Table) -> bool:
@@ -113,8 +114,8 @@ def _is_refused(table: Table) -> bool:
 
 
 def _is_linear(table: Table) -> bool:
-    models = [record.inputs.get("problem", {}).get("model", {}) for record in table.records]
-    return all(model.get("kind") == _LINEAR for model in models)
+    """Whether the model is known to be linear."""
+    return table.facts is not None and table.facts.linear
 
 
 def _first(rows: list[Row]) -> Row:

@@ -23,7 +23,7 @@ from leaderboard.answers.attacks import mean_score
 from leaderboard.grid import Cell, Line
 from leaderboard.numbers import number, span
 from leaderboard.ranking import entries
-from leaderboard.table import Row
+from leaderboard.table import Row, Table
 
 SLUG = "answer-told"
 QUESTION = "Which proved rows are told apart from retraining all the same?"
@@ -39,13 +39,13 @@ _COLUMNS = ("verdict", "ε", "told apart by", "best-known gap", "its floor", "se
 class Judged:
     """A proved row and its forget-quality records, by seed."""
 
-    problem: str
+    table: Table
     row: Row
     records: list[QualityRecord]
 
     @property
     def name(self) -> str:
-        return f"{self.problem}: {self.row.title}"
+        return f"{problem(self.table)}: {self.row.title}"
 
     @property
     def current(self) -> bool:
@@ -86,12 +86,12 @@ def _rows(evidence: Evidence) -> list[Judged]:
             place = record.experiment, record.method.label, record.environment.device
             records[place].append(record)
     places = [
-        (problem(table), row, (table.experiment, row.label, table.device.split(" ")[0]))
+        (table, row, (table.experiment, row.label, table.device.split(" ")[0]))
         for table in evidence.tables
         for row in entries(table)
         if guaranteed(row)
     ]
-    found = [Judged(title, row, records[key]) for title, row, key in places if key in records]
+    found = [Judged(table, row, records[key]) for table, row, key in places if key in records]
     return [judged for judged in found if judged.current]
 
 
@@ -126,7 +126,7 @@ def _described(judged: Judged) -> str:
 
 def _alike(one: Judged, other: Judged) -> bool:
     """Whether two rows of a problem have about the same floor, seed by seed."""
-    if one.problem != other.problem or one.floors.keys() != other.floors.keys():
+    if one.table.slug != other.table.slug or one.floors.keys() != other.floors.keys():
         return False
     pairs = [(floor, other.floors[seed]) for seed, floor in one.floors.items()]
     return all(a and b and abs(a - b) <= _ALIKE * max(a, b) for a, b in pairs)

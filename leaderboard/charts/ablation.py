@@ -21,37 +21,52 @@ CAPTION = (
 
 _COLOURS = sns.color_palette("colorblind").as_hex()
 
+#: Names of the settings that are varied, one at a time.
+SETTINGS = {
+    "damping": "damping λ",
+    "radius": "norm bound C",
+    "sigma": "noise σ",
+    "chains": "LiSSA, chains s₁",
+    "depth": "LiSSA, depth s₂",
+    "forgotten": "rows forgotten",
+}
+
 Read = Callable[[Point], float | None]
 
-# what is drawn for a setting whose name starts so: title of the axis, then label and reading
+# what is drawn for a setting in place of its bounds: title of the axis, then label and reading
 _BOUNDS: dict[str, Read] = {
     "claimed": lambda point: point.bounds["certified"],
     statement(GENERAL): lambda point: point.bounds.get(GENERAL),
 }
 _EPSILON: dict[str, Read] = {"certified ε": lambda point: point.epsilon}
 _RESIDUAL: dict[str, Read] = {"residual": lambda point: point.residual}
-_SHOWN = {"noise": ("certified ε", _EPSILON), "LiSSA": ("residual", _RESIDUAL)}
+_SHOWN = {
+    "sigma": ("certified ε", _EPSILON),
+    "chains": ("residual", _RESIDUAL),
+    "depth": ("residual", _RESIDUAL),
+}
 _LOOKS = ((_COLOURS[2], "s", "-"), (_COLOURS[1], "D", "--"))
 
 
 def draw(panels: dict[str, list[Point]]) -> bytes:
-    """A column a setting: claim above, gap below."""
+    """A column a setting, by its key in `SETTINGS`: claim above, gap below."""
     with style.look():
         figure = Figure(figsize=(0.6 + 2.3 * len(panels), 4.6), layout="constrained")
         upper, lower = figure.subplots(2, len(panels), squeeze=False)
         for above, below, (setting, points) in zip(upper, lower, panels.items(), strict=True):
             _claim(above, setting, points)
-            _gap(below, setting, points)
+            _gap(below, SETTINGS[setting], points)
         figure.align_ylabels()
         return style.to_svg(figure)
 
 
 def _claim(axes: Axes, setting: str, points: list[Point]) -> None:
-    title, readings = _SHOWN.get(setting.split()[0].rstrip(","), ("bound Δ (L2)", _BOUNDS))
+    title, readings = _SHOWN.get(setting, ("bound Δ (L2)", _BOUNDS))
     for (label, read), (colour, marker, line) in zip(readings.items(), _LOOKS, strict=False):
         known = [(p.setting, value) for p in points if (value := read(p))]
         style.trend(axes, known, label=label, colour=colour, marker=marker, line=line)
-    axes.set(xscale="log", yscale="log", title=style.plain(setting), xlabel="", ylabel=title)
+    name = style.plain(SETTINGS[setting])
+    axes.set(xscale="log", yscale="log", title=name, xlabel="", ylabel=title)
     style.few_ticks(axes)
     if len(readings) > 1:
         axes.legend(fontsize=7.5)

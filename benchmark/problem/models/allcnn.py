@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import nn
@@ -27,6 +27,8 @@ class AllCNNSpec(ConvolutionalSpec):
 
     Every convolution is padded, and the logits are the mean of the last one's maps.
     """
+
+    title: ClassVar[str] = "AllCNN"
 
     kind: Literal["allcnn"]
     width: int = Field(96, ge=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
@@ -14,6 +14,8 @@ class SoftmaxSpec(BaseModel):
     """Softmax regression: one linear layer with a bias."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: ClassVar[str] = "softmax"
 
     kind: Literal["softmax"] = "softmax"
 
@@ -36,6 +38,8 @@ class MLPSpec(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: ClassVar[str] = "MLP"
 
     kind: Literal["mlp"]
     hidden: tuple[int, ...] = Field((32, 32), min_length=1)

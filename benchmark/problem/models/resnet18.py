@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import nn
@@ -15,6 +15,8 @@ class ResNet18Spec(ConvolutionalSpec):
 
     The first layer is a 3 x 3 convolution with stride 1, and no pooling follows it.
     """
+
+    title: ClassVar[str] = "ResNet-18"
 
     kind: Literal["resnet18"]
     width: int = Field(64, ge=1)

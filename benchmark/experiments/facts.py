@@ -1,0 +1,47 @@
+"""From an experiment's settings to its facts."""
+
+from __future__ import annotations
+
+from benchmark.data import catalogue
+from benchmark.data.features import DESCRIPTORS
+from benchmark.experiments.experiment import Experiment, ProblemSpec
+from benchmark.facts import Facts
+
+
+def facts_of(experiment: Experiment) -> Facts:
+    """What the board reads of an experiment.
+
+    Raises:
+        LetheError: if there is no such data set.
+    """
+    problem, forget, place = experiment.problem, experiment.forget, experiment.place
+    return Facts(
+        data=problem.data,
+        data_title=catalogue.title(problem.data),
+        features=problem.features,
+        model=problem.model.kind,
+        problem=_in_words(problem),
+        linear=problem.model.linear,
+        strongly_convex=problem.strongly_convex,
+        loss=problem.objective.loss,
+        ridge=problem.objective.ridge,
+        train=problem.split.train,
+        scenario=forget.scenario,
+        forgotten=forget.count,
+        share=forget.share,
+        requests=forget.requests,
+        target=experiment.target,
+        study=place.study,
+        profile=place.profile,
+        axis=place.axis,
+        value=place.value,
+        group=experiment.group,
+        trial=experiment.trial,
+    )
+
+
+def _in_words(problem: ProblemSpec) -> str:
+    """E.g. `CIFAR-10, MLP on HOG`."""
+    text = f"{catalogue.title(problem.data)}, {problem.model.title}"
+    descriptor = DESCRIPTORS.get(problem.features)
+    return f"{text} on {descriptor.title}" if descriptor else text
