@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import glob
-import hashlib
-import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -253,7 +251,7 @@ def read_record(path: Path) -> Record:
 
 def fingerprint(content: dict[str, Any]) -> str:
     """sha256, in hex, of a JSON value, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return json_file.digest(content)
 
 
 class Store:

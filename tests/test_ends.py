@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -13,11 +14,14 @@ from contextlib import suppress
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from rich.console import Console
 
-from benchmark import cli, ends, files, plugins, registry
+from benchmark import cli, ends, files, plugins, registry, settings
+from benchmark.contract.claim import Claim
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request
 from benchmark.errors import LetheError
@@ -25,6 +29,7 @@ from benchmark.experiments.experiment import load
 from benchmark.records import Store, read_record
 from benchmark.runner.reproduce import numbers
 from benchmark.runner.run import Tally, run
+from benchmark.runner.run_cell import describe_failure
 from tests import tiny_experiment
 
 ROOT = Path(__file__).parents[1]
@@ -205,7 +210,7 @@ class Quitter(Method):
 @pytest.fixture
 def with_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """The methods of this file are registered beside the others."""
-    ours = {one.name: registry.Registered(one, "outside") for one in (Vandal, Quitter)}
+    ours = {one.name: registry.Registered(one, "outside") for one in (Vandal, Quitter, Settler)}
     found = ours | registry.discover()
     monkeypatch.setattr(registry, "discover", lambda: found)
 
@@ -319,6 +324,80 @@ def test_a_method_that_changes_its_inputs_fails_and_no_other_row_notices(
             for folder in ("runs", "alone")
         )
         assert together == alone
+
+
+# --- what a method does to settings that all share ---------------------------------------------
+
+
+SETTINGS = {
+    "the default dtype": lambda: torch.set_default_dtype(torch.float16),
+    "the default device": lambda: torch.set_default_device("meta"),
+    "the number of threads": lambda: torch.set_num_threads(2),
+    "deterministic mode": lambda: torch.use_deterministic_algorithms(False),
+    "gradient mode": lambda: torch.set_grad_enabled(False),
+    "the precision of matrix products": lambda: torch.set_float32_matmul_precision("medium"),
+    "NumPy's handling of errors": lambda: np.seterr(all="raise"),
+    "torch's random generator": lambda: torch.rand(1),
+    "NumPy's random generator": lambda: np.random.rand(),  # noqa: NPY002
+    "Python's random generator": lambda: random.random(),
+}
+
+
+class Settler(Method):
+    """Change a setting of everybody's, then answer or fail."""
+
+    name = "settler"
+    title = "Settler"
+    source = Source(paper="None", url="https://example.org")
+    setting: str = ""
+    fails: str = ""
+
+    def unlearn(self, request: Request) -> Release:
+        SETTINGS[self.setting]()
+        if self.fails:
+            raise RuntimeError(self.fails)
+        return request.release(request.original.weights)
+
+
+@pytest.mark.usefixtures("with_ours")
+@pytest.mark.parametrize("fails", ["", "at once"])
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_method_that_changes_a_setting_fails_and_it_is_put_back(
+    tmp_path: Path, setting: str, fails: str
+) -> None:
+    get = settings._SETTINGS[setting].get
+    before = get()
+    toml = with_row(tmp_path, "settler", setting=setting, fails=fails)
+    (failed,) = finish(toml, tmp_path / "runs").failed
+    assert failed.failure.type == "SettingsChanged"
+    assert failed.failure.message.startswith(f"settler changed {setting} for all that run after it")
+    assert get() == before
+
+
+def test_a_setting_is_put_back_and_not_complained_of_when_the_program_is_to_end() -> None:
+    def work() -> None:
+        with settings.kept("a method"):
+            torch.set_default_dtype(torch.float64)
+            raise ends.Stopped(signal.SIGTERM)
+
+    with pytest.raises(ends.Stopped):
+        work()
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_a_claim_that_is_not_valid_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Claim(
+            definition="this-pair",
+            guarantee={"kind": "gaussian", "m": 1e308},
+            epsilon=1.0,
+            delta=1e-5,
+            evidence={"kind": "distance", "bound": 0, "sigma": 1, "theorem": "none", "reached": 0},
+        )
+    assert describe_failure(caught.value).message == (
+        "Claim: guarantee.gaussian.m: Value error, 1e+308 is too large to compute with: "
+        "at most 1e+150"
+    )
 
 
 # --- what cannot be printed ---------------------------------------------------------------------

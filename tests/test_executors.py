@@ -7,14 +7,16 @@ import os
 import re
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from rich.console import Console
 
-from benchmark import cli
+from benchmark import cli, ends
 from benchmark.collected import collect
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
@@ -252,6 +254,27 @@ def test_what_runs_or_is_done_is_not_submitted_again(
     assert submit() == ["not submitted: 3 done, 0 running or waiting"]
     assert {path: path.read_bytes() for path in kept} == kept
     assert not (runs / "leaderboard").exists(), "a task renders nothing"
+
+
+def test_an_interrupt_of_the_wait_says_that_the_jobs_go_on(
+    tiny: Experiment,
+    tmp_path: Path,
+    scripts: Scripts,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    executor = Slurm(cluster.Cluster(), 1, METHODS, "off", True, lambda line: None)
+
+    def interrupt(seconds: float) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(slurm, "time", SimpleNamespace(monotonic=time.monotonic, sleep=interrupt))
+    with pytest.raises(SystemExit) as caught, ends.program():
+        run(tiny, tmp_path / "my runs", executor=executor)
+    assert caught.value.code == 130
+    status = f"lethe status --results '{tmp_path / 'my runs'}'"
+    assert capsys.readouterr().err == f"waits no more: the jobs go on, and {status} says how\n"
+    assert set(states(tmp_path / "my runs").values()) == {"waiting"}
 
 
 def test_a_job_whose_number_was_never_written_is_found_by_its_name(

@@ -11,10 +11,12 @@ import torch
 from rich.console import Console
 
 from benchmark import json_file, names, plugins, registry
+from benchmark.collected import collect, exists
 from benchmark.errors import LetheError
 from benchmark.experiments.experiment import load
 from benchmark.json_file import Sound
-from benchmark.records import Store, fingerprint
+from benchmark.records import Store, fingerprint, read_record
+from benchmark.runner.reproduce import recorded_in
 from benchmark.runner.run import Tally, run
 from benchmark.studies import quality_record
 from tests import tiny_experiment
@@ -184,6 +186,7 @@ def test_a_key_that_does_not_fit_is_named(recorded: tuple[Path, Path], field: st
         content["key"] = "0" * 64
     else:
         content["inputs"]["forget"]["count"] += 1
+    del content["digest"]  # as of a record that was written before there were any
     path.write_text(json.dumps(content))
     for look in (
         lambda: Store(path.parents[2]).records("tiny"),
@@ -191,6 +194,37 @@ def test_a_key_that_does_not_fit_is_named(recorded: tuple[Path, Path], field: st
     ):
         with pytest.raises(Sound, match="a key that does not fit its inputs"):
             look()
+
+
+@pytest.mark.parametrize("gathered", [False, True])
+def test_a_number_that_was_edited_by_hand_is_noticed(
+    recorded: tuple[Path, Path], gathered: bool
+) -> None:
+    toml, path = recorded
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(dict(sorted(content.items())), indent=2), encoding="utf-8")
+    assert read_record(path).status == "ok", "the order and the layout are free"
+    content["metrics"]["accuracy_test"]["value"] = 99.0
+    path.write_text(json.dumps(content), encoding="utf-8")
+    results = path.parents[2]
+    if gathered:
+        list(collect(results))
+    for look in (
+        lambda: Store(results).records("tiny"),
+        lambda: finish(toml, folder=results),
+        lambda: recorded_in(path),
+    ):
+        with pytest.raises(Sound, match=r"was edited by hand: put it back as it was, or delete it"):
+            look()
+    assert exists(path)
+
+
+def test_a_record_without_a_digest_is_read(recorded: tuple[Path, Path]) -> None:
+    _, path = recorded
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert content.pop("digest") == fingerprint(content)
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert read_record(path).key == content["key"]
 
 
 @pytest.mark.parametrize("name", ["plan.json", "nothing/seed-0.json"])

@@ -9,13 +9,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 #: `zero`: the nearer to 0 the better, on either side. `none`: no side is better.
 Direction = Literal["higher", "lower", "zero", "none"]
 
-#: No measured number is larger: the square of one can still be computed, and a sum of squares.
+#: No number that is computed with is larger: its square is still finite, and a sum of squares.
 LARGEST = 1e150
 
 
 def _not_too_large(value: float) -> float:
     if abs(value) > LARGEST:
-        raise ValueError(f"{value:g} is too large for a measured number")
+        raise ValueError(f"{value:g} is too large to compute with: at most {LARGEST:g}")
     return value
 
 

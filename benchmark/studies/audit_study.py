@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from benchmark import json_file
+from benchmark import json_file, settings
 from benchmark.contract.method import EvidenceKind
 from benchmark.data.forget import ForgetSpec
 from benchmark.ends import Exited, kept_alive
@@ -166,7 +166,7 @@ def _run(cells: list[Cell], part: Part, display: Display) -> Iterator[tuple[Cell
         display.show(Event("begins", cell.where, f"{count} runs a side"))
         start, failure = time.perf_counter(), None
         try:
-            with kept_alive():
+            with settings.kept(cell.method.name), kept_alive():
                 outcome: Finding | str = finding(cell, runs, count)
             bench.check(cell.method.name)
             runs.check(cell.method.name)

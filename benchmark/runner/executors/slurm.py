@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 import time
@@ -85,7 +86,9 @@ class Slurm:
         todo.tell("kept")
         self._submit(units, store)
         if self.wait:
-            self._follow(todo, store)
+            status = f"lethe status --results {shlex.quote(str(store.folder))}"
+            with ends.saying(f"waits no more: the jobs go on, and {status} says how"):
+                self._follow(todo, store)
         self.unfinished = [unit for unit in units if not unit.is_done(store)]
 
     def _submit(self, units: list[Unit], store: Store) -> None:
