@@ -1,7 +1,7 @@
 """Commands killed at random moments, and what that loses: `python -m benches.kills`.
 
 Every kill begins with a part of the records there. The command is killed between its start and its
-usual end: half of the times before its first record, else after some of them. Then it is run again
+usual end: every other time before its first record, else after some of them. Then it is run again
 to its end. The records are compared with those of a run that was left alone.
 """
 
@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,7 @@ class Whole:
         return cls(folder, min(p.stat().st_mtime for p in command.paths(folder)) - start)
 
 
-def kill(command: Command, whole: Whole, signum: int, moments: random.Random) -> Damage:
+def kill(command: Command, whole: Whole, signum: int, moments: random.Random, amid: bool) -> Damage:
     """Kill a command once, run it to its end, and compare."""
     found = Damage(kills=1)
     with tempfile.TemporaryDirectory() as name:
@@ -179,7 +180,7 @@ def kill(command: Command, whole: Whole, signum: int, moments: random.Random) ->
         _keep_a_part(command, whole.folder, folder, moments, moments.uniform(0, 0.5))
         before = command.records(folder)
         process = command.start(folder, mark)
-        moment = _wait(command, folder, process, whole, moments)
+        moment = _wait(command, folder, process, whole, moments, amid)
         if process.poll() is None:
             # a terminal's interrupt goes to all processes, and other signals to the one named
             (os.killpg if signum == signal.SIGINT else os.kill)(process.pid, signum)
@@ -204,17 +205,23 @@ def kill(command: Command, whole: Whole, signum: int, moments: random.Random) ->
 
 
 def _wait(
-    command: Command, folder: Path, process: subprocess.Popen, whole: Whole, moments: random.Random
+    command: Command,
+    folder: Path,
+    process: subprocess.Popen,
+    whole: Whole,
+    moments: random.Random,
+    amid: bool,
 ) -> float:
-    """Wait for the moment of the kill, or for the end of the process; the seconds that it took."""
+    """Wait for the moment of the kill, or for the end of the process; the seconds that it took.
+
+    The moment is before the first record, or `amid` them.
+    """
     start, there = time.monotonic(), len(command.paths(folder))
-    if moments.random() < 0.5:
-        pause = moments.uniform(0, whole.seconds)
-    else:
+    pause = moments.uniform(0, 0.1 if amid else whole.seconds)
+    if amid:
         more = moments.randrange(1, len(command.paths(whole.folder)) - there)
         while process.poll() is None and len(command.paths(folder)) < there + more:
             time.sleep(0.005)
-        pause = moments.uniform(0, 0.1)
     with suppress(subprocess.TimeoutExpired):
         process.wait(pause)
     return time.monotonic() - start
@@ -280,7 +287,8 @@ def study(command: Command, signum: int, kills: int, whole: Whole, seed: int) ->
     total = Damage()
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         moments = [random.Random(f"{seed} {command.name} {signum} {k}") for k in range(kills)]
-        each = pool.map(lambda one: kill(command, whole, signum, one), moments)
+        amid = [bool(k % 2) for k in range(kills)]
+        each = pool.map(partial(kill, command, whole, signum), moments, amid)
         label = f"{signal.Signals(signum).name}, lethe {command.name}"
         for one in track(each, label, total=kills, console=Console(stderr=True), transient=True):
             total.add(one)
