@@ -219,6 +219,13 @@ def test_a_number_that_was_edited_by_hand_is_noticed(
     assert exists(path)
 
 
+def test_records_share_the_texts_that_all_of_them_have(recorded: tuple[Path, Path]) -> None:
+    _, path = recorded
+    one, other = (read_record(path).metrics["attack_gap"] for _ in range(2))
+    assert one.note is other.note
+    assert not hasattr(one, "__dict__"), "a board holds half a million of these"
+
+
 def test_a_record_without_a_digest_is_read(recorded: tuple[Path, Path]) -> None:
     _, path = recorded
     content = json.loads(path.read_text(encoding="utf-8"))
