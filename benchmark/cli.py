@@ -160,7 +160,8 @@ def run(
     unfinished = len(slurm.unfinished) if slurm else 0
     if unfinished:
         why = f"lethe status --results {results} says why, the same command submits them again"
-        out.print(f"{unfinished} seeds are not done: {why}", soft_wrap=True)
+        seeds = "1 seed is" if unfinished == 1 else f"{unfinished} seeds are"
+        out.print(f"{seeds} not done: {why}", soft_wrap=True)
     if failed or unfinished:
         raise typer.Exit(1)
 
@@ -708,7 +709,7 @@ def main() -> None:
 
 def _give_up_output() -> None:
     """Throw away what could not be printed, or it would be tried again when Python ends."""
-    with suppress(OSError, ValueError), Path(os.devnull).open("w") as nowhere:
+    with suppress(OSError, ValueError), Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 

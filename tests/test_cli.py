@@ -24,8 +24,7 @@ def lethe(
 ) -> Run:
     """Call the command line in an empty folder: exit code, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
-    for console in (cli.out, cli.err):  # made when the module was, perhaps in a narrow terminal
-        monkeypatch.setattr(console, "_width", 200)
+    tiny_experiment.widen(monkeypatch)
 
     def call(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["lethe", *arguments])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import random
 import signal
@@ -18,17 +17,15 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from rich.console import Console
 
 from benchmark import cli, ends, files, plugins, registry, settings
 from benchmark.contract.claim import Claim
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request
 from benchmark.errors import LetheError
-from benchmark.experiments.experiment import load
-from benchmark.records import Store, read_record
+from benchmark.records import read_record
 from benchmark.runner.reproduce import numbers
-from benchmark.runner.run import Tally, run
+from benchmark.runner.run import Tally
 from benchmark.runner.run_cell import describe_failure
 from tests import tiny_experiment
 
@@ -108,6 +105,19 @@ def test_a_signal_ends_a_run_with_its_code_and_nobody_is_left(
     assert len(records(results)) < 1800, "it came in the middle"
     assert all(path.read_bytes() == content for path, content in before.items())
     assert all(read_record(path).status == "ok" for path in records(results))
+
+
+@pytest.mark.parametrize("amid", [False, True])
+def test_a_killed_run_leaves_no_process_and_no_socket(tmp_path: Path, amid: bool) -> None:
+    temporary, results = tmp_path / "temporary", tmp_path / "runs"
+    temporary.mkdir()
+    toml = write(tmp_path, seeds=600)
+    process = start("run", str(toml), "--jobs", "2", cwd=tmp_path, TMPDIR=str(temporary))
+    wait_for(lambda: records(results) if amid else any(temporary.glob("*/*")))
+    process.kill()
+    process.communicate(timeout=120)
+    assert group_is_gone(process)
+    assert list(temporary.iterdir()) == []
 
 
 def test_what_a_killed_writer_left_is_swept_and_what_is_being_written_is_not(
@@ -223,8 +233,7 @@ def with_row(folder: Path, method: str, **params: str) -> Path:
 
 
 def finish(toml: Path, folder: Path, **more: bool) -> Tally:
-    quiet = Console(file=io.StringIO())
-    return run([load(str(toml))], Store(folder), torch.device("cpu"), console=quiet, **more)
+    return tiny_experiment.run(toml, folder=folder, **more)
 
 
 @pytest.mark.usefixtures("with_ours")
@@ -405,7 +414,7 @@ def test_a_claim_that_is_not_valid_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
 def test_an_output_that_is_full_is_one_line(tmp_path: Path) -> None:
-    with Path("/dev/full").open("w") as full:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
         done = subprocess.run(
             [sys.executable, "-m", "benchmark", "list"],
             cwd=tmp_path,

@@ -14,7 +14,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from rich.console import Console
 
 from benchmark import cli, ends
 from benchmark.collected import collect
@@ -31,7 +30,7 @@ from benchmark.runner.shard import Shard
 from tests import tiny_experiment
 
 CPU = torch.device("cpu")
-QUIET = Console(file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
+QUIET = tiny_experiment.QUIET
 METHODS = ["nothing", "newton"]
 
 
@@ -280,7 +279,7 @@ def test_an_interrupt_of_the_wait_says_that_the_jobs_go_on(
 def test_a_job_whose_number_was_never_written_is_found_by_its_name(
     submit: Submit, scripts: Scripts, tmp_path: Path
 ) -> None:
-    """As after a kill between sbatch and the note of what it said."""
+    """A kill may come between sbatch and the note of what it said."""
     submit()
     (path,) = (tmp_path / "runs" / ".slurm").glob("*/submission.json")
     content = json.loads(path.read_text(encoding="utf-8"))
@@ -489,7 +488,7 @@ def lethe(
 ) -> Callable[..., tuple[int, str]]:
     """Call the command line in an empty folder: exit code, what it prints."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+    tiny_experiment.widen(monkeypatch)
 
     def call(*arguments: str) -> tuple[int, str]:
         monkeypatch.setattr(slurm.sys, "argv", ["lethe", *arguments])

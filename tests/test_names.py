@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
 
 from benchmark import json_file, names, plugins, registry
 from benchmark.collected import collect, exists
@@ -17,7 +15,7 @@ from benchmark.experiments.experiment import load
 from benchmark.json_file import Sound
 from benchmark.records import Store, fingerprint, read_record
 from benchmark.runner.reproduce import recorded_in
-from benchmark.runner.run import Tally, run
+from benchmark.runner.run import Tally
 from benchmark.studies import quality_record
 from tests import tiny_experiment
 from tests.plugin import Outside
@@ -26,10 +24,8 @@ CPU = torch.device("cpu")
 
 
 def finish(*tomls: Path, folder: Path, methods: list[str] | None = None, **more: bool) -> Tally:
-    loaded = [load(str(toml)) for toml in tomls]
-    quiet = Console(file=io.StringIO())
     methods = methods or ["nothing"]
-    return run(loaded, Store(folder), CPU, methods=methods, seeds=[0], console=quiet, **more)
+    return tiny_experiment.run(*tomls, folder=folder, methods=methods, seeds=[0], **more)
 
 
 BAD = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from dataclasses import replace
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
 
 from benchmark import cli, json_file, records
 from benchmark.errors import LetheError
@@ -24,7 +22,7 @@ from leaderboard import build, check
 from leaderboard.charts.slack import reading
 from tests import tiny_experiment
 
-QUIET = Console(file=io.StringIO())
+QUIET = tiny_experiment.QUIET
 HEADING = "How slack the bounds are"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +10,6 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
-from rich.console import Console
 from torch import Tensor
 
 from benchmark import cli
@@ -24,8 +22,9 @@ from benchmark.studies import soundness
 from benchmark.studies.random_problem import draw
 from benchmark.studies.soundness import BALL, REQUESTS, Answer, Stream, examine, methods, study
 from benchmark.studies.tally import Check, Tally
+from tests import tiny_experiment
 
-QUIET = Console(file=io.StringIO())
+QUIET = tiny_experiment.QUIET
 #: Tenths of a second a problem: too slow for hypothesis.
 SLOW = {"descent-to-delete", "newton-lissa", "recollection", "rewind"}
 #: What every request of theirs is answered with, none refused: noise for a public distance.
@@ -106,7 +105,7 @@ def test_problems_are_wide_apart() -> None:
 
 def _lethe(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", ["lethe", *arguments])
-    monkeypatch.setenv("COLUMNS", "200")
+    tiny_experiment.widen(monkeypatch)
     with pytest.raises(SystemExit) as caught:
         cli.main()
     return int(caught.value.code or 0)
