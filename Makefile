@@ -34,7 +34,7 @@ GROUPS  := demo mnist cifar10 svhn sequential nonconvergence heads scenarios bia
 
 .DEFAULT_GOAL := help
 .PHONY: help setup $(GROUPS) hessian all test test-slurm lint leaderboard check soundness slack \
-	audit forget-quality false-alarms bench gpu doctor list clean
+	audit forget-quality false-alarms bench kills gpu doctor list clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(call quoted,$(strip $(MAKEFILE_LIST)))
@@ -93,6 +93,9 @@ hessian: $(READY) ## efficient against exact inverse Hessian: time and error, so
 bench: $(PEERS) ## time every inverse-Hessian solver and library; SIZE=smoke tries it out
 	@$(call in-venv,python) -m pytest benches -v --no-header -rfE --benchmark-columns=median,rounds \
 		--size $(SIZE) --out $(call quoted,$(OUT)) --pydvl $(call quoted,$(PYDVL)/bin/python) $(BENCH)
+
+kills: $(READY) ## kill runs at random moments and count what is lost, twenty minutes
+	@$(call in-venv,python) -m benches.kills
 
 # WHEELS names a folder with wheels/ and data/ for a machine whose Python has torch and no index
 gpu: $(if $(WHEELS),$(WHEELS)/site,$(READY)) ## measure on a GPU, most important first, in eight minutes

@@ -831,7 +831,7 @@ def main() -> None:
 
 def _give_up_output() -> None:
     """Throw away what could not be printed, or it would be tried again when Python ends."""
-    with suppress(OSError, ValueError), Path(os.devnull).open("w") as nowhere:
+    with suppress(OSError, ValueError), Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 

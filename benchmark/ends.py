@@ -20,8 +20,12 @@ SIGNALS = tuple(
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2")
     if hasattr(signal, name)
 )
+#: Of the environment: a folder that a server of processes removes once the run is gone.
+SOCKETS = "LETHE_SOCKETS"
 _exit = os._exit
 _received: list[int] = []
+#: What is said of an interrupt; see `saying`.
+_text = "stopped: the same command goes on from here"
 
 
 class Stopped(BaseException):
@@ -30,6 +34,7 @@ class Stopped(BaseException):
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
         self.code = 128 + signum
+        self.text = _text
 
 
 class Exited(Exception):
@@ -48,7 +53,7 @@ def program() -> Iterator[None]:
         yield
     except (Stopped, KeyboardInterrupt) as error:
         with suppress(OSError, ValueError):
-            print("stopped: the same command goes on from here", file=sys.stderr)
+            print(getattr(error, "text", _text), file=sys.stderr)
         raise SystemExit(getattr(error, "code", 128 + signal.SIGINT)) from None
     finally:
         _received.clear()
@@ -66,6 +71,17 @@ def listen() -> dict[int, object]:
         return {}
     heard = [one for one in SIGNALS if signal.getsignal(one) not in (signal.SIG_IGN, None)]
     return {one: signal.signal(one, _stop) for one in heard}
+
+
+@contextmanager
+def saying(text: str) -> Iterator[None]:
+    """A block in which an interrupt is told as `text`: not all that was begun ends with it."""
+    global _text
+    before, _text = _text, text
+    try:
+        yield
+    finally:
+        _text = before
 
 
 def check() -> None:

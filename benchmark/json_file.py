@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
 from benchmark import collected
 from benchmark.errors import LetheError, explain
@@ -16,6 +18,8 @@ from benchmark.files import as_bytes, read_text, replace_file
 T = TypeVar("T")
 #: What to do with a file that is damaged or of an older version.
 REMAKE = "delete it and run again"
+#: Name of the sha256 of all the rest of a file, as it was written.
+DIGEST = "digest"
 
 
 class Sound(LetheError):
@@ -55,9 +59,7 @@ def load(path: Path, what: str, cure: str = REMAKE) -> Any:
     """
     text, where = _text(path, what)
     try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise LetheError(f"{what} {where} is damaged (nested too deeply): {cure}") from error
+        return from_json(text)  # texts that come again and again, as names of metrics do, are one
     except ValueError as error:
         raise LetheError(f"{what} {where} is damaged ({error}): {cure}") from error
 
@@ -80,30 +82,49 @@ def fitted(
     """What `load` found in a file as a value; see `read`. `cure` is for an older schema.
 
     Raises:
-        LetheError: if it does not fit the schema; `Sound` if that is of a newer version.
+        LetheError: if it does not fit the schema; `Sound` if that is of a newer version, or the
+            file is not as it was written.
     """
     _refuse_newer(content, path, what, schema)
     if _version(content) not in (None, schema):
         raise LetheError(
             f"{what} {path} has schema {_version(content)}; this version reads {schema}: {cure}"
         )
+    written = None
+    if isinstance(content, dict):
+        content = dict(content)
+        written = content.pop(DIGEST, None)
     try:
-        return parse(content)
+        value = parse(content)
     except ValidationError as error:
         raise explain(error, f"{what} {path} does not fit the schema") from error
     except RecursionError as error:
         raise LetheError(f"{what} {path} is damaged (nested too deeply): {cure}") from error
+    if written is not None and written != digest(content):
+        raise Sound(f"{what} {path} was edited by hand: put it back as it was, or {REMAKE}")
+    return value
 
 
 def write(path: Path, content: BaseModel) -> None:
     """Write atomically, keys in a fixed order, so that equal values are equal files.
 
+    A digest stands at the end, so that an edit by hand is noticed when the file is read.
+
     Raises:
         LetheError: if it cannot be written, or what is there is of a newer version.
     """
     refuse_newer(path, getattr(content, "schema_version", 0))
-    text = json.dumps(content.model_dump(mode="json"), indent=1, ensure_ascii=False)
-    replace_file(path, as_bytes(text + "\n"))
+    found = json.loads(as_bytes(_text_of(content.model_dump(mode="json"))))
+    replace_file(path, as_bytes(_text_of(found | {DIGEST: digest(found)}) + "\n"))
+
+
+def digest(content: dict[str, Any]) -> str:
+    """sha256, in hex, of the values of a file, whatever their order and layout."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _text_of(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False)
 
 
 def refuse_newer(path: Path, schema: int) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import glob
-import hashlib
-import json
 import re
 from dataclasses import dataclass
 from functools import partial
@@ -375,7 +373,7 @@ def study_path(study: str, *parts: str) -> str:
 
 def fingerprint(content: dict[str, Any]) -> str:
     """sha256, in hex, of a JSON value, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return json_file.digest(content)
 
 
 class Store:

@@ -80,12 +80,13 @@ def _render(results: Path, out: Path) -> tuple[dict[str, bytes], dict[str, Chart
     tables = load(results)
     charts = {table.slug: draw_charts(table) for table in tables}
     sections = load_sections(results, out / "bench", tables)
-    texts = {
-        "README.md": render_markdown(tables, charts, sections),
-        "board.csv": render_csv(tables),
-        "index.html": render_page(tables, charts, sections, _place(results)),
+    renderers = {
+        "README.md": lambda: render_markdown(tables, charts, sections),
+        "board.csv": lambda: render_csv(tables),
+        "index.html": lambda: render_page(tables, charts, sections, _place(results)),
     }
-    pages = {name: as_bytes(text) for name, text in texts.items()}
+    # bytes at once, as a text of 50 MB takes 100 or 200
+    pages = {name: as_bytes(render()) for name, render in renderers.items()}
     drawn = [chart for of_table in charts.values() for chart in of_table] + sections.charts
     return pages, {chart.path: chart for chart in drawn}
 

@@ -45,7 +45,7 @@ ALLOWED = {"benchmark/theory": ("benchmark.theory", "benchmark.errors")}
 
 def imports(path: Path) -> Iterator[str]:
     """Every module that a file names in an import, also inside functions."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
 from torch import Tensor, nn
 
 from baselines.cf_k import CatastrophicForgetting
@@ -361,7 +359,7 @@ def test_the_runner_refuses_a_certified_row_before_it_starts(tmp_path: Path) -> 
         ('{ kind = "softmax" }', '{ kind = "allcnn", width = 2, norm = "batch" }'),
         ('"newton-cg", tolerance = 1e-9', '"adam", epochs = 1, radius = "none"'),
     )
-    console = Console(file=open(os.devnull, "w"), force_terminal=False)  # noqa: PTH123, SIM115
+    console = tiny_experiment.QUIET
     methods = ["newton", "retrain", "fine-tune"]
     loaded, store = [experiments.load(str(path))], Store(tmp_path / "results")
     runner.run(loaded, store, torch.device("cpu"), console=console, methods=methods, seeds=[0])

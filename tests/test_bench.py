@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
@@ -15,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 from scipy.sparse import linalg
 from torch import Tensor
 
@@ -62,7 +60,7 @@ from leaderboard.solvers import HEADING, MISSING, bench_tables, load_bench
 from tests import problems, tiny_experiment
 
 ROOT = Path(__file__).resolve().parents[1]
-QUIET = Console(file=io.StringIO())
+QUIET = tiny_experiment.QUIET
 
 
 def small_system(damping: float = 0.05, rows: Rows | None = None) -> System:

@@ -23,7 +23,7 @@ from tests import tiny_experiment
 def run(folder: Path, **more: object) -> runner.Tally:
     path = tiny_experiment.write(folder)
     more.setdefault("methods", ["newton", "nothing"])
-    with Path(os.devnull).open("w") as sink:
+    with Path(os.devnull).open("w", encoding="utf-8") as sink:
         loaded, store = [experiments.load(str(path))], Store(folder / "results")
         return runner.run(loaded, store, torch.device("cpu"), console=Console(file=sink), **more)
 

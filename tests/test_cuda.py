@@ -179,7 +179,7 @@ def test_training_and_a_newton_step_of_a_net(net: str, gpu: torch.device) -> Non
 def records(folder: Path, device: torch.device) -> list[Record]:
     """Records of a whole run of every method that answers on a head."""
     path = tiny_experiment.write(folder)
-    with Path(os.devnull).open("w") as sink:
+    with Path(os.devnull).open("w", encoding="utf-8") as sink:
         store = Store(folder / "results")
         loaded = [experiments.load(str(path))]
         runner.run(loaded, store, device, seeds=[0], console=Console(file=sink))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -13,17 +13,18 @@ from contextlib import suppress
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from rich.console import Console
+from pydantic import ValidationError
 
-from benchmark import cli, ends, files, plugins, registry
+from benchmark import cli, ends, files, plugins, registry, settings
+from benchmark.contract.claim import Claim
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request
 from benchmark.errors import LetheError
-from benchmark.experiments.experiment import load
-from benchmark.records import Store, read_record
-from benchmark.studies.experiments import run
+from benchmark.records import read_record
+from benchmark.runner.run_cell import describe_failure
 from benchmark.study.run import Tally
 from tests import tiny_experiment
 
@@ -103,6 +104,19 @@ def test_a_signal_ends_a_run_with_its_code_and_nobody_is_left(
     assert len(records(results)) < 1800, "it came in the middle"
     assert all(path.read_bytes() == content for path, content in before.items())
     assert all(read_record(path).status == "ok" for path in records(results))
+
+
+@pytest.mark.parametrize("amid", [False, True])
+def test_a_killed_run_leaves_no_process_and_no_socket(tmp_path: Path, amid: bool) -> None:
+    temporary, results = tmp_path / "temporary", tmp_path / "runs"
+    temporary.mkdir()
+    toml = write(tmp_path, seeds=600)
+    process = start("run", str(toml), "--jobs", "2", cwd=tmp_path, TMPDIR=str(temporary))
+    wait_for(lambda: records(results) if amid else any(temporary.glob("*/*")))
+    process.kill()
+    process.communicate(timeout=120)
+    assert group_is_gone(process)
+    assert list(temporary.iterdir()) == []
 
 
 def test_what_a_killed_writer_left_is_swept_and_what_is_being_written_is_not(
@@ -205,7 +219,7 @@ class Quitter(Method):
 @pytest.fixture
 def with_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """The methods of this file are registered beside the others."""
-    ours = {one.name: registry.Registered(one, "outside") for one in (Vandal, Quitter)}
+    ours = {one.name: registry.Registered(one, "outside") for one in (Vandal, Quitter, Settler)}
     found = ours | registry.discover()
     monkeypatch.setattr(registry, "discover", lambda: found)
 
@@ -218,8 +232,7 @@ def with_row(folder: Path, method: str, **params: str) -> Path:
 
 
 def finish(toml: Path, folder: Path, **more: bool) -> Tally:
-    quiet = Console(file=io.StringIO())
-    return run([load(str(toml))], Store(folder), torch.device("cpu"), console=quiet, **more)
+    return tiny_experiment.run(toml, folder=folder, **more)
 
 
 @pytest.mark.usefixtures("with_ours")
@@ -321,12 +334,86 @@ def test_a_method_that_changes_its_inputs_fails_and_no_other_row_notices(
         assert together == alone
 
 
+# --- what a method does to settings that all share ---------------------------------------------
+
+
+SETTINGS = {
+    "the default dtype": lambda: torch.set_default_dtype(torch.float16),
+    "the default device": lambda: torch.set_default_device("meta"),
+    "the number of threads": lambda: torch.set_num_threads(2),
+    "deterministic mode": lambda: torch.use_deterministic_algorithms(False),
+    "gradient mode": lambda: torch.set_grad_enabled(False),
+    "the precision of matrix products": lambda: torch.set_float32_matmul_precision("medium"),
+    "NumPy's handling of errors": lambda: np.seterr(all="raise"),
+    "torch's random generator": lambda: torch.rand(1),
+    "NumPy's random generator": lambda: np.random.rand(),  # noqa: NPY002
+    "Python's random generator": lambda: random.random(),
+}
+
+
+class Settler(Method):
+    """Change a setting of everybody's, then answer or fail."""
+
+    name = "settler"
+    title = "Settler"
+    source = Source(paper="None", url="https://example.org")
+    setting: str = ""
+    fails: str = ""
+
+    def unlearn(self, request: Request) -> Release:
+        SETTINGS[self.setting]()
+        if self.fails:
+            raise RuntimeError(self.fails)
+        return request.release(request.original.weights)
+
+
+@pytest.mark.usefixtures("with_ours")
+@pytest.mark.parametrize("fails", ["", "at once"])
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_method_that_changes_a_setting_fails_and_it_is_put_back(
+    tmp_path: Path, setting: str, fails: str
+) -> None:
+    get = settings._SETTINGS[setting].get
+    before = get()
+    toml = with_row(tmp_path, "settler", setting=setting, fails=fails)
+    (failed,) = finish(toml, tmp_path / "runs").failed
+    assert failed.failure.type == "SettingsChanged"
+    assert failed.failure.message.startswith(f"settler changed {setting} for all that run after it")
+    assert get() == before
+
+
+def test_a_setting_is_put_back_and_not_complained_of_when_the_program_is_to_end() -> None:
+    def work() -> None:
+        with settings.kept("a method"):
+            torch.set_default_dtype(torch.float64)
+            raise ends.Stopped(signal.SIGTERM)
+
+    with pytest.raises(ends.Stopped):
+        work()
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_a_claim_that_is_not_valid_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Claim(
+            definition="this-pair",
+            guarantee={"kind": "gaussian", "m": 1e308},
+            epsilon=1.0,
+            delta=1e-5,
+            evidence={"kind": "distance", "bound": 0, "sigma": 1, "theorem": "none", "reached": 0},
+        )
+    assert describe_failure(caught.value).message == (
+        "Claim: guarantee.gaussian.m: Value error, 1e+308 is too large to compute with: "
+        "at most 1e+150"
+    )
+
+
 # --- what cannot be printed ---------------------------------------------------------------------
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
 def test_an_output_that_is_full_is_one_line(tmp_path: Path) -> None:
-    with Path("/dev/full").open("w") as full:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
         done = subprocess.run(
             [sys.executable, "-m", "benchmark", "list"],
             cwd=tmp_path,

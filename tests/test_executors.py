@@ -7,14 +7,15 @@ import os
 import re
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from rich.console import Console
 
-from benchmark import cli
+from benchmark import cli, ends
 from benchmark.collected import collect
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
@@ -29,7 +30,7 @@ from benchmark.study.shard import Shard
 from tests import tiny_experiment
 
 CPU = torch.device("cpu")
-QUIET = Console(file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
+QUIET = tiny_experiment.QUIET
 METHODS = ["nothing", "newton"]
 
 
@@ -254,13 +255,35 @@ def test_what_runs_or_is_done_is_not_submitted_again(
     assert not (runs / "leaderboard").exists(), "a task renders nothing"
 
 
+def test_an_interrupt_of_the_wait_says_that_the_jobs_go_on(
+    tiny: Experiment,
+    tmp_path: Path,
+    scripts: Scripts,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    executor = Slurm(cluster.Cluster(), 1, METHODS, "off", True, lambda line: None)
+
+    def interrupt(seconds: float) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(slurm, "time", SimpleNamespace(monotonic=time.monotonic, sleep=interrupt))
+    with pytest.raises(SystemExit) as caught, ends.program():
+        run(tiny, tmp_path / "my runs", executor=executor)
+    assert caught.value.code == 130
+    status = f"lethe status --results '{tmp_path / 'my runs'}'"
+    assert capsys.readouterr().err == f"waits no more: the jobs go on, and {status} says how\n"
+    assert set(states(tmp_path / "my runs").values()) == {"waiting"}
+
+
 def test_a_job_whose_number_was_never_written_is_found_by_its_name(
     submit: Submit, scripts: Scripts, tmp_path: Path
 ) -> None:
-    """As after a kill between sbatch and the note of what it said."""
+    """A kill may come between sbatch and the note of what it said."""
     submit()
     (path,) = (tmp_path / "runs" / ".slurm").glob("*/submission.json")
     content = json.loads(path.read_text(encoding="utf-8"))
+    del content["digest"]
     path.write_text(json.dumps(content | {"job": None}), encoding="utf-8")
     assert set(states(tmp_path / "runs").values()) == {"waiting"}
     assert submit() == ["not submitted: 0 done, 3 running or waiting"]
@@ -466,7 +489,7 @@ def lethe(
 ) -> Callable[..., tuple[int, str]]:
     """Call the command line in an empty folder: exit code, what it prints."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+    tiny_experiment.widen(monkeypatch)
 
     def call(*arguments: str) -> tuple[int, str]:
         monkeypatch.setattr(slurm.sys, "argv", ["lethe", *arguments])

@@ -191,7 +191,7 @@ def test_an_interrupt_leaves_nothing_behind(part: Part, monkeypatch: pytest.Monk
 
 
 def test_a_cache_that_cannot_be_written_is_one_line(part: Part, own_cache: Path) -> None:
-    own_cache.write_text("a file, no folder")
+    own_cache.write_text("a file, no folder", encoding="utf-8")
     with pytest.raises(DiskError, match="set LETHE_CACHE to another folder") as caught:
         feature_cache.whole(part, "hog", 255)
     assert "\n" not in str(caught.value)

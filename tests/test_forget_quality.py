@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 from typer.testing import CliRunner
 
 from baselines.fine_tune import FineTune
@@ -41,7 +39,7 @@ from leaderboard import build, check
 from leaderboard.quality import quality_sections
 from tests import tiny_experiment
 
-QUIET = Console(file=io.StringIO())
+QUIET = tiny_experiment.QUIET
 CPU = torch.device("cpu")
 SOFTMAX = 'model = { kind = "softmax" }'
 NEWTON = 'training = { algorithm = "newton-cg", tolerance = 1e-9 }'

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import random
 import time
 from pathlib import Path
 
-import torch
-from rich.console import Console
-
-from benchmark.experiments.experiment import load
 from benchmark.records import Store
 from benchmark.studies import experiments as runner
 from tests import tiny_experiment
@@ -21,15 +16,7 @@ SEEDS = [0, 1, 2]
 
 
 def finish(toml: str, folder: str) -> runner.Tally:
-    console = Console(file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
-    return runner.run(
-        [load(toml)],
-        Store(Path(folder)),
-        torch.device("cpu"),
-        methods=METHODS,
-        seeds=SEEDS,
-        console=console,
-    )
+    return tiny_experiment.run(Path(toml), folder=Path(folder), methods=METHODS, seeds=SEEDS)
 
 
 def contents(folder: Path) -> dict[str, dict]:

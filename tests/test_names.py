@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
 
 from benchmark import json_file, names, plugins, registry
+from benchmark.collected import collect, exists
 from benchmark.errors import LetheError
 from benchmark.experiments.experiment import load
 from benchmark.json_file import Sound
-from benchmark.records import Store, fingerprint
+from benchmark.records import Store, fingerprint, read_record
 from benchmark.studies import quality_record
-from benchmark.studies.experiments import run
+from benchmark.study.reproduce import recorded_in
 from benchmark.study.run import Tally
 from tests import tiny_experiment
 from tests.plugin import Outside
@@ -25,10 +24,8 @@ CPU = torch.device("cpu")
 
 
 def finish(*tomls: Path, folder: Path, methods: list[str] | None = None, **more: bool) -> Tally:
-    loaded = [load(str(toml)) for toml in tomls]
-    quiet = Console(file=io.StringIO())
     methods = methods or ["nothing"]
-    return run(loaded, Store(folder), CPU, methods=methods, seeds=[0], console=quiet, **more)
+    return tiny_experiment.run(*tomls, folder=folder, methods=methods, seeds=[0], **more)
 
 
 BAD = [
@@ -185,6 +182,7 @@ def test_a_key_that_does_not_fit_is_named(recorded: tuple[Path, Path], field: st
         content["key"] = "0" * 64
     else:
         content["inputs"]["forget"]["count"] += 1
+    del content["digest"]  # as of a record that was written before there were any
     path.write_text(json.dumps(content))
     for look in (
         lambda: Store(path.parents[2]).records("tiny"),
@@ -192,6 +190,44 @@ def test_a_key_that_does_not_fit_is_named(recorded: tuple[Path, Path], field: st
     ):
         with pytest.raises(Sound, match="a key that does not fit its inputs"):
             look()
+
+
+@pytest.mark.parametrize("gathered", [False, True])
+def test_a_number_that_was_edited_by_hand_is_noticed(
+    recorded: tuple[Path, Path], gathered: bool
+) -> None:
+    toml, path = recorded
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(dict(sorted(content.items())), indent=2), encoding="utf-8")
+    assert read_record(path).status == "ok", "the order and the layout are free"
+    content["metrics"]["accuracy_test"]["value"] = 99.0
+    path.write_text(json.dumps(content), encoding="utf-8")
+    results = path.parents[2]
+    if gathered:
+        list(collect(results))
+    for look in (
+        lambda: Store(results).records("tiny"),
+        lambda: finish(toml, folder=results),
+        lambda: recorded_in(path),
+    ):
+        with pytest.raises(Sound, match=r"was edited by hand: put it back as it was, or delete it"):
+            look()
+    assert exists(path)
+
+
+def test_records_share_the_texts_that_all_of_them_have(recorded: tuple[Path, Path]) -> None:
+    _, path = recorded
+    one, other = (read_record(path).metrics["attack_gap"] for _ in range(2))
+    assert one.note is other.note
+    assert not hasattr(one, "__dict__"), "a board holds half a million of these"
+
+
+def test_a_record_without_a_digest_is_read(recorded: tuple[Path, Path]) -> None:
+    _, path = recorded
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert content.pop("digest") == fingerprint(content)
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert read_record(path).key == content["key"]
 
 
 @pytest.mark.parametrize("name", ["plan.json", "nothing/seed-0.json"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -11,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 from torch import Tensor, nn
 
 from benchmark.contract.claim import Target
@@ -295,7 +293,7 @@ def test_T9_no_batch_norm_buffer_moves_during_scoring() -> None:
 
 
 def run(folder: Path, methods: list[str], *changes: tuple[str, str]) -> None:
-    console = Console(file=open(os.devnull, "w"), force_terminal=False)  # noqa: PTH123, SIM115
+    console = tiny_experiment.QUIET
     loaded = [experiments.load(str(tiny_experiment.write(folder, *changes)))]
     store = Store(folder / "results")
     tally = runner.run(loaded, store, CPU, console=console, methods=methods, seeds=[0])

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 
 from benchmark import collected
 from benchmark.contract.seeds import Seeds
@@ -121,7 +119,7 @@ def test_the_command_line_runs_several_scales_and_refuses_unknown_ones(
 
 def test_records_of_two_profiles_never_share_a_folder(tmp_path: Path) -> None:
     path, store = write(tmp_path), Store(tmp_path / "results")
-    console = Console(file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
+    console = tiny_experiment.QUIET
     loaded = [load(path, profile) for profile in ("paper", "smoke")]
     runner.run(loaded, store, CPU, methods=["nothing"], seeds=[0], console=console)
     assert [plan.experiment for plan in store.plans()] == ["tiny", "tiny-smoke"]

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
 
 import baselines
 from benchmark import json_file
@@ -36,7 +35,7 @@ METHODS = ["newton", "retrain", "nothing", "gradient-ascent"]
 def run(folder: Path, *, toml: Path | None = None, **more: object) -> runner.Tally:
     path = toml or tiny_experiment.write(folder)
     more.setdefault("methods", METHODS)
-    console = Console(file=open(os.devnull, "w"), force_terminal=False)  # noqa: PTH123, SIM115
+    console = tiny_experiment.QUIET
     loaded = [experiments.load(str(path))]
     return runner.run(loaded, Store(folder / "results"), CPU, console=console, **more)
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
 
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
@@ -25,10 +24,7 @@ METHODS = ["nothing", "newton"]
 
 
 def run(toml: Path, folder: Path, **more: object) -> runner.Tally:
-    console = Console(file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
-    loaded = [experiments.load(str(toml))]
-    device = torch.device("cpu")
-    return runner.run(loaded, Store(folder), device, methods=METHODS, console=console, **more)
+    return tiny_experiment.run(toml, folder=folder, methods=METHODS, **more)
 
 
 def contents(folder: Path) -> dict[str, dict]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import sys
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
 
 from benchmark import cli, json_file, records
 from benchmark.contract.request import Release, Request
@@ -28,7 +26,7 @@ from leaderboard.charts.slack import reading
 from methods.newton import Newton
 from tests import tiny_experiment
 
-QUIET = Console(file=io.StringIO())
+QUIET = tiny_experiment.QUIET
 HEADING = "How slack the bounds are"
 
 

@@ -34,6 +34,7 @@ from benchmark.studies.soundness import (
 )
 from benchmark.studies.soundness_record import SoundnessRecord, added
 from benchmark.studies.tally import Check, Tally
+from tests import tiny_experiment
 
 CPU = torch.device("cpu")
 #: Tenths of a second a problem: too slow for hypothesis.
@@ -124,7 +125,7 @@ def studied(count: int, seed: int) -> Tally:
 
 def _lethe(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", ["lethe", *arguments])
-    monkeypatch.setenv("COLUMNS", "200")
+    tiny_experiment.widen(monkeypatch)
     with pytest.raises(SystemExit) as caught:
         cli.main()
     return int(caught.value.code or 0)

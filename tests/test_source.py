@@ -1,8 +1,9 @@
-"""A method's key hashes what its code says: every file of it, and nothing that says nothing."""
+"""A method's key hashes what its code and its theory say, and nothing that says nothing."""
 
 from __future__ import annotations
 
 import importlib
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,13 @@ import pytest
 from baselines.salun import SalUn
 from benchmark.contract.method import Method
 from benchmark.errors import LetheError
-from benchmark.runner.source import files_of, hash_of, source_hash
+from benchmark.runner.source import files_of, hash_by, hash_of, source_hash
+from benchmark.runner.theory_source import Theory
+from methods.blockwise import Blockwise
+from methods.langevin import Langevin
+from methods.newton import Newton
 from methods.newton_lissa import NewtonLissa
+from methods.rewind import Rewind
 
 PACKAGE = "lethe_of_a_lab"
 FILES = {
@@ -132,3 +138,65 @@ def test_a_class_in_no_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     typed = type("Typed", (Method,), {"name": "typed", "__module__": "typed_at_a_prompt"})
     with pytest.raises(LetheError, match="method 'typed' is in no file"):
         source_hash(typed)
+
+
+ROOT = Path(__file__).parents[1]
+METHODS = (Newton, NewtonLissa, Langevin, Rewind, Blockwise, SalUn)
+
+
+def hashes(theory: Theory) -> dict[type[Method], str]:
+    return {method: hash_by(method, theory) for method in METHODS}
+
+
+@pytest.fixture
+def affected(tmp_path: Path) -> Callable[..., set[type[Method]]]:
+    """The methods whose hash is another once some text of a theory's file is replaced."""
+    for package in ("theory", "claims", "definitions"):
+        shutil.copytree(ROOT / "benchmark" / package, tmp_path / "benchmark" / package)
+
+    def edited(file: str, old: str, new: str) -> set[type[Method]]:
+        before = hashes(Theory(tmp_path))
+        path = tmp_path / "benchmark" / file
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+        after = hashes(Theory(tmp_path))
+        return {method for method in METHODS if before[method] != after[method]}
+
+    return edited
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        ("theory/rewind.py", "contraction(", "1.0 * contraction(", {Rewind}),
+        ("theory/langevin.py", "class Chain:", "class Chain:\n    start: float = 0.0", {Langevin}),
+        # two imports away: blockwise_m calls gradient_clipping_m, in a module of many others
+        ("theory/noisy_descent.py", "def gradient_clipping_m(", "def gone(", {Blockwise}),
+        ("theory/gaussian.py", "MARGIN = 1e-9", "MARGIN = 1e-8", set(METHODS) - {SalUn}),
+        ("theory/spectrum.py", "def kept_spectrum(", "def gone(", {Newton, NewtonLissa}),
+        ("claims/uniform.py", "CONTRACTION = 0.5", "CONTRACTION = 0.4", {Newton, NewtonLissa}),
+        ("claims/uniform.py", '"""', '"""Words. ', set()),
+        ("theory/gaussian.py", "def m_for(", "# as in the paper\n\n\ndef m_for(", set()),
+        ("theory/composition.py", "def ", "def other_", set()),
+        # a module that is imported whole, of which names are looked up
+        ("theory/require.py", "def finite(", "def gone(", set(METHODS) - {SalUn}),
+        ("theory/require.py", "def finite(", "UNUSED = 1\n\n\ndef finite(", set()),
+    ],
+)
+def test_an_edit_of_a_theorem_concerns_the_methods_that_use_it(
+    affected: Callable[..., set[type[Method]]],
+    file: str,
+    old: str,
+    new: str,
+    expected: set[type[Method]],
+) -> None:
+    assert affected(file, old, new) == expected
+
+
+def test_a_statement_that_defines_nothing_counts_for_all_that_is_used_of_its_module(
+    affected: Callable[..., set[type[Method]]],
+) -> None:
+    at_import = "\n\nif MOST < 0:\n    raise ValueError\n"
+    text = "MOST = 100_000"
+    assert affected("theory/contraction.py", text, text + at_import) == {Langevin, Rewind}

@@ -55,6 +55,20 @@ def test_the_list_imports_only_what_methods_are_written_with(
     assert not modules & (HEAVY - {"torch", "numpy", "scipy"} | {"scipy.stats", "opacus"})
 
 
+def test_a_board_is_made_without_torch() -> None:
+    """It takes half a gigabyte, and reading records needs none of it."""
+    code = (
+        "import sys, leaderboard, benchmark.records; from benchmark.contract import definition; "
+        "definition.discover(); sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+
+
 def test_the_version_is_that_of_the_package() -> None:
     assert loaded_by("--version")[0] == f"lethe {version('lethe')}\n"
 

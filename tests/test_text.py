@@ -101,21 +101,6 @@ def test_a_truth_value_is_no_number_of_a_method_either() -> None:
         Newton.build({"damping": True})
 
 
-def test_every_read_and_write_of_text_names_its_encoding() -> None:
-    """Python itself warns of one that does not; the whole start of the program is looked at."""
-    code = "import benchmark.cli, leaderboard, benchmark.runner.environment as e; e.cpu_model()"
-    done = subprocess.run(
-        [sys.executable, "-X", "warn_default_encoding", "-c", code],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    ours = tuple(str(ROOT / one) for one in ("benchmark", "methods", "baselines", "leaderboard"))
-    warned = [line for line in done.stderr.splitlines() if "EncodingWarning" in line]
-    assert [line for line in warned if line.startswith(ours)] == []
-
-
 # --- printing -----------------------------------------------------------------------------------
 
 
@@ -241,8 +226,10 @@ def test_a_copy_within_another_repository_has_no_revision(
     subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "theirs"], check=True)
     copy = tmp_path / "vendor" / "lethe"
     copy.mkdir(parents=True)
-    for root in (copy, tmp_path):
-        monkeypatch.setattr(environment, "_ROOT", root.resolve())
+    try:
+        for root in (copy, tmp_path):
+            monkeypatch.setattr(environment, "_ROOT", root.resolve())
+            environment._git.cache_clear()
+            assert environment._git() == (None, None)
+    finally:
         environment._git.cache_clear()
-        assert environment._git() == (None, None)
-    environment._git.cache_clear()

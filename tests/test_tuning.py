@@ -6,13 +6,11 @@ Those of certified methods are blind to the original and to the rows to forget.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
 
 from baselines.fine_tune import FineTune
 from baselines.neggrad_plus import NegGradPlus
@@ -57,7 +55,7 @@ TUNED = (
 
 def run(folder: Path, *changes: tuple[str, str], methods: list[str]) -> runner.Tally:
     path = tiny_experiment.write(folder, *TUNED, *changes)
-    console = Console(file=open(os.devnull, "w"), force_terminal=False)  # noqa: PTH123, SIM115
+    console = tiny_experiment.QUIET
     loaded = [experiments.load(str(path))]
     return runner.run(loaded, Store(folder / "results"), CPU, console=console, methods=methods)
 
@@ -179,7 +177,7 @@ def test_the_chosen_setting_is_what_answers(tmp_path: Path) -> None:
     params = json.dumps(found.tuned.params).replace('":', '" =')
     path = tiny_experiment.write(tmp_path, ("seeds = [0, 1]", "seeds = [0]"), TUNED[1], name="set")
     path.write_text(path.read_text() + f"\n[rows.random-labels]\nparams = {params}\n")
-    console = Console(file=open(os.devnull, "w"), force_terminal=False)  # noqa: PTH123, SIM115
+    console = tiny_experiment.QUIET
     loaded, store = [experiments.load(str(path))], Store(tmp_path / "results")
     runner.run(loaded, store, CPU, console=console, methods=["random-labels"])
     alone = read_record(tmp_path / "results" / "set" / "random-labels" / "seed-0.json")

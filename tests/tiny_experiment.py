@@ -5,6 +5,17 @@ from __future__ import annotations
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from benchmark import cli
+from benchmark.experiments.experiment import load
+from benchmark.records import Store
+from benchmark.studies import experiments as runner
+from benchmark.study.run import Tally
 
 TOML = """
 title = "Tiny"
@@ -28,6 +39,22 @@ count = 5
 epsilon = 1.0
 delta = 1e-5
 """
+
+
+#: Prints nothing.
+QUIET = Console(quiet=True)
+
+
+def widen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the command line's consoles 200 columns; they were made when its module was."""
+    for console in (cli.out, cli.err):
+        monkeypatch.setattr(console, "_width", 200)
+
+
+def run(*studies: Path, folder: Path, **more: Any) -> Tally:
+    """Run studies on the processor, and print nothing; see `benchmark.studies.experiments.run`."""
+    loaded = [load(str(study)) for study in studies]
+    return runner.run(loaded, Store(folder), torch.device("cpu"), console=QUIET, **more)
 
 
 def write(folder: Path, *changes: tuple[str, str], name: str = "tiny") -> Path:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from benchmark.contract.guarantee import Exact, Gaussian, Guarantee
+from benchmark.metrics.value import Number
 
 Provenance = Literal["exact", "declared", "measured", "estimated", "assumed"]
 Verdict = Literal["exact", "proved", "conditional", "pair", "vacuous", "none"]
@@ -34,9 +35,9 @@ class Target(_Frozen):
             of about 5e-3 at (1, 1e-5), which costs no accuracy on any data set of the suite.
     """
 
-    epsilon: float = Field(1.0, gt=0)
+    epsilon: Number = Field(1.0, gt=0)
     delta: float = Field(1e-5, gt=0, lt=1)
-    distance: float = Field(1e-3, gt=0)
+    distance: Number = Field(1e-3, gt=0)
 
 
 class Constant(_Frozen):
@@ -90,12 +91,12 @@ class Distance(_Frozen):
     """
 
     kind: Literal["distance"] = "distance"
-    bound: float = Field(ge=0)
-    sigma: float = Field(gt=0)
-    trivial: float | None = Field(None, gt=0)
+    bound: Number = Field(ge=0)
+    sigma: Number = Field(gt=0)
+    trivial: Number | None = Field(None, gt=0)
     constants: tuple[Constant, ...] = ()
     theorem: str
-    reached: float = Field(ge=0)
+    reached: Number = Field(ge=0)
     alternatives: tuple[Alternative, ...] = ()
     measured: tuple[Constant, ...] = ()
 
@@ -118,7 +119,7 @@ class Algorithm(_Frozen):
 
     kind: Literal["algorithm"] = "algorithm"
     theorem: str
-    sigma: float = Field(gt=0)
+    sigma: Number = Field(gt=0)
     steps: int = Field(ge=1)
     constants: tuple[Constant, ...] = ()
 
@@ -140,7 +141,7 @@ class Claim(_Frozen):
 
     definition: str
     guarantee: Guarantee
-    epsilon: float = Field(ge=0)
+    epsilon: Number = Field(ge=0)
     delta: float = Field(ge=0, lt=1)
     evidence: Evidence
     caveats: tuple[str, ...] = ()

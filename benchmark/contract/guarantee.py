@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from benchmark.metrics.value import Number
 from benchmark.theory.gaussian import delta_for, epsilon_for
 
 
@@ -41,7 +42,7 @@ class Gaussian(_Frozen):
     """
 
     kind: Literal["gaussian"] = "gaussian"
-    m: float = Field(gt=0)
+    m: Number = Field(gt=0)
 
     def epsilon(self, delta: float) -> float:
         """The smallest epsilon at `delta` in (0, 1), rounded up."""
@@ -61,8 +62,8 @@ class Curve(_Frozen):
     """
 
     kind: Literal["curve"] = "curve"
-    points: tuple[tuple[float, float], ...] = Field(min_length=1)
-    m: float = Field(gt=0)
+    points: tuple[tuple[Number, float], ...] = Field(min_length=1)
+    m: Number = Field(gt=0)
 
     def epsilon(self, delta: float) -> float:
         """The smallest epsilon that a point or the Gaussian gives at `delta` in (0, 1)."""

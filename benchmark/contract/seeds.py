@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    import torch
 
 Axis = Literal["split", "training", "forget", "noise", "evaluation"]
 
@@ -33,6 +35,8 @@ class Seeds(BaseModel):
         Streams of different axes, seeds or scopes are unrelated; the same ones are equal.
         Drawing on the CPU keeps the numbers the same whatever device computes.
         """
+        import torch  # here, as a board reads seeds and draws nothing
+
         text = ":".join([axis, str(getattr(self, axis)), *map(str, scope)])
         digest = hashlib.sha256(text.encode()).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from benchmark.contract.claim import Construction
 from benchmark.contract.definition import Definition
-from benchmark.contract.method import Method
-from benchmark.contract.request import Release, Request
 from benchmark.errors import LetheError
+
+if TYPE_CHECKING:
+    from benchmark.contract.method import Method
+    from benchmark.contract.request import Release, Request
 
 
 class Retrain(Definition):
@@ -31,7 +33,7 @@ class Retrain(Definition):
         if isinstance(claimed.claim.evidence, Construction):
             return without.release(without.original.weights, claimed.claim)
         release = method.answer(without)
-        if not torch.allclose(release.state.weights, without.original.weights, rtol=1e-9):
+        if not release.state.weights.allclose(without.original.weights, rtol=1e-9):
             raise LetheError(
                 f"{method.name} claims the definition 'retrain' and changes A(D_r) when there is "
                 "nothing to forget"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from benchmark.contract.definition import Definition
-from benchmark.contract.method import Method
-from benchmark.contract.request import Release, Request
+
+if TYPE_CHECKING:
+    from benchmark.contract.method import Method
+    from benchmark.contract.request import Release, Request
 
 
 class UnlearnOnRetain(Definition):

@@ -71,7 +71,8 @@ def _git() -> tuple[str | None, bool | None]:
     elsewhere = {name: value for name, value in os.environ.items() if name not in ours}
 
     def ask(*arguments: str) -> str:
-        command = ["git", "-C", str(_ROOT), *arguments]
+        # without locks, as a run that is killed while git has one would leave it behind
+        command = ["git", "--no-optional-locks", "-C", str(_ROOT), *arguments]
         done = subprocess.run(command, capture_output=True, check=True, env=elsewhere)
         return os.fsdecode(done.stdout).strip()
 

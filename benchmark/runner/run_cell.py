@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
+from benchmark import settings
 from benchmark.contract.batch_statistics import refuse_bounds
 from benchmark.contract.claim import VERDICTS, Claim, Distance
 from benchmark.contract.clock import Clock
@@ -21,6 +23,7 @@ from benchmark.contract.guarantee import Gaussian, compose
 from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request
 from benchmark.ends import kept_alive
+from benchmark.errors import explain
 from benchmark.files import DiskError
 from benchmark.metrics.value import Value
 from benchmark.problem.predictor import Predictor
@@ -91,14 +94,14 @@ def attempt(work: Callable[[], dict[str, Any]], method: str, bench: Workbench) -
     Args:
         work: of a method.
         method: its name.
-        bench: what the method was given; it must be as it was.
+        bench: what the method was given; it must be as it was, like the libraries' settings.
 
     Raises:
         DiskError: if a trained model cannot be stored; that is no fault of the method.
     """
     try:
         try:
-            with kept_alive():
+            with settings.kept(method), kept_alive():
                 content = work()
         finally:
             bench.check(method)  # first, as an error may follow from what was changed
@@ -253,5 +256,6 @@ def describe_failure(error: Exception) -> Failure:
         ours = path.is_relative_to(_ROOT) and path.relative_to(_ROOT).parts[0] in _OURS
         if ours:  # the innermost line of ours, as a path that means the same on any machine
             where = f"{path.relative_to(_ROOT)}:{frame.lineno}"
-    text = str(error).encode("utf-8", errors="replace").decode()  # an error may hold half a letter
+    text = str(explain(error, error.title) if isinstance(error, ValidationError) else error)
+    text = text.encode("utf-8", errors="replace").decode()  # an error may hold half a letter
     return Failure(type=type(error).__name__, message=text, where=where)

@@ -1,4 +1,4 @@
-"""The code that a method consists of, and its hash."""
+"""The code that a method consists of, the theory that it rests on, and their hash."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from typing import Any
 from benchmark.contract.method import Method
 from benchmark.errors import LetheError
 from benchmark.registry import FAMILIES
+from benchmark.runner.syntax import SHARED, package_of, parsed, plain
+from benchmark.runner.theory_source import Theory
 
-#: The package whose code all methods share. `RECIPE` vouches for it, so keys leave it out.
-SHARED = Method.__module__.partition(".")[0]
+_theory = Theory(Path(__file__).resolve().parents[2])
 
 
 @cache
@@ -27,24 +28,40 @@ def source_hash(method: type[Method]) -> str:
     Raises:
         LetheError: if the class is in no file.
     """
-    return hash_of(path.read_bytes() for path in files_of(method))
+    return hash_by(method, _theory)
+
+
+def hash_by(method: type[Method], theory: Theory) -> str:
+    """The hash of a method's code, and of the theorems and claims that it uses; see `source_hash`.
+
+    Args:
+        method: whose code.
+        theory: where the theorems are read.
+
+    Raises:
+        LetheError: if the class is in no file.
+    """
+    sources = [path.read_bytes() for path in files_of(method)]
+    trees = (tree for source in sources if (tree := parsed(source)) is not None)
+    return hash_of(sources, theory.digests(trees))
 
 
 def files_of(method: type[Method]) -> list[Path]:
     """The files that define a method and its bases, and those of their packages that they import.
 
-    What a base takes from a file, or that file from another, counts as well. `SHARED` is left out.
+    What a base takes from a file, or that file from another, counts as well. `SHARED`, the package
+    whose code all methods share, is left out: `RECIPE` vouches for it.
 
     Raises:
         LetheError: if the class is in no file.
     """
     bases = [cls for cls in method.__mro__ if issubclass(cls, Method)]
-    packages = {*FAMILIES, *(_package(cls.__module__) for cls in bases)} - {SHARED}
+    packages = {*FAMILIES, *(package_of(cls.__module__) for cls in bases)} - {SHARED}
     found: dict[str, Path] = {}
     todo = [cls.__module__ for cls in method.__mro__]
     while todo:
         module = todo.pop()
-        if module in found or _package(module) not in packages:
+        if module in found or package_of(module) not in packages:
             continue
         if (path := _file_of(module)) is not None:
             found[module] = path
@@ -56,44 +73,25 @@ def files_of(method: type[Method]) -> list[Path]:
     return [found[module] for module in sorted(found)]
 
 
-def hash_of(sources: Iterator[bytes] | list[bytes]) -> str:
+def hash_of(sources: list[bytes], theory: dict[str, str] | None = None) -> str:
     """sha256, in hex, of what Python files say, whatever their comments, docstrings and layout.
 
     Args:
         sources: the files' contents; what is not Python is taken byte by byte.
+        theory: the hash of what each theorem says that they use, if any.
     """
-    said = [_said(source) for source in sources]
+    said = [_said(source) for source in sources] + ([theory] if theory else [])
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
 def _said(source: bytes) -> Any:
-    tree = _parsed(source)
-    return hashlib.sha256(source).hexdigest() if tree is None else _plain(tree)
-
-
-def _plain(value: Any) -> Any:
-    """A syntax tree in lists and strings. Empty fields are left out: newer Pythons have more."""
-    if isinstance(value, ast.AST):
-        fields = [[name, _plain(part)] for name, part in ast.iter_fields(value)]
-        return [type(value).__name__, *(field for field in fields if field[1] not in (None, []))]
-    if isinstance(value, list):
-        return [_plain(part) for part in value if not _is_idle(part)]
-    return None if value is None else repr(value)
-
-
-def _is_idle(statement: Any) -> bool:
-    """Whether a statement changes nothing, as a docstring, or only names shared code."""
-    match statement:
-        case ast.Expr(value=ast.Constant()):
-            return True
-        case ast.ImportFrom(module=str(module), level=0):
-            return _package(module) == SHARED
-    return False
+    tree = parsed(source)
+    return hashlib.sha256(source).hexdigest() if tree is None else plain(tree)
 
 
 def _imports(module: str, path: Path) -> Iterator[str]:
     """Every name after `import` in a file, whether it is a module or something in one."""
-    tree = _parsed(path.read_bytes())
+    tree = parsed(path.read_bytes())
     package = module if path.stem == "__init__" else module.rpartition(".")[0]
     for node in ast.walk(tree) if tree else ():
         if isinstance(node, ast.Import):
@@ -103,13 +101,6 @@ def _imports(module: str, path: Path) -> Iterator[str]:
             origin = importlib.util.resolve_name(name, package)
             yield origin
             yield from (f"{origin}.{alias.name}" for alias in node.names)
-
-
-def _parsed(source: bytes) -> ast.Module | None:
-    try:
-        return ast.parse(source)
-    except (SyntaxError, ValueError):  # a compiled module
-        return None
 
 
 def _file_of(module: str) -> Path | None:
@@ -123,7 +114,3 @@ def _file_of(module: str) -> Path | None:
             return None
         name = spec.origin if spec else None
     return Path(name) if name and Path(name).is_file() else None
-
-
-def _package(module: str) -> str:
-    return module.partition(".")[0]

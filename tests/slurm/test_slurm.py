@@ -61,7 +61,7 @@ def lethe(
 ) -> Lethe:
     """Call the command line in a folder with a cluster file: exit code, what it prints."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+    tiny_experiment.widen(monkeypatch)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # the tasks import what is tested here
     Path("cluster.toml").write_text(
         'partition = "main"\nminutes = 5\nmemory_gb = 0.5\n[sbatch]\ncomment = "a test"\n',

@@ -47,7 +47,7 @@ def peak_above(solve: Any, *arguments: Any) -> tuple[torch.Tensor, float, int | 
     """x, processor seconds, and bytes of the resident high-water mark above the level before."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
         before = resident("VmRSS")
     except (OSError, AttributeError):  # not Linux, or another C library
         before = None
@@ -59,7 +59,11 @@ def peak_above(solve: Any, *arguments: Any) -> tuple[torch.Tensor, float, int | 
 
 def resident(field: str) -> int:
     """A size in bytes out of the process's status."""
-    found = re.search(rf"^{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    found = re.search(
+        rf"^{field}:\s+(\d+) kB",
+        Path("/proc/self/status").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
     return int(found[1]) * 1024 if found else 0
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import threading
 
+from benchmark import ends
+
 _RUN = os.getppid()
+_SOCKETS = os.environ.pop(ends.SOCKETS, None)
 _imported = threading.Event()
 
 
@@ -13,12 +18,19 @@ def _end_with_the_run() -> None:
     """End the server if the run is gone: it would look for that only when all is imported."""
     while not _imported.wait(0.2):
         if os.getppid() != _RUN:
+            _clear()
             os._exit(os.EX_UNAVAILABLE)
+
+
+@atexit.register
+def _clear() -> None:
+    """Remove the folder of the server's socket, where the run was killed and cannot."""
+    if _SOCKETS is not None and os.getppid() != _RUN:
+        shutil.rmtree(_SOCKETS, ignore_errors=True)
 
 
 _watcher = threading.Thread(target=_end_with_the_run, daemon=True)
 _watcher.start()
-import benchmark.runner.run_cell  # noqa: E402
 import benchmark.study.executors.processes  # noqa: E402, F401
 
 _imported.set()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import forkserver, resource_tracker
+from multiprocessing import forkserver, resource_tracker, util
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
@@ -100,12 +100,14 @@ def _forked_from_a_server(study: type[Study]) -> Iterator[ForkServerContext]:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["benchmark.study.executors.preload", study.__module__])
+    os.environ[ends.SOCKETS] = util.get_temp_dir()
     resource_tracker.ensure_running()  # here, since it unblocks the signal when it starts
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        del os.environ[ends.SOCKETS]
     yield context
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 import time
@@ -82,7 +83,9 @@ class Slurm:
         untold.tell("kept")
         self._submit(study, units, store)
         if self.wait:
-            self._follow(untold, store)
+            status = f"lethe status --results {shlex.quote(str(store.folder))}"
+            with ends.saying(f"waits no more: the jobs go on, and {status} says how"):
+                self._follow(untold, store)
         self.unfinished = sum(not is_done(type(study), unit, store) for unit in units)
 
     def _submit(self, study: Study, units: list[Unit], store: Store) -> None:

@@ -1,0 +1,120 @@
+"""Settings of the libraries that hold for everybody, and a guard that puts them back."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from benchmark.errors import LetheError
+
+
+class SettingsChanged(LetheError):
+    """A method changed what others compute with."""
+
+
+class _Setting(NamedTuple):
+    get: Callable[[], Any]
+    put: Callable[[Any], None]
+
+
+def _deterministic() -> tuple[bool, bool]:
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    return torch.are_deterministic_algorithms_enabled(), warn_only
+
+
+def _put_device(device: torch.device) -> None:
+    # the processor is where tensors are made anyhow: to name it would slow every call down
+    torch.set_default_device(None if device.type == "cpu" else device)
+
+
+def _bytes(state: torch.Tensor) -> bytes:
+    return state.numpy().tobytes()
+
+
+def _state(content: bytes) -> torch.Tensor:
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8)
+
+
+def _gpu_states() -> list[bytes]:
+    states = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    return [_bytes(state) for state in states]
+
+
+def _put_gpu_states(states: list[bytes]) -> None:
+    for device, state in enumerate(states):  # none, where the method was the first to use a GPU
+        torch.cuda.set_rng_state(_state(state), device)
+
+
+def _numpy_state() -> tuple[str, bytes, int, int, float]:
+    kind, words, *rest = np.random.get_state()  # noqa: NPY002
+    return kind, words.tobytes(), *rest
+
+
+def _put_numpy_state(state: tuple[str, bytes, int, int, float]) -> None:
+    kind, words, *rest = state
+    np.random.set_state((kind, np.frombuffer(words, np.uint32), *rest))  # noqa: NPY002
+
+
+#: By the name in a sentence.
+_SETTINGS = {
+    "the default dtype": _Setting(torch.get_default_dtype, torch.set_default_dtype),
+    "the default device": _Setting(torch.get_default_device, _put_device),
+    "the number of threads": _Setting(torch.get_num_threads, torch.set_num_threads),
+    "deterministic mode": _Setting(
+        _deterministic,
+        lambda mode: torch.use_deterministic_algorithms(mode[0], warn_only=mode[1]),
+    ),
+    "gradient mode": _Setting(torch.is_grad_enabled, lambda mode: torch.set_grad_enabled(mode)),
+    "the precision of matrix products": _Setting(
+        torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
+    ),
+    "NumPy's handling of errors": _Setting(np.geterr, lambda modes: np.seterr(**modes)),
+    "torch's random generator": _Setting(
+        lambda: _bytes(torch.get_rng_state()), lambda state: torch.set_rng_state(_state(state))
+    ),
+    "the GPU's random generator": _Setting(_gpu_states, _put_gpu_states),
+    "NumPy's random generator": _Setting(_numpy_state, _put_numpy_state),
+    "Python's random generator": _Setting(random.getstate, random.setstate),
+}
+
+
+@contextmanager
+def kept(who: str) -> Iterator[None]:
+    """A block after which every setting is as before, whatever it did.
+
+    Raises:
+        SettingsChanged: if the block changed one; it names `who` and each of them.
+    """
+    before = {name: setting.get() for name, setting in _SETTINGS.items()}
+    try:
+        yield
+    except Exception as error:
+        if changed := _put_back(before):
+            raise _complaint(who, changed) from error
+        raise
+    except BaseException:  # the program is to end, and nothing else is said
+        _put_back(before)
+        raise
+    if changed := _put_back(before):
+        raise _complaint(who, changed)
+
+
+def _put_back(before: dict[str, Any]) -> list[str]:
+    """Set what is different as it was; the names of those."""
+    now = {name: _SETTINGS[name].get() for name in before}
+    changed = [name for name, then in before.items() if then != [] and now[name] != then]
+    for name in changed:
+        _SETTINGS[name].put(before[name])
+    return changed
+
+
+def _complaint(who: str, changed: list[str]) -> SettingsChanged:
+    return SettingsChanged(
+        f"{who} changed {', '.join(changed)} for all that run after it: let it draw from "
+        "request.generator and leave the settings alone"
+    )
