@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark import cli, json_file, records
+from benchmark import cli, json_file, records, registry
 from benchmark.contract.request import Release, Request
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.experiments import experiment as experiments
+from benchmark.runner.cell import Cell
 from benchmark.runner.run import plan_of
 from benchmark.studies import slack, slack_record
 from benchmark.studies.experiments import run as run_experiments
@@ -37,8 +38,8 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     toml = tiny_experiment.write(tmp_path, ("delta = 1e-5\n", f"delta = 1e-5\n{row}"))
     _, ridge, damping, *_ = SWEEPS
     sweeps = (
-        Sweep(str(toml), "ridge", (1e-2, 1e-1), 1e-2, ridge.change),
-        Sweep(str(toml), "damping", (1e-2, 1.0), None, damping.change),
+        replace(ridge, experiment=str(toml), values=(1e-2, 1e-1)),
+        replace(damping, experiment=str(toml), values=(1e-2, 1.0)),
     )
     monkeypatch.setattr(slack, "SWEEPS", sweeps)
     results = tmp_path / "results"
@@ -88,13 +89,15 @@ def inputs_of(sweep: Sweep) -> list[dict[str, object]]:
     return [leaves(point.cell.inputs.model_dump(mode="json")) for point in points]
 
 
-@pytest.mark.parametrize("sweep", SWEEPS, ids=lambda sweep: sweep.setting)
+@pytest.mark.parametrize("sweep", SWEEPS, ids=lambda sweep: sweep.words)
 def test_a_sweep_changes_one_setting_and_passes_its_usual_value(sweep: Sweep) -> None:
     inputs = inputs_of(sweep)
     (setting,) = {key for each in inputs for key in each if each[key] != inputs[0][key]}
     assert [each[setting] for each in inputs] == list(sweep.values)
-    (unchanged,) = inputs_of(replace(sweep, values=(0,), change=lambda e, row, _: (e, row)))
-    assert unchanged[setting] == sweep.usual
+    own = experiments.load(sweep.experiment, changes=slack.NOISE | sweep.changes)
+    (row,) = (row for row in own.rows if row.label == slack.METHOD)
+    cell = Cell.of(own, row, registry.find(slack.METHOD), 0, "cpu")
+    assert leaves(cell.inputs.model_dump(mode="json"))[setting] == sweep.usual
     assert sweep.usual is None or sweep.usual in sweep.values
 
 

@@ -16,14 +16,14 @@ from rich.console import Console
 from benchmark import collected
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
-from benchmark.json_file import Sound
+from benchmark.json_file import DIGEST, Sound
 from benchmark.records import Envelope, Store
 from benchmark.studies import audit, inverse_hessian, slack, soundness
 from benchmark.studies.audit import Audit, Part
 from benchmark.studies.experiments import Experiments
 from benchmark.studies.forget_quality import ForgetQuality
 from benchmark.studies.inverse_hessian import InverseHessian
-from benchmark.studies.slack import Slack, Sweep
+from benchmark.studies.slack import Slack
 from benchmark.studies.soundness import Soundness
 from benchmark.study.executors.submission import Submission
 from benchmark.study.reproduce import compare, recorded_in, reproduce
@@ -56,8 +56,8 @@ def toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     path = str(tiny_experiment.write(tmp_path))
     _, ridge, damping, *_ = slack.SWEEPS
     sweeps = (
-        Sweep(path, "ridge", (1e-2, 1e-1), 1e-2, ridge.change),
-        Sweep(path, "damping", (1e-2, 1.0), None, damping.change),
+        replace(ridge, experiment=path, values=(1e-2, 1e-1)),
+        replace(damping, experiment=path, values=(1e-2, 1.0)),
     )
     monkeypatch.setattr(slack, "SWEEPS", sweeps)
     monkeypatch.setattr(slack, "SEEDS", (0,))
@@ -120,7 +120,9 @@ def test_shards_are_everything_once(study: Study, tmp_path: Path) -> None:
     assert sum(ran) == len(pieces(study)) == go(study, folder).kept
 
 
-def test_two_processes_find_what_one_does(study: Study, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["slack", "soundness"])
+def test_two_processes_find_what_one_does(toml: str, tmp_path: Path, name: str) -> None:
+    study = studies(toml)[name]
     alone, both = tmp_path / "alone", tmp_path / "both"
     go(study, alone)
     tally = go(study, both, jobs=2)
@@ -174,7 +176,11 @@ def test_a_record_that_lies_elsewhere_or_was_forged_is_refused(
     elsewhere.write_text(content)
     with pytest.raises(Sound, match="two records claim"):
         Store(folder).read(elsewhere, study.record)
-    path.write_text(json.dumps(json.loads(content) | {"inputs": {"schema": 0}}))
+    path.write_text(json.dumps(json.loads(content) | {"status": "failed"}))
+    with pytest.raises(Sound, match="was edited by hand"):
+        go(study, folder)
+    undigested = {k: v for k, v in json.loads(content).items() if k != DIGEST}
+    path.write_text(json.dumps(undigested | {"inputs": {"schema": 0}}))
     with pytest.raises(Sound, match="a key that does not fit its inputs"):
         go(study, folder)
     path.write_text(json.dumps(json.loads(content) | {"schema_version": 99}))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +16,6 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.method import Source
 from benchmark.contract.request import Request
 from benchmark.experiments import experiment as experiments
-from benchmark.experiments.experiment import Experiment, Row
 from benchmark.records import fingerprint
 from benchmark.runner.cell import Cell
 from benchmark.runner.recorded import recorded
@@ -27,92 +26,76 @@ from benchmark.study.study import Listener, Study
 from benchmark.study.unit import Unit
 
 #: The paper's single step, whatever it leaves: the noise is fitted to the least bound on that.
-METHOD, PARAMS = "newton", {"noise": "measured"}
+METHOD, NOISE = "newton", {"rows.newton.params.noise": "measured"}
 SEEDS = (0, 1, 2)
-#: The net is trained this long only: its bounds hold for any training within the ball.
-EPOCHS = 10
-#: G, which is assumed of that training.
-GRADIENT = 0.1
-
-Change = Callable[[Experiment, Row, float], tuple[Experiment, Row]]
+#: A net in an active ball is trained this long only, as no gradient tolerance is met there: its
+#: bounds hold for any training within the ball, of which this gradient is assumed.
+IN_BALL = {
+    "problem.training.epochs": 10,
+    "problem.training.gradient_tolerance": None,
+    "rows.newton.params.retrain_gradient": 0.1,
+}
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """One setting and the values it takes.
+    """One setting of an experiment and the values it takes.
 
     Attributes:
-        experiment: the name of the experiment that is varied.
-        change: gives the experiment and the method's row with the setting at a value.
+        experiment: its name.
+        words: the setting, for people.
+        setting: its path in the experiment's file.
+        values: that it takes.
         usual: the experiment's own value, None if the method chooses it.
+        changes: to other settings, by their paths, at every value.
     """
 
     experiment: str
+    words: str
     setting: str
     values: tuple[float, ...]
     usual: float | None
-    change: Change
+    changes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def slug(self) -> str:
         """Its name in paths."""
-        return f"{Path(self.experiment).stem}-{self.setting}".lower().replace(" ", "-")
-
-
-def _forgotten(experiment: Experiment, row: Row, value: float) -> tuple[Experiment, Row]:
-    forget = experiment.forget.model_copy(update={"count": int(value)})
-    return experiment.model_copy(update={"forget": forget}), row
-
-
-def _ridge(experiment: Experiment, row: Row, value: float) -> tuple[Experiment, Row]:
-    objective = experiment.problem.objective.model_copy(update={"ridge": value})
-    return _with_problem(experiment, objective=objective), row
-
-
-def _radius(experiment: Experiment, row: Row, value: float) -> tuple[Experiment, Row]:
-    # where the ball is active no gradient tolerance is met
-    changes = {"radius": value, "epochs": EPOCHS, "gradient_tolerance": None}
-    training = experiment.problem.training.model_copy(update=changes)
-    assumed = row.model_copy(update={"params": {**row.params, "retrain_gradient": GRADIENT}})
-    return _with_problem(experiment, training=training), assumed
-
-
-def _parameter(name: str) -> Change:
-    def change(experiment: Experiment, row: Row, value: float) -> tuple[Experiment, Row]:
-        return experiment, row.model_copy(update={"params": {**row.params, name: value}})
-
-    return change
-
-
-def _with_problem(experiment: Experiment, **changes: object) -> Experiment:
-    problem = experiment.problem.model_copy(update=changes)
-    return experiment.model_copy(update={"problem": problem})
+        return f"{Path(self.experiment).stem}-{self.words}".lower().replace(" ", "-")
 
 
 SWEEPS = (
     Sweep(
         "digits-softmax",
         "forgotten rows",
+        "forget.count",
         (1, 2, 5, 10, 20, 50, 100, 200, 400),
         20,
-        _forgotten,
     ),
-    Sweep("digits-softmax", "ridge", (1e-4, 1e-3, 1e-2, 1e-1, 1), 1e-2, _ridge),
+    Sweep(
+        "digits-softmax", "ridge", "problem.objective.ridge", (1e-4, 1e-3, 1e-2, 1e-1, 1.0), 1e-2
+    ),
     Sweep(
         "digits-softmax",
         "damping",
+        "rows.newton.params.damping",
         (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1),
         None,
-        _parameter("damping"),
     ),
     Sweep(
         "digits-softmax",
         "solver tolerance",
+        "rows.newton.params.tolerance",
         (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 0.5),
         1e-4,
-        _parameter("tolerance"),
     ),
-    Sweep("digits-mlp", "norm bound C", (2, 5, 10, 20, 50, 100), 20, _radius),
+    Sweep(
+        "digits-mlp",
+        "norm bound C",
+        "problem.training.radius",
+        (2.0, 5.0, 10.0, 20.0, 50.0, 100.0),
+        20,
+        IN_BALL,
+    ),
 )
 
 
@@ -227,16 +210,13 @@ class Answers:
 
 def points_of(sweep: Sweep, seed: int, device: str) -> list[Point]:
     """The points of a sweep with one seed."""
-    registered = registry.find(METHOD)
-    experiment = experiments.load(sweep.experiment)
-    own = [row for row in experiment.rows if row.method == METHOD]
-    row = own[0] if own else Row(method=METHOD, label=METHOD)
-    row = row.model_copy(update={"params": row.params | PARAMS})
-    points = []
+    registered, points = registry.find(METHOD), []
     for value in sweep.values:
-        changed, row_of = sweep.change(experiment, row, value)
-        cell = Cell.of(changed, row_of, registered, seed, device)
-        shown = (sweep.slug, experiment.title, sweep.setting, sweep.usual, value)
+        changes = NOISE | sweep.changes | {sweep.setting: value}
+        experiment = experiments.load(sweep.experiment, changes=changes)
+        (row,) = (row for row in experiment.rows if row.label == METHOD)
+        cell = Cell.of(experiment, row, registered, seed, device)
+        shown = (sweep.slug, experiment.title, sweep.words, sweep.usual, value)
         points.append(Point(*shown, cell))
     return points
 
