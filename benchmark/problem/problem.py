@@ -22,7 +22,8 @@ from benchmark.problem.model import MLPSpec, Model
 from benchmark.problem.objective import Objective
 from benchmark.problem.products import by_units, default, find, kept_graph
 from benchmark.problem.rows import Rows
-from benchmark.problem.training import Training
+from benchmark.problem.sums import squared_head
+from benchmark.problem.training import DirectTraining, Training
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Problem:
     in the weights, which have no gradient and no ridge. Training alone goes by those of a batch.
 
     Raises:
-        LetheError: if a net with BatchNorm is trained in a ball or to a gradient tolerance.
+        LetheError: if a net with BatchNorm is trained in a ball or to a gradient tolerance, or a
+            direct solve is asked of anything but squared loss on a linear model.
     """
 
     model: Model
@@ -63,6 +65,8 @@ class Problem:
                 "BatchNorm's statistics are set after training, which no ball and no gradient "
                 "tolerance holds: train with adam, radius = 'none' and no gradient_tolerance"
             )
+        if isinstance(training, DirectTraining):
+            squared_head(self)
 
     @property
     def device(self) -> torch.device:

@@ -19,7 +19,7 @@ from benchmark.files import replace_file, seal, unsealed
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 from benchmark.problem.seal import Seal
-from benchmark.problem.training import NewtonTraining
+from benchmark.problem.training import DirectTraining, NewtonTraining
 from benchmark.shadow.training import Run, train
 
 #: Raise this when a change to training changes weights: what is on disk is then out of date.
@@ -136,7 +136,7 @@ class ModelStore:
 
     def _named(self, run: Run) -> Run:
         """Where training goes to the one minimum there is, one run stands for those of any seed."""
-        converges = isinstance(self.problem.training, NewtonTraining)
+        converges = isinstance(self.problem.training, NewtonTraining | DirectTraining)
         return Run(run.rows, 0) if converges and self.problem.strong_convexity else run
 
     def _path(self, key: str) -> Path:
