@@ -42,14 +42,13 @@ class Downdate(Method):
             AssumptionBroken: if features are not in fixed point, sums over them could be rounded,
                 or training is no direct solve.
         """
-        exact = problem.declared.fixed_point is not None
-        if not exact or not isinstance(problem.training, DirectTraining):
+        if problem.fixed_point is None or not isinstance(problem.training, DirectTraining):
             raise AssumptionBroken(
                 "downdate is exact by sums that are: declare problem.fixed_point and train by "
                 "algorithm = 'direct', or take downdate-fast"
             )
         with clock.phase("sums"):
-            sums = normal_equations(problem, problem.train.take(original.rows))
+            sums = normal_equations(problem, problem.trained(original.rows))
         return replace(original, memory=sums)
 
     def unlearn(self, request: Request) -> Release:

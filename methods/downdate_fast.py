@@ -71,12 +71,11 @@ class DowndateFast(Method):
             AssumptionBroken: if features are declared to be in fixed point and are not.
         """
         with clock.phase("sums"):
-            sums = normal_equations(problem, problem.train.take(original.rows))
+            sums = normal_equations(problem, problem.trained(original.rows))
         ridge, weights = problem.objective.ridge, matrix(original.weights, problem.model.classes)
         with clock.phase("inverse"):
             inverse = Inverse(sums.inverse(ridge))
-        exact = problem.declared.fixed_point is not None
-        lost = 0.0 if exact else lost_in_sums(sums.rows)
+        lost = lost_in_sums(sums.rows) if problem.fixed_point is None else 0.0
         return replace(original, memory=Kept(sums, inverse, sums.residual(ridge, weights), lost))
 
     def unlearn(self, request: Request) -> Release:

@@ -57,8 +57,11 @@ class Symmetric:
         """`vectors` (k, m) times the matrix, (k, m)."""
         if vectors.device.type != "cpu":
             return vectors @ (self.lower + self.lower.tril(-1).mT)
-        vectors = vectors.contiguous().numpy().T
-        return _tensor(_blas("symm", self.lower)(1.0, self.lower.numpy().T, vectors, lower=0))
+        matrix, vectors = self.lower.numpy().T, vectors.contiguous().numpy()
+        if len(vectors) == 1:
+            product = _blas("symv", self.lower)(1.0, matrix, vectors[0], lower=0)
+            return torch.from_numpy(product).unsqueeze(0)
+        return _tensor(_blas("symm", self.lower)(1.0, matrix, vectors.T, lower=0))
 
     def cholesky(self) -> Cholesky | None:
         """Its factor; None where the matrix is not positive definite in its precision."""

@@ -18,6 +18,7 @@ from benchmark.curvature.minibatches import Products, differentiated, fully_conn
 from benchmark.curvature.within_memory import WithinMemory
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.problem.declared import Declared
+from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.model import MLPSpec, Model
 from benchmark.problem.objective import Objective
 from benchmark.problem.products import by_units, default, find, kept_graph
@@ -100,6 +101,18 @@ class Problem:
                 f"{math.sqrt(found**2 - 1):.6g}: declare a larger norm or scale the rows"
             )
         return bound
+
+    @cached_property
+    def fixed_point(self) -> FixedPoint | None:
+        """The form of the features, in which sums over training rows are exact; None if undeclared.
+
+        Raises:
+            AssumptionBroken: if a row is not in the form that is declared, or rows are too many.
+        """
+        declared = self.declared.fixed_point
+        if declared is not None:
+            declared.check(self.train.x)
+        return declared
 
     def rows_at_least(self, left: int) -> int:
         """The declared number of rows that any request leaves; those that are left without one.
@@ -264,8 +277,7 @@ class Problem:
         """
         if not self.model.spec.linear:
             raise AssumptionBroken("a factor is kept of a linear model's Hessian only")
-        whole = len(index) == len(self.train)
-        x = self.train.x if whole else self.train.take(index).x
+        x = self.trained(index).x
         return linear_factor(
             x,
             self.model(weights, x).softmax(dim=1),
@@ -273,6 +285,11 @@ class Problem:
             ridge=self.objective.ridge,
             neglect=neglect,
         )
+
+    def trained(self, index: Tensor) -> Rows:
+        """The training rows `index` (n,), without a copy if these are all of them in order."""
+        whole = len(index) == len(self.train)
+        return self.train if whole else self.train.take(index)
 
     def fit(
         self,

@@ -33,15 +33,14 @@ def squared_head(problem: Problem) -> None:
 
 
 def normal_equations(problem: Problem, rows: Rows) -> NormalEquations:
-    """The sums over `rows`; exact where the problem declares its features to be in fixed point.
+    """The sums over training `rows`; exact where features are declared to be in fixed point.
 
     Raises:
         LetheError: see `squared_head`.
         AssumptionBroken: if the rows are not in the form that is declared, or too many for it.
     """
     squared_head(problem)
-    if problem.declared.fixed_point is not None:
-        problem.declared.fixed_point.check(rows.x)
+    _ = problem.fixed_point  # checked, once a problem
     return NormalEquations.of(rows.x, rows.y, problem.model.classes)
 
 
