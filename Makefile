@@ -35,9 +35,10 @@ BUDGETS := epochs-1 epochs-2 epochs-5 paper epochs-20
 LONGER  := epochs-1 epochs-5 paper epochs-49
 ABLATED := paper radius-5 radius-10 radius-21 forget-10 forget-100 forget-5000
 BIASES  := paper subpopulation largest influential
+SQUARED := forget-1 forget-10 paper forget-1000 stream
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo mnist cifar10 svhn sequential nonconvergence hessian ablation budget scenarios heads biased \
+.PHONY: help setup demo mnist cifar10 svhn sequential nonconvergence hessian ablation budget scenarios heads squared biased \
 	all test test-slurm lint leaderboard check soundness slack audit forget-quality false-alarms bench gpu doctor list clean
 
 help: ## list the targets
@@ -86,10 +87,14 @@ scenarios: $(READY) ## a class, a sub-population, memorised and mislabelled digi
 heads: $(READY) ## proved heads on fixed features: HOG and scattering on MNIST, CIFAR-10 and SVHN
 	@$(RUN) mnist-hog mnist-hog-1 mnist-hog-10 mnist-hog-1000 mnist-scattering cifar10-hog svhn-hog
 
+squared: $(READY) ## heads by squared loss on digits and HOG: exact to the last bit, and in milliseconds
+	@$(RUN) digits-squared $(addprefix --profile ,paper stream)
+	@$(RUN) mnist-hog-squared $(addprefix --profile ,$(or $(PROFILE),$(SQUARED)))
+
 biased: $(READY) ## requests that are not random: a class, a sub-population, the rows that move the model most
 	@$(RUN) digits-softmax-biased mnist-hog-biased $(addprefix --profile ,$(or $(PROFILE),$(BIASES)))
 
-all: demo mnist cifar10 svhn sequential nonconvergence hessian heads scenarios biased ablation budget ## all that this machine can
+all: demo mnist cifar10 svhn sequential nonconvergence hessian heads squared scenarios biased ablation budget ## all that this machine can
 
 test: $(READY) ## run the tests, two at a time; WORKERS=4 for more
 	@OMP_NUM_THREADS=1 $(call in-venv,python) -m pytest --numprocesses $(WORKERS) --dist worksteal $(TESTS)

@@ -47,7 +47,7 @@ def softmax(
 def squared(seed: int = 0, **more: object) -> Problem:
     """Squared loss on features in fixed point, trained by one direct solve."""
     problem = softmax(seed, **({"ridge": 0.1} | more), loss="squared")
-    form = FixedPoint(clip=64.0, bits=16)
+    form = FixedPoint(clip=16.0, bits=16)
     parts = ("train", "negatives", "test")
     rows = {part: getattr(problem, part) for part in parts}
     rounded = {part: Rows(form.truncated(r.x), r.y) for part, r in rows.items()}

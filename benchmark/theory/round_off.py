@@ -1,6 +1,6 @@
 """What float64 may lose of the normal equations of a ridge regression.
 
-Proofs are in docs/certificates.md, section 14. The bounds hold for whatever order sums are taken
+Proofs are in docs/certificates.md, section 4. The bounds hold for whatever order sums are taken
 in, with or without fused multiplications; no product may be by a fast algorithm such as Strassen's.
 """
 
