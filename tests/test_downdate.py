@@ -276,7 +276,7 @@ def test_symmetric_matrices_are_those_of_torch(dtype: torch.dtype) -> None:
         changed = gram.plus(-0.5, more)
         assert torch.allclose(changed.lower, (full - 0.5 * more.T @ more).tril(), **close)
         assert torch.allclose(gram.product(more), more @ full, **close)
-    factor = gram.shifted(2.0).cholesky()
+    factor = gram.cholesky(2.0)
     shifted = full + 2 * torch.eye(6, dtype=dtype)
     inverse = torch.linalg.inv(shifted)
     assert torch.allclose(factor.solve(rows), rows @ inverse, **close)

@@ -17,8 +17,8 @@ class NormalEquations:
     """S = sum of x x^T and B = sum of y x^T over rows x with a 1 for the bias, labels y one-hot.
 
     The minimiser V (classes, m) of the mean of ||V x - y||^2 / 2, plus (ridge / 2) ||V||^2, solves
-    V (S + n ridge I) = B: the ridge of a mean counts n times in the sum, so it is added when a
-    system is made and is no part of what is kept.
+    V (S + n ridge I) = B: the ridge of a mean counts n times in the sum, so it is added when the
+    system is solved and is no part of what is kept.
     Where the rows are multiples of a power of two, of bounded size, the sums are exact and the
     same bytes whatever the order: see `benchmark.problem.fixed_point`.
 
@@ -57,17 +57,13 @@ class NormalEquations:
         moments = self.moments.index_add(0, y, rows, alpha=-1)
         return type(self)(self.gram.plus(-1.0, rows), moments, self.rows - len(rows))
 
-    def system(self, ridge: float) -> Symmetric:
-        """S + n ridge I."""
-        return self.gram.shifted(self.rows * ridge)
-
     def factor(self, ridge: float) -> Cholesky:
-        """The Cholesky factor of the system.
+        """The Cholesky factor of S + n ridge I.
 
         Raises:
             AssumptionBroken: if that is not positive definite in float64.
         """
-        factor = self.system(ridge).cholesky()
+        factor = self.gram.cholesky(self.rows * ridge)
         if factor is None:
             raise AssumptionBroken(
                 f"the normal equations are singular in float64 at ridge {ridge:.3g}: raise it"
@@ -75,12 +71,12 @@ class NormalEquations:
         return factor
 
     def inverse(self, ridge: float) -> Symmetric:
-        """The inverse of the system, in float32 where that is positive definite in it.
+        """The inverse of S + n ridge I, in float32 where that is positive definite in it.
 
         Raises:
             AssumptionBroken: see `factor`.
         """
-        single = self.system(ridge).to(torch.float32).cholesky()
+        single = self.gram.to(torch.float32).cholesky(self.rows * ridge)
         return (single or self.factor(ridge)).inverse()
 
     def residual(self, ridge: float, solution: Tensor) -> Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from scipy.linalg import blas, lapack
 from torch import Tensor
@@ -35,19 +37,13 @@ class Symmetric:
             return self
         if rows.device.type != "cpu":
             return Symmetric(self.lower.addmm(rows.mT, rows, alpha=scale).tril())
-        copy, rows = self.lower.clone().numpy().T, rows.contiguous().numpy()
+        copy, rows = _copy(self.lower), rows.contiguous().numpy()
         if len(rows) == 1:
             changed = _blas("syr", self.lower)(scale, rows[0], lower=0, a=copy, overwrite_a=1)
         else:
             update = _blas("syrk", self.lower)
             changed = update(scale, rows.T, beta=1.0, c=copy, lower=0, overwrite_c=1)
         return Symmetric(_tensor(changed))
-
-    def shifted(self, shift: float) -> Symmetric:
-        """The matrix + shift * I."""
-        lower = self.lower.clone()
-        lower.diagonal().add_(shift)
-        return Symmetric(lower)
 
     def to(self, dtype: torch.dtype) -> Symmetric:
         """The same matrix in another precision."""
@@ -63,12 +59,17 @@ class Symmetric:
             return torch.from_numpy(product).unsqueeze(0)
         return _tensor(_blas("symm", self.lower)(1.0, matrix, vectors.T, lower=0))
 
-    def cholesky(self) -> Cholesky | None:
-        """Its factor; None where the matrix is not positive definite in its precision."""
+    def cholesky(self, shift: float = 0.0) -> Cholesky | None:
+        """The factor of the matrix + shift * I.
+
+        None where that is not positive definite in its precision.
+        """
         if self.lower.device.type != "cpu":
-            lower, failed = torch.linalg.cholesky_ex(self.lower)
+            shifted = self.lower + shift * torch.eye(len(self.lower)).to(self.lower)
+            lower, failed = torch.linalg.cholesky_ex(shifted)
             return None if failed else Cholesky(lower)
-        copy = self.lower.clone().numpy().T
+        copy = _copy(self.lower)
+        np.einsum("ii->i", copy)[:] += shift
         factor, failed = _lapack("potrf", self.lower)(copy, lower=0, clean=0, overwrite_a=1)
         return None if failed else Cholesky(_tensor(factor))
 
@@ -99,21 +100,29 @@ class Cholesky:
         """The inverse of the matrix."""
         if self.lower.device.type != "cpu":
             return Symmetric(torch.cholesky_inverse(self.lower).tril())
-        copy = self.lower.clone().numpy().T
+        copy = _copy(self.lower)
         inverse, _ = _lapack("potri", self.lower)(copy, lower=0, overwrite_c=1)
         return Symmetric(_tensor(inverse))
 
 
-def _tensor(by_columns: object) -> Tensor:
+def _copy(matrix: Tensor) -> np.ndarray:
+    """The same numbers, by columns and so transposed.
+
+    NumPy asks for huge pages, which torch does not: new memory is there in half the time.
+    """
+    return matrix.numpy().copy().T
+
+
+def _tensor(by_columns: np.ndarray) -> Tensor:
     """The matrix that BLAS left by columns, by rows and so transposed."""
     return torch.from_numpy(by_columns.T)
 
 
-def _blas(name: str, like: Tensor) -> object:
+def _blas(name: str, like: Tensor) -> Callable[..., np.ndarray]:
     return getattr(blas, _letter(like) + name)
 
 
-def _lapack(name: str, like: Tensor) -> object:
+def _lapack(name: str, like: Tensor) -> Callable[..., tuple[np.ndarray, int]]:
     return getattr(lapack, _letter(like) + name)
 
 
