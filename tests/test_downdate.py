@@ -28,6 +28,7 @@ from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 from benchmark.problem.training import DirectTraining, NewtonTraining
+from benchmark.runner.run_cell import Answer
 from benchmark.theory.round_off import cholesky_contraction, gamma, gradient_round_off
 from methods.downdate import Downdate
 from methods.downdate_fast import DowndateFast
@@ -383,3 +384,14 @@ def test_the_bound_says_what_it_rests_on(large: Problem) -> None:
     assert found["strong_convexity"] == large.objective.ridge
     public = {c.name for c in release.claim.evidence.constants}
     assert public == {"distance", "training_gradient", "strong_convexity"}
+
+
+def test_a_stream_does_not_keep_what_every_request_left(large: Problem) -> None:
+    """A thousand kept matrices would fill the memory."""
+    method, state = Downdate(), start(Downdate(), large)
+    request = Request.of(large, state, torch.arange(3))
+    release = method.answer(request)
+    spent = Answer(request, release, 0.0).spent()
+    assert spent.request.original.memory is spent.release.state.memory is None
+    assert torch.equal(spent.release.state.weights, release.state.weights)
+    assert release.state.memory is not None
