@@ -7,11 +7,12 @@ from dataclasses import replace
 import torch
 
 from benchmark.problem.declared import Declared
+from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
-from benchmark.problem.training import AdamTraining, NewtonTraining
+from benchmark.problem.training import AdamTraining, DirectTraining, NewtonTraining
 
 
 def rows(n: int, inputs: int, classes: int, seed: int, dtype: torch.dtype) -> Rows:
@@ -43,6 +44,21 @@ def softmax(
     )
 
 
+def squared(seed: int = 0, **more: object) -> Problem:
+    """Squared loss on features in fixed point, trained by one direct solve."""
+    problem = softmax(seed, **({"ridge": 0.1} | more), loss="squared")
+    form = FixedPoint(clip=16.0, bits=16)
+    parts = ("train", "negatives", "test")
+    rows = {part: getattr(problem, part) for part in parts}
+    rounded = {part: Rows(form.truncated(r.x), r.y) for part, r in rows.items()}
+    return replace(
+        problem,
+        training=DirectTraining(tolerance=1e-10),
+        declared=Declared(fixed_point=form),
+        **rounded,
+    )
+
+
 def mlp(seed: int = 0, *, activation: str = "tanh", radius: float | None = 10.0) -> Problem:
     """A small net trained in a ball."""
     return Problem(
@@ -60,7 +76,7 @@ def mlp(seed: int = 0, *, activation: str = "tanh", radius: float | None = 10.0)
 def declared(problem: Problem, rows_at_least: int) -> Problem:
     """The same problem with public bounds on how many rows are left and how long they are."""
     norm = problem.train.largest_norm(bias=False)
-    return replace(problem, declared=Declared(rows_at_least, norm))
+    return replace(problem, declared=Declared(rows_at_least, norm, problem.declared.fixed_point))
 
 
 def every_row(problem: Problem) -> torch.Tensor:

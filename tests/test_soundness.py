@@ -40,7 +40,14 @@ CPU = torch.device("cpu")
 #: Tenths of a second a problem: too slow for hypothesis.
 SLOW = {"descent-to-delete", "newton-lissa", "recollection", "rewind"}
 #: What every request of theirs is answered with, none refused: noise for a public distance.
-UNIFORM = {"newton", "newton-chord", "newton-iterated", "newton-lissa", "sekhari"}
+UNIFORM = {
+    "downdate-fast",
+    "newton",
+    "newton-chord",
+    "newton-iterated",
+    "newton-lissa",
+    "sekhari",
+}
 
 
 def sound(answers: list[Answer]) -> bool:
@@ -94,7 +101,15 @@ def test_the_sides_of_a_stream_are_those_of_every_request() -> None:
 
 def test_every_method_whose_claims_rest_on_a_distance_is_asked() -> None:
     names = {method.name for method in methods()}
-    assert names == UNIFORM | {"descent-to-delete", "recollection", "rewind"}
+    assert names == UNIFORM | {"descent-to-delete", "downdate", "recollection", "rewind"}
+
+
+@pytest.mark.parametrize("requests", [1, REQUESTS])
+def test_an_exact_release_is_at_no_distance_at_all(requests: int) -> None:
+    for seed in range(5):
+        (answer,) = examine(seed, asked({"downdate"}), requests)
+        assert [check.bound for check in answer.checks] == requests * ["exact"]
+        assert all(check.value == check.distance == 0 for check in answer.checks)
 
 
 def test_a_seed_determines_its_problem() -> None:

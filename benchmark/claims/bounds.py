@@ -27,6 +27,7 @@ Solve = Callable[[Differentiated, Tensor], Tensor]
 _MEANINGS = {
     "distance": "Delta_0, public: the noise is made for it, whatever the data and the request",
     "gradient_norm": "||grad L(w, D_r)|| at the weights before noise; in a ball its residual there",
+    "round_off": "what float64 may have lost of the gradients of both models",
     "training_gradient": "G, the gradient norm that training is held to",
     "strong_convexity": "mu, the ridge of a convex loss on a linear model",
     "self_concordance": "rho = sqrt(2) R of the softmax loss; 0 for squared loss",

@@ -43,6 +43,8 @@ def build(spec: ProblemSpec, seeds: Seeds, device: torch.device) -> tuple[Proble
         chosen = np.arange(len(part.labels)) if index is None else index.numpy()
         x = torch.from_numpy(feature_cache.rows(part, spec.features, levels, chosen))
         y = torch.from_numpy(part.labels[chosen])
+        if spec.fixed_point is not None:
+            x = spec.fixed_point.truncated(x.double())
         return Rows(x, y).to(device, getattr(torch, spec.precision))
 
     test = rows(dataset.train if dataset.test is None else dataset.test, chosen.test)
@@ -57,6 +59,6 @@ def build(spec: ProblemSpec, seeds: Seeds, device: torch.device) -> tuple[Proble
         negatives=rows(dataset.train, chosen.negatives),
         test=test,
         validation=None if chosen.validation is None else rows(dataset.train, chosen.validation),
-        declared=Declared(spec.rows_at_least, LARGEST_NORM.get(spec.features)),
+        declared=Declared(spec.rows_at_least, LARGEST_NORM.get(spec.features), spec.fixed_point),
     )
     return problem, chosen

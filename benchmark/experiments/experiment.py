@@ -28,10 +28,11 @@ from benchmark.experiments.rows import Name, Row, rows_of
 from benchmark.experiments.tables import at, merged
 from benchmark.files import read_text
 from benchmark.parameters import refuse_conversions
+from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.model import ModelSpec
 from benchmark.problem.models.convolutional import ConvolutionalSpec
 from benchmark.problem.objective import Objective
-from benchmark.problem.training import AdamTraining, NewtonTraining
+from benchmark.problem.training import AdamTraining, DirectTraining, NewtonTraining
 
 FOLDER = Path(__file__).parent
 
@@ -46,10 +47,14 @@ class ProblemSpec(BaseModel):
     split: SplitSpec
     model: Annotated[ModelSpec, Field(discriminator="kind")]
     objective: Objective
-    training: Annotated[NewtonTraining | AdamTraining, Field(discriminator="algorithm")]
+    training: Annotated[
+        NewtonTraining | AdamTraining | DirectTraining, Field(discriminator="algorithm")
+    ]
     precision: Literal["float32", "float64"]
     #: Declared: no request leaves fewer training rows. Noise that depends on their number takes it.
     rows_at_least: int | None = Field(None, ge=1, exclude_if=lambda value: value is None)
+    #: Features are rounded to it, towards zero, for sums that are exact.
+    fixed_point: FixedPoint | None = Field(None, exclude_if=lambda value: value is None)
 
     @model_validator(mode="after")
     def _images(self) -> ProblemSpec:
@@ -59,6 +64,12 @@ class ProblemSpec(BaseModel):
         augmented = isinstance(training, AdamTraining) and training.augment is not None
         if augmented and not self.convolutional:
             raise ValueError("training.augment is for convolutional nets")
+        direct = isinstance(training, DirectTraining)
+        if direct and not ("squared_loss" in self.offers and self.precision == "float64"):
+            raise ValueError(
+                "direct training solves normal equations: take a linear model, objective.loss = "
+                "'squared' with a ridge, and precision = 'float64'"
+            )
         return self
 
     @property
@@ -67,9 +78,13 @@ class ProblemSpec(BaseModel):
         return isinstance(self.model, ConvolutionalSpec)
 
     @property
-    def strongly_convex(self) -> bool:
-        """Whether the objective is: a linear model with a ridge."""
-        return self.model.linear and self.objective.ridge > 0
+    def offers(self) -> frozenset[str]:
+        """What it is of what methods need a problem to be, see `benchmark.contract.method`."""
+        convex = self.model.linear and self.objective.ridge > 0
+        squared = convex and self.objective.loss == "squared"
+        direct = isinstance(self.training, DirectTraining) and self.fixed_point is not None
+        held = {"strong_convexity": convex, "squared_loss": squared, "exact_sums": direct}
+        return frozenset(name for name, holds in held.items() if holds)
 
 
 class Experiment(BaseModel):

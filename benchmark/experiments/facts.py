@@ -22,7 +22,7 @@ def facts_of(experiment: Experiment) -> Facts:
         model=problem.model.kind,
         problem=_in_words(problem),
         linear=problem.model.linear,
-        strongly_convex=problem.strongly_convex,
+        strongly_convex="strong_convexity" in problem.offers,
         loss=problem.objective.loss,
         ridge=problem.objective.ridge,
         train=problem.split.train,
@@ -42,6 +42,7 @@ def facts_of(experiment: Experiment) -> Facts:
 
 def _in_words(problem: ProblemSpec) -> str:
     """E.g. `CIFAR-10, MLP on HOG`."""
-    text = f"{catalogue.title(problem.data)}, {problem.model.title}"
+    squared = "squared_loss" in problem.offers
+    text = f"{catalogue.title(problem.data)}, {'squared loss' if squared else problem.model.title}"
     descriptor = DESCRIPTORS.get(problem.features)
     return f"{text} on {descriptor.title}" if descriptor else text

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmark.problem.fixed_point import FixedPoint
+
 
 @dataclass(frozen=True)
 class Declared:
@@ -14,7 +16,9 @@ class Declared:
     Attributes:
         rows_at_least: rows that are left after any request; None where nothing is declared.
         feature_norm: no row of features is longer; None where the features have no bound.
+        fixed_point: the form that features are in; None where they are any numbers.
     """
 
     rows_at_least: int | None = None
     feature_norm: float | None = None
+    fixed_point: FixedPoint | None = None

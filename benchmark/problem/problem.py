@@ -18,11 +18,13 @@ from benchmark.curvature.minibatches import Products, differentiated, fully_conn
 from benchmark.curvature.within_memory import WithinMemory
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.problem.declared import Declared
+from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.model import MLPSpec, Model
 from benchmark.problem.objective import Objective
 from benchmark.problem.products import by_units, default, find, kept_graph
 from benchmark.problem.rows import Rows
-from benchmark.problem.training import Training
+from benchmark.problem.sums import squared_head
+from benchmark.problem.training import DirectTraining, Training
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Problem:
     in the weights, which have no gradient and no ridge. Training alone goes by those of a batch.
 
     Raises:
-        LetheError: if a net with BatchNorm is trained in a ball or to a gradient tolerance.
+        LetheError: if a net with BatchNorm is trained in a ball or to a gradient tolerance, or a
+            direct solve is asked of anything but squared loss on a linear model.
     """
 
     model: Model
@@ -63,6 +66,8 @@ class Problem:
                 "BatchNorm's statistics are set after training, which no ball and no gradient "
                 "tolerance holds: train with adam, radius = 'none' and no gradient_tolerance"
             )
+        if isinstance(training, DirectTraining):
+            squared_head(self)
 
     @property
     def device(self) -> torch.device:
@@ -96,6 +101,18 @@ class Problem:
                 f"{math.sqrt(found**2 - 1):.6g}: declare a larger norm or scale the rows"
             )
         return bound
+
+    @cached_property
+    def fixed_point(self) -> FixedPoint | None:
+        """The form of the features, in which sums over training rows are exact; None if undeclared.
+
+        Raises:
+            AssumptionBroken: if a row is not in the form that is declared, or rows are too many.
+        """
+        declared = self.declared.fixed_point
+        if declared is not None:
+            declared.check(self.train.x)
+        return declared
 
     def rows_at_least(self, left: int) -> int:
         """The declared number of rows that any request leaves; those that are left without one.
@@ -260,8 +277,7 @@ class Problem:
         """
         if not self.model.spec.linear:
             raise AssumptionBroken("a factor is kept of a linear model's Hessian only")
-        whole = len(index) == len(self.train)
-        x = self.train.x if whole else self.train.take(index).x
+        x = self.trained(index).x
         return linear_factor(
             x,
             self.model(weights, x).softmax(dim=1),
@@ -269,6 +285,11 @@ class Problem:
             ridge=self.objective.ridge,
             neglect=neglect,
         )
+
+    def trained(self, index: Tensor) -> Rows:
+        """The training rows `index` (n,), without a copy if these are all of them in order."""
+        whole = len(index) == len(self.train)
+        return self.train if whole else self.train.take(index)
 
     def fit(
         self,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from benchmark.problem.model import Inputs, Model
 from benchmark.problem.problem import Problem
+from benchmark.problem.training import DirectTraining, NewtonTraining
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def restricted(problem: Problem, weights: Tensor, free: Tensor) -> Problem:
     """The same data, objective and training, as a problem in the weights that are `free`.
 
     The ridge of the fixed weights is a constant and left out. The ball of the whole problem cuts
-    the plane of the free weights in a smaller one, which the training then projects onto.
+    the plane of the free weights in a smaller one, which the training then projects onto. A direct
+    solve is one for all weights: for some of them Newton-CG goes to the same tolerance.
 
     Args:
         problem: in all weights (d,).
@@ -92,6 +94,8 @@ def restricted(problem: Problem, weights: Tensor, free: Tensor) -> Problem:
         fixed = float(weights[~free].norm())
         room = math.sqrt(max(0.0, training.radius**2 - fixed**2))
         training = training.model_copy(update={"radius": room})
+    if isinstance(training, DirectTraining):
+        training = NewtonTraining(tolerance=training.tolerance)
     return replace(problem, model=RestrictedModel(problem.model, weights, free), training=training)
 
 

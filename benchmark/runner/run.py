@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmark import registry
+from benchmark.contract.method import PROBLEMS
 from benchmark.data.forget import ForgetSpec
 from benchmark.errors import LetheError, unknown
 from benchmark.experiments.experiment import Experiment, Row
@@ -86,14 +87,12 @@ def settings(experiment: Experiment) -> dict[str, str]:
 def rows_of(experiment: Experiment) -> list[Row]:
     """Its rows: every method that can run on its problem, and whatever its file sets up."""
     found = registry.discover()
-    convex = experiment.problem.strongly_convex
+    missing = PROBLEMS - experiment.problem.offers
     set_up = {row.method for row in experiment.rows}
     return [
         row
         for row in experiment.rows_for(list(found))
-        if convex
-        or row.method in set_up
-        or "strong_convexity" not in found[row.method].method.needs
+        if row.method in set_up or not found[row.method].method.needs & missing
     ]
 
 

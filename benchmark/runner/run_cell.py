@@ -57,6 +57,12 @@ class Answer:
     release: Release
     seconds: float
 
+    def spent(self) -> Answer:
+        """The answer without what the method kept for later requests, which may be large."""
+        start, end = (replace(s, memory=None) for s in (self.request.original, self.release.state))
+        request = replace(self.request, original=start)
+        return Answer(request, replace(self.release, state=end), self.seconds)
+
 
 def run_cell(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> Record:
     """Train if need be, unlearn, score. An error becomes a record with status `failed`.
@@ -152,7 +158,9 @@ def _measure(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> d
             )
             start = clock.now()
             release = method.answer(request)
-            answers.append(Answer(request, release, clock.now() - start))
+            seconds = clock.now() - start
+            answers[-1:] = (answer.spent() for answer in answers[-1:])
+            answers.append(Answer(request, release, seconds))
     listener("scoring")
     release = answers[-1].release
     outputs = predict(release.predictor, problem, bench.forget, bench.retain)

@@ -73,8 +73,8 @@ class Workbench:
         self.true_labels = correct.take(self.forget).y if self._mislabelled else None
         self._seal.put("rows to forget", lambda: torch.cat([*self.requests, self.forget]))
         self._seal.put("rows to keep", lambda: self.retain)
-        # A constant of the data, known before any request: no method is charged for it.
-        _ = self.problem.row_norm
+        # Constants of the data, known before any request: no method is charged for them.
+        _ = self.problem.row_norm, self.problem.fixed_point
 
     @cached_property
     def original(self) -> tuple[State, float]:

@@ -17,7 +17,7 @@ from benchmark.errors import LetheError
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 from benchmark.problem.seal import Seal
-from benchmark.problem.training import NewtonTraining
+from benchmark.problem.training import DirectTraining, NewtonTraining
 from benchmark.shadow.training import Run, train
 from benchmark.weights import WeightFiles
 
@@ -126,7 +126,7 @@ class ModelStore:
 
     def _named(self, run: Run) -> Run:
         """Where training goes to the one minimum there is, one run stands for those of any seed."""
-        converges = isinstance(self.problem.training, NewtonTraining)
+        converges = isinstance(self.problem.training, NewtonTraining | DirectTraining)
         return Run(run.rows, 0) if converges and self.problem.strong_convexity else run
 
     @cached_property

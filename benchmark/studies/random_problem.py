@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -14,11 +15,12 @@ from benchmark.claims.spectra import head_constants
 from benchmark.contract.seeds import Seeds
 from benchmark.problem.ball import project
 from benchmark.problem.declared import Declared
+from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.model import Model, SoftmaxSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
-from benchmark.problem.training import NewtonTraining
+from benchmark.problem.training import DirectTraining, NewtonTraining
 from benchmark.theory.constants import a_priori_distance
 
 
@@ -109,6 +111,28 @@ def in_ball(problem: Problem, seed: int) -> Problem:
             radius=_log_uniform(share, 0.02, 2),
             tolerance=max(problem.training.tolerance, 1e-6),
         ),
+    )
+
+
+def squared(problem: Problem) -> Problem:
+    """The same problem with squared loss."""
+    objective = problem.objective.model_copy(update={"loss": "squared"})
+    return replace(problem, objective=objective)
+
+
+def in_fixed_point(problem: Problem) -> Problem:
+    """The same problem with squared loss, features in fixed point and direct training."""
+    clip = 2.0 ** math.ceil(math.log2(float(problem.train.x.abs().max())))
+    spare = 53 - math.log2(len(problem.train) * max(clip, 1.0) ** 2)
+    form = FixedPoint(clip=clip, bits=min(20, int(spare / 2)))
+    rows = Rows(form.truncated(problem.train.x), problem.train.y)
+    return replace(
+        squared(problem),
+        train=rows,
+        negatives=rows,
+        test=rows,
+        training=DirectTraining(tolerance=problem.training.tolerance),
+        declared=replace(problem.declared, fixed_point=form),
     )
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmark import ends, registry
 from benchmark.contract import definition
-from benchmark.contract.claim import Claim, Distance, Target
+from benchmark.contract.claim import Claim, Construction, Distance, Target
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Request
 from benchmark.contract.seeds import Seeds
@@ -25,7 +25,13 @@ from benchmark.errors import DidNotConverge, LetheError
 from benchmark.records import fingerprint
 from benchmark.runner.environment import describe
 from benchmark.runner.source import source_hash
-from benchmark.studies.random_problem import draw, in_ball, public_distance
+from benchmark.studies.random_problem import (
+    draw,
+    in_ball,
+    in_fixed_point,
+    public_distance,
+    squared,
+)
 from benchmark.studies.soundness_record import SCHEMA, SoundnessRecord, path_of, stored
 from benchmark.studies.tally import REACHED, VARIED, Check, Tally
 from benchmark.studies.two_sides import World, reference, without
@@ -65,14 +71,22 @@ class Stream:
     target: Target
 
     @classmethod
-    def of(cls, seed: int, requests: int) -> Stream:
+    def of(cls, seed: int, requests: int, kind: str = "any") -> Stream:
         """Problem `seed` with all models trained that its requests ask about.
+
+        Args:
+            seed: of the problem.
+            requests: of the stream.
+            kind: `squared` or `fixed point` for the same rows with squared loss, or with that in
+                fixed point; `any` for either loss, and for a ball now and then.
 
         Raises:
             DidNotConverge: if one of them cannot be trained to the problem's tolerance.
         """
         problem, forget = draw(seed, requests=requests)
-        if seed % BALL == 0:
+        if kind != "any":
+            problem = squared(problem) if kind == "squared" else in_fixed_point(problem)
+        elif seed % BALL == 0:
             problem = in_ball(problem, seed)
         parts = forget.tensor_split(requests)
         gone = [torch.cat(parts[:i]) for i in range(1, requests + 1)]
@@ -100,9 +114,16 @@ class Answer:
 
 
 def methods() -> list[Method]:
-    """Every registered method whose claims rest on a distance, with its defaults."""
+    """Every registered method whose claims rest on a distance or on exact sums, as it is."""
     found = (registered.method for registered in registry.discover().values())
-    return [cls.build({}) for cls in found if cls.evidence == "distance"]
+    return [c.build({}) for c in found if c.evidence == "distance" or "exact_sums" in c.needs]
+
+
+def kind(method: Method) -> str:
+    """The problems that the method can be asked about, see `Stream.of`."""
+    if "exact_sums" in method.needs:
+        return "fixed point"
+    return "squared" if "squared_loss" in method.needs else "any"
 
 
 def variants(method: Method) -> list[Method]:
@@ -132,10 +153,11 @@ def examine(seed: int, asked: list[Method], requests: int = 1) -> list[Answer]:
     Raises:
         DidNotConverge: if the problem cannot be trained to its tolerance.
     """
-    stream = Stream.of(seed, requests)
+    streams = {which: Stream.of(seed, requests, which) for which in sorted(set(map(kind, asked)))}
     answers = []
     for name, method in _as_is_and_varied(asked, seed, varied=requests == 1):
         start, checks, refusal = time.process_time(), [], None
+        stream = streams[kind(method)]
         try:
             for check in _checks(name, method, stream):
                 checks.append(check)
@@ -318,10 +340,12 @@ def examined(block: Block, listener: Listener) -> Tally:
 
 
 def _proved(claim: Claim | None) -> dict[str, float]:
-    """The bounds of a claim that must hold, by name.
+    """The bounds of a claim that must hold, by name; of an exact one it is 0.
 
     Those that are only shown need not, nor do those that rest on what somebody assumed.
     """
+    if claim is not None and isinstance(claim.evidence, Construction):
+        return {"exact": 0.0}
     if claim is None or not isinstance(claim.evidence, Distance):
         return {}
     evidence = claim.evidence

@@ -5,6 +5,7 @@ from __future__ import annotations
 NAMES = {
     "thm4": "step residual",
     "thm5": "gradient residual",
+    "thm5-rounded": "gradient residual with round-off",
     "thm6": "self-concordance",
     "2C": "norm constraint",
     "zhang24": "published Newton formula",

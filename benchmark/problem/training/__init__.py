@@ -1,8 +1,9 @@
 """Training algorithms: how a problem's weights come about."""
 
 from benchmark.problem.training.adam import AdamTraining
+from benchmark.problem.training.direct import DirectTraining
 from benchmark.problem.training.newton import NewtonTraining
 
-Training = NewtonTraining | AdamTraining
+Training = NewtonTraining | AdamTraining | DirectTraining
 
-__all__ = ["AdamTraining", "NewtonTraining", "Training"]
+__all__ = ["AdamTraining", "DirectTraining", "NewtonTraining", "Training"]

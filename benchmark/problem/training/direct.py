@@ -1,0 +1,64 @@
+"""Training by one direct solve, for squared loss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from benchmark.curvature.normal_equations import matrix
+from benchmark.errors import DidNotConverge
+from benchmark.problem.rows import Rows
+from benchmark.problem.sums import normal_equations, solved
+
+if TYPE_CHECKING:
+    from benchmark.problem.problem import Problem
+
+
+class DirectTraining(BaseModel):
+    """The normal equations of a ridge regression, summed once and solved by one Cholesky factor.
+
+    The weights are a function of the sums. Where these are exact, the weights are the same bytes
+    whatever the order of the rows. The gradient that is left is held to `tolerance`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    algorithm: Literal["direct"] = "direct"
+    tolerance: float = Field(1e-10, gt=0)
+
+    @property
+    def gradient_bound(self) -> float:
+        """G: the gradient norm that training guarantees."""
+        return self.tolerance
+
+    @property
+    def radius(self) -> None:
+        """No norm constraint."""
+
+    def fit(
+        self,
+        problem: Problem,
+        start: Tensor,
+        rows: Rows,
+        generator: torch.Generator,
+        effort: float,
+    ) -> Tensor:
+        """Weights (d,) of the minimiser on `rows`, wherever it starts.
+
+        Raises:
+            LetheError: for anything but the squared loss of a linear model in float64.
+            DidNotConverge: if round-off leaves a gradient above the tolerance.
+        """
+        sums = normal_equations(problem, rows)
+        weights = solved(problem, sums)
+        left = sums.residual(problem.objective.ridge, matrix(weights, problem.model.classes))
+        norm = float(left.norm()) / sums.rows
+        if not norm <= self.tolerance:
+            raise DidNotConverge(
+                f"the direct solve leaves a gradient of norm {norm:.3g}, above its tolerance "
+                f"{self.tolerance:.3g}: raise the tolerance or the ridge"
+            )
+        return weights
