@@ -98,6 +98,12 @@ PLAN = (
         methods=("newton-chord", "newton-iterated"),
         variant="tight",
     ),
+    Part(
+        "digits-squared",
+        runs={"distance": 200, "algorithm": 100, "construction": 64},
+        forget=ForgetSpec(scenario="influential", count=20),
+        methods=("downdate", "downdate-fast"),
+    ),
     Part("digits-mlp", runs={"distance": 100, "algorithm": 64, "construction": 32}),
 )
 
