@@ -20,7 +20,8 @@ SIGNALS = tuple(
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2")
     if hasattr(signal, name)
 )
-#: Of the environment: a folder that a server of processes removes once the run is gone.
+#: Of the environment: the number of a run, and a folder that its server of processes removes once
+#: the run is gone.
 SOCKETS = "LETHE_SOCKETS"
 _exit = os._exit
 _received: list[int] = []

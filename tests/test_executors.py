@@ -262,7 +262,7 @@ def test_an_interrupt_of_the_wait_says_that_the_jobs_go_on(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    executor = Slurm(cluster.Cluster(), 1, METHODS, "off", True, lambda line: None)
+    executor = Slurm(cluster.Cluster(), "cpu", 1, "off", True, lambda line: None)
 
     def interrupt(seconds: float) -> None:
         signal.raise_signal(signal.SIGINT)

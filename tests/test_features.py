@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -144,7 +145,7 @@ def test_the_cache_knows_content_and_version(part: Part, monkeypatch: pytest.Mon
     here = feature_cache.cached_file(part, "hog")
     other = Part(part.images, part.labels, "decaf" * 12)
     assert feature_cache.cached_file(other, "hog") != here
-    newer = type(DESCRIPTORS["hog"])(DESCRIPTORS["hog"].compute, 99)
+    newer = replace(DESCRIPTORS["hog"], version=99)
     monkeypatch.setitem(DESCRIPTORS, "hog", newer)
     assert feature_cache.cached_file(part, "hog") != here
 

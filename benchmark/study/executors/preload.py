@@ -9,15 +9,19 @@ import threading
 
 from benchmark import ends
 
-_RUN = os.getppid()
-_SOCKETS = os.environ.pop(ends.SOCKETS, None)
+# the run may be gone before this is imported: it says itself who it is
+_RUN, _, _SOCKETS = os.environ.pop(ends.SOCKETS, f"{os.getppid()} ").partition(" ")
 _imported = threading.Event()
+
+
+def _is_gone() -> bool:
+    return os.getppid() != int(_RUN)
 
 
 def _end_with_the_run() -> None:
     """End the server if the run is gone: it would look for that only when all is imported."""
     while not _imported.wait(0.2):
-        if os.getppid() != _RUN:
+        if _is_gone():
             _clear()
             os._exit(os.EX_UNAVAILABLE)
 
@@ -25,7 +29,7 @@ def _end_with_the_run() -> None:
 @atexit.register
 def _clear() -> None:
     """Remove the folder of the server's socket, where the run was killed and cannot."""
-    if _SOCKETS is not None and os.getppid() != _RUN:
+    if _SOCKETS and _is_gone():
         shutil.rmtree(_SOCKETS, ignore_errors=True)
 
 

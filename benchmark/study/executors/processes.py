@@ -100,7 +100,7 @@ def _forked_from_a_server(study: type[Study]) -> Iterator[ForkServerContext]:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["benchmark.study.executors.preload", study.__module__])
-    os.environ[ends.SOCKETS] = util.get_temp_dir()
+    os.environ[ends.SOCKETS] = f"{os.getpid()} {util.get_temp_dir()}"
     resource_tracker.ensure_running()  # here, since it unblocks the signal when it starts
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
