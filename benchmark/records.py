@@ -323,6 +323,11 @@ class Plan(_Frozen):
     seeds: tuple[int, ...]
 
 
+def is_forged(record: Envelope) -> bool:
+    """Whether the key is not that of the inputs; one of another form was made by hand, for none."""
+    return bool(_KEY.fullmatch(record.key)) and record.key != fingerprint(record.inputs)
+
+
 def read_record(path: Path) -> Record:
     """The record of a cell in a file, wherever that lies.
 
@@ -420,8 +425,7 @@ class Store:
             if collected.exists(place):
                 raise Sound(f"two records claim {words}: delete {path}, or the one in its place")
             raise Sound(f"record {path} says that it is of {words}: move it there or delete it")
-        # a key of another form was made by hand, for inputs that are none
-        if _KEY.fullmatch(record.key) and record.key != fingerprint(record.inputs):
+        if is_forged(record):
             raise Sound(f"record {path} has a key that does not fit its inputs: {REMAKE}")
         return record
 
@@ -439,7 +443,7 @@ class Store:
         """Write what a study consists of, unless it is there."""
         path, contents = self.folder / study_path(study, CONTENTS), Contents(pieces=pieces)
         try:
-            known = collected.exists(path) and self._contents(path) == contents
+            known = collected.exists(path) and self.contents(study) == contents
         except LetheError:
             known = False
         if not known:
@@ -454,15 +458,26 @@ class Store:
         path = self.folder / study_path(study, CONTENTS)
         if not collected.exists(path):
             return None
-        pieces = self._contents(path).pieces
+        pieces = self.contents(study).pieces
         there = {one: self.folder / one for one in pieces if collected.exists(self.folder / one)}
         return Gathered(
             [self.read(path, kind) for path in there.values()],
             [words for one, words in pieces.items() if one not in there],
         )
 
-    def _contents(self, path: Path) -> Contents:
+    def contents(self, study: str) -> Contents:
+        """What a study consists of.
+
+        Raises:
+            LetheError: if it was never begun, or the file is damaged.
+        """
+        path = self.folder / study_path(study, CONTENTS)
         return json_file.read(path, "table of contents", 1, Contents.model_validate)
+
+    def studies(self) -> list[str]:
+        """Names of the studies that were begun, other than experiments."""
+        found = collected.paths(self.folder, f"*{names.STUDY}/{CONTENTS}")
+        return [path.parent.name.removesuffix(names.STUDY) for path in found]
 
     # --- experiments ----------------------------------------------------------------------------
 

@@ -41,7 +41,8 @@ def tiny(tmp_path: Path) -> Experiment:
 
 
 def run(tiny: Experiment, folder: Path, **more: object) -> runner.Tally:
-    return runner.run([tiny], Store(folder), CPU, methods=METHODS, console=QUIET, **more)
+    options = {"methods": METHODS, "console": QUIET, **more}
+    return runner.run([tiny], Store(folder), CPU, **options)
 
 
 # --- shares ---------------------------------------------------------------------------------------
@@ -220,7 +221,7 @@ def told(folder: Path, seed: int) -> Progress:
 
 def worked(runs: Path, seed: int) -> None:
     """Do what the task of a seed would."""
-    place = submission.latest(Store(runs))["tiny", f"seed {seed}"]
+    place = submission.submitted(Store(runs))["tiny", f"seed {seed}"][-1]
     slurm.work(str(submission.path_of(Store(runs), place.submission.name).parent), place.index)
 
 
@@ -313,6 +314,16 @@ def test_collected_records_are_done(submit: Submit, scripts: Scripts, tmp_path: 
     assert len(list(collect(tmp_path / "runs"))) == 1
     assert submit() == ["not submitted: 3 done, 0 running or waiting"]
     assert set(states(tmp_path / "runs").values()) == {"not run"}, "of the other methods"
+
+
+def test_other_rows_of_a_seed_in_the_queue_are_submitted_as_well(
+    submit: Submit, scripts: Scripts, tmp_path: Path
+) -> None:
+    submit(methods=["nothing"])
+    assert submit(methods=["nothing"]) == ["not submitted: 0 done, 3 running or waiting"]
+    assert submit(methods=["newton"]) == ["job 2: tiny (3 tasks)"]
+    worked(tmp_path / "runs", 0)  # the last one, of newton
+    assert states(tmp_path / "runs") == {0: "waiting", 1: "waiting", 2: "waiting"}
 
 
 def test_a_single_task_is_no_array(submit: Submit, scripts: Scripts, tmp_path: Path) -> None:
@@ -531,7 +542,7 @@ def test_on_submits_and_says_where_to_look(
     assert "job 1: tiny (3 tasks)" in said
     assert "lethe status --results runs" in said
     assert not (tmp_path / "runs" / "leaderboard").exists()
-    (one, *_) = submission.latest(Store(tmp_path / "runs")).values()
+    ((one,), *_) = submission.submitted(Store(tmp_path / "runs")).values()
     assert one.submission.device == "cuda", "whatever this machine has"
     code, said = lethe("status")
     assert code == 0
@@ -564,6 +575,19 @@ def test_options_that_do_not_go_together_are_one_line(
     assert (code, said.count("\n")) == (2, 1), said
     assert said.startswith("error: ")
     assert words in said
+
+
+def test_status_tells_of_every_study(lethe: Callable) -> None:
+    assert lethe("soundness", "--count", "1", "--streams", "0")[0] == 0
+    code, said = lethe("status")
+    assert code == 0
+    assert "soundness" in said
+    assert said.count("1") == 1
+
+
+def test_soundness_of_nothing_is_refused(lethe: Callable) -> None:
+    code, said = lethe("soundness", "--count", "0", "--streams", "0")
+    assert (code, "above 0" in said) == (2, True)
 
 
 def test_status_of_nothing_is_one_line(lethe: Callable) -> None:

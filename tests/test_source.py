@@ -151,7 +151,7 @@ def hashes(theory: Theory) -> dict[type[Method], str]:
 @pytest.fixture
 def affected(tmp_path: Path) -> Callable[..., set[type[Method]]]:
     """The methods whose hash is another once some text of a theory's file is replaced."""
-    for package in ("theory", "claims", "definitions"):
+    for package in ("theory", "claims", "definitions", "contract"):
         shutil.copytree(ROOT / "benchmark" / package, tmp_path / "benchmark" / package)
 
     def edited(file: str, old: str, new: str) -> set[type[Method]]:
@@ -174,6 +174,7 @@ def affected(tmp_path: Path) -> Callable[..., set[type[Method]]]:
         # two imports away: blockwise_m calls gradient_clipping_m, in a module of many others
         ("theory/noisy_descent.py", "def gradient_clipping_m(", "def gone(", {Blockwise}),
         ("theory/gaussian.py", "MARGIN = 1e-9", "MARGIN = 1e-8", set(METHODS) - {SalUn}),
+        ("contract/guarantee.py", "return epsilon_for(", "return 1.0 * epsilon_for(", set(METHODS) - {SalUn}),
         ("theory/spectrum.py", "def kept_spectrum(", "def gone(", {Newton, NewtonLissa}),
         ("claims/uniform.py", "CONTRACTION = 0.5", "CONTRACTION = 0.4", {Newton, NewtonLissa}),
         ("claims/uniform.py", '"""', '"""Words. ', set()),

@@ -14,6 +14,7 @@ import torch
 from rich.console import Console
 
 from benchmark import collected
+from benchmark.contract.request import Release, Request
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.json_file import DIGEST, Sound
@@ -31,6 +32,7 @@ from benchmark.study.run import Tally, run
 from benchmark.study.shard import Shard
 from benchmark.study.study import Study, discover, find, of_kind
 from benchmark.study.unit import Piece
+from methods.newton import Newton
 from tests import tiny_experiment
 
 CPU = torch.device("cpu")
@@ -226,6 +228,28 @@ def test_pieces_have_places_and_keys_of_their_own(toml: str) -> None:
         assert len(names) == len(found)
     units = [unit.place for study in studies(toml).values() for unit in study.units("cpu")]
     assert len(set(units)) == len(units), "a cluster knows a unit by its place"
+
+
+@pytest.mark.parametrize("content", ["{}", '{"kind": []}', '{"kind": "slack"}', "[]"])
+def test_what_is_no_record_is_one_line(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "found.json"
+    path.write_text(content)
+    with pytest.raises(LetheError, match=r"is not a record|does not fit the schema"):
+        recorded_in(path)
+
+
+def test_a_method_that_breaks_is_counted_and_the_rest_goes_on(
+    toml: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Newton, request: Request) -> Release:
+        raise ValueError("no rows")
+
+    monkeypatch.setattr(Newton, "unlearn", broken)
+    study = studies(toml)["soundness"]
+    go(study, tmp_path)
+    (first, *_) = kept(study, tmp_path).values()
+    assert ("newton", "ValueError: no rows", 2) in first.refused
+    assert first.checks["sekhari"]
 
 
 def test_every_study_is_found_by_its_name_and_by_its_records() -> None:

@@ -14,6 +14,8 @@ from benchmark.runner.syntax import SHARED, parsed, plain
 
 #: Packages of theorems and of the claims made by them.
 PACKAGES = tuple(f"{SHARED}.{part}" for part in ("theory", "claims", "definitions"))
+#: What turns a bound into (epsilon, delta): part of every claim, though the contract has it.
+GUARANTEE = f"{SHARED}.contract.guarantee"
 
 #: A module and a name in it; "" for all that it does when it is imported.
 Name = tuple[str, str]
@@ -28,7 +30,7 @@ class _Statement:
 
 
 class Theory:
-    """The statements in `PACKAGES`, each read when it is first asked for.
+    """The statements in `PACKAGES` and in `GUARANTEE`, each read when it is first asked for.
 
     Args:
         root: the folder that holds the package `benchmark`.
@@ -104,8 +106,10 @@ class Theory:
                 yield module, name or (attribute if attribute in self._read(module) else "")
 
     def _is_one(self, module: str | None) -> bool:
-        inside = module is not None and module.startswith(tuple(f"{one}." for one in PACKAGES))
-        return inside and self._file(module).is_file()
+        if module is None:
+            return False
+        inside = module.startswith(tuple(f"{one}." for one in PACKAGES))
+        return (inside or module == GUARANTEE) and self._file(module).is_file()
 
     def _file(self, module: str) -> Path:
         return self._root / (module.replace(".", "/") + ".py")

@@ -15,14 +15,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from benchmark import ends, registry
+from benchmark import ends, registry, settings
 from benchmark.contract import definition
 from benchmark.contract.claim import Claim, Construction, Distance, Target
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Request
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import DidNotConverge, LetheError
-from benchmark.records import fingerprint
+from benchmark.records import Store, fingerprint
 from benchmark.runner.environment import describe
 from benchmark.runner.source import source_hash
 from benchmark.studies.random_problem import (
@@ -159,10 +159,12 @@ def examine(seed: int, asked: list[Method], requests: int = 1) -> list[Answer]:
         start, checks, refusal = time.process_time(), [], None
         stream = streams[kind(method)]
         try:
-            for check in _checks(name, method, stream):
-                checks.append(check)
+            with settings.kept(method.name), ends.kept_alive():
+                checks.extend(_checks(name, method, stream))
         except LetheError as error:
             refusal = str(error)
+        except Exception as error:  # any error of a method: counted, and the rest goes on
+            refusal = f"{type(error).__name__}: {error}"
         answers.append(Answer(name, tuple(checks), refusal, time.process_time() - start))
     return answers
 
@@ -266,12 +268,20 @@ class Soundness(Study):
             raise LetheError("random problems are small: use --device cpu")
         sources = {method.name: source_hash(type(method)) for method in methods()}
         plan = ((self.count, 1), (self.streams, REQUESTS))
+        if not self.count + self.streams:
+            raise LetheError("nothing is asked for: set --count or --streams above 0")
         blocks = [
             Block(self.seed + start, min(STRIDE, number - start), requests, sources)
             for number, requests in plan
             for start in range(0, number, STRIDE)
         ]
         return [Unit("soundness", block.name, [block]) for block in blocks]
+
+    def begin(self, store: Store, units: list[Unit]) -> None:
+        """Add to what the study consists of: other counts and seeds are blocks of the same."""
+        known = store.contents(self.name).pieces if self.name in store.studies() else {}
+        new = {piece.path: piece.where for unit in units for piece in unit.pieces}
+        store.keep_contents(self.name, known | new)
 
     @classmethod
     def open(cls, pieces: Sequence[Block], device: torch.device, folder: Path | None) -> Examiner:

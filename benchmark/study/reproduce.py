@@ -13,8 +13,9 @@ import torch
 
 from benchmark import collected, json_file
 from benchmark.errors import LetheError
-from benchmark.records import Envelope
-from benchmark.study.study import of_kind
+from benchmark.json_file import Sound
+from benchmark.records import Envelope, is_forged
+from benchmark.study.study import Study, of_kind
 
 # somebody else's numbers may stand in the file: it is never to be deleted
 _CURE = "run its experiment again"
@@ -41,7 +42,7 @@ def recorded_in(path: Path) -> Envelope:
     if line := re.fullmatch(r"(.+\.jsonl):(\d+)", str(path)):
         path = _of_line(Path(line[1]), int(line[2]))
     content = json_file.load(path, "record", _CURE)
-    study = of_kind(content.get("kind")) if isinstance(content, dict) else None
+    study = _study_of(content)
     if study is None:
         raise LetheError(
             f"{path} is not a record of one row: name a seed-<n>.json, or a line as in "
@@ -49,7 +50,16 @@ def recorded_in(path: Path) -> Envelope:
         )
     kind = study.record
     schema = kind.model_fields["schema_version"].default
-    return json_file.fitted(content, path, "record", schema, kind.model_validate, _CURE)
+    record = json_file.fitted(content, path, "record", schema, kind.model_validate, _CURE)
+    if is_forged(record):
+        raise Sound(f"record {path} has a key that does not fit its inputs: {_CURE}")
+    return record
+
+
+def _study_of(content: object) -> type[Study] | None:
+    """The study that made a record; None if it is none."""
+    kind = content.get("kind") if isinstance(content, dict) else None
+    return of_kind(kind) if isinstance(kind, str) else None
 
 
 def _of_line(lines: Path, number: int) -> Path:

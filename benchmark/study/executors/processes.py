@@ -145,10 +145,10 @@ def _ended_early(worker: _Worker) -> str:
     how = f"it was killed by signal {-code}" if killed else f"it ended with {code}"
     where = "at its start" if worker.unit is None else worker.unit.where
     why = ", most likely out of memory" if code == -signal.SIGKILL else ""
-    return (
-        f"a process of the run died{why} ({where}; {how}): the same command with fewer jobs goes "
-        "on from here"
-    )
+    cure = "the same command with fewer jobs goes on from here"
+    if not killed and code:  # an error of the code, which would come again
+        cure = "what it said above is why"
+    return f"a process of the run died{why} ({where}; {how}): {cure}"
 
 
 def _next_unit(worker: _Worker, todo: list[Unit]) -> bool:

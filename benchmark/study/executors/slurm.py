@@ -91,11 +91,11 @@ class Slurm:
     def _submit(self, study: Study, units: list[Unit], store: Store) -> None:
         """Hand over what is missing; a second command meanwhile sees what the first one did."""
         with locked(submission.folder_of(store) / "lock"):
-            known = submission.latest(store)
+            known = submission.submitted(store)
             missing = [unit for unit in units if not is_done(type(study), unit, store)]
-            places = {unit.place: known[unit.place] for unit in missing if unit.place in known}
-            queued = scheduler.in_queue(list(places.values()))
-            idle = [unit for unit in missing if places.get(unit.place) not in queued]
+            queued = scheduler.in_queue([p for unit in missing for p in known.get(unit.place, ())])
+            coming = {key for place in queued for key in place.keys}
+            idle = [unit for unit in missing if not _keys(study, unit, store) <= coming]
             # a task may have ended since its records were looked for
             todo = [unit for unit in idle if not is_done(type(study), unit, store)]
             for start in range(0, len(todo), ARRAY):
@@ -130,8 +130,8 @@ class Slurm:
         start, silent, deaf = time.monotonic(), 0, 0
         while untold.units and silent < 2:
             time.sleep(min(30.0, 1 + (time.monotonic() - start) / 20))
-            known = submission.latest(store)
-            places = [known[unit.place] for unit in untold.units if unit.place in known]
+            known = submission.submitted(store)
+            places = [place for unit in untold.units for place in known.get(unit.place, ())]
             try:
                 silent = 0 if scheduler.in_queue(places) else silent + 1
                 deaf = 0
@@ -164,6 +164,12 @@ class _Untold:
             else:
                 self._tell(Event(kind, piece.where, record=record))
         return left
+
+
+def _keys(study: Study, unit: Unit, store: Store) -> set[str]:
+    """Of the pieces that have no record."""
+    found = {piece.key: store.kept(piece.path, study.record, piece.key) for piece in unit.pieces}
+    return {key for key, record in found.items() if record is None}
 
 
 def work(folder: str, index: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from benchmark import collected
+from benchmark import collected, json_file
 from benchmark.errors import LetheError
 from benchmark.records import Plan, Store, cell_path, read_record
 from benchmark.study.executors import scheduler, submission
@@ -45,18 +45,25 @@ class Progress:
 
 
 def progress(store: Store) -> list[Progress]:
-    """Every seed that an experiment of the store plans, and every unit submitted, in order.
+    """Every seed that an experiment of the store plans, every other study, every unit submitted.
 
     Raises:
         LetheError: if a plan or a submission is damaged, or a method that was submitted is gone.
     """
-    submitted = {place: _by_key(store, task) for place, task in submission.latest(store).items()}
+    submitted = {
+        place: _of_tasks([_by_key(store, task) for task in tasks])
+        for place, tasks in submission.submitted(store).items()
+    }
     planned = {
         (plan.experiment, f"seed {seed}"): _by_plan(store, plan, seed)
         for plan in store.plans()
         for seed in plan.seeds
     }
-    found = planned | submitted
+    groups = {group for group, _ in submitted}
+    begun = {
+        (study, ""): _by_contents(store, study) for study in store.studies() if study not in groups
+    }
+    found = planned | begun | submitted
     asked = _asked(store, [one for one in found.values() if one.place and one.state != "done"])
     return sorted((asked.get(place, one) for place, one in found.items()), key=_in_order)
 
@@ -74,11 +81,30 @@ def _in_order(one: Progress) -> tuple[str, list[tuple[bool, int, str]]]:
     return one.group, collected.in_order(one.part)
 
 
+def _of_tasks(tasks: list[Progress]) -> Progress:
+    """The last task that is not done, or else the last: others may have asked for other pieces."""
+    return next((one for one in reversed(tasks) if one.state != "done"), tasks[-1])
+
+
+def _by_contents(store: Store, study: str) -> Progress:
+    """Progress of a study by the records that are there, current or not."""
+    pieces = store.contents(study).pieces
+    there = [path for path in pieces if collected.exists(store.folder / path)]
+    contents = [json_file.load(store.folder / path, "record") for path in there]
+    return Progress(
+        group=study,
+        part="all of it",
+        state="done" if len(there) == len(pieces) else "not run",
+        found=len(there),
+        pieces=len(pieces),
+        failures=sum(one.get("status") == "failed" for one in contents),
+    )
+
+
 def _by_key(store: Store, place: Place) -> Progress:
     """Progress by the records that the task's inputs ask for, as the code is now."""
     group, part = place.submission.tasks[place.index]
-    study, units = place.submission.planned
-    unit = units.get((group, part))
+    (study, _), unit = place.submission.planned, place.unit
     pieces = [] if unit is None else unit.pieces
     records = [store.kept(piece.path, study.record, piece.key) for piece in pieces]
     found = [record for record in records if record is not None]

@@ -67,6 +67,21 @@ class Place:
     index: int
 
     @property
+    def unit(self) -> Unit | None:
+        """The unit that it runs, as the code is now; None if there is none such any more.
+
+        Raises:
+            LetheError: if its study is gone, or a method that was asked for.
+        """
+        _, units = self.submission.planned
+        return units.get(self.submission.tasks[self.index])
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Of the pieces that it runs."""
+        return frozenset(piece.key for piece in self.unit.pieces) if self.unit else frozenset()
+
+    @property
     def job(self) -> str | None:
         """What Slurm calls it, e.g. `17_3`."""
         single = len(self.submission.tasks) == 1
@@ -103,18 +118,18 @@ def drop(store: Store, submission: Submission) -> None:
     shutil.rmtree(path_of(store, submission.name).parent, ignore_errors=True)
 
 
-def latest(store: Store) -> dict[tuple[str, str], Place]:
-    """The last task of every unit that was ever submitted, by the unit's place.
+def submitted(store: Store) -> dict[tuple[str, str], list[Place]]:
+    """The tasks of every unit that was ever submitted, by the unit's place, the last one last.
 
     Raises:
         LetheError: if a file is damaged.
     """
     found = [read(path) for path in folder_of(store).glob("*/submission.json")]
-    return {
-        task: Place(submission, index)
-        for submission in sorted(found, key=lambda one: one.submitted)
-        for index, task in enumerate(submission.tasks)
-    }
+    tasks: dict[tuple[str, str], list[Place]] = {}
+    for submission in sorted(found, key=lambda one: one.submitted):
+        for index, task in enumerate(submission.tasks):
+            tasks.setdefault(task, []).append(Place(submission, index))
+    return tasks
 
 
 def log_of(store: Store, place: Place) -> Path:
