@@ -28,6 +28,7 @@ class Kind:
         accepts: whether a class is one.
         packages: whose files are looked through.
         group: of the entry points.
+        lacks: what else a class fails to declare as it must, in words; "" where nothing.
     """
 
     word: str
@@ -35,6 +36,7 @@ class Kind:
     accepts: Callable[[type], bool]
     packages: tuple[str, ...]
     group: str
+    lacks: Callable[[type], str] = lambda cls: ""
 
 
 @dataclass(frozen=True)
@@ -55,17 +57,17 @@ def discover(kind: Kind) -> dict[str, Found]:
     found: dict[str, Found] = {}
     for one in [*_in_packages(kind), *_in_entry_points(kind)]:
         cls = one.cls
-        _check(cls)
+        _check(cls, kind)
         other = found.get(cls.name)
         if other is not None and other.cls is not cls:
             raise LetheError(
-                f"two {kind.word}s are called '{cls.name}': {_place(other.cls)} and {_place(cls)}"
+                f"two {kind.word}s are called '{cls.name}': {place(other.cls)} and {place(cls)}"
             )
         found[cls.name] = one
     return found
 
 
-def _check(cls: type) -> None:
+def _check(cls: type, kind: Kind) -> None:
     """Refuse a class that lacks a declaration, or has one that is of no use.
 
     Raises:
@@ -73,17 +75,19 @@ def _check(cls: type) -> None:
     """
     for attribute in _DECLARED:
         if not hasattr(cls, attribute):
-            raise LetheError(f"{_place(cls)} declares no '{attribute}'")
+            raise LetheError(f"{place(cls)} declares no '{attribute}'")
     for attribute in ("name", "title"):
         value = getattr(cls, attribute)
         if not isinstance(value, str) or not value.strip():
-            raise LetheError(f"{_place(cls)} declares {attribute} = {value!r}: it must be a text")
+            raise LetheError(f"{place(cls)} declares {attribute} = {value!r}: it must be a text")
     wrong = names.complaint(cls.name)
     if not wrong and not re.fullmatch(names.LABEL, cls.name):
         wrong = "use letters and digits of ASCII, and between them . _ -"
     if wrong:
         shown = names.shown(cls.name)
-        raise LetheError(f"{_place(cls)} is called {shown}, which cannot be a name: {wrong}")
+        raise LetheError(f"{place(cls)} is called {shown}, which cannot be a name: {wrong}")
+    if lacks := kind.lacks(cls):
+        raise LetheError(f"{place(cls)} {lacks}")
 
 
 def _in_packages(kind: Kind) -> Iterator[Found]:
@@ -129,5 +133,6 @@ def _classes_in(module: ModuleType) -> Iterator[type]:
             yield cls
 
 
-def _place(cls: type) -> str:
+def place(cls: type) -> str:
+    """The file and the name of a class, for a sentence."""
     return f"{cls.__module__.replace('.', '/')}.py ({cls.__name__})"

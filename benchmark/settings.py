@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import backends
 
 from benchmark.errors import LetheError
 
@@ -60,7 +62,78 @@ def _put_numpy_state(state: tuple[str, bytes, int, int, float]) -> None:
     np.random.set_state((kind, np.frombuffer(words, np.uint32), *rest))  # noqa: NPY002
 
 
-#: By the name in a sentence.
+def _attributes(*places: tuple[Any, str]) -> _Setting:
+    """Attributes of modules, which are set in this order."""
+
+    def put(values: tuple[Any, ...]) -> None:
+        for (holder, name), value in zip(places, values, strict=True):
+            setattr(holder, name, value)
+
+    return _Setting(lambda: tuple(getattr(holder, name) for holder, name in places), put)
+
+
+#: The wider ones come first: the others fall back on them.
+_PRECISION = _attributes(
+    *(
+        (holder, "fp32_precision")
+        for holder in (
+            backends,
+            backends.cudnn,
+            backends.mkldnn,
+            backends.cuda.matmul,
+            backends.cudnn.conv,
+            backends.cudnn.rnn,
+            backends.mkldnn.conv,
+            backends.mkldnn.matmul,
+            backends.mkldnn.rnn,
+        )
+    )
+)
+#: The same in torch's older words, which cannot be read where the newer ones differ from them.
+_OLDER_PRECISION = (
+    _Setting(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    _attributes((backends.cudnn, "allow_tf32")),
+)
+
+
+def _older_precision(setting: _Setting) -> Any:
+    try:
+        return setting.get()
+    except RuntimeError:
+        return None
+
+
+def _precision() -> tuple[Any, ...]:
+    return _PRECISION.get(), *map(_older_precision, _OLDER_PRECISION)
+
+
+def _put_precision(values: tuple[Any, ...]) -> None:
+    newer, *older = values
+    for setting, value in zip(_OLDER_PRECISION, older, strict=True):
+        if value is not None:
+            setting.put(value)
+    _PRECISION.put(newer)
+
+
+_AUTOCAST = ("cpu", "cuda")
+
+
+def _autocast() -> list[tuple[bool, torch.dtype]]:
+    return [(torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in _AUTOCAST]
+
+
+def _put_autocast(modes: list[tuple[bool, torch.dtype]]) -> None:
+    for kind, (enabled, dtype) in zip(_AUTOCAST, modes, strict=True):
+        torch.set_autocast_enabled(kind, enabled)
+        torch.set_autocast_dtype(kind, dtype)
+
+
+def _flushes_denormals() -> bool:
+    return sys.float_info.min / 2 == 0  # torch can set the mode of the processor, not read it
+
+
+#: By the name in a sentence: what can change the numbers of those who run later, or make them
+#: fail. Filters of warnings and the environment are none: libraries change them when first used.
 _SETTINGS = {
     "the default dtype": _Setting(torch.get_default_dtype, torch.set_default_dtype),
     "the default device": _Setting(torch.get_default_device, _put_device),
@@ -70,8 +143,24 @@ _SETTINGS = {
         lambda mode: torch.use_deterministic_algorithms(mode[0], warn_only=mode[1]),
     ),
     "gradient mode": _Setting(torch.is_grad_enabled, lambda mode: torch.set_grad_enabled(mode)),
-    "the precision of matrix products": _Setting(
-        torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
+    "anomaly mode": _Setting(
+        lambda: (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
+        lambda mode: torch.set_anomaly_enabled(*mode),
+    ),
+    "the precision of matrix products": _Setting(_precision, _put_precision),
+    "automatic mixed precision": _Setting(_autocast, _put_autocast),
+    "the handling of denormal numbers": _Setting(_flushes_denormals, torch.set_flush_denormal),
+    "the kernels of the processor": _attributes(
+        (backends.mkldnn, "enabled"), (backends.mkldnn, "deterministic")
+    ),
+    "NNPACK": _Setting(torch._C._get_nnpack_enabled, backends.nnpack.set_flags),
+    "the kernels of the GPU": _attributes(
+        (backends.cudnn, "enabled"),
+        (backends.cudnn, "benchmark"),
+        (backends.cudnn, "deterministic"),
+    ),
+    "the order of products in einsum": _attributes(
+        (backends.opt_einsum, "enabled"), (backends.opt_einsum, "strategy")
     ),
     "NumPy's handling of errors": _Setting(np.geterr, lambda modes: np.seterr(**modes)),
     "torch's random generator": _Setting(

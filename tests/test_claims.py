@@ -78,6 +78,69 @@ def test_a_bound_that_is_not_met_makes_no_evidence() -> None:
         distance(reached=2e-3)
 
 
+def stated(epsilon: float, delta: float, guarantee: Exact | Gaussian | Curve) -> Claim:
+    """A claim at a point that is stated by hand."""
+    exact = isinstance(guarantee, Exact)
+    noisy = Algorithm(theorem="blocks", sigma=1.0, steps=1)
+    return Claim(
+        definition="retrain",
+        guarantee=guarantee,
+        epsilon=epsilon,
+        delta=delta,
+        evidence=Construction(reason="retrained") if exact else noisy,
+    )
+
+
+CURVE = Curve(points=((1.0, 1e-5),), m=0.5)
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "delta", "guarantee", "complaint"),
+    [
+        (0.0, 1e-5, Gaussian(m=0.25), r"epsilon = 0 is below 0\.9\d+, which the guarantee has"),
+        (epsilon_for(0.25, 1e-5) * (1 - 1e-8), 1e-5, Gaussian(m=0.25), "is below"),
+        (1.0, 0.0, Gaussian(m=0.25), "has no epsilon at delta = 0: .* between 0 and 1"),
+        (1.0, 1e-5, Gaussian(m=1e100), "has no epsilon at delta = 1e-05"),
+        (0.9, 1e-5, CURVE, "epsilon = 0.9 is below 1, which"),
+        (1.0, 1e-6, CURVE, "is below"),
+        (1.0, 0.0, CURVE, "has no epsilon at delta = 0"),
+        (5.0, 0.0, Exact(), "an exact guarantee has epsilon 0, not 5"),
+    ],
+)
+def test_a_claim_that_is_better_than_its_guarantee_cannot_be_made(
+    epsilon: float, delta: float, guarantee: Exact | Gaussian | Curve, complaint: str
+) -> None:
+    with pytest.raises(ValidationError, match=complaint):
+        stated(epsilon, delta, guarantee)
+
+
+@pytest.mark.parametrize("m", [1e-6, 0.25, 5.0, 1e4])
+@pytest.mark.parametrize("delta", [1e-18, 1e-5, 0.5])
+def test_a_claim_may_state_less_than_its_guarantee_and_the_same_up_to_rounding(
+    m: float, delta: float
+) -> None:
+    epsilon = epsilon_for(m, delta)
+    for one in (epsilon, epsilon * (1 - 1e-10), 2 * epsilon + 1):
+        assert stated(one, delta, Gaussian(m=m)).epsilon == one
+    epsilon = 1.0
+    assert stated(epsilon, delta, Gaussian(m=m_for(epsilon, delta))).epsilon == epsilon
+
+
+@pytest.mark.parametrize("point", [(-1.0, 0.0), (1.0, -0.1), (1.0, 1.0), (1e151, 1e-5)])
+def test_a_point_that_is_none_makes_no_curve(point: tuple[float, float]) -> None:
+    with pytest.raises(ValidationError, match="points"):
+        Curve(points=(point,), m=5.0)
+
+
+def test_numbers_too_large_to_compute_with_are_refused() -> None:
+    """A bound that is only shown may be larger: some that are far off reach 1e188."""
+    with pytest.raises(ValidationError, match="too large to compute with"):
+        Constant(name="n", value=1e151, provenance="exact", meaning="of a test")
+    assert Alternative(theorem="thm6", value=1e190, proved=False).value == 1e190
+    with pytest.raises(ValidationError, match="less than or equal to"):
+        Alternative(theorem="thm6", value=1e300, proved=False)
+
+
 @pytest.mark.parametrize("guarantee", [Gaussian(m=1.0), Exact()])
 def test_exact_is_by_construction_and_the_other_way_round(guarantee: Exact | Gaussian) -> None:
     noisy = Algorithm(theorem="blocks", sigma=1.0, steps=1)

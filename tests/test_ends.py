@@ -343,7 +343,16 @@ SETTINGS = {
     "the number of threads": lambda: torch.set_num_threads(2),
     "deterministic mode": lambda: torch.use_deterministic_algorithms(False),
     "gradient mode": lambda: torch.set_grad_enabled(False),
+    "anomaly mode": lambda: torch.autograd.set_detect_anomaly(True),
     "the precision of matrix products": lambda: torch.set_float32_matmul_precision("medium"),
+    "automatic mixed precision": lambda: torch.set_autocast_enabled("cpu", True),
+    "the handling of denormal numbers": lambda: torch.set_flush_denormal(True),
+    "the kernels of the processor": lambda: setattr(torch.backends.mkldnn, "enabled", False),
+    "NNPACK": lambda: torch.backends.nnpack.set_flags(False),
+    "the kernels of the GPU": lambda: setattr(torch.backends.cudnn, "benchmark", True),
+    "the order of products in einsum": lambda: setattr(
+        torch.backends.opt_einsum, "strategy", "greedy"
+    ),
     "NumPy's handling of errors": lambda: np.seterr(all="raise"),
     "torch's random generator": lambda: torch.rand(1),
     "NumPy's random generator": lambda: np.random.rand(),  # noqa: NPY002
@@ -380,6 +389,30 @@ def test_a_method_that_changes_a_setting_fails_and_it_is_put_back(
     assert failed.failure.type == "SettingsChanged"
     assert failed.failure.message.startswith(f"settler changed {setting} for all that run after it")
     assert get() == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: setattr(torch.backends, "fp32_precision", "ieee"),
+        lambda: setattr(torch.backends.mkldnn.matmul, "fp32_precision", "bf16"),
+        lambda: setattr(torch.backends.cudnn.conv, "fp32_precision", "ieee"),
+        lambda: setattr(torch.backends.cudnn, "allow_tf32", not torch.backends.cudnn.allow_tf32),
+        lambda: setattr(torch.backends.cuda.matmul, "allow_tf32", True),
+    ],
+)
+def test_the_precision_of_products_is_put_back_in_all_words_that_torch_has(
+    change: Callable[[], None],
+) -> None:
+    def words() -> tuple[str, bool, str]:
+        older = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+        return *older, torch.backends.mkldnn.matmul.fp32_precision
+
+    before = words()
+    complaint = "a method changed the precision of matrix products for all"
+    with pytest.raises(settings.SettingsChanged, match=complaint), settings.kept("a method"):
+        change()
+    assert words() == before
 
 
 def test_a_setting_is_put_back_and_not_complained_of_when_the_program_is_to_end() -> None:

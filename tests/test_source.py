@@ -174,7 +174,12 @@ def affected(tmp_path: Path) -> Callable[..., set[type[Method]]]:
         # two imports away: blockwise_m calls gradient_clipping_m, in a module of many others
         ("theory/noisy_descent.py", "def gradient_clipping_m(", "def gone(", {Blockwise}),
         ("theory/gaussian.py", "MARGIN = 1e-9", "MARGIN = 1e-8", set(METHODS) - {SalUn}),
-        ("contract/guarantee.py", "return epsilon_for(", "return 1.0 * epsilon_for(", set(METHODS) - {SalUn}),
+        (
+            "contract/guarantee.py",
+            "return epsilon_for(",
+            "return 1.0 * epsilon_for(",
+            set(METHODS) - {SalUn},
+        ),
         ("theory/spectrum.py", "def kept_spectrum(", "def gone(", {Newton, NewtonLissa}),
         ("claims/uniform.py", "CONTRACTION = 0.5", "CONTRACTION = 0.4", {Newton, NewtonLissa}),
         ("claims/uniform.py", '"""', '"""Words. ', set()),

@@ -8,17 +8,20 @@ import multiprocessing
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import pytest
 import torch
+from pydantic import BaseModel
 from rich.console import Console
 
-from benchmark import collected
+from benchmark import collected, plugins
+from benchmark.contract.method import Source
 from benchmark.contract.request import Release, Request
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.json_file import DIGEST, Sound
-from benchmark.records import Envelope, Store
+from benchmark.records import Envelope, Record, Store
 from benchmark.studies import audit, inverse_hessian, slack, soundness
 from benchmark.studies.audit import Audit, Part
 from benchmark.studies.experiments import Experiments
@@ -259,6 +262,52 @@ def test_every_study_is_found_by_its_name_and_by_its_records() -> None:
     with pytest.raises(LetheError, match="audit"):
         find("nothing-of-the-kind")
     assert of_kind("nothing-of-the-kind") is None
+
+
+class NotRecord(BaseModel):
+    """No record at all."""
+
+
+class Unversioned(Envelope):
+    """A record with a kind alone."""
+
+    kind: Literal["outside"] = "outside"
+
+
+class Planned(Unversioned):
+    """A record that says it is a plan."""
+
+    kind: Literal["plan"] = "plan"
+    schema_version: Literal[1] = 1
+
+
+@pytest.mark.parametrize(
+    ("record", "complaint"),
+    [
+        (None, r"\(Outside\) declares no 'record'"),
+        (NotRecord, "declares no 'record'"),
+        (Envelope, "records of Envelope, whose 'kind' has no default: give it a text"),
+        (Unversioned, "whose 'schema_version' has no default: give it a whole number"),
+        (Planned, "records of kind 'plan', which is no study's"),
+        (Record, r"two studies keep records of kind 'cell': .*experiments\.py .*\(Outside\): give"),
+    ],
+)
+def test_a_study_from_outside_cannot_take_records_that_are_not_its_own(
+    monkeypatch: pytest.MonkeyPatch, record: type | None, complaint: str
+) -> None:
+    declared = {
+        "name": "outside",
+        "title": "Outside",
+        "source": Source(paper="None", url="https://example.org"),
+        **{method: lambda *_: None for method in ("units", "open", "again")},
+        **({} if record is None else {"record": record}),
+        "__module__": __name__,
+        "__annotations__": dict.fromkeys(("name", "title", "source", "record"), ClassVar[object]),
+    }
+    outside = type(Study)("Outside", (Study,), declared)
+    monkeypatch.setattr(plugins, "_in_entry_points", lambda _: [plugins.Found(outside, "outside")])
+    with pytest.raises(LetheError, match=complaint):
+        discover.__wrapped__()
 
 
 def test_a_missing_record_is_known_as_missing(toml: str, tmp_path: Path) -> None:

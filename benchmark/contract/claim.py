@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from benchmark.contract.guarantee import Exact, Gaussian, Guarantee
+from benchmark.errors import LetheError
 from benchmark.metrics.value import Number
 
 Provenance = Literal["exact", "declared", "measured", "estimated", "assumed"]
@@ -16,8 +17,10 @@ Verdict = Literal["exact", "proved", "conditional", "pair", "vacuous", "none"]
 VERDICTS: tuple[Verdict, ...] = ("exact", "proved", "conditional", "pair", "vacuous", "none")
 #: Provenances of constants that hold, the same, for every data set of the experiment.
 HOLDS: tuple[Provenance, ...] = ("exact", "declared")
-#: Relative room for the rounding of sigma and m.
+#: Relative room for the rounding of sigma, m and epsilon.
 _ROUND_OFF = 1e-9
+#: No bound that is only shown is larger: its ratio to any distance is still finite.
+_LARGEST_SHOWN = 1e250
 
 
 class _Frozen(BaseModel):
@@ -50,7 +53,7 @@ class Constant(_Frozen):
     """
 
     name: str
-    value: float
+    value: Number
     provenance: Provenance
     meaning: str
 
@@ -62,7 +65,7 @@ class Alternative(_Frozen):
     """
 
     theorem: str
-    value: float = Field(ge=0)
+    value: float = Field(ge=0, le=_LARGEST_SHOWN)
     proved: bool
 
 
@@ -133,7 +136,8 @@ class Claim(_Frozen):
     Attributes:
         definition: the name of one in `benchmark.definitions`.
         guarantee: how well its two sides can be told apart.
-        epsilon, delta: the point of the guarantee that is stated.
+        epsilon, delta: the point of the guarantee that is stated; epsilon is no less than the
+            guarantee has at delta.
         evidence: why.
         caveats: hypotheses that are false or were not checked, in words.
         composes: whether the releases of a stream compose; not where they share a draw of noise.
@@ -157,6 +161,23 @@ class Claim(_Frozen):
             needed = evidence.bound / evidence.sigma
             if needed > m * (1 + _ROUND_OFF):
                 raise ValueError(f"a distance of {needed:.6g} sigma is not {m:.6g}-GDP")
+        return self
+
+    @model_validator(mode="after")
+    def _no_better_than_its_guarantee(self) -> Claim:
+        """Hold the stated point against the guarantee."""
+        if isinstance(self.guarantee, Exact) and self.epsilon > 0:
+            raise ValueError(f"an exact guarantee has epsilon 0, not {self.epsilon:g}")
+        try:
+            least = self.guarantee.epsilon(self.delta)
+        except (LetheError, ValueError) as error:
+            message = f"the guarantee has no epsilon at delta = {self.delta:g}: {error}"
+            raise ValueError(message) from error
+        if self.epsilon < least * (1 - _ROUND_OFF):
+            raise ValueError(
+                f"epsilon = {self.epsilon:.10g} is below {least:.10g}, which the guarantee has at "
+                f"delta = {self.delta:g}"
+            )
         return self
 
     @classmethod

@@ -53,16 +53,19 @@ class Gaussian(_Frozen):
         return delta_for(epsilon, self.m)
 
 
+_Point = tuple[Annotated[Number, Field(ge=0)], Annotated[float, Field(ge=0, lt=1)]]
+
+
 class Curve(_Frozen):
     """Some points of a trade-off curve, and a Gaussian that is no better than it anywhere.
 
     Attributes:
-        points: pairs (epsilon, delta) that hold.
+        points: pairs (epsilon, delta) that hold; epsilon >= 0, and delta in [0, 1).
         m: of the Gaussian, for everything in between and for composition.
     """
 
     kind: Literal["curve"] = "curve"
-    points: tuple[tuple[Number, float], ...] = Field(min_length=1)
+    points: tuple[_Point, ...] = Field(min_length=1)
     m: Number = Field(gt=0)
 
     def epsilon(self, delta: float) -> float:

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict
 
 from benchmark import plugins
 from benchmark.contract.method import Source
-from benchmark.errors import unknown
-from benchmark.records import Envelope, Store
+from benchmark.errors import LetheError, unknown
+from benchmark.records import Contents, Envelope, Plan, Store
 from benchmark.study.unit import Piece, Unit
 
 #: Hears the name of each phase that a piece begins.
@@ -49,7 +49,8 @@ class Study(BaseModel, ABC):
         name: by which submissions to a cluster know it.
         title: for people.
         source: the paper whose question it asks.
-        record: the class of its records, which names their kind and schema.
+        record: the class of its records, with a `kind` that no other study's have and a
+            `schema_version`, both fields with a default.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -105,12 +106,38 @@ def _is_study(cls: type) -> bool:
     return issubclass(cls, Study) and not inspect.isabstract(cls)
 
 
+#: Kinds of what else lies in a results folder.
+_TAKEN = tuple(kept.model_fields["kind"].default for kept in (Plan, Contents))
+
+
+def _lacks(cls: type) -> str:
+    """What is wrong with the record that a study declares, in words; "" where nothing."""
+    record = getattr(cls, "record", None)
+    if not (inspect.isclass(record) and issubclass(record, Envelope)):
+        return "declares no 'record': name a class derived from benchmark.records.Envelope"
+    for name, wanted in (("kind", str), ("schema_version", int)):
+        field = record.model_fields.get(name)
+        if field is None or not isinstance(field.default, wanted):
+            one = "a text" if wanted is str else "a whole number"
+            return (
+                f"keeps records of {record.__name__}, whose '{name}' has no default: give it {one}"
+            )
+    if (kind := _kind_of(cls)) in _TAKEN:
+        return f"keeps records of kind '{kind}', which is no study's: choose another"
+    return ""
+
+
+def _kind_of(study: type[Study]) -> str:
+    return study.record.model_fields["kind"].default
+
+
 _KIND = plugins.Kind(
     word="study",
     wanted="a class derived from benchmark.study.study.Study",
     accepts=_is_study,
     packages=("benchmark.studies",),
     group="lethe.studies",
+    lacks=_lacks,
 )
 
 
@@ -119,9 +146,19 @@ def discover() -> dict[str, type[Study]]:
     """Every study by name, those of installed plug-ins too.
 
     Raises:
-        LetheError: if a file cannot be imported, or two studies share a name.
+        LetheError: if a file cannot be imported, a study declares no record that can be read
+            again, or two studies share a name or a kind of record.
     """
-    return {name: found.cls for name, found in plugins.discover(_KIND).items()}
+    studies = {name: found.cls for name, found in plugins.discover(_KIND).items()}
+    owners: dict[str, type[Study]] = {}
+    for study in studies.values():
+        owner = owners.setdefault(_kind_of(study), study)
+        if owner is not study:
+            raise LetheError(
+                f"two studies keep records of kind '{_kind_of(study)}': {plugins.place(owner)} and "
+                f"{plugins.place(study)}: give the records of one a kind of their own"
+            )
+    return studies
 
 
 def find(name: str) -> type[Study]:
@@ -138,5 +175,4 @@ def find(name: str) -> type[Study]:
 
 def of_kind(kind: str | None) -> type[Study] | None:
     """The study whose records are of a kind; None if there is none."""
-    kinds = {study.record.model_fields["kind"].default: study for study in discover().values()}
-    return kinds.get(kind)
+    return {_kind_of(study): study for study in discover().values()}.get(kind)
