@@ -248,8 +248,9 @@ def leaderboard(
 
     if check:
         if stale := stale_files(results, to):
+            more = f" and {len(stale) - 3} more" if len(stale) > 3 else ""
             raise LetheError(
-                f"the leaderboard is not what its records give ({', '.join(stale)}): "
+                f"the leaderboard is not what its records give ({', '.join(stale[:3])}{more}): "
                 "run 'make leaderboard' and commit"
             )
         out.print("The leaderboard is current.")

@@ -87,6 +87,8 @@ def test_a_profile_changes_one_parameter_of_a_row_and_of_those_like_it(tmp_path:
         ("[[rows]]\nmethod = 'newton'\nlabel = 'a'", "a row is a table \\[rows.<label>\\]"),
         ("[rows.a]\nlabel = 'b'\nmethod = 'newton'", "row 'a': its label is the table's name"),
         ("[rows.a]\nmethod = 'newton'\nparms = {}", "row 'a': parms: Extra inputs"),
+        ("[rows.a]\nlike = ['b']", "row 'a': like is the label of one other row"),
+        ("[rows.a]\nlike = 'a'", "row 'a': it is like itself: name another row"),
         ("[rows.a]\nlike = 'b'", "unknown row that .* row 'a' is like: 'b'"),
         (
             "[rows.a]\nmethod = 'newton'\n[rows.b]\nlike = 'a'\n[rows.c]\nlike = 'b'",
@@ -94,6 +96,7 @@ def test_a_profile_changes_one_parameter_of_a_row_and_of_those_like_it(tmp_path:
         ),
         ("[profiles.p]\nonly_rows = ['a']", "unknown row in only_rows of .*: 'a'"),
         ("[profiles.p]\nonly_rows = 'a'", "only_rows is a list of labels"),
+        ("[profiles.p]\nonly_rows = [['a']]", "only_rows is a list of labels"),
     ],
 )
 def test_a_wrong_row_is_one_line(tmp_path: Path, more: str, message: str) -> None:
