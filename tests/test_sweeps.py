@@ -158,6 +158,18 @@ def test_what_is_no_path_is_refused(setting: str) -> None:
         ("[sweep.a]\nvalues = [1, 2]\neach.forget.count = [1]", "sweep a: each.forget.count: a "),
         ("[sweep.a]\nvalues = [1]\neach.seeds = 1", "sweep a: each.seeds: a list"),
         ("[sweep.a]\nvalues = [1, 1]\nsetting = 'tuning'", "two profiles are called 'a-1'"),
+        (
+            "[sweep.a]\nvalues = [3, 4]\nsetting = 'tuning'\nname = 'same'",
+            "a-3 and a-4 are both called 'same': set another name",
+        ),
+        (
+            "[sweep.a]\nvalues = [3]\nsetting = 'tuning'\nname = 'tiny'",
+            "paper and a-3 are both called 'tiny'",
+        ),
+        (
+            "[sweep.a]\nvalues = [3]\nsetting = 'tuning'\nname = 'Tiny'",
+            "the names 'Tiny' and 'tiny' differ in upper and lower case",
+        ),
         ("[sweep.a]\nvalues = ['paper']\nsetting = 'title'", "two profiles are called 'paper'"),
         ("[sweep.a]\nvalues = ['a/b']\nsetting = 'title'", "cannot be a profile's name"),
     ],

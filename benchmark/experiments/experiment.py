@@ -120,11 +120,17 @@ class Experiment(BaseModel):
     profiles: tuple[str, ...] = ()
     _path: Path | None = PrivateAttr(None)
     _place: Place | None = PrivateAttr(None)
+    _changes: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @property
     def path(self) -> Path | None:
         """The file that it was read from; None if it was made otherwise."""
         return self._path
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The settings that `load` was told to change in what the file says, by dotted path."""
+        return dict(self._changes)
 
     @property
     def place(self) -> Place:
@@ -199,7 +205,8 @@ def load(
         name: as `names` lists it, as one of its profiles is called on the board, or a path.
         profile: of the file; the file as it stands if None.
         changes: settings by their dotted path, e.g. `{"problem.objective.ridge": 1e-3}`, that are
-            set after the profile's. The name stays.
+            set after the profile's. The name stays unless `name` is one of them, and a results
+            folder holds records of a name at one set of changes only.
 
     Raises:
         LetheError: if there is none, it has no such profile, or the file is not valid.
@@ -214,7 +221,9 @@ def load(
         content = found.content
         for setting, value in (changes or {}).items():
             content = merged(content, at(setting, value))
-        return _experiment(content, found, path, where)
+        experiment = _experiment(content, found, path, where)
+        experiment._changes = dict(changes or {})
+        return experiment
     except RecursionError as error:
         raise LetheError(f"{where}: it is nested too deeply") from error
 
