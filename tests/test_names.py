@@ -130,7 +130,7 @@ def test_changes_to_a_file_do_not_replace_its_records(tmp_path: Path) -> None:
     assert store.cell_path("tiny", "nothing", 0).read_bytes() == before
     assert run(name="other").ran == 1
     assert run(name="other").kept == 1
-    with pytest.raises(LetheError, match="of 'other' with the changes .*ridge.*: set another"):
+    with pytest.raises(LetheError, match=r"of 'other' with the changes .*ridge.*: set another"):
         run(**{"name": "other", "forget.count": 4})
 
 

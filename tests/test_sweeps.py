@@ -16,7 +16,7 @@ from benchmark.experiments.group import groups, members
 from benchmark.experiments.profile import PAPER
 from benchmark.experiments.tables import at
 from benchmark.records import Store
-from benchmark.runner.run import plan_of
+from benchmark.runner.run import plan_of, rows_of
 from tests import tiny_experiment
 from tests.test_cli import Run, lethe, refused  # noqa: F401
 
@@ -79,6 +79,23 @@ def test_a_profile_changes_one_parameter_of_a_row_and_of_those_like_it(tmp_path:
     found = load(write(tmp_path, ROWS + more), "p")
     assert damping(found) == {"newton": 0.7, "loose": 0.7, "plain": None}
     assert found.rows[0].params["tolerance"] == 0.1
+
+
+def test_a_method_whose_rows_are_left_out_does_not_come_back(tmp_path: Path) -> None:
+    rows = ROWS + "[rows.fine-tune]\nparams = { epochs = 2 }\n"
+    path = write(tmp_path, rows + "[profiles.p]\nonly_rows = ['loose']\n")
+    labels = {row.label for row in rows_of(load(path, "p"))}
+    assert "loose" in labels
+    assert "retrain" in labels
+    assert not {"newton", "plain", "fine-tune"} & labels
+    # a study's settings travel to a cluster as JSON
+    sent = Experiment.model_validate_json(load(path, "p").model_dump_json())
+    assert {row.label for row in rows_of(sent)} == labels
+    path = write(tmp_path, rows + "[profiles.p]\nonly_rows = ['plain']\nmethods = ['fine-tune']\n")
+    listed = {row.label: row.params for row in rows_of(load(path, "p"))}
+    assert listed == {"plain": {}, "fine-tune": {}}
+    with pytest.raises(LetheError, match="'dropped' is not set by a file"):
+        load(write(tmp_path, head="dropped = ['newton']"))
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from benchmark.data.forget import ForgetSpec
 from benchmark.data.split import SplitSpec
 from benchmark.errors import LetheError, explain, unknown
 from benchmark.experiments.profile import Place, Variant, variant, variants
-from benchmark.experiments.rows import Name, Row, rows_of
+from benchmark.experiments.rows import Name, Row, methods_of, rows_of
 from benchmark.experiments.tables import at, merged
 from benchmark.files import read_text
 from benchmark.parameters import refuse_conversions
@@ -93,6 +93,8 @@ class Experiment(BaseModel):
     Attributes:
         methods: the methods that take part; all that can, by default.
         rows: settings of methods that do not run with their defaults; `rows_for` adds the rest.
+        dropped: methods that only rows set up which take no part: they do not come back with
+            their defaults, unless `methods` lists them. The file's reader sets it.
         tuning: settings tried of every method with a search space; none if None. A certified method
             has the one that its row gives, or none.
         device: `cuda` if nothing less will do.
@@ -113,6 +115,7 @@ class Experiment(BaseModel):
     seeds: tuple[int, ...] = Field(min_length=1)
     methods: tuple[str, ...] | None = None
     rows: tuple[Row, ...] = ()
+    dropped: tuple[str, ...] = Field((), exclude_if=lambda value: not value)
     tuning: int | None = Field(None, ge=1)
     device: Literal["cpu", "cuda"] = "cpu"
     group: tuple[Name, ...] = ()
@@ -160,7 +163,8 @@ class Experiment(BaseModel):
     def rows_for(self, methods: list[str]) -> list[Row]:
         """One row or more for every name in `methods`: those the file sets up, else the default.
 
-        Where the file lists the methods that take part, for these and those it sets up only.
+        Where the file lists the methods that take part, for these and those it sets up only; where
+        it does not, for none whose rows it leaves out.
 
         Raises:
             LetheError: if the file names a method that is not in `methods` or repeats a label.
@@ -168,7 +172,9 @@ class Experiment(BaseModel):
         for name in [*(row.method for row in self.rows), *(self.methods or ())]:
             if name not in methods:
                 raise unknown(f"method in experiment {self.name}:", name, methods)
-        if self.methods is not None:
+        if self.methods is None:
+            methods = [name for name in methods if name not in self.dropped]
+        else:
             named = {*self.methods, *(row.method for row in self.rows)}
             methods = [name for name in methods if name in named]
         rows = []
@@ -243,10 +249,15 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _experiment(content: dict[str, Any], found: Variant, path: Path, where: str) -> Experiment:
+    if "dropped" in content:
+        raise LetheError(f"{where}: 'dropped' is not set by a file: list methods, or only_rows")
     rest = {key: value for key, value in content.items() if key not in ("rows", "only_rows")}
-    rows = rows_of(content.get("rows", {}), content.get("only_rows"), where)
+    tables = content.get("rows", {})
+    rows = rows_of(tables, content.get("only_rows"), where)
+    there = {row.method for row in rows}
+    dropped = tuple(dict.fromkeys(m for m in methods_of(tables, where) if m not in there))
     try:
-        experiment = Experiment.model_validate(rest | {"rows": rows})
+        experiment = Experiment.model_validate(rest | {"rows": rows, "dropped": dropped})
         refuse_conversions(rest, experiment, where)
     except ValidationError as error:
         raise explain(error, where) from error

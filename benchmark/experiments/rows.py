@@ -60,6 +60,18 @@ def rows_of(tables: Any, only: Any, where: str) -> tuple[Row, ...]:
     return tuple(_row(label, tables, where) for label in tables if only is None or label in only)
 
 
+def methods_of(tables: dict[str, dict[str, Any]], where: str) -> list[str]:
+    """The method of every row, also of those that take no part; arguments as of `rows_of`.
+
+    Raises:
+        LetheError: for a row that is like one that it cannot be like.
+    """
+    places = {label: f"{where}: row {names.shown(label)}" for label in tables}
+    return [
+        str(_complete(label, tables, place).get("method", label)) for label, place in places.items()
+    ]
+
+
 def _row(label: str, tables: dict[str, dict[str, Any]], where: str) -> Row:
     place = f"{where}: row {names.shown(label)}"
     if "label" in tables[label]:
