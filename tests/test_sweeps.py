@@ -13,7 +13,7 @@ from benchmark.experiments import sweep
 from benchmark.experiments.experiment import Experiment, every, load, load_here, names
 from benchmark.experiments.facts import facts_of
 from benchmark.experiments.group import groups, members
-from benchmark.experiments.profile import PAPER
+from benchmark.experiments.profile import PAPER, SMALLER
 from benchmark.experiments.tables import at
 from benchmark.records import Store
 from benchmark.runner.run import plan_of, rows_of
@@ -275,11 +275,37 @@ def test_a_group_is_its_files_and_the_points_of_its_sweeps() -> None:
     assert [name for name, _ in members("sequential")] == ["mnist-stream", "mnist-sequential"]
     assert members("sequential", PAPER) == [("mnist-stream", PAPER), ("mnist-sequential", PAPER)]
     assert members("cifar10", "smoke") == [("cifar10-allcnn", "smoke")]
+    assert members("squared") == [
+        ("digits-squared", None),
+        ("digits-squared", "stream"),
+        ("mnist-hog-squared", None),
+        ("mnist-hog-squared", "stream"),
+        *(("mnist-hog-squared", f"forget-{count}") for count in (1, 10, 1000)),
+    ]
     assert ("digits-softmax", "epsilon-8") not in members("demo"), "it says otherwise"
-    with pytest.raises(LetheError, match=r"group svhn has no profile 'huge': there is batchnorm, "):
+    others = r"there is cpu, paper, smoke, and of some batchnorm, paper-batchnorm$"
+    with pytest.raises(LetheError, match=f"group svhn has no profile 'huge': {others}"):
         members("svhn", "huge")
+    with pytest.raises(LetheError, match=r"no profile 'huge': there is cpu, paper, smoke$"):
+        members("ablation", "huge")
     with pytest.raises(LetheError, match="unknown group 'xyz': there is: ablation, biased, "):
         members("xyz")
+
+
+def test_a_file_without_the_scale_that_is_asked_for_is_as_it_stands() -> None:
+    mnist = ("mnist-pooled", "mnist-softmax", "mnist-mlp")
+    assert members("mnist", "cpu") == [(name, None) for name in mnist]
+    assert members("mnist", "smoke") == [(name, "smoke") for name in mnist]
+    assert members("squared", "smoke") == [
+        ("mnist-hog-squared", "smoke"),
+        ("digits-squared", None),
+    ]
+    assert members("svhn", "batchnorm") == [("svhn-resnet18", "batchnorm")]
+    for group in groups():
+        for scale in SMALLER:
+            found = members(group, scale)
+            assert {name for name, _ in found} == {name for name, _ in members(group)}
+            assert len(set(found)) == len(found)
 
 
 def test_committed_plans_are_what_the_files_say() -> None:
@@ -321,7 +347,10 @@ def test_the_command_line_runs_a_group(
     refused(lethe("run", *own), "name an experiment, or a group", "there is mine, other, too")
     refused(lethe("run", "--group", "mime", *own), "unknown group 'mime'", "did you mean 'mine'")
     refused(lethe("run", "--group", "mine", "--profile", "x", *own), "no profile 'x'")
-    code, out, _ = lethe("run", "tiny", "--group", "other", *own)
+    code, _, error = lethe("run", "--group", "mine", "--profile", "smoke", *own)
+    assert code == 0, error
+    assert "without a profile 'smoke', so run as they stand: tiny\n" in error
+    code, out, _ = lethe("run", "tiny", "--group", "other", *own, "--fresh")
     assert code == 0, out
     assert "3 cells run" in out, "the file, and what its sweep puts into the other group"
     there = {path.parents[1].name for path in (tmp_path / "runs").rglob("seed-0.json")}

@@ -23,7 +23,7 @@ from benchmark.data.features import PIXELS, Features
 from benchmark.data.forget import ForgetSpec
 from benchmark.data.split import SplitSpec
 from benchmark.errors import LetheError, explain, unknown
-from benchmark.experiments.profile import Place, Variant, variant, variants
+from benchmark.experiments.profile import SMALLER, Place, Variant, variant, variants
 from benchmark.experiments.rows import Name, Row, methods_of, rows_of
 from benchmark.experiments.tables import at, merged
 from benchmark.files import read_text
@@ -297,7 +297,8 @@ def load_here(name: str, profile: str | None, *, gpu: bool) -> Experiment:
     found = load(name, profile)
     if found.device == "cuda" and not gpu:
         path = str(found.path)
-        smaller = [other for other in found.profiles if load(path, other).device == "cpu"]
+        fit = [one for one in found.profiles if load(path, one).device == "cpu"]
+        smaller = [one for one in fit if one in SMALLER] or fit
         remedy = f"use --profile {' or '.join(smaller)}" if smaller else "it has no smaller profile"
         raise LetheError(f"experiment {found.name} needs a GPU, and none is used here: {remedy}")
     return found

@@ -12,6 +12,8 @@ from benchmark.experiments.tables import merged
 
 #: The file as it stands.
 PAPER = "paper"
+#: Profiles that are the same study made smaller: for one thread, and for trying it out.
+SMALLER = ("cpu", "smoke")
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,14 @@ class Place:
         study: the name of the file's experiment as it stands.
         profile: of the file; None for the file as it stands.
         axis, value: of the sweep that the profile is a point of; None if it is none.
+        joins: whether the profile names its groups itself, and so runs with them beside the file.
     """
 
     study: str
     profile: str | None = None
     axis: str | None = None
     value: float | str | None = None
+    joins: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,9 @@ def variants(content: dict[str, Any]) -> dict[str, Variant]:
             f"experiment {name}: a profile is a table [profiles.<name>], and '{PAPER}' is the file "
             "as it stands"
         )
-    changes = {one: (Place(name, one), table) for one, table in profiles.items()}
+    changes = {
+        one: (Place(name, one, joins="group" in table), table) for one, table in profiles.items()
+    }
     for point in _points(content):
         if point.name in (PAPER, *changes):
             raise LetheError(f"experiment {name}: two profiles are called '{point.name}'")
