@@ -64,6 +64,18 @@ def test_run_prints_the_table_and_the_page_and_keeps_what_is_there(
     assert "0 cells run, 1 kept" in run(lethe, tmp_path)[1]
 
 
+def test_a_file_that_is_named_twice_runs_once(lethe: Run, tmp_path: Path) -> None:
+    tiny_experiment.write(tmp_path)
+    (tmp_path / "copy").mkdir()
+    tiny_experiment.write(tmp_path / "copy")
+    names = ("tiny.toml", "./tiny.toml", str(tmp_path / "tiny.toml"), "copy/tiny.toml")
+    scales = ("--profile", "paper", "--profile", "paper")
+    own = ("--seed", "0", "--method", "nothing", "--no-board", "--jobs", "2")
+    code, out, error = lethe("run", *names, *scales, *own)
+    assert code == 0, error
+    assert "1 cells run, 0 kept, 0 failed" in out
+
+
 def test_a_failed_cell_shows_in_the_exit_code(lethe: Run, tmp_path: Path) -> None:
     code, out, error = run(lethe, tmp_path, ("tolerance = 1e-9", "tolerance = 1e-30"))
     assert code == 1

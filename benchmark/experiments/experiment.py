@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -187,6 +188,23 @@ class Experiment(BaseModel):
                 raise LetheError(f"experiment {self.name}: two rows are labelled '{label}'")
         folder_names.refuse_twins(labels, f"experiment {self.name}: the labels")
         return rows
+
+
+def distinct(experiments: tuple[Experiment, ...]) -> tuple[Experiment, ...]:
+    """Each once, whatever files it was read from: two would write the same records at a time.
+
+    Of one name, those with other settings stay, for a study to refuse.
+    """
+    found: list[tuple[Experiment, dict[str, Any]]] = []
+    for one in experiments:
+        content = one.model_dump()
+        if all(content != other for _, other in found):
+            found.append((one, content))
+    return tuple(one for one, _ in found)
+
+
+#: The experiments of a study.
+Distinct = Annotated[tuple[Experiment, ...], AfterValidator(distinct)]
 
 
 def names() -> list[str]:
