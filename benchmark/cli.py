@@ -248,8 +248,9 @@ def leaderboard(
 
     if check:
         if stale := stale_files(results, to):
+            more = f" and {len(stale) - 3} more" if len(stale) > 3 else ""
             raise LetheError(
-                f"the leaderboard is not what its records give ({', '.join(stale)}): "
+                f"the leaderboard is not what its records give ({', '.join(stale[:3])}{more}): "
                 "run 'make leaderboard' and commit"
             )
         out.print("The leaderboard is current.")
@@ -710,6 +711,7 @@ def _asked(
     """
     from benchmark.experiments.group import groups as known
     from benchmark.experiments.group import members
+    from benchmark.experiments.profile import SMALLER
 
     if not names and not groups:
         raise LetheError(
@@ -717,7 +719,15 @@ def _asked(
         )
     scales = profiles or [None]
     found = [(name, scale) for name in names for scale in scales]
-    found += [member for group in groups for scale in scales for member in members(group, scale)]
+    for group in groups:
+        for scale in scales:
+            inside = members(group, scale)
+            whole = [name for name, own in inside if own != scale and scale in SMALLER]
+            if whole:
+                its = ", ".join(dict.fromkeys(whole))
+                text = f"without a profile '{scale}', so run as they stand: {its}"
+                err.print(text, soft_wrap=True, markup=False)
+            found += inside
     return list(dict.fromkeys(found))
 
 

@@ -23,7 +23,7 @@ class AssumptionBroken(LetheError):
 def unknown(kind: str, name: str, known: Iterable[str]) -> LetheError:
     """The error for a name that does not exist, with the nearest one that does."""
     known = sorted(known)
-    near = get_close_matches(name, known, n=1, cutoff=0.4)
+    near = get_close_matches(name, known, n=1, cutoff=0.6)
     hint = f"did you mean '{near[0]}'?" if near else f"there is: {', '.join(known) or 'none'}"
     return LetheError(f"unknown {kind} '{name}': {hint}")
 

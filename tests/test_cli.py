@@ -64,6 +64,18 @@ def test_run_prints_the_table_and_the_page_and_keeps_what_is_there(
     assert "0 cells run, 1 kept" in run(lethe, tmp_path)[1]
 
 
+def test_a_file_that_is_named_twice_runs_once(lethe: Run, tmp_path: Path) -> None:
+    tiny_experiment.write(tmp_path)
+    (tmp_path / "copy").mkdir()
+    tiny_experiment.write(tmp_path / "copy")
+    names = ("tiny.toml", "./tiny.toml", str(tmp_path / "tiny.toml"), "copy/tiny.toml")
+    scales = ("--profile", "paper", "--profile", "paper")
+    own = ("--seed", "0", "--method", "nothing", "--no-board", "--jobs", "2")
+    code, out, error = lethe("run", *names, *scales, *own)
+    assert code == 0, error
+    assert "1 cells run, 0 kept, 0 failed" in out
+
+
 def test_a_failed_cell_shows_in_the_exit_code(lethe: Run, tmp_path: Path) -> None:
     code, out, error = run(lethe, tmp_path, ("tolerance = 1e-9", "tolerance = 1e-30"))
     assert code == 1
@@ -145,13 +157,18 @@ def test_calibrate_measures_every_product_and_names_the_default(lethe: Run, tmp_
     refused(lethe("calibrate", str(toml), "--profile", "huge"), "huge")
 
 
-def test_leaderboard_check(lethe: Run, tmp_path: Path) -> None:
+def test_leaderboard_check(lethe: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(lethe, tmp_path)
     where = ("--results", "runs", "--to", "board")
     assert lethe("leaderboard", *where)[0] == 0
     assert lethe("leaderboard", *where, "--check")[0] == 0
     (tmp_path / "board" / "README.md").write_text("edited by hand")
     refused(lethe("leaderboard", *where, "--check"), "README.md", "make leaderboard")
+    import leaderboard as board
+
+    monkeypatch.setattr(board, "check", lambda *_: [f"{number}.svg" for number in range(300)])
+    many = "not what its records give (0.svg, 1.svg, 2.svg and 297 more): run 'make leaderboard'"
+    refused(lethe("leaderboard", *where, "--check"), many)
 
 
 # --- bad input ----------------------------------------------------------------------------------
@@ -160,6 +177,9 @@ def test_leaderboard_check(lethe: Run, tmp_path: Path) -> None:
 def test_unknown_names(lethe: Run, tmp_path: Path) -> None:
     refused(lethe("run", "digits-softmx"), "did you mean 'digits-softmax'?")
     refused(lethe("run", "absent.toml"), "absent.toml", "does not exist")
+    refused(lethe("run", "nosuch"), "unknown experiment 'nosuch': there is: cifar10-allcnn, ")
+    gone = lethe("run", "digits-softmax", "--method", "gone")
+    refused(gone, "unknown method 'gone': there is: ", "downdate, ")
     refused(lethe("run", "digits-softmax", "--method", "newtno"), "did you mean 'newton'?")
     toml = tiny_experiment.write(tmp_path, ('data = "digits"', 'data = "digit"'))
     refused(lethe("run", str(toml)), "unknown data set 'digit'", "did you mean 'digits'?")

@@ -14,6 +14,7 @@ from benchmark.errors import LetheError
 from benchmark.experiments.experiment import load
 from benchmark.json_file import Sound
 from benchmark.records import Store, fingerprint, read_record
+from benchmark.studies import experiments as runner
 from benchmark.studies import quality_record
 from benchmark.study.reproduce import recorded_in
 from benchmark.study.run import Tally
@@ -112,6 +113,25 @@ def test_two_studies_of_one_name(tmp_path: Path) -> None:
     assert finish(one, folder=results).ran == 1
     one.unlink()
     assert finish(other, folder=results).ran == 1
+
+
+def test_changes_to_a_file_do_not_replace_its_records(tmp_path: Path) -> None:
+    toml, store = str(tiny_experiment.write(tmp_path)), Store(tmp_path / "runs")
+
+    def run(**more: object) -> Tally:
+        one = load(toml, changes={"problem.objective.ridge": 1e-1, **more} if more else None)
+        options = {"methods": ["nothing"], "seeds": [0], "console": tiny_experiment.QUIET}
+        return runner.run([one], store, CPU, **options)
+
+    run()
+    before = store.cell_path("tiny", "nothing", 0).read_bytes()
+    with pytest.raises(LetheError, match="holds records of 'tiny' with no changes: set another"):
+        run(**{"forget.count": 4})
+    assert store.cell_path("tiny", "nothing", 0).read_bytes() == before
+    assert run(name="other").ran == 1
+    assert run(name="other").kept == 1
+    with pytest.raises(LetheError, match=r"of 'other' with the changes .*ridge.*: set another"):
+        run(**{"name": "other", "forget.count": 4})
 
 
 def test_a_method_that_no_study_has(tmp_path: Path) -> None:

@@ -84,6 +84,17 @@ def test_a_profile_that_needs_a_GPU_names_one_that_does_not(tmp_path: Path, prof
         load_here(write(tmp_path, LARGE, more=""), None, gpu=False)
 
 
+def test_only_smaller_scales_are_offered_where_a_GPU_is_needed() -> None:
+    with pytest.raises(LetheError, match=r"needs a GPU.*: use --profile cpu or smoke$"):
+        load_here("svhn-resnet18", "paper", gpu=False)
+
+
+def test_a_file_without_those_scales_offers_what_it_has(tmp_path: Path) -> None:
+    path = write(tmp_path, LARGE, more='[profiles.little]\ndevice = "cpu"\n')
+    with pytest.raises(LetheError, match=r"needs a GPU.*: use --profile little$"):
+        load_here(path, None, gpu=False)
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

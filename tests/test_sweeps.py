@@ -13,10 +13,10 @@ from benchmark.experiments import sweep
 from benchmark.experiments.experiment import Experiment, every, load, load_here, names
 from benchmark.experiments.facts import facts_of
 from benchmark.experiments.group import groups, members
-from benchmark.experiments.profile import PAPER
+from benchmark.experiments.profile import PAPER, SMALLER
 from benchmark.experiments.tables import at
 from benchmark.records import Store
-from benchmark.runner.run import plan_of
+from benchmark.runner.run import plan_of, rows_of
 from tests import tiny_experiment
 from tests.test_cli import Run, lethe, refused  # noqa: F401
 
@@ -81,12 +81,31 @@ def test_a_profile_changes_one_parameter_of_a_row_and_of_those_like_it(tmp_path:
     assert found.rows[0].params["tolerance"] == 0.1
 
 
+def test_a_method_whose_rows_are_left_out_does_not_come_back(tmp_path: Path) -> None:
+    rows = ROWS + "[rows.fine-tune]\nparams = { epochs = 2 }\n"
+    path = write(tmp_path, rows + "[profiles.p]\nonly_rows = ['loose']\n")
+    labels = {row.label for row in rows_of(load(path, "p"))}
+    assert "loose" in labels
+    assert "retrain" in labels
+    assert not {"newton", "plain", "fine-tune"} & labels
+    # a study's settings travel to a cluster as JSON
+    sent = Experiment.model_validate_json(load(path, "p").model_dump_json())
+    assert {row.label for row in rows_of(sent)} == labels
+    path = write(tmp_path, rows + "[profiles.p]\nonly_rows = ['plain']\nmethods = ['fine-tune']\n")
+    listed = {row.label: row.params for row in rows_of(load(path, "p"))}
+    assert listed == {"plain": {}, "fine-tune": {}}
+    with pytest.raises(LetheError, match="'dropped' is not set by a file"):
+        load(write(tmp_path, head="dropped = ['newton']"))
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         ("[[rows]]\nmethod = 'newton'\nlabel = 'a'", "a row is a table \\[rows.<label>\\]"),
         ("[rows.a]\nlabel = 'b'\nmethod = 'newton'", "row 'a': its label is the table's name"),
         ("[rows.a]\nmethod = 'newton'\nparms = {}", "row 'a': parms: Extra inputs"),
+        ("[rows.a]\nlike = ['b']", "row 'a': like is the label of one other row"),
+        ("[rows.a]\nlike = 'a'", "row 'a': it is like itself: name another row"),
         ("[rows.a]\nlike = 'b'", "unknown row that .* row 'a' is like: 'b'"),
         (
             "[rows.a]\nmethod = 'newton'\n[rows.b]\nlike = 'a'\n[rows.c]\nlike = 'b'",
@@ -94,6 +113,7 @@ def test_a_profile_changes_one_parameter_of_a_row_and_of_those_like_it(tmp_path:
         ),
         ("[profiles.p]\nonly_rows = ['a']", "unknown row in only_rows of .*: 'a'"),
         ("[profiles.p]\nonly_rows = 'a'", "only_rows is a list of labels"),
+        ("[profiles.p]\nonly_rows = [['a']]", "only_rows is a list of labels"),
     ],
 )
 def test_a_wrong_row_is_one_line(tmp_path: Path, more: str, message: str) -> None:
@@ -155,6 +175,18 @@ def test_what_is_no_path_is_refused(setting: str) -> None:
         ("[sweep.a]\nvalues = [1, 2]\neach.forget.count = [1]", "sweep a: each.forget.count: a "),
         ("[sweep.a]\nvalues = [1]\neach.seeds = 1", "sweep a: each.seeds: a list"),
         ("[sweep.a]\nvalues = [1, 1]\nsetting = 'tuning'", "two profiles are called 'a-1'"),
+        (
+            "[sweep.a]\nvalues = [3, 4]\nsetting = 'tuning'\nname = 'same'",
+            "a-3 and a-4 are both called 'same': set another name",
+        ),
+        (
+            "[sweep.a]\nvalues = [3]\nsetting = 'tuning'\nname = 'tiny'",
+            "paper and a-3 are both called 'tiny'",
+        ),
+        (
+            "[sweep.a]\nvalues = [3]\nsetting = 'tuning'\nname = 'Tiny'",
+            "the names 'Tiny' and 'tiny' differ in upper and lower case",
+        ),
         ("[sweep.a]\nvalues = ['paper']\nsetting = 'title'", "two profiles are called 'paper'"),
         ("[sweep.a]\nvalues = ['a/b']\nsetting = 'title'", "cannot be a profile's name"),
     ],
@@ -243,11 +275,37 @@ def test_a_group_is_its_files_and_the_points_of_its_sweeps() -> None:
     assert [name for name, _ in members("sequential")] == ["mnist-stream", "mnist-sequential"]
     assert members("sequential", PAPER) == [("mnist-stream", PAPER), ("mnist-sequential", PAPER)]
     assert members("cifar10", "smoke") == [("cifar10-allcnn", "smoke")]
+    assert members("squared") == [
+        ("digits-squared", None),
+        ("digits-squared", "stream"),
+        ("mnist-hog-squared", None),
+        ("mnist-hog-squared", "stream"),
+        *(("mnist-hog-squared", f"forget-{count}") for count in (1, 10, 1000)),
+    ]
     assert ("digits-softmax", "epsilon-8") not in members("demo"), "it says otherwise"
-    with pytest.raises(LetheError, match=r"group svhn has no profile 'huge': there is batchnorm, "):
+    others = r"there is cpu, paper, smoke, and of some batchnorm, paper-batchnorm$"
+    with pytest.raises(LetheError, match=f"group svhn has no profile 'huge': {others}"):
         members("svhn", "huge")
+    with pytest.raises(LetheError, match=r"no profile 'huge': there is cpu, paper, smoke$"):
+        members("ablation", "huge")
     with pytest.raises(LetheError, match="unknown group 'xyz': there is: ablation, biased, "):
         members("xyz")
+
+
+def test_a_file_without_the_scale_that_is_asked_for_is_as_it_stands() -> None:
+    mnist = ("mnist-pooled", "mnist-softmax", "mnist-mlp")
+    assert members("mnist", "cpu") == [(name, None) for name in mnist]
+    assert members("mnist", "smoke") == [(name, "smoke") for name in mnist]
+    assert members("squared", "smoke") == [
+        ("mnist-hog-squared", "smoke"),
+        ("digits-squared", None),
+    ]
+    assert members("svhn", "batchnorm") == [("svhn-resnet18", "batchnorm")]
+    for group in groups():
+        for scale in SMALLER:
+            found = members(group, scale)
+            assert {name for name, _ in found} == {name for name, _ in members(group)}
+            assert len(set(found)) == len(found)
 
 
 def test_committed_plans_are_what_the_files_say() -> None:
@@ -289,7 +347,10 @@ def test_the_command_line_runs_a_group(
     refused(lethe("run", *own), "name an experiment, or a group", "there is mine, other, too")
     refused(lethe("run", "--group", "mime", *own), "unknown group 'mime'", "did you mean 'mine'")
     refused(lethe("run", "--group", "mine", "--profile", "x", *own), "no profile 'x'")
-    code, out, _ = lethe("run", "tiny", "--group", "other", *own)
+    code, _, error = lethe("run", "--group", "mine", "--profile", "smoke", *own)
+    assert code == 0, error
+    assert "without a profile 'smoke', so run as they stand: tiny\n" in error
+    code, out, _ = lethe("run", "tiny", "--group", "other", *own, "--fresh")
     assert code == 0, out
     assert "3 cells run" in out, "the file, and what its sweep puts into the other group"
     there = {path.parents[1].name for path in (tmp_path / "runs").rglob("seed-0.json")}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -23,8 +24,8 @@ from benchmark.data.features import PIXELS, Features
 from benchmark.data.forget import ForgetSpec
 from benchmark.data.split import SplitSpec
 from benchmark.errors import LetheError, explain, unknown
-from benchmark.experiments.profile import Place, Variant, variant, variants
-from benchmark.experiments.rows import Name, Row, rows_of
+from benchmark.experiments.profile import SMALLER, Place, Variant, variant, variants
+from benchmark.experiments.rows import Name, Row, methods_of, rows_of
 from benchmark.experiments.tables import at, merged
 from benchmark.files import read_text
 from benchmark.parameters import refuse_conversions
@@ -93,6 +94,8 @@ class Experiment(BaseModel):
     Attributes:
         methods: the methods that take part; all that can, by default.
         rows: settings of methods that do not run with their defaults; `rows_for` adds the rest.
+        dropped: methods that only rows set up which take no part: they do not come back with
+            their defaults, unless `methods` lists them. The file's reader sets it.
         tuning: settings tried of every method with a search space; none if None. A certified method
             has the one that its row gives, or none.
         device: `cuda` if nothing less will do.
@@ -113,6 +116,7 @@ class Experiment(BaseModel):
     seeds: tuple[int, ...] = Field(min_length=1)
     methods: tuple[str, ...] | None = None
     rows: tuple[Row, ...] = ()
+    dropped: tuple[str, ...] = Field((), exclude_if=lambda value: not value)
     tuning: int | None = Field(None, ge=1)
     device: Literal["cpu", "cuda"] = "cpu"
     group: tuple[Name, ...] = ()
@@ -120,11 +124,17 @@ class Experiment(BaseModel):
     profiles: tuple[str, ...] = ()
     _path: Path | None = PrivateAttr(None)
     _place: Place | None = PrivateAttr(None)
+    _changes: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @property
     def path(self) -> Path | None:
         """The file that it was read from; None if it was made otherwise."""
         return self._path
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The settings that `load` was told to change in what the file says, by dotted path."""
+        return dict(self._changes)
 
     @property
     def place(self) -> Place:
@@ -154,7 +164,8 @@ class Experiment(BaseModel):
     def rows_for(self, methods: list[str]) -> list[Row]:
         """One row or more for every name in `methods`: those the file sets up, else the default.
 
-        Where the file lists the methods that take part, for these and those it sets up only.
+        Where the file lists the methods that take part, for these and those it sets up only; where
+        it does not, for none whose rows it leaves out.
 
         Raises:
             LetheError: if the file names a method that is not in `methods` or repeats a label.
@@ -162,7 +173,9 @@ class Experiment(BaseModel):
         for name in [*(row.method for row in self.rows), *(self.methods or ())]:
             if name not in methods:
                 raise unknown(f"method in experiment {self.name}:", name, methods)
-        if self.methods is not None:
+        if self.methods is None:
+            methods = [name for name in methods if name not in self.dropped]
+        else:
             named = {*self.methods, *(row.method for row in self.rows)}
             methods = [name for name in methods if name in named]
         rows = []
@@ -175,6 +188,23 @@ class Experiment(BaseModel):
                 raise LetheError(f"experiment {self.name}: two rows are labelled '{label}'")
         folder_names.refuse_twins(labels, f"experiment {self.name}: the labels")
         return rows
+
+
+def distinct(experiments: tuple[Experiment, ...]) -> tuple[Experiment, ...]:
+    """Each once, whatever files it was read from: two would write the same records at a time.
+
+    Of one name, those with other settings stay, for a study to refuse.
+    """
+    found: list[tuple[Experiment, dict[str, Any]]] = []
+    for one in experiments:
+        content = one.model_dump()
+        if all(content != other for _, other in found):
+            found.append((one, content))
+    return tuple(one for one, _ in found)
+
+
+#: The experiments of a study.
+Distinct = Annotated[tuple[Experiment, ...], AfterValidator(distinct)]
 
 
 def names() -> list[str]:
@@ -199,7 +229,8 @@ def load(
         name: as `names` lists it, as one of its profiles is called on the board, or a path.
         profile: of the file; the file as it stands if None.
         changes: settings by their dotted path, e.g. `{"problem.objective.ridge": 1e-3}`, that are
-            set after the profile's. The name stays.
+            set after the profile's. The name stays unless `name` is one of them, and a results
+            folder holds records of a name at one set of changes only.
 
     Raises:
         LetheError: if there is none, it has no such profile, or the file is not valid.
@@ -214,7 +245,9 @@ def load(
         content = found.content
         for setting, value in (changes or {}).items():
             content = merged(content, at(setting, value))
-        return _experiment(content, found, path, where)
+        experiment = _experiment(content, found, path, where)
+        experiment._changes = dict(changes or {})
+        return experiment
     except RecursionError as error:
         raise LetheError(f"{where}: it is nested too deeply") from error
 
@@ -234,10 +267,15 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _experiment(content: dict[str, Any], found: Variant, path: Path, where: str) -> Experiment:
+    if "dropped" in content:
+        raise LetheError(f"{where}: 'dropped' is not set by a file: list methods, or only_rows")
     rest = {key: value for key, value in content.items() if key not in ("rows", "only_rows")}
-    rows = rows_of(content.get("rows", {}), content.get("only_rows"), where)
+    tables = content.get("rows", {})
+    rows = rows_of(tables, content.get("only_rows"), where)
+    there = {row.method for row in rows}
+    dropped = tuple(dict.fromkeys(m for m in methods_of(tables, where) if m not in there))
     try:
-        experiment = Experiment.model_validate(rest | {"rows": rows})
+        experiment = Experiment.model_validate(rest | {"rows": rows, "dropped": dropped})
         refuse_conversions(rest, experiment, where)
     except ValidationError as error:
         raise explain(error, where) from error
@@ -277,7 +315,8 @@ def load_here(name: str, profile: str | None, *, gpu: bool) -> Experiment:
     found = load(name, profile)
     if found.device == "cuda" and not gpu:
         path = str(found.path)
-        smaller = [other for other in found.profiles if load(path, other).device == "cpu"]
+        fit = [one for one in found.profiles if load(path, one).device == "cpu"]
+        smaller = [one for one in fit if one in SMALLER] or fit
         remedy = f"use --profile {' or '.join(smaller)}" if smaller else "it has no smaller profile"
         raise LetheError(f"experiment {found.name} needs a GPU, and none is used here: {remedy}")
     return found

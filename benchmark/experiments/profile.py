@@ -12,6 +12,8 @@ from benchmark.experiments.tables import merged
 
 #: The file as it stands.
 PAPER = "paper"
+#: Profiles that are the same study made smaller: for one thread, and for trying it out.
+SMALLER = ("cpu", "smoke")
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,14 @@ class Place:
         study: the name of the file's experiment as it stands.
         profile: of the file; None for the file as it stands.
         axis, value: of the sweep that the profile is a point of; None if it is none.
+        joins: whether the profile names its groups itself, and so runs with them beside the file.
     """
 
     study: str
     profile: str | None = None
     axis: str | None = None
     value: float | str | None = None
+    joins: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,8 @@ def variants(content: dict[str, Any]) -> dict[str, Variant]:
         content: what the file says, with its `name`.
 
     Raises:
-        LetheError: if `profiles` or `sweep` holds anything but tables, or two profiles share a
-            name or have one that cannot be a folder.
+        LetheError: if `profiles` or `sweep` holds anything but tables, two profiles share a name
+            or have one that cannot be a folder, or two experiments of the file share one.
     """
     name, profiles = content["name"], content.get("profiles", {})
     if not _is_tables(profiles) or PAPER in profiles:
@@ -69,7 +73,9 @@ def variants(content: dict[str, Any]) -> dict[str, Variant]:
             f"experiment {name}: a profile is a table [profiles.<name>], and '{PAPER}' is the file "
             "as it stands"
         )
-    changes = {one: (Place(name, one), table) for one, table in profiles.items()}
+    changes = {
+        one: (Place(name, one, joins="group" in table), table) for one, table in profiles.items()
+    }
     for point in _points(content):
         if point.name in (PAPER, *changes):
             raise LetheError(f"experiment {name}: two profiles are called '{point.name}'")
@@ -85,6 +91,7 @@ def variants(content: dict[str, Any]) -> dict[str, Variant]:
     found = {PAPER: Variant(Place(name), base)}
     for one, (place, changed) in changes.items():
         found[one] = Variant(place, merged(base, _named(content, one) | changed))
+    _refuse_namesakes(name, found)
     return found
 
 
@@ -98,6 +105,19 @@ def variant(content: dict[str, Any], profile: str | None) -> Variant:
     if profile is not None and profile not in found:
         raise unknown(f"profile of experiment {content['name']}:", profile, found)
     return found[profile or PAPER]
+
+
+def _refuse_namesakes(file: str, found: dict[str, Variant]) -> None:
+    """Refuse experiments of one name: each would replace the records of the other."""
+    texts = {one: variant.name for one, variant in found.items() if isinstance(variant.name, str)}
+    first: dict[str, str] = {}
+    for one, name in texts.items():
+        if (other := first.setdefault(name, one)) != one:
+            raise LetheError(
+                f"experiment {file}: {other} and {one} are both called {names.shown(name)}: set "
+                "another name, in a sweep one with {value} in it"
+            )
+    names.refuse_twins(first, f"experiment {file}: the names")
 
 
 def _named(content: dict[str, Any], profile: str) -> dict[str, Any]:

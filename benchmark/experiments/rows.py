@@ -52,36 +52,50 @@ def rows_of(tables: Any, only: Any, where: str) -> tuple[Row, ...]:
     """
     if not isinstance(tables, dict) or not all(isinstance(row, dict) for row in tables.values()):
         raise LetheError(f"{where}: a row is a table [rows.<label>]")
-    if only is not None and not isinstance(only, list):
+    if only is not None and not (isinstance(only, list) and all(isinstance(x, str) for x in only)):
         raise LetheError(f"{where}: only_rows is a list of labels")
     for label in only or ():
         if label not in tables:
-            raise unknown(f"row in only_rows of {where}:", str(label), tables)
+            raise unknown(f"row in only_rows of {where}:", label, tables)
     return tuple(_row(label, tables, where) for label in tables if only is None or label in only)
+
+
+def methods_of(tables: dict[str, dict[str, Any]], where: str) -> list[str]:
+    """The method of every row, also of those that take no part; arguments as of `rows_of`.
+
+    Raises:
+        LetheError: for a row that is like one that it cannot be like.
+    """
+    places = {label: f"{where}: row {names.shown(label)}" for label in tables}
+    return [
+        str(_complete(label, tables, place).get("method", label)) for label, place in places.items()
+    ]
 
 
 def _row(label: str, tables: dict[str, dict[str, Any]], where: str) -> Row:
     place = f"{where}: row {names.shown(label)}"
-    table = tables[label]
-    if "label" in table:
+    if "label" in tables[label]:
         raise LetheError(f"{place}: its label is the table's name: leave 'label' out")
     try:
         return Row.model_validate(
-            {"method": label, **_complete(table, tables, place), "label": label}
+            {"method": label, **_complete(label, tables, place), "label": label}
         )
     except ValidationError as error:
         raise explain(error, place) from error
 
 
-def _complete(
-    table: dict[str, Any], tables: dict[str, dict[str, Any]], place: str
-) -> dict[str, Any]:
+def _complete(label: str, tables: dict[str, dict[str, Any]], place: str) -> dict[str, Any]:
     """A row's table with what it takes from the row that it is like."""
+    table = tables[label]
     if "like" not in table:
         return table
     name = table["like"]
+    if not isinstance(name, str):
+        raise LetheError(f"{place}: like is the label of one other row")
     if name not in tables:
-        raise unknown(f"row that {place} is like:", str(name), tables)
+        raise unknown(f"row that {place} is like:", name, tables)
+    if name == label:
+        raise LetheError(f"{place}: it is like itself: name another row, or leave 'like' out")
     other = tables[name]
     if "like" in other:
         raise LetheError(f"{place}: {name} is itself like another row: name that one")

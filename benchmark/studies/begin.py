@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -37,7 +38,7 @@ def begin(experiments: Sequence[Experiment], plans: Sequence[Plan], store: Store
     for one, plan in zip(experiments, plans, strict=True):
         store.keep_plan(plan)
         if one.path is not None:
-            replace_file(_origin(one, store), as_bytes(str(one.path)))
+            replace_file(_origin(one, store), as_bytes(_said(one)))
 
 
 def _refuse_namesakes(experiments: Sequence[Experiment]) -> None:
@@ -50,15 +51,34 @@ def _refuse_namesakes(experiments: Sequence[Experiment]) -> None:
 
 
 def _origin(experiment: Experiment, store: Store) -> Path:
-    """A file that names the experiment's file; like all in its folder it may be deleted."""
+    """A file that says where the experiment is from; like all in its folder it may be deleted."""
     return store.folder / ".artifacts" / f"{experiment.name}.study"
 
 
+def _said(experiment: Experiment) -> str:
+    """The experiment's file and, after a NUL, the changes to what that says, if there are any."""
+    changes = experiment.changes
+    if not changes:
+        return str(experiment.path)
+    return f"{experiment.path}\0{json.dumps(changes, sort_keys=True, default=str)}"
+
+
 def _refuse_another(experiment: Experiment, origin: Path) -> None:
-    """Refuse to replace records of a study of the same name that lies elsewhere and is another."""
+    """Refuse to replace records of a study of the same name that is another.
+
+    That is one whose file lies elsewhere and says something else, or the same file with other
+    changes. What a file says may change.
+    """
     if experiment.path is None or not origin.is_file():
         return
-    other = Path(read_text(origin, "file"))
+    file, _, before = read_text(origin, "file").partition("\0")
+    other, changes = Path(file), _said(experiment).partition("\0")[2]
+    if before != changes:
+        raise LetheError(
+            f"{origin.parents[1]} holds records of '{experiment.name}' with "
+            f"{f'the changes {before}' if before else 'no changes'}: set another name among the "
+            "changes, or take another folder of results"
+        )
     try:
         same = other == experiment.path or other.read_bytes() == experiment.path.read_bytes()
     except OSError:  # the other is gone: it was moved, or deleted

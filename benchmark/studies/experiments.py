@@ -12,7 +12,7 @@ import torch
 from benchmark import registry
 from benchmark.contract.method import Source
 from benchmark.errors import LetheError
-from benchmark.experiments.experiment import Experiment
+from benchmark.experiments.experiment import Distinct, Experiment
 from benchmark.records import MethodInfo, Record, Store
 from benchmark.runner.cell import Cell, Inputs, describe
 from benchmark.runner.run import plan_cells, plan_of, rows_of
@@ -43,7 +43,7 @@ class Experiments(Study):
     )
     record: ClassVar[type[Record]] = Record
 
-    experiments: tuple[Experiment, ...]
+    experiments: Distinct
     methods: tuple[str, ...] | None = None
     seeds: tuple[int, ...] | None = None
 

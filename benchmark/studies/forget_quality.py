@@ -17,7 +17,7 @@ from torch import Tensor
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Request
 from benchmark.errors import LetheError
-from benchmark.experiments.experiment import Experiment
+from benchmark.experiments.experiment import Distinct
 from benchmark.metrics import attack_registry
 from benchmark.metrics.attack_contract import Attack, RowAttack
 from benchmark.metrics.relearn import RelearnTime
@@ -128,7 +128,7 @@ class ForgetQuality(Study):
     )
     record: ClassVar[type[QualityRecord]] = QualityRecord
 
-    experiments: tuple[Experiment, ...]
+    experiments: Distinct
     runs: int = 10
     shadows: int = 64
     methods: tuple[str, ...] | None = None
