@@ -9,6 +9,8 @@ from collections.abc import Callable
 _STEP, _REFINEMENTS = 1.02, 100
 #: Refining ends where it gains no more than this share.
 _GAIN = 1e-6
+#: F(D) is below D by more than what rounding may hide.
+_ROUNDING = 1e-12
 
 
 def bootstrapped(bound: Callable[[float], float], start: float) -> float:
@@ -24,7 +26,7 @@ def bootstrapped(bound: Callable[[float], float], start: float) -> float:
     if start <= 0:
         return math.inf
     d, excess = start, math.inf
-    while not (value := bound(d)) < d:
+    while not (value := bound(d)) < d * (1 - _ROUNDING):
         # F(d) - d is convex: where it stops falling it never becomes negative
         if not value - d < excess:
             return math.inf

@@ -148,6 +148,23 @@ def mean_gradient_round_off(
     return _EVALUATION * ((1 + gamma(4)) * sums + gamma(4) * strong_convexity * weight_norm)
 
 
+def lost_in_pass(*, rows: int, of: int, error: float, weight_share: float) -> float:
+    """E of the sum that follows from a mean gradient over n of N rows, ridge and all.
+
+    The mean may be by one pass over all N rows and one over the others.
+
+    Args:
+        rows: n, of the mean.
+        of: N.
+        error: of a probability, see `lost_in_probability`.
+        weight_share: mu ||w|| / R, of the ridge term that is subtracted again.
+    """
+    require.nonnegative(error=error, weight_share=weight_share)
+    left = of - rows
+    lost = lost_after_downdate(lost_in_sums(of) + of * error, of, left) + left * error
+    return _EVALUATION * (lost + gamma(8) * (of + left + lost) * (1 + weight_share))
+
+
 def kept_residual_round_off(
     *,
     step_norm: float,
