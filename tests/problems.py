@@ -59,6 +59,11 @@ def squared(seed: int = 0, **more: object) -> Problem:
     )
 
 
+def one_vs_rest(seed: int = 0, **more: object) -> Problem:
+    """A binary logistic loss for each class, as `softmax` else."""
+    return softmax(seed, **more, loss="one_vs_rest")
+
+
 def mlp(seed: int = 0, *, activation: str = "tanh", radius: float | None = 10.0) -> Problem:
     """A small net trained in a ball."""
     return Problem(

@@ -40,7 +40,7 @@ def dense(operator, dimension: int) -> torch.Tensor:
     return torch.stack([operator @ e for e in torch.eye(dimension, dtype=torch.float64)])
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "squared"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared", "one_vs_rest"])
 def test_the_factor_inverts_the_hessian(loss: str) -> None:
     problem = problems.softmax(n=5000, ridge=0.02, loss=loss)
     weights = torch.randn(

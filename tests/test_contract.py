@@ -22,11 +22,17 @@ from benchmark.problem.rows import Rows
 from tests import problems
 
 METHODS = registry.discover()
-KINDS = {"softmax": problems.softmax, "squared": problems.squared, "mlp": problems.mlp}
+KINDS = {
+    "softmax": problems.softmax,
+    "squared": problems.squared,
+    "one-vs-rest": problems.one_vs_rest,
+    "mlp": problems.mlp,
+}
 #: What each of them offers of what a method may need a problem to be.
 OFFERS = {
     "softmax": {"strong_convexity"},
     "squared": {"strong_convexity", "squared_loss", "exact_sums"},
+    "one-vs-rest": {"strong_convexity", "one_vs_rest"},
     "mlp": set(),
 }
 #: Methods whose theorem wants the gradients of single rows to be bounded.

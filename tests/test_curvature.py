@@ -39,6 +39,7 @@ def float64(problem: Problem) -> tuple[Problem, torch.Tensor]:
 CASES = {
     "softmax": problems.softmax,
     "quadratic": lambda: problems.softmax(loss="squared"),
+    "one-vs-rest": problems.one_vs_rest,
     "tanh": problems.mlp,
     "relu": lambda: problems.mlp(activation="relu"),
 }

@@ -18,7 +18,13 @@ from benchmark.contract.request import Release, Request
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import LetheError
 from benchmark.problem.declared import Declared
-from benchmark.studies.random_problem import draw, in_ball, in_fixed_point, public_distance
+from benchmark.studies.random_problem import (
+    draw,
+    in_ball,
+    in_fixed_point,
+    one_vs_rest,
+    public_distance,
+)
 from benchmark.studies.two_sides import World, difference, reference, unlearned, without
 from tests import problems
 
@@ -91,9 +97,20 @@ def squared_head(seed: int) -> tuple[World, Tensor, Target]:
     return World(problem), forget, Target(distance=public_distance(problem, len(forget), seed))
 
 
+@cache
+def one_vs_rest_head(seed: int) -> tuple[World, Tensor, Target]:
+    """A random problem with a binary logistic loss for each class."""
+    problem, forget = draw(seed)
+    problem = one_vs_rest(problem)
+    return World(problem), forget, Target(distance=public_distance(problem, len(forget), seed))
+
+
 def head_of(name: str) -> object:
     """Random heads that the method can be asked about."""
-    return squared_head if "squared_loss" in registry.find(name).method.needs else head
+    needs = registry.find(name).method.needs
+    if "one_vs_rest" in needs:
+        return one_vs_rest_head
+    return squared_head if "squared_loss" in needs else head
 
 
 @cache

@@ -101,7 +101,7 @@ def test_the_gauss_newton_product_is_the_brute_force_one(name: str, form: str) -
 
 
 @pytest.mark.parametrize("hidden", [(4,), (5, 4, 3)])
-@pytest.mark.parametrize("loss", ["cross_entropy", "squared"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared", "one_vs_rest"])
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_the_r_operator_for_other_depths_and_losses(
     hidden: tuple[int, ...], loss: str, activation: str

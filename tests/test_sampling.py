@@ -63,7 +63,7 @@ def test_a_sample_has_its_size_no_row_twice_and_every_row_as_often_as_it_should(
     assert float(error[p < 1].max()) < 4.5
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "squared"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared", "one_vs_rest"])
 def test_losses_may_have_their_classes_along_either_dimension(loss: str) -> None:
     generator = torch.Generator().manual_seed(1)
     logits, change = torch.randn(2, 9, 4, generator=generator).double()
@@ -71,18 +71,22 @@ def test_losses_may_have_their_classes_along_either_dimension(loss: str) -> None
     error, p = loss_error(loss, logits, y, dim=1)
     turned, q = loss_error(loss, logits.T, y)
     assert torch.allclose(error, turned.T)
-    assert torch.allclose(loss_curvature(p, change, dim=-1), loss_curvature(q, change.T).T)
+    curved = loss_curvature(loss, p, change, dim=-1)
+    assert torch.allclose(curved, loss_curvature(loss, q, change.T).T)
 
 
-def test_loss_sizes_are_trace_and_norm_of_the_derivatives() -> None:
+@pytest.mark.parametrize("loss", ["cross_entropy", "one_vs_rest"])
+def test_loss_sizes_are_trace_and_norm_of_the_derivatives(loss: str) -> None:
     generator = torch.Generator().manual_seed(2)
     logits = 3 * torch.randn(12, 5, generator=generator).double()
     y = torch.randint(5, (12,), generator=generator)
-    error, p = loss_error("cross_entropy", logits, y, dim=1)
-    curvature = torch.diag_embed(p) - p.unsqueeze(2) * p.unsqueeze(1)
+    error, p = loss_error(loss, logits, y, dim=1)
+    whole = p.unsqueeze(2) * p.unsqueeze(1)
+    left = whole if loss == "cross_entropy" else torch.diag_embed(p.square())
+    curvature = torch.diag_embed(p) - left
     expected = curvature.diagonal(dim1=1, dim2=2).sum(dim=1) + error.norm(dim=1)
-    assert torch.allclose(loss_sizes(p, y, dim=1), expected)
-    assert torch.allclose(loss_sizes(p.T, y), expected)
+    assert torch.allclose(loss_sizes(loss, p, y, dim=1), expected)
+    assert torch.allclose(loss_sizes(loss, p.T, y), expected)
 
 
 @pytest.mark.parametrize("name", WEIGHED)

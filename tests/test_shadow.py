@@ -102,7 +102,7 @@ def test_in_single_precision_they_agree_to_its_round_off() -> None:
     )
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "squared"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared", "one_vs_rest"])
 @pytest.mark.parametrize("spec", [SoftmaxSpec(), TANH, RELU])
 def test_the_stacked_gradient_is_autograds(spec: MLPSpec | SoftmaxSpec, loss: str) -> None:
     problem = adam_problem(spec, loss=loss)

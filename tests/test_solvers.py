@@ -348,7 +348,7 @@ def test_lissa_is_the_papers_recursion_chain_by_chain(averaged: int) -> None:
     assert torch.allclose(estimate, expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "squared"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared", "one_vs_rest"])
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 @pytest.mark.parametrize("hidden", [(4,), (6, 5, 4)])
 def test_a_nets_minibatch_products_are_those_of_autograd(

@@ -45,6 +45,7 @@ UNIFORM = {
     "newton",
     "newton-chord",
     "newton-iterated",
+    "newton-kept",
     "newton-lissa",
     "sekhari",
 }

@@ -264,7 +264,7 @@ def descent(problem: Problem, start: Tensor, shares: Tensor, *, steps: int, eta:
     return start
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "squared"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared", "one_vs_rest"])
 def test_corrections_are_the_derivative_in_the_share_of_a_row(loss: str) -> None:
     """Training with row j's loss scaled by 1 - t; central differences at t = 0."""
     problem = problems.softmax(ridge=0.1, loss=loss)

@@ -30,7 +30,8 @@ _MEANINGS = {
     "round_off": "what float64 may have lost of the gradients of both models",
     "training_gradient": "G, the gradient norm that training is held to",
     "strong_convexity": "mu, the ridge of a convex loss on a linear model",
-    "self_concordance": "rho = sqrt(2) R of the softmax loss; 0 for squared loss",
+    "self_concordance": "rho = sqrt(2) R of the softmax loss; R of one class against the rest, "
+    "0 of squared loss",
     "step_norm": "||x|| of an approximate solution of H x = g at these weights",
     "residual": "||g - (H + damping I) x|| of the step x, recomputed",
     "radius": "C, weights are projected onto ||w|| <= C",
@@ -321,8 +322,13 @@ def published_on_head(problem: Problem) -> Bound:
 
 def _ridge_radius(problem: Problem) -> float:
     """No minimiser is longer: mu / 2 ||w||^2 <= L(0); and it lies in the ball of training."""
-    cross_entropy = problem.objective.loss == "cross_entropy"
-    start = math.log(problem.model.classes) if cross_entropy else 0.5
+    classes = problem.model.classes
+    at_zero = {
+        "cross_entropy": math.log(classes),
+        "squared": 0.5,
+        "one_vs_rest": classes * math.log(2),
+    }
+    start = at_zero[problem.objective.loss]
     implied, radius = math.sqrt(2 * start / problem.strong_convexity), problem.training.radius
     return implied if radius is None else min(implied, radius)
 

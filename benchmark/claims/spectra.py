@@ -12,7 +12,12 @@ from benchmark.curvature.lanczos import extreme_eigenvalues
 from benchmark.problem.ball import project
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
-from benchmark.theory.constants import HeadConstants, softmax_head, squared_head
+from benchmark.theory.constants import (
+    HeadConstants,
+    one_vs_rest_head,
+    softmax_head,
+    squared_head,
+)
 from benchmark.theory.spectrum import kept_spectrum, spectrum_bounds
 
 
@@ -49,9 +54,11 @@ def head_spectrum(problem: Problem) -> Spectrum:
 
 def head_constants(problem: Problem) -> HeadConstants:
     """Exact constants of a linear model, on any of the training rows."""
-    softmax = problem.objective.loss == "cross_entropy"
-    of_loss = softmax_head if softmax else squared_head
-    return of_loss(problem.row_norm, problem.objective.ridge)
+    objective, norm = problem.objective, problem.row_norm
+    if objective.loss == "one_vs_rest":
+        return one_vs_rest_head(norm, objective.ridge, problem.model.classes)
+    of_loss = softmax_head if objective.loss == "cross_entropy" else squared_head
+    return of_loss(norm, objective.ridge)
 
 
 def random_direction(like: Tensor, generator: torch.Generator) -> Tensor:

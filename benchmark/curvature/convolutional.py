@@ -104,7 +104,10 @@ class ConvolutionalHessian:
     @cached_property
     def importance(self) -> Tensor:
         """How much each row has to do with H, (n,)."""
-        return torch.cat([loss_sizes(one.p, self._y[rows], dim=1) for rows, one in self._passes()])
+        sizes = [
+            loss_sizes(self._loss, one.p, self._y[rows], dim=1) for rows, one in self._passes()
+        ]
+        return torch.cat(sizes)
 
     def __matmul__(self, vector: Tensor) -> Tensor:
         """The Hessian of L at w times `vector`, (d,)."""
@@ -112,7 +115,7 @@ class ConvolutionalHessian:
         parts = split(self._net, total)
         for _, one in self._passes():
             change, pushed = one.layers.push(None, v)
-            errors = one.weighed(loss_curvature(one.p, change, dim=-1))
+            errors = one.weighed(loss_curvature(self._loss, one.p, change, dim=-1))
             one.layers.pull(errors, pushed, v, parts)
         return total.mul_(self._scale).add_(vector, alpha=self._ridge)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from scipy.linalg.blas import ssyrk
 from scipy.linalg.lapack import spotrf
 from torch import Tensor
 
+from benchmark.curvature.output_loss import Loss, probabilities
 from benchmark.errors import AssumptionBroken
 
 #: Rows that are weighted and multiplied at a time.
@@ -42,22 +42,23 @@ class Factor:
 
 def linear_factor(
     x: Tensor,
-    probabilities: Tensor,
+    logits: Tensor,
     *,
-    loss: Literal["cross_entropy", "squared"],
+    loss: Loss,
     ridge: float,
     neglect: float,
 ) -> Factor:
     """Factorise the Hessian of a linear model's mean loss plus (ridge / 2) ||w||^2.
 
-    Block (a, b) of it is X^T diag(v) X / n, with v = p_a (1 - p_a) on the diagonal and
-    v = -p_a p_b off it for softmax, and v = 1 and 0 for squared loss. Off the diagonal most rows
-    have next to no weight: the lightest, `neglect` of the block's weight in all, are left out,
-    which leaves each row's diag(p) - p p^T diagonally dominant and so positive semidefinite.
+    Block (a, b) of it is X^T diag(v) X / n. On the diagonal v = p_a (1 - p_a), off it v = -p_a p_b
+    for softmax and v = 0 for one class against the rest; for squared loss v = 1 and 0. Off the
+    diagonal most rows have next to no weight: the lightest, `neglect` of the block's weight in all,
+    are left out, which leaves each row's diag(p) - p p^T diagonally dominant and so positive
+    semidefinite.
 
     Args:
         x: (n, inputs).
-        probabilities: (n, classes), of the model on these rows.
+        logits: (n, classes), of the model on these rows.
         loss: of the objective.
         ridge: of the objective.
         neglect: share of the weight of each block off the diagonal, in [0, 1).
@@ -66,13 +67,14 @@ def linear_factor(
         AssumptionBroken: if the matrix is not positive definite in float32.
     """
     n, inputs = x.shape
-    classes, width = probabilities.shape[1], inputs + 1
+    classes, width = logits.shape[1], inputs + 1
     rows = torch.cat([x.float(), x.new_ones(n, 1, dtype=torch.float32)], dim=1)
-    p = probabilities.float().T.contiguous()
+    p = probabilities(loss, logits, dim=1)
+    p = None if p is None else p.float().T.contiguous()
     hessian = rows.new_zeros(classes, width, classes, width)
     softmax = loss == "cross_entropy"
     for a in range(classes):
-        own = p[a] * (1 - p[a]) if softmax else torch.ones_like(p[a])
+        own = rows.new_ones(n) if p is None else p[a] * (1 - p[a])
         hessian[a, :, a] = _weighted_gram(rows, own).div_(n)
         for b in range(a if softmax else 0):
             heavy = _heavy(p[a] * p[b], neglect)

@@ -35,7 +35,7 @@ class GaussNewton:
         ridge: float,
     ) -> None:
         self._weights = weights.detach().clone().requires_grad_()
-        self._ridge = ridge
+        self._loss, self._ridge = loss, ridge
         self._logits = logits(self._weights)
         # J^T u is linear in u; differentiating it in u gives J v by a second backward pass.
         self._u = torch.zeros_like(self._logits, requires_grad=True)
@@ -53,7 +53,8 @@ class GaussNewton:
     def __matmul__(self, vector: Tensor) -> Tensor:
         """The Gauss-Newton matrix at w times `vector`, (d,)."""
         (pushed,) = torch.autograd.grad(self._pulled, self._u, vector, retain_graph=True)
-        return self._pull(loss_curvature(self._p, pushed.T).T).add_(vector, alpha=self._ridge)
+        change = loss_curvature(self._loss, self._p, pushed.T)
+        return self._pull(change.T).add_(vector, alpha=self._ridge)
 
     def _pull(self, errors: Tensor) -> Tensor:
         """J^T errors / n for errors (n, classes), (d,)."""

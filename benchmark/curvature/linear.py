@@ -44,6 +44,7 @@ class LinearHessian:
         chunk: int | None = None,
     ) -> None:
         self._x, self._y, self._ridge, self._shares = x, y, ridge, shares
+        self._loss = loss
         self._scale = 1 / len(x) if shares is None else 1.0
         self._classes = len(weights) // (x.shape[1] + 1)
         self._chunk = default_chunk(x) if chunk is None else chunk
@@ -65,7 +66,7 @@ class LinearHessian:
     def importance(self) -> Tensor:
         """How much each row has to do with H, (n,)."""
         parts = zip(slices(len(self._x), self._chunk), self._p, strict=True)
-        return torch.cat([loss_sizes(p, self._y[rows]) for rows, p in parts])
+        return torch.cat([loss_sizes(self._loss, p, self._y[rows]) for rows, p in parts])
 
     def __matmul__(self, vector: Tensor) -> Tensor:
         """The Hessian of L at w times `vector`, (d,)."""
@@ -76,7 +77,7 @@ class LinearHessian:
         matrix, bias = self._split(vectors)
         total = matrix.new_zeros(matrix.shape), bias.new_zeros(bias.shape)
         for rows, p in zip(slices(len(self._x), self._chunk), self._p, strict=True):
-            change = loss_curvature(p, self._logits(matrix, bias, rows))
+            change = loss_curvature(self._loss, p, self._logits(matrix, bias, rows))
             self._add_outer(total, self._weighed(change, rows), rows)
         return self._join(total, vectors)
 

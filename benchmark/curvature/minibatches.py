@@ -65,7 +65,8 @@ def fully_connected(
             layers[1:], slopes, inputs[1:], direction[1:], strict=True
         ):
             changes.append((slope * changes[-1]) @ matrix.T + _change(a, v))
-        r_delta = loss_curvature(p, changes[-1].flatten(0, 1).T).T.unflatten(0, (k, batch)) / batch
+        change = loss_curvature(loss, p, changes[-1].flatten(0, 1).T)
+        r_delta = change.T.unflatten(0, (k, batch)) / batch
         delta = error.T.unflatten(0, (k, batch)) / batch
         total = torch.empty_like(u)
         outer = _split(total, shapes)

@@ -105,7 +105,10 @@ class MLPHessian:
     @cached_property
     def importance(self) -> Tensor:
         """How much each row has to do with H, (n,)."""
-        return torch.cat([loss_sizes(one.p, self._y[rows], dim=1) for rows, one in self._passes()])
+        sizes = [
+            loss_sizes(self._loss, one.p, self._y[rows], dim=1) for rows, one in self._passes()
+        ]
+        return torch.cat(sizes)
 
     def __matmul__(self, vector: Tensor) -> Tensor:
         """The Hessian (or Gauss-Newton matrix) of L at w times `vector`, (d,)."""
@@ -162,7 +165,7 @@ class MLPHessian:
             inner.append(self._times_slope(rz, a))
             # both terms of the product rule in one matrix product, which takes less time than two
             rz = linear(torch.cat([inner[i], a], dim=1), torch.cat([w, v], dim=1), c)
-        r_delta = loss_curvature(one.p, rz, dim=-1)
+        r_delta = loss_curvature(self._loss, one.p, rz, dim=-1)
         if one.shares is not None:
             r_delta = r_delta * one.shares
         for i in range(len(inner) - 1, -1, -1):

@@ -84,7 +84,12 @@ class ProblemSpec(BaseModel):
         convex = self.model.linear and self.objective.ridge > 0
         squared = convex and self.objective.loss == "squared"
         direct = isinstance(self.training, DirectTraining) and self.fixed_point is not None
-        held = {"strong_convexity": convex, "squared_loss": squared, "exact_sums": direct}
+        held = {
+            "strong_convexity": convex,
+            "squared_loss": squared,
+            "exact_sums": direct,
+            "one_vs_rest": convex and self.objective.loss == "one_vs_rest",
+        }
         return frozenset(name for name, holds in held.items() if holds)
 
 

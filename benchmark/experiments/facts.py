@@ -42,7 +42,8 @@ def facts_of(experiment: Experiment) -> Facts:
 
 def _in_words(problem: ProblemSpec) -> str:
     """E.g. `CIFAR-10, MLP on HOG`."""
-    squared = "squared_loss" in problem.offers
-    text = f"{catalogue.title(problem.data)}, {'squared loss' if squared else problem.model.title}"
+    losses = {"squared_loss": "squared loss", "one_vs_rest": "one-vs-rest logistic"}
+    of_loss = next((losses[offer] for offer in losses if offer in problem.offers), None)
+    text = f"{catalogue.title(problem.data)}, {of_loss or problem.model.title}"
     descriptor = DESCRIPTORS.get(problem.features)
     return f"{text} on {descriptor.title}" if descriptor else text

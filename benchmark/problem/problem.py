@@ -280,7 +280,7 @@ class Problem:
         x = self.trained(index).x
         return linear_factor(
             x,
-            self.model(weights, x).softmax(dim=1),
+            self.model(weights, x),
             loss=self.objective.loss,
             ridge=self.objective.ridge,
             neglect=neglect,

@@ -60,7 +60,9 @@ class StackedNets:
                 activations.append(x.relu_() if self._relu else x.tanh_())
         if self._objective.loss == "cross_entropy":
             x = x.softmax(dim=2)
-        error = x.sub_(target).div_(x.shape[1])  # d loss / d logits, for either loss
+        elif self._objective.loss == "one_vs_rest":
+            x = x.sigmoid()
+        error = x.sub_(target).div_(x.shape[1])  # d loss / d logits, for any loss
         pairs = zip(layers, self.layers(out), activations, strict=True)
         for number, ((matrix, _), (d_matrix, d_bias), before) in reversed(list(enumerate(pairs))):
             d_matrix.copy_(torch.bmm(error.transpose(1, 2), before))

@@ -120,6 +120,12 @@ def squared(problem: Problem) -> Problem:
     return replace(problem, objective=objective)
 
 
+def one_vs_rest(problem: Problem) -> Problem:
+    """The same problem with a binary logistic loss for each class."""
+    objective = problem.objective.model_copy(update={"loss": "one_vs_rest"})
+    return replace(problem, objective=objective)
+
+
 def in_fixed_point(problem: Problem) -> Problem:
     """The same problem with squared loss, features in fixed point and direct training."""
     clip = 2.0 ** math.ceil(math.log2(float(problem.train.x.abs().max())))

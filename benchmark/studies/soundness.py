@@ -29,6 +29,7 @@ from benchmark.studies.random_problem import (
     draw,
     in_ball,
     in_fixed_point,
+    one_vs_rest,
     public_distance,
     squared,
 )
@@ -48,6 +49,8 @@ GOAL = 1.2
 BALL = 20
 #: Problems of a block.
 STRIDE = 40
+#: Problems of the methods that need a loss, made from those of the others.
+KINDS = {"squared": squared, "fixed point": in_fixed_point, "one against the rest": one_vs_rest}
 # A method whose mean over the first PROBES problems of a block is above SLOW seconds a request is
 # asked about none of the others.
 PROBES, SLOW = 2, 0.05
@@ -77,15 +80,15 @@ class Stream:
         Args:
             seed: of the problem.
             requests: of the stream.
-            kind: `squared` or `fixed point` for the same rows with squared loss, or with that in
-                fixed point; `any` for either loss, and for a ball now and then.
+            kind: one of `KINDS` for the same rows with that loss; `any` for a softmax's or squared
+                loss, and for a ball now and then.
 
         Raises:
             DidNotConverge: if one of them cannot be trained to the problem's tolerance.
         """
         problem, forget = draw(seed, requests=requests)
-        if kind != "any":
-            problem = squared(problem) if kind == "squared" else in_fixed_point(problem)
+        if kind in KINDS:
+            problem = KINDS[kind](problem)
         elif seed % BALL == 0:
             problem = in_ball(problem, seed)
         parts = forget.tensor_split(requests)
@@ -123,6 +126,8 @@ def kind(method: Method) -> str:
     """The problems that the method can be asked about, see `Stream.of`."""
     if "exact_sums" in method.needs:
         return "fixed point"
+    if "one_vs_rest" in method.needs:
+        return "one against the rest"
     return "squared" if "squared_loss" in method.needs else "any"
 
 

@@ -69,6 +69,25 @@ def squared_head(row_norm: float, ridge: float) -> HeadConstants:
     )
 
 
+def one_vs_rest_head(row_norm: float, ridge: float, classes: int) -> HeadConstants:
+    """A binary logistic loss for each class, of a logit of its own, summed over the classes.
+
+    L = R^2 / 4 + ridge, M = R^3 / (6 sqrt(3)), gradients <= sqrt(classes) R, rho = R.
+
+    Raises:
+        AssumptionBroken: if R or the ridge is negative or not finite, or there is no class.
+    """
+    require.nonnegative(row_norm=row_norm, ridge=ridge)
+    require.positive(classes=classes)
+    return HeadConstants(
+        strong_convexity=ridge,
+        gradient_lipschitz=row_norm**2 / 4 + ridge,
+        hessian_lipschitz=row_norm**3 / (6 * math.sqrt(3)),
+        sample_gradient=math.sqrt(classes) * row_norm,
+        self_concordance=row_norm,
+    )
+
+
 def a_priori_distance(
     *,
     trained: int,

@@ -1,4 +1,4 @@
-"""What float64 may lose of the normal equations of a ridge regression.
+"""What float64 may lose of kept sums: normal equations, and derivatives of logistic losses.
 
 Proofs are in docs/certificates.md, section 4. The bounds hold for whatever order sums are taken
 in, with or without fused multiplications; no product may be by a fast algorithm such as Strassen's.
@@ -11,6 +11,8 @@ from benchmark.theory import require
 
 #: u of float64.
 UNIT = 2.0**-53
+#: Units in the last place of 1 that the logistic function, and p (1 - p), may be off by.
+_LOGISTIC = 16
 #: Covers the rounding of these formulas themselves, and of the norms that they are given.
 _EVALUATION = 1 + 2.0**-20
 
@@ -107,6 +109,93 @@ def rounded_residual_bound(
         )
     left = _EVALUATION * (gradient_norm + retrain_gradient + 2 * charge)
     return left / (strong_convexity - growth)
+
+
+def lost_in_probability(*, columns: int, row_norm: float, weight_norm: float) -> float:
+    """A bound on the error of a logistic function of x.w, and of its derivative.
+
+    Args:
+        columns: m, of a row with its bias column.
+        row_norm: R, bias column included.
+        weight_norm: ||w||.
+
+    Raises:
+        AssumptionBroken: if a number is negative or not finite.
+    """
+    require.nonnegative(columns=columns, row_norm=row_norm, weight_norm=weight_norm)
+    return _EVALUATION * (gamma(columns + 2) * row_norm * weight_norm / 4 + _LOGISTIC * UNIT)
+
+
+def mean_gradient_round_off(
+    *, rows: int, columns: int, row_norm: float, weight_norm: float, strong_convexity: float
+) -> float:
+    """A bound on the error of a logistic gradient, a mean by one pass over the rows.
+
+    Args:
+        rows: n.
+        columns: m, of a row with its bias column.
+        row_norm: R, bias column included.
+        weight_norm: ||w||.
+        strong_convexity: mu, the ridge of the mean.
+
+    Raises:
+        AssumptionBroken: if a number is negative or not finite, or n is 0.
+    """
+    require.positive(rows=rows)
+    require.nonnegative(strong_convexity=strong_convexity)
+    error = lost_in_probability(columns=columns, row_norm=row_norm, weight_norm=weight_norm)
+    sums = (lost_in_sums(rows) / rows + error) * row_norm
+    return _EVALUATION * ((1 + gamma(4)) * sums + gamma(4) * strong_convexity * weight_norm)
+
+
+def lost_in_pass(*, rows: int, of: int, error: float, weight_share: float) -> float:
+    """E of the sum that follows from a mean gradient over n of N rows, ridge and all.
+
+    The mean may be by one pass over all N rows and one over the others.
+
+    Args:
+        rows: n, of the mean.
+        of: N.
+        error: of a probability, see `lost_in_probability`.
+        weight_share: mu ||w|| / R, of the ridge term that is subtracted again.
+    """
+    require.nonnegative(error=error, weight_share=weight_share)
+    left = of - rows
+    lost = lost_after_downdate(lost_in_sums(of) + of * error, of, left) + left * error
+    return _EVALUATION * (lost + gamma(8) * (of + left + lost) * (1 + weight_share))
+
+
+def kept_residual_round_off(
+    *,
+    step_norm: float,
+    weight_norm: float,
+    row_norm: float,
+    strong_convexity: float,
+    rows: int,
+    columns: int,
+    lost: float,
+) -> float:
+    """A bound on the error of g - A x, where g and A are those of kept logistic sums.
+
+    Args:
+        step_norm: ||x||.
+        weight_norm: ||w||, where g is taken.
+        row_norm: R, bias column included.
+        strong_convexity: mu, the ridge of the mean.
+        rows: n, of the mean.
+        columns: m, of a row with its bias column.
+        lost: E of the sums, in rows.
+
+    Raises:
+        AssumptionBroken: if a number is negative or not finite, or n is 0.
+    """
+    require.nonnegative(step_norm=step_norm, weight_norm=weight_norm, lost=lost)
+    require.nonnegative(row_norm=row_norm, strong_convexity=strong_convexity, columns=columns)
+    require.positive(rows=rows)
+    share = lost / rows
+    terms = row_norm**2 * step_norm + row_norm
+    ridge = strong_convexity * (weight_norm + step_norm)
+    return _EVALUATION * (gamma(columns + 6) * ((1 + share) * terms + ridge) + share * terms)
 
 
 def cholesky_contraction(*, columns: int, condition: float) -> float:

@@ -7,6 +7,8 @@ NAMES = {
     "thm5": "gradient residual",
     "thm5-rounded": "gradient residual with round-off",
     "thm6": "self-concordance",
+    "thm7": "step without a pass",
+    "lemB": "bootstrap",
     "2C": "norm constraint",
     "zhang24": "published Newton formula",
     "sekhari21": "published bound of Sekhari et al.",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from benchmark.errors import AssumptionBroken
 from benchmark.theory import require
+from benchmark.theory.bootstrap import bootstrapped
 
 
 def gradient_residual_bound(
@@ -83,6 +85,84 @@ def self_concordant_bound(
             return min(bound, distance)
         distance = bound
     return distance
+
+
+def step_without_pass_bound(
+    *,
+    step_norm: float,
+    step_energy: float,
+    residual: float,
+    retrain_gradient: float,
+    strong_convexity: float,
+    self_concordance: float,
+    stale: float = 0.0,
+) -> float:
+    """Theorem 7: the distance from w - x to w_r, by what is known at w alone.
+
+    With g the gradient of L(., D_r) at w, mu I <= A, e^-s A <= hess L(w, D_r) <= e^s A, any x,
+    r = g - A x, h^2 = x.A x, and any d >= ||w - w_r||,
+
+        ||w - x - w_r|| <= k h / sqrt(mu) + (||r|| + G) / mu,   k = e^s tau / (1 - e^-tau) - 1,
+
+    where tau = rho d. As ||w - w_r|| <= ||x|| + that, Lemma B finds d by itself.
+
+    Args:
+        step_norm: ||x||.
+        step_energy: h, the norm of x in A.
+        residual: ||r||.
+        retrain_gradient: G, the gradient norm at which retraining stops.
+        strong_convexity: mu.
+        self_concordance: rho, see `benchmark.theory.constants`; 0 for a quadratic.
+        stale: s, 0 where A is the Hessian at w.
+
+    Returns:
+        The bound; infinite where no D has F(D) < D, for then nothing is known.
+
+    Raises:
+        AssumptionBroken: if mu is not positive, or a number is negative or not finite.
+    """
+    require.nonnegative(step_norm=step_norm, step_energy=step_energy, residual=residual)
+    require.nonnegative(retrain_gradient=retrain_gradient, stale=stale)
+    require.nonnegative(self_concordance=self_concordance)
+    require.positive(strong_convexity=strong_convexity)
+    energy = step_energy / math.sqrt(strong_convexity)
+    left = (residual + retrain_gradient) / strong_convexity
+
+    def after(d: float) -> float:
+        return _off_centre(self_concordance * d, stale) * energy + left
+
+    if step_norm == step_energy == 0:  # w is not left: Theorem 5
+        return left
+    distance = bootstrapped(lambda d: step_norm + after(d), step_norm + left)
+    return after(distance) if math.isfinite(distance) else math.inf
+
+
+def separable_bound(
+    bounds: Sequence[float], *, retrain_gradient: float, strong_convexity: float
+) -> float:
+    """The bound for a sum of objectives that share no weight, from one for each of them.
+
+    Each of `bounds` ends with the whole G / mu, of which the parts of the gradient share one.
+
+    Args:
+        bounds: of the parts, each (k h) / sqrt(mu) + (||r|| + G) / mu.
+        retrain_gradient: G, of all weights together.
+        strong_convexity: mu.
+    """
+    held = gradient_residual_bound(
+        gradient_norm=0.0, retrain_gradient=retrain_gradient, strong_convexity=strong_convexity
+    )
+    return math.hypot(*(max(0.0, bound - held) for bound in bounds)) + held
+
+
+def _off_centre(tau: float, stale: float) -> float:
+    """E^s tau / (1 - e^-tau) - 1 for tau, s >= 0, without cancellation; infinite beyond floats."""
+    if stale > 100 or not math.isfinite(tau):
+        return math.inf
+    t = tau / 2
+    # t coth t - 1 <= t^2 / 3
+    excess = t * t / 3 if t < 1e-2 else _t_coth(t) - 1
+    return math.expm1(stale) + math.exp(stale) * (t + excess)
 
 
 def _t_coth(t: float) -> float:

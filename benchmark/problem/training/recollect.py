@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from benchmark.curvature.output_loss import loss_error
+from benchmark.curvature.output_loss import Loss, loss_error
 from benchmark.errors import LetheError
 from benchmark.problem.rows import Rows
 
@@ -55,7 +55,7 @@ def recollect(
     corrections = columns.new_zeros(w.numel(), len(rows))
     for _ in range(steps):
         error, p = loss_error(loss, w @ x.T, rows.y)
-        hessian = _summed_hessian(columns, classes, None if p is None else p.float())
+        hessian = _summed_hessian(loss, columns, classes, None if p is None else p.float())
         hessian.diagonal().add_(len(rows) * ridge)
         corrections = torch.addmm(corrections, hessian, corrections, alpha=-eta)
         corrections.add_(_outer(error.float(), columns), alpha=eta)
@@ -64,25 +64,31 @@ def recollect(
     return _flat(w.unsqueeze(0))[0], _flat(corrections.T.unflatten(1, w.shape))
 
 
-def _summed_hessian(columns: Tensor, classes: int, p: Tensor | None) -> Tensor:
-    """Sum over rows of diag(p) - p p^T or, of the squared loss (p None), of I, each times x x^T.
+def _summed_hessian(loss: Loss, columns: Tensor, classes: int, p: Tensor | None) -> Tensor:
+    """Sum over rows of the second derivative in the logits times x x^T.
+
+    That is diag(p) - p p^T for a cross-entropy, diag(p (1 - p)) for one class against the rest, I
+    for the squared loss (p None).
 
     Args:
+        loss: of the objective.
         columns: (width, n), the rows x.
         classes: of the model.
-        p: (classes, n) softmax probabilities.
+        p: (classes, n) probabilities.
 
     Returns:
         (classes * width, classes * width).
     """
     width, n = columns.shape
     total = columns.new_zeros(classes * width, classes * width)
-    if p is not None:
+    if loss == "cross_entropy":
         spread = _outer(p, columns)
         for a in range(0, len(total), width):  # the rest is the mirror of these blocks
             total[a : a + width, a:] = spread[a : a + width] @ spread[a:].T
         total = -(total.triu() + total.triu(1).T)
     weights = columns.new_ones(classes, n) if p is None else p
+    if loss == "one_vs_rest":
+        weights = p * (1 - p)
     own = (columns * weights.unsqueeze(1)) @ columns.T
     total.view(classes, width, classes, width).diagonal(dim1=0, dim2=2).add_(own.permute(1, 2, 0))
     return total
