@@ -104,6 +104,12 @@ PLAN = (
         forget=ForgetSpec(scenario="influential", count=20),
         methods=("downdate", "downdate-fast"),
     ),
+    Part(
+        "digits-ovr",
+        runs={"distance": 200},
+        forget=ForgetSpec(scenario="influential", count=20),
+        methods=("newton-kept",),
+    ),
     Part("digits-mlp", runs={"distance": 100, "algorithm": 64, "construction": 32}),
 )
 
