@@ -7,8 +7,9 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -106,10 +107,30 @@ def test_a_signal_ends_a_run_with_its_code_and_nobody_is_left(
     assert all(read_record(path).status == "ok" for path in records(results))
 
 
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with a short name: a socket's path may not be long."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def test_a_temporary_folder_with_too_long_a_name_is_one_line(tmp_path: Path) -> None:
+    deep = tmp_path / ("long" * 30)
+    deep.mkdir()
+    process = start(
+        "run", str(write(tmp_path, seeds=3)), "--jobs", "2", cwd=tmp_path, TMPDIR=str(deep)
+    )
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "set TMPDIR to a folder with a shorter name" in error
+    assert "Traceback" not in error
+
+
 @pytest.mark.parametrize("amid", [False, True])
-def test_a_killed_run_leaves_no_process_and_no_socket(tmp_path: Path, amid: bool) -> None:
-    temporary, results = tmp_path / "temporary", tmp_path / "runs"
-    temporary.mkdir()
+def test_a_killed_run_leaves_no_process_and_no_socket(
+    tmp_path: Path, short: Path, amid: bool
+) -> None:
+    temporary, results = short, tmp_path / "runs"
     toml = write(tmp_path, seeds=600)
     process = start("run", str(toml), "--jobs", "2", cwd=tmp_path, TMPDIR=str(temporary))
     wait_for(lambda: records(results) if amid else any(temporary.glob("*/*")))

@@ -105,6 +105,11 @@ def _forked_from_a_server(study: type[Study]) -> Iterator[ForkServerContext]:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         forkserver.ensure_running()
+    except OSError as error:
+        raise LetheError(
+            f"processes cannot be started ({error}): set TMPDIR to a folder with a shorter name "
+            "that can be written, or leave out --jobs"
+        ) from error
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         del os.environ[ends.SOCKETS]
