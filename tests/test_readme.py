@@ -106,7 +106,9 @@ def test_the_slack_is_that_of_the_board() -> None:
     ((slack,),) = on_the_board(
         r"The bound on a release is, proved: [^,;]* distance, with a median of # over"
     )
-    says("The bounds proved on linear heads are # times the measured distance, in the median", slack)
+    says(
+        "The bounds proved on linear heads are # times the measured distance, in the median", slack
+    )
 
 
 def test_the_contests_are_those_of_the_board() -> None:
