@@ -48,7 +48,7 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """Of the experiment."""
+        """Name of the experiment."""
         return self.content["name"]
 
 
@@ -127,7 +127,7 @@ def _named(content: dict[str, Any], profile: str) -> dict[str, Any]:
 
 
 def _points(content: dict[str, Any]) -> list[sweep.Point]:
-    """Those of every sweep, in the file's order."""
+    """Points of every sweep, in the file's order."""
     sweeps = content.get("sweep", {})
     if not _is_tables(sweeps):
         raise LetheError(f"experiment {content['name']}: a sweep is a table [sweep.<axis>]")

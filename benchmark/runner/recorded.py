@@ -52,8 +52,28 @@ def recorded(
     Raises:
         DiskError: if a trained model cannot be stored; that is no fault of the method.
     """
+    return measured(kind, inputs, lambda: attempt(work, method, bench), device, **known)
+
+
+def measured(
+    kind: type[E],
+    inputs: dict[str, Any],
+    work: Callable[[], dict[str, Any]],
+    device: torch.device,
+    /,
+    **known: Any,
+) -> E:
+    """Do some work, on the clock, and record what it gives; its errors are not caught.
+
+    Args:
+        kind: of the record.
+        inputs: everything that determines what the work gives.
+        work: gives parts of the record, its `status` among them unless that is known.
+        device: where it computes.
+        **known: the other parts of the record; where the work gives them too, that counts.
+    """
     start = time.perf_counter()
-    outcome = attempt(work, method, bench)
+    outcome = work()
     return kind(
         key=fingerprint(inputs),
         inputs=inputs,

@@ -134,7 +134,7 @@ class AuditedRow:
 
     @property
     def path(self) -> str:
-        """Of its record."""
+        """Place of its record in a results folder."""
         return path_of(self.cell.experiment, self.cell.info.label, self.variant)
 
     @property

@@ -84,7 +84,7 @@ class Row:
 
     @property
     def path(self) -> str:
-        """Of its record."""
+        """Place of its record in a results folder."""
         return path_of(self.cell.experiment, self.cell.info.label, self.cell.inputs.seeds.split)
 
     @property

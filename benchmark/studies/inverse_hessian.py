@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any, ClassVar
@@ -22,7 +20,8 @@ from benchmark.curvature.solvers import SOLVERS
 from benchmark.curvature.system import System as LinearSystem
 from benchmark.errors import LetheError, unknown
 from benchmark.records import fingerprint
-from benchmark.runner.environment import cpu_model, describe
+from benchmark.runner.environment import cpu_model
+from benchmark.runner.recorded import measured
 from benchmark.studies.inverse_hessian_record import SCHEMA, Answer, PanelRecord, path_of
 from benchmark.study.study import Listener, Study
 from benchmark.study.unit import Unit
@@ -59,7 +58,7 @@ class System:
 
     @property
     def path(self) -> str:
-        """Of its record."""
+        """Place of its record in a results folder."""
         return path_of(self.spec.name)
 
     @property
@@ -126,20 +125,13 @@ class Solves:
     def run(self, piece: System, listener: Listener) -> PanelRecord:
         """See `benchmark.study.study.Bench`."""
         CLOCK.kind = kind_for("cpu", threads=1)
-        start = time.perf_counter()
-        listener("training")
-        bench = prepare(piece.spec, self.device)
-        found = panel(bench, piece.solves, listener)
-        return PanelRecord(
-            key=piece.key,
-            inputs=piece.inputs,
-            status="ok",
-            seconds=time.perf_counter() - start,
-            environment=describe(self.device),
-            finished=datetime.now(UTC).isoformat(timespec="seconds"),
-            system=piece.spec.name,
-            **found,
-        )
+
+        def work() -> dict[str, Any]:
+            listener("training")
+            return panel(prepare(piece.spec, self.device), piece.solves, listener)
+
+        known = {"status": "ok", "system": piece.spec.name}
+        return measured(PanelRecord, piece.inputs, work, self.device, **known)
 
 
 def _spec(name: str) -> SystemSpec:

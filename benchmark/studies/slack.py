@@ -125,7 +125,7 @@ class Point:
 
     @property
     def path(self) -> str:
-        """Of its record."""
+        """Place of its record in a results folder."""
         return path_of(self.sweep, self.value, self.cell.inputs.seeds.split)
 
     @property

@@ -7,7 +7,6 @@ import typing
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +22,7 @@ from benchmark.contract.request import Request
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import DidNotConverge, LetheError
 from benchmark.records import Store, fingerprint
-from benchmark.runner.environment import describe
+from benchmark.runner.recorded import measured
 from benchmark.runner.source import source_hash
 from benchmark.studies.random_problem import (
     draw,
@@ -232,7 +231,7 @@ class Block:
 
     @property
     def path(self) -> str:
-        """Of its record."""
+        """Place of its record in a results folder."""
         return path_of(self.name)
 
     @property
@@ -316,19 +315,14 @@ class Examiner:
 
     def run(self, piece: Block, listener: Listener) -> SoundnessRecord:
         """See `benchmark.study.study.Bench`."""
-        start = time.perf_counter()
-        tally = examined(piece, listener)
-        return SoundnessRecord(
-            key=piece.key,
-            inputs=piece.inputs,
+        known = {"first": piece.first, "count": piece.count, "requests": piece.requests}
+        return measured(
+            SoundnessRecord,
+            piece.inputs,
+            lambda: stored(examined(piece, listener)),
+            self.device,
             status="ok",
-            seconds=time.perf_counter() - start,
-            environment=describe(self.device),
-            finished=datetime.now(UTC).isoformat(timespec="seconds"),
-            first=piece.first,
-            count=piece.count,
-            requests=piece.requests,
-            **stored(tally),
+            **known,
         )
 
 
