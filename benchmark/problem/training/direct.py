@@ -5,38 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from benchmark.curvature.normal_equations import matrix
 from benchmark.errors import DidNotConverge
 from benchmark.problem.rows import Rows
 from benchmark.problem.sums import normal_equations, solved
+from benchmark.problem.training.converging import Converging
 
 if TYPE_CHECKING:
     from benchmark.problem.problem import Problem
 
 
-class DirectTraining(BaseModel):
+class DirectTraining(Converging):
     """The normal equations of a ridge regression, summed once and solved by one Cholesky factor.
 
     The weights are a function of the sums. Where these are exact, the weights are the same bytes
     whatever the order of the rows. The gradient that is left is held to `tolerance`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     algorithm: Literal["direct"] = "direct"
     tolerance: float = Field(1e-10, gt=0)
-
-    @property
-    def gradient_bound(self) -> float:
-        """G: the gradient norm that training guarantees."""
-        return self.tolerance
-
-    @property
-    def radius(self) -> None:
-        """No norm constraint."""
 
     def fit(
         self,

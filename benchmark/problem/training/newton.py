@@ -7,39 +7,29 @@ from functools import reduce
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from benchmark.curvature.cg import conjugate_gradients
 from benchmark.errors import DidNotConverge
 from benchmark.problem.rows import Rows
+from benchmark.problem.training.converging import Converging
 
 if TYPE_CHECKING:
     from benchmark.problem.problem import Problem
 
 
-class NewtonTraining(BaseModel):
+class NewtonTraining(Converging):
     """Newton-CG with backtracking (Nocedal & Wright 2006, algorithm 7.1), to a tolerance.
 
     It ends when the gradient of the whole objective has norm `tolerance` or less; missing that is
     an error, so that a certificate may rely on it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     algorithm: Literal["newton-cg"] = "newton-cg"
     tolerance: float = Field(1e-10, gt=0)
     max_steps: int = Field(100, ge=1)
     max_products: int = Field(500, ge=1)
-
-    @property
-    def gradient_bound(self) -> float:
-        """G: the gradient norm that training guarantees."""
-        return self.tolerance
-
-    @property
-    def radius(self) -> None:
-        """No norm constraint."""
 
     def fit(
         self,

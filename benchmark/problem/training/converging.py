@@ -1,0 +1,23 @@
+"""What trainings share that go on until the gradient is within a tolerance."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Converging(BaseModel):
+    """A training without a norm constraint whose gradient is held to `tolerance`.
+
+    Each derived class declares the field, with a default of its own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def gradient_bound(self) -> float:
+        """G: the gradient norm that training guarantees."""
+        return self.tolerance
+
+    @property
+    def radius(self) -> None:
+        """No norm constraint."""
