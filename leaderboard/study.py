@@ -14,7 +14,8 @@ GENERAL = "thm4"
 
 #: Groups of experiments that vary one setting of a problem, each with an answer of its own.
 NONCONVERGENCE, ABLATION, BUDGET, BIASED = "nonconvergence", "ablation", "budget", "biased"
-_VARYING = {NONCONVERGENCE, ABLATION, BUDGET, BIASED}
+SCALE = "scale"
+_VARYING = {NONCONVERGENCE, ABLATION, BUDGET, BIASED, SCALE}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from leaderboard.answers import (
     compute,
     nonconvergence,
     proved,
+    scale,
     slack,
     speed,
     stream,
@@ -29,6 +30,7 @@ READING = (
 #: In the order of the page.
 QUESTIONS = (
     speed,
+    scale,
     proved,
     utility,
     slack,
