@@ -16,6 +16,8 @@ GENERAL = "thm4"
 NONCONVERGENCE, ABLATION, BUDGET, BIASED = "nonconvergence", "ablation", "budget", "biased"
 SCALE = "scale"
 _VARYING = {NONCONVERGENCE, ABLATION, BUDGET, BIASED, SCALE}
+#: The group of experiments in the paper's own setting.
+PAPER = "paper"
 
 
 @dataclass(frozen=True)

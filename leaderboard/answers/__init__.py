@@ -9,6 +9,7 @@ from leaderboard.answers import (
     capacity,
     compute,
     nonconvergence,
+    paper,
     proved,
     scale,
     slack,
@@ -42,6 +43,7 @@ QUESTIONS = (
     attacks,
     told,
     ablation,
+    paper,
 )
 
 
