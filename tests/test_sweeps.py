@@ -253,6 +253,7 @@ def test_facts_are_those_of_the_settings() -> None:
     assert {facts_of(one).data_title for one in every()} == {
         "Digits",
         "MNIST",
+        "MNIST, shifted",
         "CIFAR-10",
         "SVHN (part, not the official split)",
     }
