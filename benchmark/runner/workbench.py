@@ -24,6 +24,7 @@ from benchmark.problem.seal import InputsChanged, Seal
 from benchmark.records import DataInfo
 from benchmark.runner.cell import Inputs, fingerprint
 from benchmark.runner.evaluate import Outputs, predict
+from benchmark.runner.public_controls import public_controls
 from benchmark.shadow.bank import shadow_bank
 from benchmark.shadow.memorisation import leave_out_effect
 from benchmark.shadow.outputs import label_margins
@@ -68,6 +69,7 @@ class Workbench:
         )
         self.requests = inputs.forget.draw(self.rows, inputs.seeds, context)
         self.forget = torch.cat(self.requests).sort().values
+        self.split.refuse_public(self.forget)
         self.retain = self.rows[~torch.isin(self.rows, self.forget)]
         #: Of the forgotten rows, (n,), where they are trained on with wrong ones; else None.
         self.true_labels = correct.take(self.forget).y if self._mislabelled else None
@@ -115,6 +117,11 @@ class Workbench:
         return predict(predictor, self.problem, self.forget, self.retain)
 
     @cached_property
+    def public_controls(self) -> dict[str, np.ndarray]:
+        """Whether each control of public rows is right on each test row, (n,) bool, by name."""
+        return public_controls(self._inputs.problem, self.problem, self.split, self._inputs.seeds)
+
+    @cached_property
     def data(self) -> DataInfo:
         """The record's account of the data."""
         dataset = catalogue.load(self._inputs.problem.data)
@@ -130,6 +137,7 @@ class Workbench:
             negatives=len(self.problem.negatives),
             test=len(self.problem.test),
             forget=len(self.forget),
+            public=None if self.problem.public is None else len(self.problem.public),
         )
 
     @property
