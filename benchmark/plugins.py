@@ -55,7 +55,7 @@ def discover(kind: Kind) -> dict[str, Found]:
             shares its name with another.
     """
     found: dict[str, Found] = {}
-    for one in [*_in_packages(kind), *_in_entry_points(kind)]:
+    for one in [*in_packages(kind), *_in_entry_points(kind)]:
         cls = one.cls
         _check(cls, kind)
         other = found.get(cls.name)
@@ -90,7 +90,12 @@ def _check(cls: type, kind: Kind) -> None:
         raise LetheError(f"{place(cls)} {lacks}")
 
 
-def _in_packages(kind: Kind) -> Iterator[Found]:
+def in_packages(kind: Kind) -> Iterator[Found]:
+    """The classes of a kind that are files of the project's packages.
+
+    Raises:
+        LetheError: if a file cannot be imported.
+    """
     for name in kind.packages:
         package = importlib.import_module(name)
         for info in pkgutil.iter_modules(package.__path__, f"{name}."):

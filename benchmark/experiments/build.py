@@ -61,8 +61,10 @@ def build(spec: ProblemSpec, seeds: Seeds, device: torch.device) -> tuple[Proble
     train = rows(dataset.train, chosen.train)
     height, width, *channels = dataset.train.images.shape[1:]
     image = (height, width, *(channels or [1]))
+    inputs = image if spec.convolutional else train.x.shape[1]
+    spec.model.check(inputs, dataset.classes, train.x.dtype)
     problem = Problem(
-        model=Model(spec.model, image if spec.convolutional else train.x.shape[1], dataset.classes),
+        model=Model(spec.model, inputs, dataset.classes),
         objective=spec.objective,
         training=spec.training,
         train=train,

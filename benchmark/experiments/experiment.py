@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    SerializeAsAny,
     ValidationError,
     field_validator,
     model_validator,
@@ -33,8 +34,9 @@ from benchmark.experiments.tables import at, merged
 from benchmark.files import read_text
 from benchmark.parameters import refuse_conversions
 from benchmark.problem.fixed_point import FixedPoint
-from benchmark.problem.model import ModelSpec
-from benchmark.problem.models.convolutional import ConvolutionalSpec
+from benchmark.problem.models import kinds
+from benchmark.problem.models.factory import search_beside
+from benchmark.problem.models.spec import ModelSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.training import AdamTraining, DirectTraining, NewtonTraining
 
@@ -62,7 +64,7 @@ class ProblemSpec(BaseModel):
     data: str
     features: Annotated[Features | PublicFeatures, BeforeValidator(_one_form)]
     split: SplitSpec
-    model: Annotated[ModelSpec, Field(discriminator="kind")]
+    model: Annotated[SerializeAsAny[ModelSpec], BeforeValidator(kinds.read)]
     objective: Objective
     training: Annotated[
         NewtonTraining | AdamTraining | DirectTraining, Field(discriminator="algorithm")
@@ -100,7 +102,7 @@ class ProblemSpec(BaseModel):
     @property
     def convolutional(self) -> bool:
         """Whether the model sees rows as images."""
-        return isinstance(self.model, ConvolutionalSpec)
+        return self.model.sees_images
 
     @property
     def offers(self) -> frozenset[str]:
@@ -300,6 +302,7 @@ def _experiment(content: dict[str, Any], found: Variant, path: Path, where: str)
         raise LetheError(f"{where}: 'dropped' is not set by a file: list methods, or only_rows")
     rest = {key: value for key, value in content.items() if key not in ("rows", "only_rows")}
     rest = {k: with_rows_of_file(v, path.parent) if k == "problem" else v for k, v in rest.items()}
+    search_beside(content.get("problem"), path.parent)
     tables = content.get("rows", {})
     rows = rows_of(tables, content.get("only_rows"), where)
     there = {row.method for row in rows}

@@ -11,15 +11,13 @@ from torch.func import functional_call
 from benchmark.errors import AssumptionBroken
 from benchmark.problem.models import batch_norm
 from benchmark.problem.models.allcnn import AllCNNSpec
-from benchmark.problem.models.convolutional import ConvolutionalSpec, Shape
+from benchmark.problem.models.convolutional import Shape
 from benchmark.problem.models.fully_connected import MLPSpec, SoftmaxSpec
 from benchmark.problem.models.resnet18 import ResNet18Spec
-from benchmark.problem.models.start import kaiming, uniform
+from benchmark.problem.models.spec import ModelSpec
 
 #: Features per row; of a convolutional net, height, width and channels of the image in a row.
 Inputs = int | Shape
-
-ModelSpec = SoftmaxSpec | MLPSpec | AllCNNSpec | ResNet18Spec
 
 __all__ = ["AllCNNSpec", "MLPSpec", "Model", "ModelSpec", "ResNet18Spec", "SoftmaxSpec"]
 
@@ -49,7 +47,7 @@ class Model:
         self.spec = spec
         self.inputs = inputs
         self.classes = classes
-        self.chunk = spec.chunk if isinstance(spec, ConvolutionalSpec) else None
+        self.chunk = spec.chunk
         # On the meta device no weight is drawn, so the global generator stays untouched.
         with torch.device("meta"):
             self._module = spec.module(inputs, classes)
@@ -100,12 +98,17 @@ class Model:
     @property
     def smallest_chunk(self) -> int:
         """Rows with which matrix products run at speed; an image is many rows of each."""
-        return 16 if isinstance(self.spec, ConvolutionalSpec) else 64
+        return 16 if self.spec.sees_images else 64
 
     @property
     def module(self) -> nn.Module:
         """The net on the meta device: its layers, whose own weights have no values."""
         return self._module
+
+    @property
+    def shapes(self) -> dict[str, torch.Size]:
+        """Of each parameter by its name, in the order of the flat weights."""
+        return dict(self._shapes)
 
     @property
     def layers(self) -> list[slice]:
@@ -119,8 +122,7 @@ class Model:
 
     def initial_weights(self, generator: torch.Generator) -> Tensor:
         """(d,) float64 on the CPU, drawn as the architecture asks for."""
-        draw = kaiming if isinstance(self.spec, ConvolutionalSpec) else uniform
-        return draw(self._shapes, generator)
+        return self.spec.start(self, generator)
 
     def _named(self, weights: Tensor) -> dict[str, Tensor]:
         """Views of `weights` (d,) by the names of the module's parameters."""

@@ -71,7 +71,7 @@ def plan_of(experiment: Experiment) -> Plan:
 def settings(experiment: Experiment) -> dict[str, str]:
     """The experiment in words, for people."""
     problem, target = experiment.problem, experiment.target
-    model = problem.model.model_dump()
+    model = problem.model.in_words()
     training = problem.training.model_dump(exclude_none=True)
     tuning = experiment.tuning
     tried = f"{tuning} settings tried of each method with a search space"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from benchmark.runner.syntax import SHARED, parsed, plain
+from benchmark.syntax import SHARED, parsed, plain
 
 #: Packages of theorems and of the claims made by them.
 PACKAGES = tuple(f"{SHARED}.{part}" for part in ("theory", "claims", "definitions"))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import nn
+
+from benchmark.problem.models.spec import ModelSpec
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
 
-class SoftmaxSpec(BaseModel):
+class SoftmaxSpec(ModelSpec):
     """Softmax regression: one linear layer with a bias."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: ClassVar[str] = "softmax"
 
@@ -31,23 +31,17 @@ class SoftmaxSpec(BaseModel):
         return nn.Linear(inputs, classes)
 
 
-class MLPSpec(BaseModel):
+class MLPSpec(ModelSpec):
     """Fully connected net; the paper's MNIST model is 784-32-32-10.
 
     tanh is the default because a ReLU net has no Lipschitz Hessian (Zhang et al. assume one).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: ClassVar[str] = "MLP"
 
     kind: Literal["mlp"]
     hidden: tuple[int, ...] = Field((32, 32), min_length=1)
     activation: Literal["tanh", "relu"] = "tanh"
-
-    @property
-    def linear(self) -> bool:
-        return False
 
     @property
     def smooth(self) -> bool:
