@@ -151,11 +151,20 @@ def run(
     group: Annotated[
         list[str] | None, typer.Option(help="All of this group, see `lethe list`; repeatable.")
     ] = None,
-    method: Annotated[list[str] | None, typer.Option(help="Only this method; repeatable.")] = None,
-    seed: Annotated[list[int] | None, typer.Option(help="Only this seed; repeatable.")] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this method, beside the yardsticks; repeatable."),
+    ] = None,
+    only: Annotated[
+        bool, typer.Option("--only", help="With --method: without retraining and doing nothing.")
+    ] = False,
+    seed: Annotated[
+        list[int] | None, typer.Option(help="Only this seed, the file's or another; repeatable.")
+    ] = None,
     profile: Profile = None,
     device: Annotated[
-        str | None, typer.Option(help="cpu or cuda; by default what the experiments need.")
+        str | None,
+        typer.Option(help="cpu, cuda, cuda:1, mps; by default what the experiments need."),
     ] = None,
     threads: Threads = 1,
     no_board: NoBoard = False,
@@ -163,10 +172,15 @@ def run(
     how: How,
 ) -> None:
     """Run experiments, keep what is there, render the leaderboard."""
+    from benchmark.experiments.experiment import with_seeds
+    from benchmark.runner.device import refuse_precision
+    from benchmark.runner.plans import with_yardsticks
     from benchmark.studies.experiments import Experiments, given
 
     loaded, device = _load(_asked(experiment or [], group or [], profile), device, _gpus(how))
-    _check_seeds(loaded, seed)
+    refuse_precision(device, (one.problem.precision for one in loaded))
+    loaded = [with_seeds(one, seed or ()) for one in loaded]
+    method = method if only or method is None else with_yardsticks(loaded, method)
     study = Experiments(experiments=tuple(loaded), methods=given(method), seeds=given(seed))
     done = _carried_out(study, how, device, threads)
     if done is None:
@@ -667,11 +681,9 @@ def _end(failed: bool, done: Done) -> None:
 
 def _device(name: str, threads: int, *, elsewhere: bool) -> torch.device:
     """The device, prepared unless it is another machine's."""
-    import torch
+    from benchmark.runner.device import named, prepare
 
-    from benchmark.runner.device import prepare
-
-    return torch.device(name) if elsewhere else prepare(name, threads)
+    return named(name) if elsewhere else prepare(name, threads)
 
 
 def _cluster(how: How, device: str, threads: int) -> Slurm | None:

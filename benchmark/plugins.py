@@ -57,7 +57,7 @@ def discover(kind: Kind) -> dict[str, Found]:
     found: dict[str, Found] = {}
     for one in [*in_packages(kind), *_in_entry_points(kind)]:
         cls = one.cls
-        _check(cls, kind)
+        check(cls, kind)
         other = found.get(cls.name)
         if other is not None and other.cls is not cls:
             raise LetheError(
@@ -67,7 +67,7 @@ def discover(kind: Kind) -> dict[str, Found]:
     return found
 
 
-def _check(cls: type, kind: Kind) -> None:
+def check(cls: type, kind: Kind) -> None:
     """Refuse a class that lacks a declaration, or has one that is of no use.
 
     Raises:

@@ -49,7 +49,7 @@ def refused(result: tuple[int, str, str], *words: str) -> None:
 
 def run(lethe: Run, folder: Path, *changes: tuple[str, str], more: tuple[str, ...] = ()) -> tuple:
     toml = tiny_experiment.write(folder, *changes)
-    return lethe("run", str(toml), "--seed", "0", "--method", "newton", *more)
+    return lethe("run", str(toml), "--seed", "0", "--method", "newton", "--only", *more)
 
 
 def test_run_prints_the_table_and_the_page_and_keeps_what_is_there(
@@ -70,7 +70,7 @@ def test_a_file_that_is_named_twice_runs_once(lethe: Run, tmp_path: Path) -> Non
     tiny_experiment.write(tmp_path / "copy")
     names = ("tiny.toml", "./tiny.toml", str(tmp_path / "tiny.toml"), "copy/tiny.toml")
     scales = ("--profile", "paper", "--profile", "paper")
-    own = ("--seed", "0", "--method", "nothing", "--no-board", "--jobs", "2")
+    own = ("--seed", "0", "--method", "nothing", "--only", "--no-board", "--jobs", "2")
     code, out, error = lethe("run", *names, *scales, *own)
     assert code == 0, error
     assert "1 cells run, 0 kept, 0 failed" in out
@@ -117,7 +117,9 @@ def test_a_filtered_run_prints_the_rows_that_were_asked_for(lethe: Run, tmp_path
     assert f"tiny: {cells - 1} of its {cells} cells are not run; every row: {every}" in out
     # an experiment that was run before is no part of the answer either
     toml = tiny_experiment.write(tmp_path, ('title = "Tiny"', 'title = "Other"'), name="other")
-    _, out, _ = lethe("run", str(toml), "--method", "nothing", "--seed", "1", "--seed", "0")
+    _, out, _ = lethe(
+        "run", str(toml), "--method", "nothing", "--only", "--seed", "1", "--seed", "0"
+    )
     assert "Other (cpu)" in out
     assert "Tiny" not in out
     assert f"other: {cells - 2} of its {cells} cells are not run" in out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -232,6 +232,12 @@ def distinct(experiments: tuple[Experiment, ...]) -> tuple[Experiment, ...]:
         if all(content != other for _, other in found):
             found.append((one, content))
     return tuple(one for one, _ in found)
+
+
+def with_seeds(experiment: Experiment, seeds: Iterable[int]) -> Experiment:
+    """The experiment with further seeds, so that the board counts them."""
+    seeds = tuple(dict.fromkeys((*experiment.seeds, *seeds)))
+    return experiment.model_copy(update={"seeds": seeds})
 
 
 #: The experiments of a study.

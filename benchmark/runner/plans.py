@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from benchmark import registry
 from benchmark.contract.method import PROBLEMS
 from benchmark.data.fitted.spec import PublicFeatures
@@ -118,6 +120,17 @@ def rows_of(experiment: Experiment) -> list[Row]:
         for row in experiment.rows_for(list(found))
         if row.method in set_up or not found[row.method].method.needs & missing
     ]
+
+
+def with_yardsticks(experiments: Iterable[Experiment], methods: Iterable[str]) -> list[str]:
+    """Some methods, and beside them what they are measured by: retraining and doing nothing.
+
+    Those yardsticks that the experiments have.
+    """
+    found = registry.discover()
+    there = {row.method: found[row.method].method for one in experiments for row in rows_of(one)}
+    beside = [name for name, cls in there.items() if cls.role in ("reference", "ceiling")]
+    return list(dict.fromkeys((*methods, *beside)))
 
 
 def _stream(requests: int) -> str:
