@@ -8,12 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from benchmark import registry, settings
-from benchmark.contract.claim import Target
 from benchmark.contract.method import Method
-from benchmark.data.forget import ForgetSpec
 from benchmark.errors import LetheError
 from benchmark.experiments.experiment import Experiment
 from benchmark.experiments.rows import Row
@@ -74,39 +73,27 @@ def evaluate(
         >>> table["newton-chord"].verdict
         'proved'
     """
-    experiment, classes = _experiment(methods, problem, forget, seeds)
-    target = Target(epsilon=epsilon, delta=delta, distance=distance)
-    experiment = experiment.model_copy(update={"target": target})
-    with problem.there(), registry.guests(classes), _folder(records) as folder:
-        order = [row.label for row in rows_of(experiment)]
-        quiet = Console(stderr=True, quiet=not sys.stderr.isatty())
-        with settings.restored():
-            run([experiment], Store(folder), prepare(device, threads), console=quiet)
-        (found,) = (one for one in board.load(folder) if one.experiment == experiment.name)
-        return Table.of(found, order, None if records is None else folder)
-
-
-def _experiment(
-    methods: Sequence[Asked] | None,
-    problem: Problem,
-    forget: Forget,
-    seeds: int | Iterable[int],
-) -> tuple[Experiment, list[type[Method]]]:
-    """The experiment in memory, and the classes in it that no file registers."""
     chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     if not chosen:
         raise LetheError("seeds is how many there are, 1 or more, or which")
     rows, classes = _rows(methods)
-    return Experiment(
-        name=problem.name,
-        title=problem.title,
-        description="",
-        problem=problem.spec,
-        forget=problem.request(forget),
-        seeds=chosen,
-        methods=None if methods is None else tuple(dict.fromkeys(row.method for row in rows)),
-        rows=tuple(rows),
-    ), classes
+    target = {"epsilon": epsilon, "delta": delta, "distance": distance}
+    named = None if methods is None else tuple(dict.fromkeys(row.method for row in rows))
+    with registry.guests(classes), _folder(records) as folder, settings.restored():
+        experiment = problem.experiment(
+            forget, chosen, target=target, methods=named, rows=tuple(rows)
+        )
+        found = _run(experiment, folder, prepare(device, threads))
+        order = [row.label for row in rows_of(experiment)]
+    return Table.of(found, order, None if records is None else folder)
+
+
+def _run(experiment: Experiment, folder: Path, device: torch.device) -> board.Table:
+    """Run what is missing, and read what the folder then holds of the experiment."""
+    console = Console(stderr=True, quiet=not sys.stderr.isatty())
+    run([experiment], Store(folder), device, console=console)
+    tables = [table for table in board.load(folder) if table.experiment == experiment.name]
+    return next(table for table in tables if table.device.partition(" ")[0] == device.type)
 
 
 def _rows(methods: Sequence[Asked] | None) -> tuple[list[Row], list[type[Method]]]:
@@ -154,6 +141,3 @@ def _folder(records: str | Path | None) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="lethe-") as folder:
         yield Path(folder)
-
-
-__all__ = ["Asked", "ForgetSpec", "evaluate"]

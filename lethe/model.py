@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import nn
 
+from benchmark.errors import LetheError, explain
 from benchmark.problem.examine import Finding
 from benchmark.problem.models import kinds
 from benchmark.problem.models.factory import FactorySpec
@@ -25,14 +27,18 @@ def spec_of(model: Model) -> ModelSpec:
             function of (inputs, classes) that returns a net.
 
     Raises:
-        LetheError: if there is none.
-        ValueError: for settings that do not fit it.
+        LetheError: if there is none, or for settings that do not fit it.
     """
     if isinstance(model, str):
         model = {"factory" if ":" in model else "kind": model}
     elif callable(model) and not isinstance(model, ModelSpec):
         return FactorySpec.of(model)
-    return kinds.read(model)
+    try:
+        return kinds.read(model)
+    except ValidationError as error:
+        raise explain(error, "model") from error
+    except ValueError as error:
+        raise LetheError(f"model: {error}") from error
 
 
 def check_model(

@@ -330,18 +330,34 @@ def _experiment(content: dict[str, Any], found: Variant, path: Path, where: str)
         raise LetheError(f"{where}: 'dropped' is not set by a file: list methods, or only_rows")
     rest = {key: value for key, value in content.items() if key not in ("rows", "only_rows")}
     rest = {k: with_rows_of_file(v, path.parent) if k == "problem" else v for k, v in rest.items()}
-    search_beside(content.get("problem"), path.parent)
-    rest = resolved({"title": content["name"], **rest}, path.parent, where)
     tables = content.get("rows", {})
     rows = rows_of(tables, content.get("only_rows"), where)
     there = {row.method for row in rows}
     dropped = tuple(dict.fromkeys(m for m in methods_of(tables, where) if m not in there))
+    rest = {"title": content["name"], **rest, "rows": rows, "dropped": dropped}
+    experiment = of_tables(rest, path.parent, where)
+    experiment._path, experiment._place = path.resolve(), found.place
+    return experiment
+
+
+def of_tables(content: dict[str, Any], folder: Path, where: str) -> Experiment:
+    """The experiment of settings at hand, with own data read and named rows found.
+
+    Args:
+        content: as of a file, but for its rows, which are `Row`s.
+        folder: which paths start from.
+        where: what is read, for errors.
+
+    Raises:
+        LetheError: for settings that are not valid, or data that cannot be read.
+    """
+    search_beside(content.get("problem"), folder)
+    content = resolved(content, folder, where)
     try:
-        experiment = Experiment.model_validate(rest | {"rows": rows, "dropped": dropped})
-        refuse_conversions(rest, experiment, where)
+        experiment = Experiment.model_validate(content)
+        refuse_conversions(content, experiment, where)
     except ValidationError as error:
         raise explain(error, where) from error
-    experiment._path, experiment._place = path.resolve(), found.place
     return experiment
 
 
