@@ -84,7 +84,7 @@ def evaluate(
             forget, chosen, target=target, methods=named, rows=tuple(rows)
         )
         found = _run(experiment, folder, prepare(device, threads))
-        order = [row.label for row in rows_of(experiment)]
+        order = [row.label for row in rows or rows_of(experiment)]
     return Table.of(found, order, None if records is None else folder)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,6 +43,8 @@ _TEX = {
     "−": "$-$",
     "–": "--",
 }
+_POWER = re.compile("[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+_DIGITS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}"
     "table{border-collapse:collapse}th,td{padding:.3rem .7rem;text-align:right}"
@@ -277,4 +280,9 @@ def _text(estimate: Estimate | None, key: str) -> str:
 
 
 def _tex(text: str) -> str:
-    return "".join(_TEX.get(character, character) for character in text)
+    plain = _POWER.sub(lambda found: f"^{{{found[0].translate(_DIGITS)}}}", text)
+    parts = re.split(r"(\^\{-?\d+\})", plain)
+    return "".join(
+        f"${part}$" if index % 2 else "".join(_TEX.get(character, character) for character in part)
+        for index, part in enumerate(parts)
+    )
