@@ -55,7 +55,7 @@ def discover(kind: Kind) -> dict[str, Found]:
             shares its name with another.
     """
     found: dict[str, Found] = {}
-    for one in [*in_packages(kind), *_in_entry_points(kind)]:
+    for one in [*in_packages(kind), *in_entry_points(kind)]:
         cls = one.cls
         check(cls, kind)
         other = found.get(cls.name)
@@ -104,7 +104,12 @@ def in_packages(kind: Kind) -> Iterator[Found]:
                     yield Found(cls, name)
 
 
-def _in_entry_points(kind: Kind) -> Iterator[Found]:
+def in_entry_points(kind: Kind) -> Iterator[Found]:
+    """The classes of a kind that installed packages bring.
+
+    Raises:
+        LetheError: if one cannot be loaded, or is none.
+    """
     for point in sorted(entry_points(group=kind.group), key=lambda p: (p.name, p.value)):
         try:
             with kept_alive():

@@ -14,7 +14,7 @@ FAMILIES = ("methods", "baselines")
 #: The family of methods that a caller brings.
 GUESTS = "yours"
 
-_METHODS = plugins.Kind(
+KIND = plugins.Kind(
     word="method",
     wanted="a Method class",
     accepts=lambda cls: issubclass(cls, Method),
@@ -45,7 +45,7 @@ def discover() -> dict[str, Registered]:
     Raises:
         LetheError: if a file cannot be imported, a class lacks a declaration or two share a name.
     """
-    found = plugins.discover(_METHODS)
+    found = plugins.discover(KIND)
     return {name: Registered(one.cls, one.origin) for name, one in found.items()} | _GUESTS
 
 
@@ -59,7 +59,7 @@ def guests(classes: Iterable[type[Method]]) -> Iterator[None]:
     there, before = discover(), dict(_GUESTS)
     try:
         for cls in classes:
-            plugins.check(cls, _METHODS)
+            plugins.check(cls, KIND)
             if cls.name in there or cls.name in _GUESTS:
                 raise LetheError(
                     f"there is a method '{cls.name}' already: call {plugins.place(cls)} otherwise"

@@ -6,10 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import nn
 
-from benchmark.errors import LetheError, explain
 from benchmark.problem.examine import Finding
 from benchmark.problem.models import kinds
 from benchmark.problem.models.factory import FactorySpec
@@ -33,12 +31,7 @@ def spec_of(model: Model) -> ModelSpec:
         model = {"factory" if ":" in model else "kind": model}
     elif callable(model) and not isinstance(model, ModelSpec):
         return FactorySpec.of(model)
-    try:
-        return kinds.read(model)
-    except ValidationError as error:
-        raise explain(error, "model") from error
-    except ValueError as error:
-        raise LetheError(f"model: {error}") from error
+    return model if isinstance(model, ModelSpec) else kinds.spec_of(model)
 
 
 def check_model(

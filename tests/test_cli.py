@@ -224,6 +224,8 @@ def test_cuda_where_there_is_none(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     refused(run(lethe, tmp_path, more=("--device", "cuda")), "--device cpu")
     refused(run(lethe, tmp_path, more=("--device", "tpu")), "'cpu' or 'cuda'")
+    refused(run(lethe, tmp_path, more=("--device", "cuda:1")), "--device cpu")
+    refused(run(lethe, tmp_path, more=("--device", "mps")), "mps has no float64")
     refused(run(lethe, tmp_path, more=("--threads", "0")), "threads")
 
 
@@ -281,10 +283,25 @@ def test_reproduce_never_advises_to_delete(lethe: Run, tmp_path: Path, schema: i
 
 def test_a_seed_that_the_experiment_does_not_have(lethe: Run, tmp_path: Path) -> None:
     toml = str(tiny_experiment.write(tmp_path))
-    for command in ("run", "forget-quality"):
-        result = lethe(command, toml, "--seed", "1", "--seed", "99")
-        refused(result, "experiment tiny has no seed 99: its seeds are 0, 1")
+    result = lethe("forget-quality", toml, "--seed", "1", "--seed", "99")
+    refused(result, "experiment tiny has no seed 99: its seeds are 0, 1")
     assert not (tmp_path / "runs").exists()
+    own = ("--method", "newton", "--only")
+    code, out, error = lethe("run", toml, "--seed", "7", *own)
+    assert code == 0, error
+    assert "1 cells run" in out
+    plan = json.loads((tmp_path / "runs" / "tiny" / "plan.json").read_text())
+    assert plan["seeds"] == [0, 1, 7], "the board counts it"
+
+
+def test_a_method_runs_beside_the_yardsticks(lethe: Run, tmp_path: Path) -> None:
+    toml = str(tiny_experiment.write(tmp_path))
+    code, out, error = lethe("run", toml, "--seed", "0", "--method", "newton")
+    assert code == 0, error
+    assert "3 cells run" in out
+    for title in ("Single-step Newton", "Retrain", "Do nothing"):
+        assert title in out
+    assert "0 cells run, 1 kept" in run(lethe, tmp_path)[1], "--only leaves them out"
 
 
 def test_a_broken_plug_in_is_said_before_a_table(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import marshal
 from functools import cache
 from pathlib import Path
 
@@ -17,13 +19,29 @@ _theory = Theory(Path(__file__).resolve().parents[2])
 
 
 @cache
-def source_hash(method: type[Method]) -> str:
+def source_hash(method: type[Method], *, typed: bool = False) -> str:
     """sha256, in hex, of the code of a method: an edit of it puts the method's records out of date.
 
+    Args:
+        method: whose code.
+        typed: whether it may be in no file, as what is typed into a notebook. Its own functions
+            count then, and no theorem.
+
     Raises:
-        LetheError: if the class is in no file.
+        LetheError: if the class is in no file and is not `typed`.
     """
+    if typed and code.file_of(method.__module__) is None:
+        return code.hash_of([_typed(method)])
     return hash_by(method, _theory)
+
+
+def _typed(method: type[Method]) -> bytes:
+    """What a class in no file says: its source if Python still has it, else its byte code."""
+    try:
+        return inspect.getsource(method).encode()
+    except (OSError, TypeError):
+        functions = (one for one in vars(method).values() if inspect.isfunction(one))
+        return b"".join(marshal.dumps(one.__code__) for one in functions)
 
 
 def hash_by(method: type[Method], theory: Theory) -> str:

@@ -105,7 +105,7 @@ class FactorySpec(ModelSpec):
             LetheError: if there is none.
         """
         module, _, name = self.factory.partition(":")
-        found: Any = _import(module)
+        found: Any = import_module(module)
         for part in name.split("."):
             found = getattr(found, part, None)
         if not callable(found):
@@ -186,7 +186,7 @@ def _search_in(folder: Path) -> None:
         sys.path.append(str(folder.resolve()))
 
 
-def _import(module: str) -> Any:
+def import_module(module: str) -> Any:
     """A module, looked for in the current folder as well.
 
     Raises:

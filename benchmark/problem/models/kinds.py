@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from pydantic import ValidationError
+
 from benchmark import plugins
-from benchmark.errors import LetheError, unknown
+from benchmark.errors import LetheError, explain, unknown
 from benchmark.problem.models.spec import ModelSpec
 
 KIND = plugins.Kind(
@@ -62,6 +64,24 @@ def read(value: Any) -> Any:
     except LetheError as error:
         raise ValueError(str(error)) from error
     return cls.model_validate({**value, "kind": kind})
+
+
+def spec_of(table: dict[str, Any], cls: type[ModelSpec] | None = None) -> ModelSpec:
+    """The model that a table of settings says, for callers that are not pydantic.
+
+    Args:
+        table: as in an experiment's file.
+        cls: of the model; what the table says if None.
+
+    Raises:
+        LetheError: for a kind that there is not, or settings that do not fit it.
+    """
+    try:
+        return read(table) if cls is None else cls.model_validate(table)
+    except ValidationError as error:
+        raise explain(error, "model") from error
+    except ValueError as error:
+        raise LetheError(f"model: {error}") from error
 
 
 @cache
