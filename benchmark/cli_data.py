@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmark.console import console
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, explain
 
 app = typer.Typer(no_args_is_help=True, help="A data set of one's own: its content hash.")
 out = console()
@@ -29,13 +29,15 @@ def hash_(
         typer.Argument(help="csv, parquet, npz, a folder of datasets, or an experiment's .toml."),
     ],
     target: Annotated[str | None, typer.Option(help="The column to predict, of a table.")] = None,
-    id: Annotated[str | None, typer.Option(help="The column that names a row.")] = None,  # noqa: A002
+    id: Annotated[str | None, typer.Option(help="The column that names a row.")] = None,
     group: Annotated[str | None, typer.Option(help="The column of what stays together.")] = None,
     drop: Annotated[
         list[str] | None, typer.Option(help="A column to leave out; repeatable.")
     ] = None,
 ) -> None:
     """Read data, check them, and print their content hash, which no order of rows changes."""
+    from pydantic import ValidationError
+
     from benchmark.data.own.spec import OwnData
     from benchmark.experiments.experiment import load
 
@@ -50,7 +52,11 @@ def hash_(
         if not isinstance(data, OwnData):
             raise LetheError(f"{file.name} is of the data set '{data}', whose hash Lethe knows")
     else:
-        data = OwnData.model_validate(_settings(file, given)).located(Path.cwd())
+        try:
+            data = OwnData.model_validate(_settings(file, given))
+        except ValidationError as error:
+            raise explain(error, file.name) from error
+        data = data.located(Path.cwd())
     found = data.load()
     part = found.train
     inputs = "x".join(map(str, part.rows.shape[1:]))

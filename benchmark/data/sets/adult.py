@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from benchmark.data.own.csv_file import text_of_file
@@ -71,11 +73,11 @@ class Adult(TableSet):
         },
         classes=("<=50K", ">50K"),
     )
-    hashes = {
+    hashes: ClassVar = {
         "train": "cf27a2bc4f27cf322b391315b41392b81fb83357d34b4d9d2678fac39ca11983",
         "test": "291f208367a144a03c2ab420001ecd6fd40a16ba04589b3418cd1a4250f1603a",
     }
-    files = {"train": "adult.data.gz", "test": "adult.test.gz"}
+    files: ClassVar = {"train": "adult.data.gz", "test": "adult.test.gz"}
 
     @classmethod
     def read(cls, split: str) -> Table:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from benchmark.data.own.arrays import bundled
@@ -40,7 +42,7 @@ class BreastCancer(TableSet):
         },
         classes=("malignant", "benign"),
     )
-    hashes = {"train": "e1ae8fb6d79e363d22a4705d12489d9aa96cb84b18fe16e8bd4fb540ad55d706"}
+    hashes: ClassVar = {"train": "e1ae8fb6d79e363d22a4705d12489d9aa96cb84b18fe16e8bd4fb540ad55d706"}
 
     @classmethod
     def read(cls, split: str) -> Table:

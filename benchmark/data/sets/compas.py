@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from benchmark.data.own.csv_file import read_csv
@@ -47,8 +49,8 @@ class Compas(TableSet):
         },
         classes=("0", "1"),
     )
-    hashes = {"train": "7e042d1b63643f605f1416141cfdbef4d731225095558d47dfbcfcbe8a09632f"}
-    files = {"train": "compas-two-years.csv.gz"}
+    hashes: ClassVar = {"train": "7e042d1b63643f605f1416141cfdbef4d731225095558d47dfbcfcbe8a09632f"}
+    files: ClassVar = {"train": "compas-two-years.csv.gz"}
 
     @classmethod
     def read(cls, split: str) -> Table:
