@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from benchmark import plugins
+from benchmark.contract.claim import Claim
 from benchmark.contract.definition import verdict
 from benchmark.contract.seeds import Seeds
 from benchmark.data import catalogue
@@ -35,7 +36,6 @@ from benchmark.errors import LetheError
 from benchmark.experiments.build import build
 from benchmark.experiments.experiment import Experiment, ProblemSpec, load
 from benchmark.problem.fixed_point import FixedPoint
-from benchmark.records import Record
 from benchmark.runner.cell import Inputs
 from tests import tiny_experiment
 
@@ -293,7 +293,7 @@ def test_a_folder_of_splits_says_to_name_one(tmp_path: Path) -> None:
     import datasets
 
     datasets.DatasetDict(part=datasets.Dataset(table())).save_to_disk(str(tmp_path / "sets"))
-    with pytest.raises(LetheError, match="name the folder of one, e.g. 'sets/part'"):
+    with pytest.raises(LetheError, match=r"name the folder of one, e.g. 'sets/part'"):
         read(tmp_path, datasets="sets", **ROLES)
     assert len(read(tmp_path, datasets="sets/part", **ROLES).train.labels) == N
 
@@ -501,15 +501,17 @@ def test_a_study_of_four_lines_runs_and_no_record_names_anybody(tmp_path: Path) 
         assert "house-" not in text
         assert str(tmp_path) not in text
         assert "Köln" not in text
-    path = results / "study" / "newton-chord" / "seed-0.json"
-    record = Record.model_validate_json(texts[path])
-    assert record.data.content_hash == {"train": found.problem.data.content_hash}
-    assert record.data.forget == 2
-    assert record.claim.caveats == (CATEGORIES, SCALE)
-    assert record.verdict == "conditional"
-    retrained = Record.model_validate_json(texts[results / "study" / "retrain" / "seed-0.json"])
-    assert retrained.verdict == "conditional"  # of rows that were scaled by what is forgotten
-    assert verdict(retrained.claim.model_copy(update={"caveats": ()})) == "exact"
+    record, retrained = (
+        json.loads(texts[results / "study" / method / "seed-0.json"])
+        for method in ("newton-chord", "retrain")
+    )
+    assert record["data"]["content_hash"] == {"train": found.problem.data.content_hash}
+    assert record["data"]["forget"] == 2
+    assert record["claim"]["caveats"] == [CATEGORIES, SCALE]
+    assert record["verdict"] == "conditional"
+    assert retrained["verdict"] == "conditional"  # of rows that were scaled by what is forgotten
+    claim = Claim.model_validate(retrained["claim"])
+    assert verdict(claim.model_copy(update={"caveats": ()})) == "exact"
 
 
 def test_with_all_declared_it_is_proved(tmp_path: Path) -> None:
@@ -520,7 +522,7 @@ def test_with_all_declared_it_is_proved(tmp_path: Path) -> None:
     )
     assert (done.ran, done.failed) == (1, [])
     path = tmp_path / "results" / "study" / "newton-chord" / "seed-0.json"
-    assert Record.model_validate_json(path.read_text(encoding="utf-8")).verdict == "proved"
+    assert json.loads(path.read_text(encoding="utf-8"))["verdict"] == "proved"
 
 
 def test_a_key_knows_the_content_and_not_the_folder(tmp_path: Path) -> None:
@@ -621,7 +623,7 @@ def test_ids_of_data_without_ids_are_refused(tmp_path: Path) -> None:
     with pytest.raises(LetheError, match=r"column 'house' has|set data.id, or name forget.rows"):
         load(str(study))
     without = {"csv": "set.csv", "target": "churn", "drop": ["id", "house"]}
-    with pytest.raises(LetheError, match="the data have none: set data.id, or name forget.rows"):
+    with pytest.raises(LetheError, match=r"the data have none: set data.id, or name forget.rows"):
         load(str(write(tmp_path, 'ids = ["u1"]', without)))
 
 
@@ -647,7 +649,7 @@ def test_arrays_of_a_record_are_not_there_again() -> None:
     spec = ProblemSpec(data=Arrays.of(found), split={"negatives": 1, "test": 1})
     assert catalogue.load(spec.data) is found
     again = ProblemSpec.model_validate(spec.model_dump(mode="json"))
-    assert again == spec
+    assert again.model_dump() == spec.model_dump()
     with pytest.raises(LetheError, match="arrays in memory, which no record holds"):
         catalogue.load(again.data)
 
@@ -745,7 +747,7 @@ def test_a_table_that_is_not_there_says_where_it_is_looked_for(
     own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("LETHE_DATA", raising=False)
-    with pytest.raises(LetheError, match="LETHE_DATA to a folder that holds tabular/adult.data.gz"):
+    with pytest.raises(LetheError, match=r"to a folder that holds tabular/adult.data.gz"):
         catalogue.load("adult")
     assert catalogue.find("adult").absent().startswith("set LETHE_DATA to a folder")
 
