@@ -356,7 +356,7 @@ def test_the_controls_are_of_public_rows_alone(own_cache: Path) -> None:
     assert public_controls(spec, replace(problem, public=None), chosen, Seeds()) == {}
 
 
-def test_the_better_ridge_speaks_for_the_control() -> None:
+def test_the_better_ridge_speaks_for_the_control(own_cache: Path) -> None:
     problem, _ = build(load("digits-public", "smoke").problem, Seeds(), CPU)
     best = best_head(problem, Seeds()).mean()
     for ridge in (1.0, len(problem.train) / len(problem.public)):
