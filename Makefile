@@ -64,6 +64,7 @@ nonconvergence: ## training stopped early: its gradient, the certificate and the
 ablation: ## damping, norm bound, noise, LiSSA's chains and depth, rows forgotten
 budget: ## noisy fine-tuning against retraining for as many epochs; PROFILE=smoke tries it out
 squared: ## heads by squared loss on digits and HOG: exact to the last bit, and in milliseconds
+public: ## heads on features of public rows: digits, MNIST, SVHN and CIFAR-10; PROFILE=smoke
 kept: ## one-vs-rest logistic heads on digits and HOG, from derivatives that were kept
 scenarios: ## a class, a sub-population, memorised and mislabelled digits forgotten
 heads: ## proved heads on fixed features: HOG and scattering on MNIST, CIFAR-10 and SVHN
