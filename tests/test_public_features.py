@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from benchmark.runner.run import plan_of
 from pydantic import ValidationError
 
 from benchmark.contract.clock import Clock
@@ -32,7 +33,6 @@ from benchmark.metrics.public_controls import score_public
 from benchmark.problem.fixed_point import FixedPoint
 from benchmark.records import Store
 from benchmark.runner.public_controls import best_head, public_controls
-from benchmark.runner.run import plan_of
 from methods.downdate import Downdate
 from tests import tiny_experiment
 
