@@ -6,7 +6,7 @@ from functools import cache
 
 from benchmark import plugins
 from benchmark.data.dataset import Dataset
-from benchmark.data.named import ImageSet, NamedSet
+from benchmark.data.named import NamedSet
 from benchmark.data.own.spec import Arrays, OwnData
 from benchmark.errors import unknown
 
@@ -16,7 +16,7 @@ DataSpec = str | OwnData | Arrays
 KIND = plugins.Kind(
     word="data set",
     wanted="a NamedSet class",
-    accepts=lambda cls: issubclass(cls, NamedSet) and cls not in (NamedSet, ImageSet),
+    accepts=lambda cls: issubclass(cls, NamedSet),
     packages=("benchmark.data.sets",),
     group="lethe.data",
 )

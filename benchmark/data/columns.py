@@ -52,8 +52,8 @@ def scaling(kind: str, columns: tuple[Column, ...], fitted_on: np.ndarray) -> Sc
 
     `declared-ranges` maps each number from its range to -1..1, leaves categories 0 or 1, and
     divides by the root of the number of columns, so that no row has a norm above 1.
-    `standardised` brings numbers to mean 0 and deviation 1 instead, shortens rows to
-    `LARGEST_DEVIATION` times that root and divides by as much. `as-is` changes nothing.
+    `standardised` brings numbers to mean 0 and deviation 1 instead, what is constant to 0, shortens
+    rows to `LARGEST_DEVIATION` times that root and divides by as much. `as-is` changes nothing.
 
     Args:
         kind: one of `SCALINGS`.
@@ -61,7 +61,7 @@ def scaling(kind: str, columns: tuple[Column, ...], fitted_on: np.ndarray) -> Sc
         fitted_on: (m, inputs) rows that mean and deviation are taken of.
 
     Raises:
-        LetheError: for an unknown kind, a number without a range, or one that is constant.
+        LetheError: for an unknown kind, or a number without a range.
     """
     if kind not in SCALINGS:
         raise unknown("features of a table", kind, SCALINGS)
@@ -94,14 +94,7 @@ def _standardised(columns: tuple[Column, ...], fitted_on: np.ndarray) -> Scale:
         numbers[place] = column.categories is None
     mean = np.where(numbers, fitted_on.mean(axis=0), 0.0)
     deviation = np.where(numbers, fitted_on.std(axis=0), 1.0)
-    for column, place in zip(columns, _places(columns), strict=True):
-        scale = max(1.0, float(np.abs(mean[place]).max()))
-        if column.categories is None and deviation[place][0] <= 1e-12 * scale:
-            raise LetheError(
-                f"column '{column.name}' has one value in all {len(fitted_on)} rows that features "
-                "are standardised by: leave it out with data.drop, or declare its range and take "
-                "features = 'declared-ranges'"
-            )
+    deviation[deviation <= 1e-12 * np.maximum(1.0, np.abs(mean))] = 1.0  # constant there
     longest = LARGEST_DEVIATION * np.sqrt(len(columns))
     return lambda rows: _within((rows - mean) / deviation, longest) / longest
 

@@ -11,7 +11,7 @@ from benchmark.data.hashing import canonical_order, content_hash, groups_hash, r
 from benchmark.errors import LetheError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """One official split, its rows images or those of a table.
 
@@ -127,7 +127,7 @@ def refuse_other_content(found: str, expected: str, rows: int, where: str, remed
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """A verified data set.
 

@@ -43,7 +43,7 @@ class ForgetSpec(BaseModel):
         label: the class of a `class` request, `class` in a file; a random one if None.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     scenario: Literal[
         "random",
@@ -70,7 +70,7 @@ class ForgetSpec(BaseModel):
             return values
         if any(values.get(name) is not None for name in _NAMES):
             return values | {"scenario": "named"}
-        if values.get("class", values.get("label")) is not None:
+        if values.get("class") is not None:
             return values | {"scenario": "class"}
         return values
 

@@ -14,15 +14,20 @@ from benchmark.data.dataset import Dataset, Part
 from benchmark.data.features import DESCRIPTORS, LARGEST_NORM
 from benchmark.data.features import Features as ImageFeatures
 from benchmark.data.fitted.cache import FittedCache
+from benchmark.data.fitted.features import BITS, CLIP
 from benchmark.data.fitted.public_part import PublicPart
 from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.split import Split, split
 from benchmark.errors import LetheError
 from benchmark.experiments.experiment import ProblemSpec
 from benchmark.problem.declared import Declared
+from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.model import Inputs, Model
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
+
+#: The form of features that are fitted on public rows.
+STORED = FixedPoint(clip=CLIP, bits=BITS)
 
 
 class Features(NamedTuple):
@@ -73,12 +78,14 @@ def build_of(
         LetheError: if features or model do not fit the data.
     """
     compute, longest, caveats = _features(spec, dataset, chosen)
+    # Features that are kept as such numbers need no copy.
+    stored = isinstance(spec.features, PublicFeatures) and spec.fixed_point == STORED
 
     def rows(part: Part, index: torch.Tensor | None) -> Rows:
         chosen = np.arange(len(part.labels)) if index is None else index.numpy()
         x = torch.from_numpy(compute(part, chosen))
         y = torch.from_numpy(part.labels[chosen])
-        if spec.fixed_point is not None:
+        if spec.fixed_point is not None and not stored:
             x = spec.fixed_point.truncated(x.double())
         return Rows(x, y).to(device, getattr(torch, spec.precision))
 

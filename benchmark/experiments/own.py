@@ -13,12 +13,15 @@ from benchmark.data.dataset import Dataset
 from benchmark.data.ids import hashed, text_of
 from benchmark.data.own.csv_file import read_csv
 from benchmark.data.own.spec import Arrays, OwnData
+from benchmark.data.split import SplitSpec
 from benchmark.errors import LetheError, explain, unknown
 from benchmark.experiments.defaults import with_defaults
 
 
 def resolved(content: dict[str, Any], folder: Path, where: str) -> dict[str, Any]:
     """An experiment's settings, with own data read, ids hashed and rows by canonical number.
+
+    What is a value already, such as a `ForgetSpec`, stays as it is.
 
     Args:
         content: as the file says it.
@@ -28,13 +31,14 @@ def resolved(content: dict[str, Any], folder: Path, where: str) -> dict[str, Any
     Raises:
         LetheError: if the data or the requests cannot be read or are wrong.
     """
-    problem = content.get("problem")
+    problem, forget = content.get("problem"), content.get("forget")
     if not isinstance(problem, dict):
         return content
     if isinstance(data := problem.get("data"), dict):
         problem = problem | {"data": _own(data, folder, where)}
-        content = content | {"problem": problem}
-    forget = content.get("forget")
+    if isinstance(problem.get("data"), OwnData | Arrays):
+        problem = _with_public(problem, where)
+    content = content | {"problem": problem}
     if isinstance(forget, dict) and {"rows", "ids", "class"} & set(forget):
         return content | _named(problem, forget, folder, where)
     return content
@@ -45,6 +49,17 @@ def _own(data: dict[str, Any], folder: Path, where: str) -> OwnData:
         return OwnData.model_validate(data).located(folder)
     except ValidationError as error:
         raise explain(error, f"{where}: problem.data") from error
+
+
+def _with_public(problem: dict[str, Any], where: str) -> dict[str, Any]:
+    """The problem with the public rows that it names by canonical number."""
+    split = problem.get("split")
+    public = split.get("public") if isinstance(split, dict) else None
+    if not (isinstance(public, dict) and "rows" in public):
+        return problem
+    dataset = catalogue.load(problem["data"])
+    rows = _numbers(public["rows"], dataset, f"{where}: problem.split.public.rows")
+    return problem | {"split": split | {"public": public | {"rows": rows}}}
 
 
 def _named(
@@ -58,17 +73,18 @@ def _named(
     if "class" in forget:
         return {"forget": forget | {"class": _label(forget["class"], dataset)}}
     if "rows" in forget:
-        numbers = _numbers(forget["rows"], dataset, where)
+        numbers = _numbers(forget["rows"], dataset, f"{where}: forget.rows")
         forget = forget | {"rows": tuple(numbers)}
     else:
         numbers, hashes = _by_ids(forget["ids"], dataset, folder, where)
         forget = forget | {"ids": hashes}
-    split = problem.get("split")
-    if split is None:
-        split = with_defaults({"data": data})["split"]
-    if isinstance(split, dict):
-        problem = problem | {"split": split | {"named": tuple(sorted(set(numbers)))}}
-    return {"problem": problem, "forget": forget}
+    split = problem.get("split", with_defaults({"data": data})["split"])
+    named = {"named": tuple(sorted(set(numbers)))}
+    if isinstance(split, SplitSpec):
+        split = split.model_copy(update=named)
+    elif isinstance(split, dict):  # anything else is refused elsewhere
+        split = split | named
+    return {"problem": problem | {"split": split}, "forget": forget}
 
 
 def _label(value: Any, dataset: Dataset) -> int:
@@ -80,10 +96,14 @@ def _label(value: Any, dataset: Dataset) -> int:
 
 
 def _numbers(rows: Any, dataset: Dataset, where: str) -> list[int]:
+    """Canonical numbers of the rows that stand at some places; `where` names the list."""
     whole = isinstance(rows, list | tuple) and all(type(row) is int for row in rows)
     if not whole or not rows:
-        raise LetheError(f"{where}: forget.rows is a list of row numbers, counted from 0")
-    return dataset.train.canonical(np.array(rows, dtype=np.int64)).tolist()
+        raise LetheError(f"{where} is a list of row numbers, counted from 0")
+    try:
+        return dataset.train.canonical(np.array(rows, dtype=np.int64)).tolist()
+    except LetheError as error:
+        raise LetheError(f"{where}: {error}") from error
 
 
 def _by_ids(

@@ -19,26 +19,24 @@ _OTHERS = {b"PAR1": "parquet", b"PK\x03\x04": "npz", b"ARROW1": "datasets"}
 _GZIP = b"\x1f\x8b"
 
 
-def read_csv(path: Path, separator: str = ",", names: tuple[str, ...] | None = None) -> Table:
+def read_csv(path: Path, separator: str = ",") -> Table:
     """The table in a file of separated values, its first line the names of the columns.
 
     Args:
         path: UTF-8; compressed by gzip or not.
         separator: between cells.
-        names: of the columns where the file's first line is a row already.
 
     Raises:
         LetheError: if it cannot be read, is another kind of file, or its lines differ in length.
     """
     where = path.name
-    lines = _lines(_text(path), separator, where)
-    if names is None:
-        if not lines:
-            raise LetheError(
-                f"{where}: the file is empty: it wants a line of column names and rows below"
-            )
-        names = tuple(name.strip() for name in lines.pop(0)[1])
-        _check_header(names, separator, where)
+    lines = _lines(text_of_file(path), separator, where)
+    if not lines:
+        raise LetheError(
+            f"{where}: the file is empty: it wants a line of column names and rows below"
+        )
+    names = tuple(name.strip() for name in lines.pop(0)[1])
+    _check_header(names, separator, where)
     for number, cells in lines:
         if len(cells) != len(names):
             raise LetheError(
@@ -54,7 +52,12 @@ def read_csv(path: Path, separator: str = ",", names: tuple[str, ...] | None = N
     return Table(where, columns, lambda index: f"line {numbers[index]}")
 
 
-def _text(path: Path) -> str:
+def text_of_file(path: Path) -> str:
+    """The text of a file, compressed by gzip or not.
+
+    Raises:
+        LetheError: if it cannot be read, has another encoding or is another kind of file.
+    """
     try:
         with path.open("rb") as file:
             start = file.read(8)
