@@ -291,7 +291,7 @@ def test_a_stream_ends_where_one_request_does(large: Problem, prepared: State) -
 
 
 def test_an_inverse_that_no_longer_helps_is_replaced(large: Problem, prepared: State) -> None:
-    wrong = tuple(Inverse(Symmetric(torch.eye(9).tril())) for _ in range(4))
+    wrong = tuple(Inverse.of(Symmetric(torch.eye(9).tril())) for _ in range(4))
     spoilt = replace(prepared, memory=replace(prepared.memory, inverses=wrong))
     right, found = (ask(NewtonKept(), large, s, torch.arange(10), 5e-2) for s in (prepared, spoilt))
     assert theorem(right) == theorem(found) == "thm7"

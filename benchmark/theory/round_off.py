@@ -49,6 +49,19 @@ def lost_after_downdate(lost: float, rows: int, forgotten: int) -> float:
     return lost + _EVALUATION * gamma(forgotten + 1) * (rows + forgotten + lost)
 
 
+def lost_to_waiting(*, columns: int, waiting: int) -> float:
+    """E, in rows, of products with a sum that k rows are still to be subtracted from.
+
+    The product is with the sum over all of them, and less one with the k rows, both rounded.
+
+    Args:
+        columns: m, of a row with its bias column.
+        waiting: k.
+    """
+    require.nonnegative(columns=columns, waiting=waiting)
+    return _EVALUATION * gamma(columns + waiting + 8) * 3 * waiting
+
+
 def gradient_round_off(
     *,
     weight_norm: float,
