@@ -30,7 +30,7 @@ $(foreach one,VENV WHEELS,$(if $(word 2,$($(one))),$(error $(one) must be a path
 ATTACKED ?=
 RUNS     ?=
 # groups of experiments, which `lethe list` names; an experiment says itself what it belongs to
-GROUPS  := demo mnist cifar10 svhn sequential nonconvergence heads squared public kept scenarios biased ablation budget
+GROUPS  := demo mnist cifar10 svhn sequential nonconvergence heads squared public kept scenarios biased ablation budget scale paper
 
 .DEFAULT_GOAL := help
 .PHONY: help setup $(GROUPS) hessian all test test-slurm lint leaderboard check soundness slack \
@@ -57,6 +57,8 @@ demo: ## run the whole benchmark on scikit-learn's digits, about two minutes
 mnist: ## the same on MNIST, from $LETHE_DATA or downloaded; PROFILE=smoke tries it out
 cifar10: ## AllCNN on CIFAR-10; PROFILE=smoke, cpu or paper (on a GPU)
 svhn: ## ResNet-18 on a part of SVHN, from $LETHE_DATA; PROFILE likewise
+scale: ## time of a request against the number of rows, 5,500 to 550,000
+paper: ## the nets and settings of the paper's own table; the convolutional ones want a GPU
 sequential: ## 10 x 100 deletions, one request after the other
 nonconvergence: ## training stopped early: its gradient, the certificate and the utility
 ablation: ## damping, norm bound, noise, LiSSA's chains and depth, rows forgotten

@@ -313,8 +313,10 @@ def main() -> None:
                 one = study(command, signum, arguments.kills, whole, arguments.seed)
                 total.add(one)
                 counts = (one.kills, one.amid, one.lost, one.changed, one.left, one.stray)
-                label = signal.Signals(signum).name
-                table.add_row(label, command.name, *map(str, counts))
+                row = (signal.Signals(signum).name, command.name, *map(str, counts))
+                table.add_row(*row)
+                # an hour in all, and what is known by then must not be lost
+                print("  ".join(row), file=sys.stderr, flush=True)
     out.print(table)
     for remark in total.remarks:
         out.print(remark, markup=False, soft_wrap=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from benchmark import registry
-from benchmark.data import catalogue, images
+from benchmark.data import catalogue, images, shifted
 from benchmark.data.sources import SOURCES
 from benchmark.errors import LetheError
 from benchmark.files import cache_folder
@@ -72,6 +72,9 @@ def _data() -> list[Finding]:
     findings = []
     for name in catalogue.NAMES:
         try:
+            if name == shifted.NAME:  # a gigabyte, to be told what is known
+                findings.append(Finding(f"data {name}", "made of mnist when asked for", None))
+                continue
             if name in SOURCES and not _is_at_hand(name):
                 text = "not here yet: set LETHE_DATA"
                 if SOURCES[name].hub is not None:

@@ -14,7 +14,10 @@ GENERAL = "thm4"
 
 #: Groups of experiments that vary one setting of a problem, each with an answer of its own.
 NONCONVERGENCE, ABLATION, BUDGET, BIASED = "nonconvergence", "ablation", "budget", "biased"
-_VARYING = {NONCONVERGENCE, ABLATION, BUDGET, BIASED}
+SCALE = "scale"
+_VARYING = {NONCONVERGENCE, ABLATION, BUDGET, BIASED, SCALE}
+#: The group of experiments in the paper's own setting.
+PAPER = "paper"
 
 
 @dataclass(frozen=True)

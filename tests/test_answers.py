@@ -27,7 +27,9 @@ from leaderboard.answers import (
     capacity,
     compute,
     nonconvergence,
+    paper,
     proved,
+    scale,
     slack,
     speed,
     stream,
@@ -36,6 +38,7 @@ from leaderboard.answers import (
 )
 from leaderboard.answers.answer import TARGETS, Answer, Evidence, guaranteed
 from leaderboard.board import build, check
+from leaderboard.charts import scale as plot_of_scale
 from leaderboard.columns import BY_KEY
 from leaderboard.pareto import Offer, front, offers
 from leaderboard.quality import quality_sections
@@ -1119,3 +1122,72 @@ def other(name: str) -> str:
 def words(answer: Answer) -> str:
     table = lines(answer) if answer.grid else {}
     return f"{answer.slug} {answer.text} {answer.missing} {answer.command} {table}"
+
+
+def of_size(rows: int, **times: tuple[float, float]) -> list[Record]:
+    """Two seeds of exact and proved rows that took so long, retraining `times["retrain"]`."""
+    retrain = times.pop("retrain")
+    return [
+        made(label, seed, claim=PROVED, unlearn=seconds[seed], retrain=retrain[seed]).model_copy(
+            update={"experiment": f"scale-{rows}"}
+        )
+        for label, seconds in times.items()
+        for seed in (0, 1)
+    ]
+
+
+SIZES = {
+    f"scale-{rows}": facts(group=("scale",), train=rows, study="scale") for rows in (1000, 100_000)
+}
+
+
+def test_scale_tells_a_time_that_stays_from_one_that_grows_with_the_rows(tmp_path):
+    cells = [
+        *of_size(1000, kept=(0.1, 0.2), chord=(0.1, 0.2), retrain=(1.0, 2.0)),
+        *of_size(100_000, kept=(0.15, 0.3), chord=(10.0, 20.0), retrain=(100.0, 200.0)),
+    ]
+    answer = scale.answer(Evidence(tables(tmp_path, *cells, facts=SIZES)))
+    assert "from 1,000 to 100,000" in answer.text
+    assert "hardly changes for Kept" in answer.text
+    assert "1.50 times what it was" in answer.text
+    assert "they are 667 times faster" in answer.text
+    assert "It grows 100 times for Chord" in answer.text
+    assert [line.cells[0].text for line in answer.grid.lines] == ["1,000", "100,000"] * 2
+    (chart,) = answer.charts
+    series = {
+        (p.series, p.rows): p.seconds for p in chart.data[0] if p.seconds in (1.0, 10.0, 0.15)
+    }
+    assert series == {
+        (plot_of_scale.RETRAINING, 1000): 1.0,
+        ("Chord", 100_000): 10.0,
+        ("Kept", 100_000): 0.15,
+    }
+    assert chart.svg == scale.answer(Evidence(tables(tmp_path, *cells, facts=SIZES))).charts[0].svg
+
+
+def test_scale_says_nothing_about_growth_where_one_size_ran(tmp_path):
+    cells = of_size(1000, kept=(0.1, 0.2), retrain=(1.0, 2.0))
+    answer = scale.answer(Evidence(tables(tmp_path, *cells, facts=SIZES)))
+    assert answer.text.startswith("Only one number of training rows")
+    vacuous = made("kept", claim=VACUOUS).model_copy(update={"experiment": "scale-1000"})
+    answer = scale.answer(Evidence(tables(tmp_path / "b", vacuous, facts=SIZES)))
+    assert answer.missing == "No record answers this yet."
+
+
+def test_the_papers_scores_stand_beside_ours_and_what_did_not_run_says_so(tmp_path):
+    scores = {"accuracy_forget": 97.0, "accuracy_retain": 98.0, "accuracy_test": 96.5}
+    ours = [
+        made("paper", seed, params={"sigma": 1e-3}, claim=VACUOUS, extra=scores) for seed in (0, 1)
+    ]
+    cells = [c.model_copy(update={"experiment": "own"}) for c in (*ours, made("retrain", 0))]
+    known = {"own": facts(group=("paper",), data="mnist", model="mlp")}
+    answer = paper.answer(Evidence(tables(tmp_path, *cells, facts=known)))
+    found = lines(answer)
+    assert found["MNIST, MLP: forgotten"]["reported (%)"] == "97.60"
+    assert found["MNIST, MLP: forgotten"]["less what is reported (points)"] == "−0.600"
+    assert found["MNIST, MLP: test"]["this board (%)"] == "96.5 ± 0"
+    assert set(found["SVHN, ResNet-18: test"].values()) == {"92.94", "not run"}
+    assert answer.missing.startswith("Not run here: CIFAR-10, AllCNN; SVHN, ResNet-18.")
+    small = {"own": facts(group=("paper",), data="mnist", model="mlp", profile="cpu")}
+    answer = paper.answer(Evidence(tables(tmp_path / "b", *cells, facts=small)))
+    assert answer.missing.startswith("No record answers"), "another scale is no answer"

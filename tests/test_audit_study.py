@@ -18,7 +18,7 @@ from benchmark.data.forget import ForgetSpec
 from benchmark.errors import AssumptionBroken
 from benchmark.experiments import experiment as experiments
 from benchmark.runner.cell import Cell
-from benchmark.runner.run import plan_of
+from benchmark.runner.plans import plan_of
 from benchmark.studies import audit as audits
 from benchmark.studies import audit_record
 from benchmark.studies.audit import PLAN, Audit, Part

@@ -53,7 +53,7 @@ from benchmark.problem.model import AllCNNSpec, Model, ResNet18Spec
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 from benchmark.records import Environment
-from benchmark.runner.run import plan_of
+from benchmark.runner.plans import plan_of
 from leaderboard import build, check
 from leaderboard.charts import solvers as chart
 from leaderboard.solvers import HEADING, MISSING, bench_tables, load_bench

@@ -16,7 +16,7 @@ from PIL import Image
 
 from benchmark.contract.request import Request, State
 from benchmark.contract.seeds import Seeds
-from benchmark.data import catalogue, images
+from benchmark.data import catalogue, images, shifted
 from benchmark.data.dataset import Dataset, Part
 from benchmark.data.features import compute
 from benchmark.data.forget import ForgetSpec
@@ -421,3 +421,28 @@ def test_T8_retain_is_exactly_what_was_trained_on_minus_forget() -> None:
     assert request.forget.tolist() == [7, 30]
     assert set(request.retain.tolist()) == set(range(5, 40)) - {7, 30}
     assert torch.equal(request.forget_rows.x, problem.train.x[[7, 30]])
+
+
+def test_a_shift_moves_a_digit_and_brings_in_nothing():
+    digits = np.random.default_rng(0).integers(0, 256, (3, 5, 4), dtype=np.uint8)
+    moved = shifted.shifted(digits, 1, -2)
+    assert np.array_equal(moved[:, 1:, :2], digits[:, :-1, 2:])
+    assert not moved[:, 0].any()
+    assert not moved[:, :, 2:].any()
+    assert np.array_equal(shifted.shifted(digits, 0, 0), digits)
+    assert len(set(shifted.SHIFTS)) == 10
+
+
+@pytest.mark.real_data
+def test_shifted_mnist_has_600_000_rows_no_two_alike_and_a_group_a_digit(real_data: Path) -> None:
+    dataset = catalogue.load("mnist-shifted")
+    digests = row_digests(dataset.train.images, dataset.train.labels)
+    assert len(np.unique(digests.view("S32"))) == 600_000
+    assert np.bincount(dataset.train.groups).tolist() == [10] * 60_000
+    assert dataset.test is not None
+    assert len(dataset.test.labels) == 10_000
+    parts = split(dataset, SplitSpec(negatives=5000, train=5500), Seeds())
+    train, negatives = (
+        set(dataset.train.groups[r.numpy()]) for r in (parts.train, parts.negatives)
+    )
+    assert not train & negatives

@@ -21,7 +21,7 @@ from benchmark.experiments import experiment as experiments
 from benchmark.metrics.permutation import energy_test
 from benchmark.problem.predictor import Predictor
 from benchmark.records import Store, read_record
-from benchmark.runner.run import plan_cells
+from benchmark.runner.plans import plan_cells
 from benchmark.runner.workbench import ATTACKING, BANK, Workbench
 from benchmark.shadow.bank import shadow_bank
 from benchmark.shadow.memorisation import leave_out_effect

@@ -14,7 +14,7 @@ from benchmark.contract.request import Release, Request
 from benchmark.experiments import experiment as experiments
 from benchmark.problem.predictor import Predictor
 from benchmark.runner.cell import Cell
-from benchmark.runner.run import plan_cells
+from benchmark.runner.plans import plan_cells
 from benchmark.runner.workbench import Workbench
 from benchmark.studies.audit_record import AuditRecord, AuditStudy, Finding
 from benchmark.studies.model_audit import ALONG, LOSS, Runs, finding

@@ -18,7 +18,7 @@ from benchmark.experiments.experiment import load, load_here, names
 from benchmark.experiments.tables import merged
 from benchmark.records import Store, read_record
 from benchmark.runner.cell import Inputs
-from benchmark.runner.run import plan_cells
+from benchmark.runner.plans import plan_cells
 from benchmark.studies import experiments as runner
 from tests import tiny_experiment
 from tests.test_cli import Run, lethe, refused  # noqa: F401

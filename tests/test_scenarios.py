@@ -22,7 +22,7 @@ from benchmark.errors import LetheError
 from benchmark.experiments import experiment
 from benchmark.problem import influence
 from benchmark.problem.problem import Problem
-from benchmark.runner.run import plan_cells
+from benchmark.runner.plans import plan_cells
 from benchmark.runner.workbench import Workbench
 from tests import problems, tiny_experiment
 

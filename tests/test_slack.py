@@ -16,7 +16,7 @@ from benchmark.contract.request import Release, Request
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.runner.cell import Cell
-from benchmark.runner.run import plan_of
+from benchmark.runner.plans import plan_of
 from benchmark.studies import slack, slack_record
 from benchmark.studies.experiments import run as run_experiments
 from benchmark.studies.slack import SWEEPS, Slack, Sweep

@@ -16,7 +16,7 @@ from benchmark.experiments.group import groups, members
 from benchmark.experiments.profile import PAPER, SMALLER
 from benchmark.experiments.tables import at
 from benchmark.records import Store
-from benchmark.runner.run import plan_of, rows_of
+from benchmark.runner.plans import plan_of, rows_of
 from tests import tiny_experiment
 from tests.test_cli import Run, lethe, refused  # noqa: F401
 
@@ -253,6 +253,7 @@ def test_facts_are_those_of_the_settings() -> None:
     assert {facts_of(one).data_title for one in every()} == {
         "Digits",
         "MNIST",
+        "MNIST, shifted",
         "CIFAR-10",
         "SVHN (part, not the official split)",
     }

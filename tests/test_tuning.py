@@ -31,7 +31,7 @@ from benchmark.problem.rows import Rows
 from benchmark.records import Record, Store, read_record
 from benchmark.runner import tuning
 from benchmark.runner.cell import Inputs, fingerprint
-from benchmark.runner.run import plan_cells
+from benchmark.runner.plans import plan_cells
 from benchmark.runner.tuning import TuningSpec, blind, score, settings, tune, tuning_of
 from benchmark.runner.workbench import Workbench
 from benchmark.studies import experiments as runner

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from functools import cache
 
-from benchmark.data import digits, images
+from benchmark.data import digits, images, shifted
 from benchmark.data.dataset import Dataset
 from benchmark.data.sources import SOURCES
 from benchmark.errors import unknown
 
-NAMES = (digits.NAME, *SOURCES)
+#: Sets that are made here, by name.
+MADE = {made.NAME: made for made in (digits, shifted)}
+NAMES = (digits.NAME, *SOURCES, shifted.NAME)
 
 
 @cache
@@ -19,8 +21,8 @@ def load(name: str) -> Dataset:
     Raises:
         LetheError: for an unknown name, or see `benchmark.data.images.load`.
     """
-    if name == digits.NAME:
-        return digits.load()
+    if name in MADE:
+        return MADE[name].load()
     if name not in SOURCES:
         raise unknown("data set", name, NAMES)
     return images.load(SOURCES[name])
@@ -32,8 +34,8 @@ def title(name: str) -> str:
     Raises:
         LetheError: for an unknown name.
     """
-    if name == digits.NAME:
-        return digits.TITLE
+    if name in MADE:
+        return MADE[name].TITLE
     if name not in SOURCES:
         raise unknown("data set", name, NAMES)
     return SOURCES[name].family
@@ -41,4 +43,4 @@ def title(name: str) -> str:
 
 def levels(name: str) -> int:
     """The largest pixel value of the data set."""
-    return digits.LEVELS if name == digits.NAME else 255
+    return MADE[name].LEVELS if name in MADE else 255

@@ -15,8 +15,8 @@ from benchmark.data.forget import ForgetSpec
 from benchmark.experiments import experiment as experiments
 from benchmark.records import fingerprint
 from benchmark.runner.cell import Cell
+from benchmark.runner.plans import plan_cells
 from benchmark.runner.recorded import recorded
-from benchmark.runner.run import plan_cells
 from benchmark.runner.workbench import Workbench
 from benchmark.studies.audit_record import SCHEMA, AuditRecord, path_of
 from benchmark.studies.experiments import cell_again

@@ -15,7 +15,7 @@ from benchmark.errors import LetheError
 from benchmark.experiments.experiment import Distinct, Experiment
 from benchmark.records import MethodInfo, Record, Store
 from benchmark.runner.cell import Cell, Inputs, describe
-from benchmark.runner.run import plan_cells, plan_of, rows_of
+from benchmark.runner.plans import plan_cells, plan_of, rows_of
 from benchmark.runner.run_cell import run_cell
 from benchmark.runner.source import source_hash
 from benchmark.runner.workbench import Workbench

@@ -25,8 +25,8 @@ from benchmark.metrics.statistics import LEVEL
 from benchmark.problem.predictor import Predictor
 from benchmark.records import Store, fingerprint
 from benchmark.runner.cell import Cell
+from benchmark.runner.plans import plan_of
 from benchmark.runner.recorded import recorded
-from benchmark.runner.run import plan_of
 from benchmark.runner.tuning import tune
 from benchmark.runner.workbench import ATTACKING, Workbench
 from benchmark.shadow import store as models_on_disk

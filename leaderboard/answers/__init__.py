@@ -9,7 +9,9 @@ from leaderboard.answers import (
     capacity,
     compute,
     nonconvergence,
+    paper,
     proved,
+    scale,
     slack,
     speed,
     stream,
@@ -29,6 +31,7 @@ READING = (
 #: In the order of the page.
 QUESTIONS = (
     speed,
+    scale,
     proved,
     utility,
     slack,
@@ -40,6 +43,7 @@ QUESTIONS = (
     attacks,
     told,
     ablation,
+    paper,
 )
 
 

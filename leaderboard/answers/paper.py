@@ -1,0 +1,161 @@
+"""How do the scores of the paper's own table come out here?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from leaderboard.answers.answer import Answer, Evidence, counted, grid, seeds, unanswered
+from leaderboard.grid import Cell, Line
+from leaderboard.interval import Estimate, arithmetic
+from leaderboard.numbers import measured, number, span
+from leaderboard.ranking import entries
+from leaderboard.shown import NOTHING
+from leaderboard.study import PAPER, tables_of
+from leaderboard.table import Row, Table
+
+SLUG = "answer-paper"
+QUESTION = "How do the scores of the paper's own table come out here?"
+COMMAND = "make paper RESULTS=leaderboard/results"
+
+_COLUMNS = (
+    "reported (%)",
+    "this board (%)",
+    "retraining here (%)",
+    "less what is reported (points)",
+    "seeds",
+)
+#: The rows that the paper scores, each with the metric that is its micro-F1: with one label a row
+#: that is accuracy.
+_PARTS = {
+    "forgotten": "accuracy_forget",
+    "retained": "accuracy_retain",
+    "test": "accuracy_test",
+}
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What the paper reports of its certified unlearning on one problem.
+
+    Zhang, Dong, Wang, Li: Towards Certified Unlearning for Deep Neural Networks (ICML 2024).
+
+    Attributes:
+        title: of the problem, as there.
+        data, model: their names here.
+        scores: micro-F1 in % on the forgotten, the retained and the test rows.
+        differs: what is otherwise here.
+    """
+
+    title: str
+    data: str
+    model: str
+    scores: tuple[float, float, float]
+    differs: str
+
+
+REPORTED = (
+    Reported(
+        "MNIST, MLP",
+        "mnist",
+        "mlp",
+        (97.60, 98.28, 97.37),
+        "5,000 of the 60,000 rows are held back from training, for attacks",
+    ),
+    Reported(
+        "CIFAR-10, AllCNN",
+        "cifar10",
+        "allcnn",
+        (87.83, 90.68, 83.04),
+        "GroupNorm and SiLU stand where the paper has BatchNorm and ReLU; the learning rate has a "
+        "schedule, and training rows are augmented",
+    ),
+    Reported(
+        "SVHN, ResNet-18",
+        "svhn-part",
+        "resnet18",
+        (93.73, 94.61, 92.94),
+        "the rows are the first 45,000 training crops; GroupNorm and SiLU stand where the paper "
+        "has BatchNorm and ReLU",
+    ),
+)
+
+
+def answer(evidence: Evidence) -> Answer:
+    """Every score that the paper reports, beside ours where there is one."""
+    tables = [t for t in tables_of(evidence.tables, PAPER) if t.facts.profile is None]
+    found = [(one, ours) for one in REPORTED if (ours := _ours(one, tables))]
+    if not found:
+        return unanswered(SLUG, QUESTION, COMMAND)
+    absent = [one.title for one in REPORTED if not _ours(one, tables)]
+    return Answer(
+        SLUG,
+        QUESTION,
+        text=_text(found),
+        missing=f"Not run here: {'; '.join(absent)}. The nets want a GPU." if absent else "",
+        command=COMMAND if absent else "",
+        lines="Rows",
+        grid=grid(_COLUMNS, [line for one in REPORTED for line in _lines(one, tables)]),
+    )
+
+
+def _ours(one: Reported, tables: list[Table]) -> tuple[Row, Row | None] | None:
+    """The row with the paper's method and noise, and retraining; None where it did not run."""
+    for table in tables:
+        if (table.facts.data, table.facts.model) != (one.data, one.model):
+            continue
+        for row in entries(table):
+            if row.done and row.found[0].method.params.get("sigma") is not None:
+                retrained = [r for r in table.rows if r.role == "reference" and r.done]
+                return row, retrained[0] if retrained else None
+    return None
+
+
+def _text(found: list[tuple[Reported, tuple[Row, Row | None]]]) -> str:
+    differences = [
+        ours.mean - reported
+        for one, (row, _) in found
+        for key, reported in zip(_PARTS.values(), one.scores, strict=True)
+        if (ours := _score(row, key))
+    ]
+    differing = " ".join(f"On {one.title}, {one.differs}." for one, _ in found)
+    return (
+        f"The paper reports {counted(len(REPORTED), 'problem')}; {len(found)} of them ran here in "
+        f"its setting. Our scores less the reported ones are {span(differences)} points. "
+        f"{differing} The noise has the size that the paper gives it. What that proves is in the "
+        "verdict of the row."
+    )
+
+
+def _lines(one: Reported, tables: list[Table]) -> Iterator[Line]:
+    ours = _ours(one, tables)
+    for (part, key), reported in zip(_PARTS.items(), one.scores, strict=True):
+        yield Line(f"{one.title}: {part}", "", _cells(key, reported, ours))
+
+
+def _cells(key: str, reported: float, ours: tuple[Row, Row | None] | None) -> tuple[Cell, ...]:
+    if ours is None:
+        return (Cell(f"{reported:.2f}"), *(Cell("not run") for _ in _COLUMNS[1:]))
+    row, retrained = ours
+    there = _score(row, key)
+    return (
+        Cell(f"{reported:.2f}"),
+        Cell(_shown(there)),
+        Cell(_shown(_score(retrained, key) if retrained else None)),
+        Cell(NOTHING if there is None else number(there.mean - reported)),
+        Cell(seeds([row])),
+    )
+
+
+def _score(row: Row, key: str) -> Estimate | None:
+    """The row's accuracy over seeds, %, of which the board has no column."""
+    values = [v.value for record in row.done.values() if (v := record.metrics.get(key))]
+    found = [value for value in values if value is not None]
+    return arithmetic(found) if found else None
+
+
+def _shown(score: Estimate | None) -> str:
+    if score is None:
+        return NOTHING
+    value, spread = measured(score.mean, score.spread)
+    return f"{value} ± {spread}" if spread else value

@@ -1,0 +1,159 @@
+"""Does a deletion take longer where there are more data?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from leaderboard.answers.answer import (
+    Answer,
+    Evidence,
+    cell,
+    grid,
+    guaranteed,
+    mean,
+    seeds,
+    unanswered,
+)
+from leaderboard.charts import Chart
+from leaderboard.charts import scale as plot
+from leaderboard.columns import BY_KEY
+from leaderboard.grid import Cell, Line
+from leaderboard.numbers import number, span
+from leaderboard.ranking import entries
+from leaderboard.study import SCALE, by_device, tables_of
+from leaderboard.table import Row, Table
+
+SLUG = "answer-scale"
+QUESTION = "Does a deletion take longer where there are more data?"
+COMMAND = "make scale RESULTS=leaderboard/results"
+
+_COLUMNS = (
+    "training rows",
+    "seconds of a request",
+    "speed-up (×)",
+    "test gap (points)",
+    "seeds",
+)
+#: A time that grows by no more than this, while the rows grow tenfold or more, is flat.
+_FLAT = 2.0
+
+
+@dataclass(frozen=True)
+class Growth:
+    """One certified row at every number of training rows.
+
+    Attributes:
+        problem: what is trained, without the number of rows.
+        title: of the row.
+        points: the number of rows with the row there, fewest first.
+    """
+
+    problem: str
+    title: str
+    points: tuple[tuple[int, Row], ...]
+
+    @property
+    def factor(self) -> float:
+        """How many times longer a request takes at the most rows than at the fewest."""
+        return mean(self.points[-1][1], "unlearn") / mean(self.points[0][1], "unlearn")
+
+
+def answer(evidence: Evidence) -> Answer:
+    """The time of a request at every number of rows, row by row."""
+    tables = [table for table in tables_of(evidence.tables, SCALE) if table.facts.train]
+    found = list(_growths(tables))
+    if not found:
+        return unanswered(SLUG, QUESTION, COMMAND)
+    missing = [table.title for table in tables if any(not row.complete for row in table.rows)]
+    return Answer(
+        SLUG,
+        QUESTION,
+        text=_text(found),
+        missing=f"Not all seeds are there of {'; '.join(missing)}." if missing else "",
+        command=COMMAND if missing else "",
+        lines="Row",
+        grid=grid(_COLUMNS, [line for growth in found for line in _lines(growth)]),
+        charts=tuple(_charts(tables)),
+    )
+
+
+def _growths(tables: list[Table]) -> Iterator[Growth]:
+    """The timed rows that are proved or exact, by problem."""
+    by_row: dict[tuple[str, str], list[tuple[int, Row]]] = {}
+    for table in sorted(tables, key=lambda t: (t.facts.problem, t.facts.train)):
+        for row in entries(table):
+            if guaranteed(row) and mean(row, "unlearn"):
+                key = _problem(table), row.title
+                by_row.setdefault(key, []).append((table.facts.train, row))
+    for (problem, title), points in by_row.items():
+        yield Growth(problem, title, tuple(points))
+
+
+def _problem(table: Table) -> str:
+    plain = table.device == "cpu"
+    return table.facts.problem if plain else f"{table.facts.problem} ({table.device})"
+
+
+def _text(found: list[Growth]) -> str:
+    grown = [growth for growth in found if len(growth.points) > 1]
+    if not grown:
+        return "Only one number of training rows was tried: nothing is said about growth."
+    fewest, most = (
+        pick(n for g in grown for n, _ in (g.points[0], g.points[-1])) for pick in (min, max)
+    )
+    flat = [growth for growth in grown if growth.factor <= _FLAT]
+    rest = [growth for growth in grown if growth.factor > _FLAT]
+    parts = [f"The training rows grow from {fewest:,} to {most:,}."]
+    if flat:
+        speedups = [s for g in flat if (s := mean(g.points[-1][1], "speedup")) is not None]
+        parts.append(
+            f"The time of a request hardly changes for {_listed(flat)}: it is "
+            f"{span([g.factor for g in flat])} times what it was."
+            + (f" At the most rows they are {span(speedups)} times faster than retraining."
+               if speedups else "")
+        )  # fmt: skip
+    if rest:
+        parts.append(
+            f"It grows {span([g.factor for g in rest])} times for {_listed(rest)}, as retraining "
+            "does."
+        )
+    return " ".join(parts)
+
+
+def _listed(growths: list[Growth]) -> str:
+    return "; ".join(f"{growth.title} ({growth.problem})" for growth in growths)
+
+
+def _lines(growth: Growth) -> Iterator[Line]:
+    for rows, row in growth.points:
+        yield Line(
+            f"{growth.problem}: {growth.title}",
+            "",
+            (
+                Cell(f"{rows:,}"),
+                Cell(number(mean(row, "unlearn"))),
+                cell(row, "speedup"),
+                cell(row, "accuracy_test_gap"),
+                Cell(seeds([row])),
+            ),
+        )
+
+
+def _charts(tables: list[Table]) -> Iterator[Chart]:
+    for device, members in by_device(tables).items():
+        drawn = [p for t in sorted(members, key=lambda t: t.facts.train) for p in _points(t)]
+        if drawn:
+            suffix = "" if device == "cpu" else f"-{device.split()[0]}"
+            yield Chart(f"plots/{plot.NAME}{suffix}.svg", plot.CAPTION, plot.draw, (drawn,))
+
+
+def _points(table: Table) -> Iterator[plot.Point]:
+    """Every seed of the rows that are proved or exact, and of the retraining beside them."""
+    problem, rows, retrained = table.facts.problem, table.facts.train, {}
+    for row in filter(guaranteed, entries(table)):
+        for seed, seconds in row.values(BY_KEY["unlearn"]).items():
+            yield plot.Point(problem, row.title, rows, seconds)
+            retrained.setdefault(seed, row.done[seed].times.retrain)
+    for seconds in retrained.values():
+        yield plot.Point(problem, plot.RETRAINING, rows, seconds)
