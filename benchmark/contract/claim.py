@@ -36,6 +36,9 @@ class Target(_Frozen):
             for. It is a constant of the experiment, so that the noise is the same for every data
             set and every request. 1e-3 by default: on rows of norm 1 the logits then carry noise
             of about 5e-3 at (1, 1e-5), which costs no accuracy on any data set of the suite.
+
+    >>> Target(epsilon=8.0)
+    Target(epsilon=8.0, delta=1e-05, distance=0.001)
     """
 
     epsilon: Number = Field(1.0, gt=0)
@@ -50,6 +53,10 @@ class Constant(_Frozen):
     the data were checked against, `measured` is a function of the rows at hand, `estimated` was
     measured and may err on the wrong side, `assumed` was written down by whoever set up the
     experiment.
+
+    >>> mu = Constant(name="mu", value=1e-3, provenance="exact", meaning="the ridge")
+    >>> mu.provenance in HOLDS
+    True
     """
 
     name: str
@@ -141,6 +148,20 @@ class Claim(_Frozen):
         evidence: why.
         caveats: hypotheses that are false or were not checked, in words.
         composes: whether the releases of a stream compose; not where they share a draw of noise.
+
+    An exact method states why its release is what retraining publishes:
+
+    >>> Claim.by_construction("it retrains").epsilon
+    0.0
+
+    Noise on weights within a distance of 1e-3, at delta = 1e-5:
+
+    >>> evidence = Distance(bound=1e-3, sigma=4e-3, theorem="thm5", reached=2e-4)
+    >>> claim = Claim.of("unlearn-on-retain", Gaussian(m=0.25), evidence, delta=1e-5)
+    >>> round(claim.epsilon, 3)
+    0.926
+    >>> "reached" in claim.public()["evidence"]  # what was measured is not published
+    False
     """
 
     definition: str

@@ -30,7 +30,11 @@ EvidenceKind = Literal["construction", "distance", "algorithm"]
 
 
 class Source(BaseModel):
-    """Where a method comes from."""
+    """Where a method comes from.
+
+    >>> Source(paper="An example", url="https://example.org/shrink").paper
+    'An example'
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -55,6 +59,23 @@ class Method(BaseModel, ABC):
     declare one get the same number of trials (benchmark.runner.tuning).
     A field whose default is hard to vary names another value in `Field(examples=[...])`, which
     the contract tests use to see that the parameter changes something.
+
+    >>> class Shrink(Method):
+    ...     name = "shrink"
+    ...     title = "Shrink the weights"
+    ...     source = Source(paper="An example", url="https://example.org/shrink")
+    ...     needs = frozenset()  # looks at no row
+    ...     factor: float = 0.9
+    ...
+    ...     def unlearn(self, request):
+    ...         with request.clock.phase("shrink"):
+    ...             weights = self.factor * request.original.weights
+    ...         return request.release(weights)
+    >>> Shrink.build({"factor": 0.5}).factor
+    0.5
+    >>> Shrink.build({"factro": 0.5})
+    Traceback (most recent call last):
+    benchmark.errors.LetheError: unknown parameter of shrink 'factro': did you mean 'factor'?
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

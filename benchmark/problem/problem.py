@@ -47,6 +47,19 @@ class Problem:
     Raises:
         LetheError: if a net with BatchNorm is trained in a ball or to a gradient tolerance, or a
             direct solve is asked of anything but squared loss on a linear model.
+
+    The problem of an experiment, and the gradient at which its training ends:
+
+    >>> from benchmark.contract.seeds import Seeds
+    >>> from benchmark.experiments.build import build
+    >>> from benchmark.experiments.experiment import load
+    >>> seeds = Seeds.all(0)
+    >>> problem, _ = build(load("digits-softmax").problem, seeds, "cpu")
+    >>> weights = problem.fit(torch.arange(len(problem.train)), seeds.generator("training"))
+    >>> bool(problem.gradient(weights, problem.train).norm() < 1e-10)
+    True
+    >>> problem.strong_convexity
+    0.01
     """
 
     model: Model

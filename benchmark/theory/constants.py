@@ -40,6 +40,9 @@ def softmax_head(row_norm: float, ridge: float) -> HeadConstants:
 
     Raises:
         AssumptionBroken: if R or the ridge is negative or not finite.
+
+    >>> softmax_head(1.0, ridge=0.01).gradient_lipschitz
+    0.51
     """
     require.nonnegative(row_norm=row_norm, ridge=ridge)
     return HeadConstants(
