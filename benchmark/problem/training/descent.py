@@ -73,7 +73,7 @@ def descend(
 
 
 def _gradient(loss: Callable[[Tensor, Rows], Tensor], weights: Tensor, part: Rows) -> Tensor:
-    """Of the mean loss over `part`, (d,); half by half where the memory does not suffice.
+    """Gradient of the mean loss over `part`, (d,); in halves where the memory does not suffice.
 
     Raises:
         torch.OutOfMemoryError: if it does not suffice for half either.
