@@ -260,6 +260,30 @@ def leaderboard(
 
 
 @app.command()
+def readme(
+    results: Results = Path("leaderboard/results"),
+    board: Annotated[
+        Path, typer.Option(help="Folder of board.csv.", parser=_folder, metavar="FOLDER")
+    ] = Path("leaderboard"),
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if stale.")] = False,
+) -> None:
+    """Write the figures in README.md and docs/ from the records, or check that they are current."""
+    from leaderboard import blocks
+
+    if check:
+        if stale := blocks.check(Path(), results, board):
+            named = ", ".join(map(str, stale))
+            raise LetheError(
+                f"figures of {named} are not what the records give: run 'make leaderboard' and "
+                "commit"
+            )
+        out.print("The figures in README.md and docs/ are current.")
+        return
+    for path in blocks.build(Path(), results, board):
+        out.print(f"Written: {path}", soft_wrap=True)
+
+
+@app.command()
 def collect(
     folder: Annotated[list[Path] | None, typer.Argument(help="Of records.")] = None,
 ) -> None:
