@@ -337,7 +337,7 @@ def _results(board: Board) -> str:
     """The rows of the README's table: MNIST, one request."""
     head = (
         "| model | rows to forget | method | verdict | test accuracy | times faster, per request | "
-        "pays after |",
+        "break-even |",
         "|---|--:|---|---|--:|--:|--:|",
     )
     body = (
@@ -362,8 +362,8 @@ def _result(model: str, line: Line) -> str:
 def _useful(board: Board) -> str:
     """Where each method that proves something is useful, and how fast it is there."""
     head = (
-        "| method | problems where it is proved | loses 1 point at most | "
-        "times faster there, per request |",
+        "| method | problems where it is exact or proved | of these useful | "
+        "there times faster than retraining, per request |",
         "|---|--:|--:|--:|",
     )
     return "\n".join((*head, *_uses(board)))
