@@ -33,7 +33,7 @@ RUNS     ?=
 GROUPS  := demo mnist cifar10 svhn sequential nonconvergence heads squared kept scenarios biased ablation budget
 
 .DEFAULT_GOAL := help
-.PHONY: help setup $(GROUPS) hessian all test test-slurm lint leaderboard check soundness slack \
+.PHONY: help setup $(GROUPS) hessian all test test-slurm lint docs leaderboard check soundness slack \
 	audit forget-quality false-alarms bench kills gpu doctor list clean
 
 help: ## list the targets
@@ -77,11 +77,17 @@ test-slurm: $(READY) ## run the tests that want a Slurm, beside one of their own
 lint: $(READY) ## check style and formatting
 	@$(call in-venv,ruff) check . && $(call in-venv,ruff) format --check .
 
-leaderboard: $(READY) ## regenerate leaderboard/ from the committed records
-	@$(LETHE) leaderboard
+docs: $(READY) ## build the documentation into docs/_build, without a warning and without a network
+	@$(call in-venv,python) -m sphinx --fail-on-warning --keep-going --quiet --builder html docs docs/_build
+	@echo "The pages: docs/_build/index.html"
 
-check: $(READY) ## fail if leaderboard/ is not what the committed records give
+leaderboard: $(READY) ## regenerate leaderboard/, and the figures of README.md and docs/, from the records
+	@$(LETHE) leaderboard
+	@$(LETHE) readme
+
+check: $(READY) ## fail if leaderboard/, README.md or docs/ is not what the committed records give
 	@$(LETHE) leaderboard --check
+	@$(LETHE) readme --check
 
 soundness: $(READY) ## hold every proved bound against the truth on 2,000 random problems
 	@$(LETHE) soundness $(STORE)
@@ -132,4 +138,4 @@ list: $(READY) ## list experiments and methods
 	@$(LETHE) list
 
 clean: ## remove the results of runs (not the committed ones) and caches
-	rm -rf -- $(call quoted,$(RESULTS)) .pytest_cache .ruff_cache .hypothesis
+	rm -rf -- $(call quoted,$(RESULTS)) docs/_build .pytest_cache .ruff_cache .hypothesis

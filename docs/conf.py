@@ -17,10 +17,11 @@ exclude_patterns = ["_build", "extensions"]
 
 myst_enable_extensions = ["dollarmath", "deflist", "colon_fence"]
 myst_heading_anchors = 3
-myst_dmath_allow_digits = True
+myst_dmath_double_inline = True
 
 # `name` in a docstring is code, as in Markdown.
 default_role = "literal"
+napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
@@ -36,4 +37,6 @@ html_static_path = ["static"]
 html_css_files = ["lethe.css"]
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
+html_use_index = False
 html_theme_options = {"navigation_with_keys": True}
