@@ -1,17 +1,23 @@
-"""What docs/curvature.md shows is so."""
+"""What the documentation shows is so."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from benchmark.cli import app
 from benchmark.curvature.lanczos import extreme_eigenvalues
 from benchmark.problem.products import PRODUCTS
+from benchmark.theory.statements import NAMES
 
-TEXT = (Path(__file__).resolve().parents[1] / "docs" / "curvature.md").read_text()
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+TEXT = (DOCS / "curvature.md").read_text(encoding="utf-8")
+PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
 
 
 def test_it_names_every_product() -> None:
@@ -28,3 +34,50 @@ def test_its_examples_work_as_they_stand() -> None:
     start = torch.randn(len(w), generator=torch.Generator().manual_seed(0))
     ends = extreme_eigenvalues(problem.hessian(w, problem.train), start, 40)
     assert abs(float(names["largest"][0])) == pytest.approx(max(map(abs, ends)), rel=1e-3)
+
+
+def anchors(page: Path) -> set[str]:
+    """Anchors of the headings of a page, as code hosts and the site give them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    plain = (re.sub(r"[`*$\\,.:()?']", "", heading).strip().lower() for heading in headings)
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_its_links_lead_somewhere(page: str) -> None:
+    """Each link between pages, also where no site is built."""
+    path = DOCS / page
+    for link, anchor in re.findall(
+        r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", path.read_text(encoding="utf-8")
+    ):
+        target = (path.parent / link).resolve() if link else path
+        assert target.exists(), f"{page} links to {link}"
+        assert not anchor or anchor in anchors(target), f"{page} links to {link}#{anchor}"
+
+
+def named_pages() -> Iterator[tuple[str, str]]:
+    """Each page of `docs/` that code, a test or a page outside of it names, and where."""
+    files = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    for package in ("benchmark", "methods", "baselines", "leaderboard", "tests", "benches"):
+        files += (ROOT / package).rglob("*.py")
+    for file in sorted(files):
+        text = file.read_text(encoding="utf-8")
+        yield from ((found, file.name) for found in re.findall(r"docs/[\w/-]+\.md", text))
+
+
+def test_every_page_that_code_names_is_there() -> None:
+    for page, where in named_pages():
+        assert (ROOT / page).exists(), f"{where} names {page}"
+
+
+def test_every_statement_is_on_the_page_of_methods() -> None:
+    page = (DOCS / "theory" / "methods.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE)
+    assert set(re.findall(r"`([\w-]+)`", " ".join(cells))) == set(NAMES)
+
+
+def test_every_command_is_on_the_page_of_commands() -> None:
+    page = (DOCS / "reference" / "commands.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `lethe ([a-z-]+)", page, re.MULTILINE))
+    there = {one.name or one.callback.__name__.replace("_", "-") for one in app.registered_commands}
+    assert named == there

@@ -31,7 +31,8 @@ class Target(_Frozen):
     """What a deletion request asks for.
 
     Attributes:
-        epsilon, delta: of the guarantee.
+        epsilon: of the guarantee.
+        delta: likewise.
         distance: Delta_0, the public distance to the retrained weights that release noise is made
             for. It is a constant of the experiment, so that the noise is the same for every data
             set and every request. 1e-3 by default: on rows of norm 1 the logits then carry noise
@@ -143,8 +144,8 @@ class Claim(_Frozen):
     Attributes:
         definition: the name of one in `benchmark.definitions`.
         guarantee: how well its two sides can be told apart.
-        epsilon, delta: the point of the guarantee that is stated; epsilon is no less than the
-            guarantee has at delta.
+        epsilon: the point of the guarantee that is stated, no less than it has at delta.
+        delta: where it is stated.
         evidence: why.
         caveats: hypotheses that are false or were not checked, in words.
         composes: whether the releases of a stream compose; not where they share a draw of noise.

@@ -40,7 +40,8 @@ class NoisyStep:
     """The last step at which an algorithm drew noise, handed over so that it can be audited.
 
     Attributes:
-        centre, noised: (d,) before the noise of the step and after it.
+        centre: (d,) before the noise of the step.
+        noised: (d,) after it.
         sigma: that the noise should have, per coordinate.
     """
 
@@ -78,7 +79,8 @@ class Request:
     Attributes:
         problem: data, model, objective and training.
         original: the state to unlearn from.
-        forget, retain: (n_u,) and (n_r,) sorted row indices; together they are `original.rows`.
+        forget: (n_u,) sorted row indices.
+        retain: (n_r,) sorted row indices; with `forget` they are `original.rows`.
         target: the (epsilon, delta) asked for.
         seeds: the axes of randomness.
         clock: the phase timer.
