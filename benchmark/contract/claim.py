@@ -93,7 +93,7 @@ class Distance(_Frozen):
     Attributes:
         bound: of the L2 distance of the two sides' weights before noise, that sigma is made for.
         sigma: standard deviation of the release noise, per coordinate.
-        trivial: the bound that doing nothing has, whatever the data.
+        trivial: the bound for doing nothing, whatever the data.
         constants: what `bound` and `sigma` follow from.
         theorem: the statement by which this release is within the bound, by its id.
         reached: the least proved bound on this release's distance.
@@ -241,7 +241,7 @@ class Claim(_Frozen):
 
     @property
     def vacuous(self) -> bool:
-        """Whether the bound is no better than the one doing nothing has, whatever the data."""
+        """Whether the bound is no better than the one for doing nothing, whatever the data."""
         evidence = self.evidence
         return (
             isinstance(evidence, Distance)
