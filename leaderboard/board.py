@@ -8,12 +8,12 @@ from pathlib import Path
 from benchmark.errors import LetheError
 from benchmark.files import as_bytes, replace_file
 from leaderboard.charts import Chart, draw_charts
-from leaderboard.charts.chart import is_drawn
-from leaderboard.markdown import render_markdown
-from leaderboard.page import render_page
+from leaderboard.model.chart import is_drawn
+from leaderboard.model.table import load
+from leaderboard.render.html import render_page
+from leaderboard.render.markdown import render_markdown
+from leaderboard.render.spreadsheet import render_csv
 from leaderboard.sections import load_sections
-from leaderboard.spreadsheet import render_csv
-from leaderboard.table import load
 
 #: Holds the names of the files that the board wrote beside it: nothing else is replaced.
 _LIST = ".board"

@@ -9,13 +9,13 @@ from pathlib import Path
 from benchmark.studies import audit_record, inverse_hessian_record, quality_record, slack_record
 from leaderboard.answers import answers
 from leaderboard.answers.answer import Answer, Evidence
-from leaderboard.audits import audit_grid
 from leaderboard.charts import BenchSection, Chart, SlackSection, draw_bench, draw_slack
-from leaderboard.grid import Grid
-from leaderboard.inverse_hessian import inverse_hessian_grid
-from leaderboard.quality import QualitySection, quality_sections
-from leaderboard.solvers import load_bench
-from leaderboard.table import Table
+from leaderboard.model.section import Grid
+from leaderboard.model.table import Table
+from leaderboard.studies.audit import audit_grid
+from leaderboard.studies.inverse_hessian import inverse_hessian_grid
+from leaderboard.studies.quality import QualitySection, quality_sections
+from leaderboard.studies.solvers import load_bench
 
 
 @dataclass(frozen=True)

@@ -36,10 +36,10 @@ from leaderboard.answers import (
 )
 from leaderboard.answers.answer import TARGETS, Answer, Evidence, guaranteed
 from leaderboard.board import build, check
-from leaderboard.columns import BY_KEY
-from leaderboard.pareto import Offer, front, offers
-from leaderboard.quality import quality_sections
-from leaderboard.table import Table, load
+from leaderboard.model.columns import BY_KEY
+from leaderboard.model.pareto import Offer, front, offers
+from leaderboard.studies.quality import quality_sections
+from leaderboard.model.table import Table, load
 from tests.test_leaderboard import (
     CONDITIONAL,
     PAIR,

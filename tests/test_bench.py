@@ -56,7 +56,7 @@ from benchmark.records import Environment
 from benchmark.runner.run import plan_of
 from leaderboard import build, check
 from leaderboard.charts import solvers as chart
-from leaderboard.solvers import HEADING, MISSING, bench_tables, load_bench
+from leaderboard.studies.solvers import HEADING, MISSING, bench_tables, load_bench
 from tests import problems, tiny_experiment
 
 ROOT = Path(__file__).resolve().parents[1]

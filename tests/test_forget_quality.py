@@ -36,7 +36,7 @@ from benchmark.studies.relearning import mean_loss, relearn_epochs
 from benchmark.study.run import Tally
 from benchmark.study.run import run as run_study
 from leaderboard import build, check
-from leaderboard.quality import quality_sections
+from leaderboard.studies.quality import quality_sections
 from tests import tiny_experiment
 
 QUIET = tiny_experiment.QUIET

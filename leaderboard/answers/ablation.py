@@ -8,14 +8,15 @@ from statistics import fmean
 from typing import Any
 
 from benchmark.records import Record
-from leaderboard.answers.answer import Answer, Evidence, counted, grid, unanswered
-from leaderboard.charts import Chart
+from leaderboard.answers.answer import Answer, counted, unanswered
 from leaderboard.charts import ablation as plot
-from leaderboard.grid import Cell, Line
-from leaderboard.numbers import number
-from leaderboard.ranking import entries
-from leaderboard.shown import NOTHING
-from leaderboard.study import (
+from leaderboard.model.chart import Chart
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.numbers import number
+from leaderboard.model.ranking import entries
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.shown import NOTHING
+from leaderboard.model.study import (
     ABLATION,
     GENERAL,
     Point,
@@ -25,9 +26,10 @@ from leaderboard.study import (
     point,
     tables_of,
 )
-from leaderboard.table import Row, Table
-from leaderboard.words import statement
+from leaderboard.model.table import Row, Table
+from leaderboard.model.words import statement
 
+ORDER = 120
 SLUG = "answer-ablation"
 QUESTION = "What do damping, norm bound, noise, chains, depth and the number forgotten change?"
 COMMAND = "make ablation RESULTS=leaderboard/results"

@@ -13,12 +13,14 @@ from benchmark.metrics.spread import RESOLUTION
 from benchmark.metrics.statistics import LEVEL, verdict
 from benchmark.studies.quality_record import QualityRecord
 from benchmark.studies.quality_verdict import known, own
-from leaderboard.answers.answer import Answer, Evidence, counted, grid, problem, unanswered
-from leaderboard.grid import Cell, Line
-from leaderboard.interval import arithmetic
-from leaderboard.numbers import measured, number
-from leaderboard.shown import NOTHING
+from leaderboard.answers.answer import Answer, counted, problem, unanswered
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.interval import arithmetic
+from leaderboard.model.numbers import measured, number
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.shown import NOTHING
 
+ORDER = 100
 SLUG = "answer-attacks"
 QUESTION = (
     "Which uncertified methods does U-LiRA tell apart from retraining where the population attack "

@@ -7,24 +7,24 @@ from dataclasses import dataclass
 
 from leaderboard.answers.answer import (
     Answer,
-    Evidence,
     cell,
     counted,
-    grid,
     mean,
     problem,
     seeds,
     unanswered,
     verdict,
 )
-from leaderboard.columns import BY_KEY
-from leaderboard.grid import Cell, Line
-from leaderboard.numbers import span
-from leaderboard.ranking import STATEMENTS, entries
-from leaderboard.shown import NOTHING
-from leaderboard.study import BIASED, bounded, studies, tables_of
-from leaderboard.table import Row, Table
+from leaderboard.model.columns import BY_KEY
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.numbers import span
+from leaderboard.model.ranking import STATEMENTS, entries
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.shown import NOTHING
+from leaderboard.model.study import BIASED, bounded, studies, tables_of
+from leaderboard.model.table import Row, Table
 
+ORDER = 50
 SLUG = "answer-biased"
 QUESTION = "What if requests are not random?"
 COMMAND = "make biased RESULTS=leaderboard/results"

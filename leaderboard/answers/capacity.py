@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from leaderboard.answers.answer import (
     Answer,
-    Evidence,
     cell,
     counted,
-    grid,
     mean,
     named,
     seeds,
@@ -15,10 +13,12 @@ from leaderboard.answers.answer import (
     verdict,
 )
 from leaderboard.answers.stream import releases
-from leaderboard.grid import Cell, Line
-from leaderboard.ranking import STATEMENTS
-from leaderboard.table import Row
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.ranking import STATEMENTS
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.table import Row
 
+ORDER = 90
 SLUG = "answer-capacity"
 QUESTION = "How many requests until retraining is due?"
 COMMAND = "make sequential RESULTS=leaderboard/results"

@@ -8,26 +8,26 @@ from dataclasses import dataclass
 from benchmark.records import Record
 from leaderboard.answers.answer import (
     Answer,
-    Evidence,
     cell,
     counted,
-    grid,
     mean,
     problem,
     seeds,
     unanswered,
 )
-from leaderboard.charts import Chart
 from leaderboard.charts import budget as plot
-from leaderboard.columns import BY_KEY
-from leaderboard.grid import Cell, Line
-from leaderboard.interval import Estimate, arithmetic
-from leaderboard.numbers import measured, number
-from leaderboard.ranking import entries
-from leaderboard.shown import NOTHING
-from leaderboard.study import BUDGET, by_device, tables_of
-from leaderboard.table import Row, Table
+from leaderboard.model.chart import Chart
+from leaderboard.model.columns import BY_KEY
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.interval import Estimate, arithmetic
+from leaderboard.model.numbers import measured, number
+from leaderboard.model.ranking import entries
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.shown import NOTHING
+from leaderboard.model.study import BUDGET, by_device, tables_of
+from leaderboard.model.table import Row, Table
 
+ORDER = 60
 SLUG = "answer-compute"
 QUESTION = "Which rows beat retraining for the same compute, and survive the noise-only control?"
 COMMAND = "make budget RESULTS=leaderboard/results"

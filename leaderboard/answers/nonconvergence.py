@@ -8,23 +8,22 @@ from statistics import fmean
 from benchmark.records import Record
 from leaderboard.answers.answer import (
     Answer,
-    Evidence,
     cell,
     counted,
-    grid,
     mean,
     problem,
     seeds,
     unanswered,
     verdict,
 )
-from leaderboard.charts import Chart
 from leaderboard.charts import nonconvergence as plot
-from leaderboard.grid import Cell, Line
-from leaderboard.numbers import number, span
-from leaderboard.ranking import entries
-from leaderboard.shown import NOTHING
-from leaderboard.study import (
+from leaderboard.model.chart import Chart
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.numbers import number, span
+from leaderboard.model.ranking import entries
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.shown import NOTHING
+from leaderboard.model.study import (
     GENERAL,
     NONCONVERGENCE,
     Point,
@@ -35,9 +34,10 @@ from leaderboard.study import (
     point,
     tables_of,
 )
-from leaderboard.table import Row, Table
-from leaderboard.words import statement
+from leaderboard.model.table import Row, Table
+from leaderboard.model.words import statement
 
+ORDER = 70
 SLUG = "answer-nonconvergence"
 QUESTION = "What changes when training has not converged?"
 COMMAND = "make nonconvergence RESULTS=leaderboard/results"

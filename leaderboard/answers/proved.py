@@ -8,10 +8,8 @@ from benchmark.contract.claim import Target
 from leaderboard.answers.answer import (
     TARGETS,
     Answer,
-    Evidence,
     cell,
     counted,
-    grid,
     name,
     pair,
     problem,
@@ -19,13 +17,16 @@ from leaderboard.answers.answer import (
     single,
 )
 from leaderboard.answers.utility import COMMAND, missing
-from leaderboard.charts import Chart, pareto
-from leaderboard.grid import Cell, Line
-from leaderboard.pareto import Offer, front, offers
-from leaderboard.ranking import entries
-from leaderboard.shown import definitions, erases_the_model
-from leaderboard.table import Row, Table
+from leaderboard.charts import pareto
+from leaderboard.model.chart import Chart
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.pareto import Offer, front, offers
+from leaderboard.model.ranking import entries
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.shown import definitions, erases_the_model
+from leaderboard.model.table import Row, Table
 
+ORDER = 20
 SLUG = "answer-proved"
 QUESTION = "Which methods are proved, what do they cost in accuracy, and how long do they take?"
 

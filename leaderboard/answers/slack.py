@@ -5,24 +5,17 @@ from __future__ import annotations
 from statistics import median
 
 from benchmark.contract.claim import Verdict
-from leaderboard.answers.answer import (
-    Answer,
-    Evidence,
-    counted,
-    grid,
-    mean,
-    problem,
-    seeds,
-    unanswered,
-)
-from leaderboard.grid import Cell, Line
-from leaderboard.numbers import number, span
-from leaderboard.ranking import entries
-from leaderboard.shown import NOTHING
-from leaderboard.study import bounded
-from leaderboard.table import Row, Table
-from leaderboard.words import BADGES
+from leaderboard.answers.answer import Answer, counted, mean, problem, seeds, unanswered
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.numbers import number, span
+from leaderboard.model.ranking import entries
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.shown import NOTHING
+from leaderboard.model.study import bounded
+from leaderboard.model.table import Row, Table
+from leaderboard.model.words import BADGES
 
+ORDER = 40
 SLUG = "answer-slack"
 QUESTION = "How slack are the bounds?"
 COMMAND = "make mnist RESULTS=leaderboard/results"

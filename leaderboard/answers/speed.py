@@ -6,10 +6,8 @@ from benchmark.errors import AssumptionBroken
 from leaderboard.answers import utility
 from leaderboard.answers.answer import (
     Answer,
-    Evidence,
     cell,
     counted,
-    grid,
     in_stream,
     mean,
     name,
@@ -18,14 +16,16 @@ from leaderboard.answers.answer import (
     single,
     unanswered,
 )
-from leaderboard.columns import BY_KEY
-from leaderboard.grid import Cell, Line
-from leaderboard.interval import Estimate, geometric
-from leaderboard.numbers import number, span
-from leaderboard.ranking import entries
-from leaderboard.shown import erases_the_model
-from leaderboard.table import Row, Table
+from leaderboard.model.columns import BY_KEY
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.interval import Estimate, geometric
+from leaderboard.model.numbers import number, span
+from leaderboard.model.ranking import entries
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.shown import erases_the_model
+from leaderboard.model.table import Row, Table
 
+ORDER = 10
 SLUG = "answer-speed"
 QUESTION = "Is certified unlearning faster than retraining, and by how much?"
 COMMAND = "make mnist RESULTS=leaderboard/results"

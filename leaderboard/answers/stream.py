@@ -7,22 +7,22 @@ from collections.abc import Iterable
 from benchmark.contract.claim import VERDICTS
 from leaderboard.answers.answer import (
     Answer,
-    Evidence,
     cell,
     counted,
-    grid,
     mean,
     named,
     seeds,
     unanswered,
     verdict,
 )
-from leaderboard.grid import Cell, Line
-from leaderboard.numbers import span
-from leaderboard.shown import NOTHING, last_steps
-from leaderboard.table import Row
-from leaderboard.words import BADGES
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.numbers import span
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.shown import NOTHING, last_steps
+from leaderboard.model.table import Row
+from leaderboard.model.words import BADGES
 
+ORDER = 80
 SLUG = "answer-stream"
 QUESTION = "What happens over ten requests?"
 COMMAND = "make sequential RESULTS=leaderboard/results"

@@ -10,21 +10,15 @@ from benchmark.contract.seeds import Seeds
 from benchmark.metrics.statistics import LEVEL
 from benchmark.studies.quality_record import QualityRecord
 from benchmark.studies.quality_verdict import own, told
-from leaderboard.answers.answer import (
-    Answer,
-    Evidence,
-    counted,
-    grid,
-    guaranteed,
-    problem,
-    unanswered,
-)
+from leaderboard.answers.answer import Answer, counted, guaranteed, problem, unanswered
 from leaderboard.answers.attacks import mean_score
-from leaderboard.grid import Cell, Line
-from leaderboard.numbers import number, span
-from leaderboard.ranking import entries
-from leaderboard.table import Row, Table
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.numbers import number, span
+from leaderboard.model.ranking import entries
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.table import Row, Table
 
+ORDER = 110
 SLUG = "answer-told"
 QUESTION = "Which proved rows are told apart from retraining all the same?"
 COMMAND = "make forget-quality RESULTS=leaderboard/results"

@@ -8,10 +8,8 @@ from benchmark.contract.claim import Target
 from leaderboard.answers.answer import (
     TARGETS,
     Answer,
-    Evidence,
     cell,
     counted,
-    grid,
     mean,
     name,
     pair,
@@ -19,11 +17,13 @@ from leaderboard.answers.answer import (
     seeds,
     single,
 )
-from leaderboard.grid import Cell, Line
-from leaderboard.numbers import span
-from leaderboard.shown import NOTHING
-from leaderboard.table import Row
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.numbers import span
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.shown import NOTHING
+from leaderboard.model.table import Row
 
+ORDER = 30
 SLUG = "answer-utility"
 QUESTION = "What does a proof cost in utility?"
 COMMAND = "lethe run STUDY.toml --results leaderboard/results"

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from leaderboard.ranking import YARDSTICKS
-from leaderboard.table import Row
-from leaderboard.words import BADGES
+from leaderboard.model.ranking import YARDSTICKS
+from leaderboard.model.table import Row
+from leaderboard.model.words import BADGES
 
 _PALETTE = sns.color_palette("colorblind").as_hex()
 INK = "#333333"

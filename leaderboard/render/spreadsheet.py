@@ -1,4 +1,4 @@
-"""The board as CSV: every row of every table, raw numbers."""
+"""The board as CSV, raw numbers: a line a row of a table, and a line a seed."""
 
 from __future__ import annotations
 
@@ -6,31 +6,32 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable
+from itertools import chain
 
 from benchmark.contract.claim import Claim, Evidence
 from benchmark.contract.guarantee import Guarantee
 from benchmark.records import Record, Value
-from leaderboard.columns import COLUMNS, Column
-from leaderboard.ranking import in_order
-from leaderboard.table import Row, Table
+from leaderboard.model.columns import COLUMNS, Column
+from leaderboard.model.ranking import in_order
+from leaderboard.model.table import Row, Table
 
 
-def _of_claim(key: str, read: Callable[[Claim], float | None]) -> Column:
+def _from_claim(key: str, read: Callable[[Claim], float | None]) -> Column:
     def value(record: Record) -> Value | None:
         return None if record.claim is None else Value(value=read(record.claim))
 
     return Column(key, key, "", "", value)
 
 
-def _of_evidence(key: str) -> Column:
-    return _of_claim(key, lambda claim: getattr(claim.evidence, key, None))
+def _from_evidence(key: str) -> Column:
+    return _from_claim(key, lambda claim: getattr(claim.evidence, key, None))
 
 
 _COLUMNS = (
-    _of_claim("epsilon", lambda claim: claim.epsilon),
-    _of_claim("delta", lambda claim: claim.delta),
-    _of_claim("m", lambda claim: claim.guarantee.m),
-    *map(_of_evidence, ("bound", "sigma", "reached")),
+    _from_claim("epsilon", lambda claim: claim.epsilon),
+    _from_claim("delta", lambda claim: claim.delta),
+    _from_claim("m", lambda claim: claim.guarantee.m),
+    *map(_from_evidence, ("bound", "sigma", "reached")),
     *COLUMNS,
 )
 
@@ -41,12 +42,44 @@ def render_csv(tables: list[Table]) -> str:
     A column gives three fields: mean, half-width of the 95 % interval and number of seeds; the
     geometric mean has the interval's factor in place of the half-width.
     """
+    return _written(_line(table, row) for table in tables for row in in_order(table))
+
+
+def render_seeds(tables: list[Table]) -> str:
+    """One line for each seed of each row that has a record, after a line of names."""
+    return _written(
+        _seed(table, row, record)
+        for table in tables
+        for row in in_order(table)
+        for record in row.found
+    )
+
+
+def _written(lines: Iterable[dict[str, object]]) -> str:
+    """The lines as CSV; the first one has the names of all."""
     file = io.StringIO()
-    lines = [_line(table, row) for table in tables for row in in_order(table)]
-    writer = csv.DictWriter(file, fieldnames=list(lines[0]) if lines else [], lineterminator="\n")
+    lines = iter(lines)
+    first = next(lines, {})
+    writer = csv.DictWriter(file, fieldnames=list(first), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    writer.writerows(line for line in chain([first], lines) if line)
     return file.getvalue()
+
+
+def _seed(table: Table, row: Row, record: Record) -> dict[str, object]:
+    """Every metric of a record; of a failed one, that it failed."""
+    done = record.status == "ok"
+    found = {c.key: c.read(record) if done else None for c in _COLUMNS}
+    return {
+        "experiment": table.experiment,
+        "device": table.device,
+        "role": row.role,
+        "label": row.label,
+        "seed": record.seeds.split,
+        "status": record.status,
+        "verdict": record.verdict if done else "",
+        "definition": record.claim.definition if done and record.claim else "",
+    } | {key: _raw(value.value if value else None) for key, value in found.items()}
 
 
 def _line(table: Table, row: Row) -> dict[str, object]:

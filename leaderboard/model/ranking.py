@@ -6,9 +6,9 @@ import math
 from typing import Literal
 
 from benchmark.contract.claim import VERDICTS, Verdict
-from leaderboard.columns import BY_KEY, COLUMNS, Column
-from leaderboard.interval import arithmetic
-from leaderboard.table import Row, Table
+from leaderboard.model.columns import BY_KEY, COLUMNS, Column
+from leaderboard.model.interval import arithmetic
+from leaderboard.model.table import Row, Table
 
 Mark = Literal["best", "tied", ""]
 

@@ -6,24 +6,25 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmark.metrics.statistics import tie_groups
 from benchmark.records import Plan, PlannedRow, Store
-from benchmark.studies.quality_record import SHARES, Distribution, QualityRecord, read_all
+from benchmark.studies.quality_record import SHARES, Distribution, QualityRecord
 from benchmark.studies.quality_verdict import Part, Scores, ceiling, floor, judge, known, own, told
-from leaderboard.charts import Chart
 from leaderboard.charts import quality as plot
-from leaderboard.grid import Cell, Grid, Line
-from leaderboard.interval import arithmetic
-from leaderboard.numbers import measured
-from leaderboard.ranking import YARDSTICKS
-from leaderboard.shown import NOTHING
-from leaderboard.table import Table, distinct
+from leaderboard.model.chart import Chart
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.interval import arithmetic
+from leaderboard.model.numbers import measured
+from leaderboard.model.ranking import YARDSTICKS
+from leaderboard.model.section import Cell, Grid, Line, Section, bullets
+from leaderboard.model.shown import NOTHING
+from leaderboard.model.table import Table, distinct
 
+ORDER = 10
 HEADING = "Is it really forgotten?"
 
 READING = (
@@ -93,23 +94,6 @@ _Parameters = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class QualitySection:
-    """What the board shows of one experiment.
-
-    Attributes:
-        facts: what it was computed with, in one sentence.
-        notes: failures, gaps and why there is no value.
-    """
-
-    slug: str
-    title: str
-    grid: Grid
-    facts: str
-    notes: tuple[str, ...]
-    charts: tuple[Chart, ...]
-
-
-@dataclass(frozen=True)
 class _Row:
     """A planned row and its records by seed."""
 
@@ -121,23 +105,40 @@ class _Row:
         return {s: r.scores for s, r in sorted(self.records.items()) if r.status == "ok"}
 
 
-def quality_sections(results: Path, tables: Sequence[Table] = ()) -> list[QualitySection]:
+def sections(evidence: Evidence) -> list[Section]:
+    """A section with one for each experiment within; none without records."""
+    found = quality_sections(evidence)
+    if not found:
+        return []
+    return [Section("forgotten", HEADING, READING, tuple(found), _summary(evidence))]
+
+
+def _summary(evidence: Evidence) -> str:
+    rows = {(r.experiment, r.method.label) for r in evidence.quality if r.status == "ok"}
+    problems = {experiment for experiment, _ in rows}
+    return (
+        f"{len(rows)} rows on {len(problems)} problems were attacked through many models each, "
+        "and compared with as many retrained models."
+    )
+
+
+def quality_sections(evidence: Evidence) -> list[Section]:
     """One for each experiment and device with records.
 
-    Args:
-        results: a results folder.
-        tables: of its cells, which tell what was attacked under parameters that are gone.
+    The tables of the cells tell what was attacked under parameters that are gone.
 
     Raises:
         LetheError: for a damaged file.
     """
-    plans = {plan.experiment: plan for plan in Store(results).plans()}
+    plans = {plan.experiment: plan for plan in Store(evidence.results).plans()}
     found: dict[tuple[str, str], list[QualityRecord]] = defaultdict(list)
-    for record in read_all(results):
+    for record in evidence.quality:
         found[record.experiment, record.environment.device].append(record)
     return [
-        _section(plans.get(experiment), records, device, _parameters(tables, experiment, device))
-        for (experiment, device), records in sorted(found.items())
+        _section(
+            plans.get(experiment), of, device, _parameters(evidence.tables, experiment, device)
+        )
+        for (experiment, device), of in sorted(found.items())
     ]
 
 
@@ -154,21 +155,20 @@ def _parameters(tables: Sequence[Table], experiment: str, device: str) -> _Param
 
 def _section(
     plan: Plan | None, records: list[QualityRecord], device: str, now: _Parameters
-) -> QualitySection:
+) -> Section:
     first = records[0]
     rows = _rows(plan, records)
     seeds = sorted(plan.seeds if plan else {r.seeds.split for r in records})
     slug = f"{first.experiment}-{plot.NAME}" + ("" if device == "cpu" else f"-{device}")
     title = plan.title if plan else first.experiment
     runs = sorted({record.runs for row in rows for record in row.records.values()})
-    charts = _charts(slug, title, rows)
-    return QualitySection(
+    facts = f"{_counted(len(seeds), 'seed')}, {' or '.join(map(str, runs))} models a side"
+    notes = (*_stale(rows, now), *_notes(rows, seeds))
+    return Section(
         slug=slug,
-        title=f"{title} ({device})",
-        grid=_grid(rows, seeds),
-        facts=f"{_counted(len(seeds), 'seed')}, {' or '.join(map(str, runs))} models a side.",
-        notes=(*_stale(rows, now), *_notes(rows, seeds)),
-        charts=tuple(charts),
+        heading=title,
+        aside=device,
+        parts=(_grid(rows, seeds, facts), *bullets(notes, "quiet"), *_charts(slug, title, rows)),
     )
 
 
@@ -202,7 +202,7 @@ def _rows(plan: Plan | None, records: list[QualityRecord]) -> list[_Row]:
 # --- the table ---------------------------------------------------------------------------------
 
 
-def _grid(rows: list[_Row], seeds: list[int]) -> Grid:
+def _grid(rows: list[_Row], seeds: list[int], facts: str) -> Grid:
     columns = [metric for metric in METRICS if _filled(rows, metric)]
     best = {metric.key: _best(rows, metric, len(seeds)) for metric in columns}
     shared = _shared(rows)
@@ -226,7 +226,11 @@ def _grid(rows: list[_Row], seeds: list[int]) -> Grid:
         (group, tuple(metric.name for metric in members))
         for group, members in groupby(columns, key=lambda metric: metric.group)
     ]
-    return Grid((("", ("verdict",)), *groups), tuple(lines))
+    caption = (
+        f"Mean ± half-width of the 95 % interval over {facts}. Bold: the best entry and what "
+        "cannot be told from it."
+    )
+    return Grid((("", ("verdict",)), *groups), tuple(lines), "Row", caption)
 
 
 def _filled(rows: list[_Row], metric: Metric) -> bool:

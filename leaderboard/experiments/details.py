@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
 
 from benchmark.contract.claim import (
@@ -17,68 +16,113 @@ from benchmark.contract.claim import (
 )
 from benchmark.contract.definition import Definition, find
 from benchmark.records import Record, Step
-from leaderboard import words
-from leaderboard.columns import ASIDE
-from leaderboard.numbers import number, span
-from leaderboard.shown import gaussian, shown
-from leaderboard.table import Row, Table
+from leaderboard.model import words
+from leaderboard.model.columns import ASIDE
+from leaderboard.model.numbers import number, span
+from leaderboard.model.section import (
+    Cell,
+    Facts,
+    Grid,
+    Line,
+    Part,
+    Section,
+    bullets,
+    grid,
+    paragraph,
+)
+from leaderboard.model.shown import NOTHING, gaussian, shown
+from leaderboard.model.table import Row, Table
 
 _HASH_DIGITS = 12
 
 
-Facts = list[tuple[str, str]]
+_Pairs = list[tuple[str, str]]
 
 
-@dataclass(frozen=True)
-class ClaimDetail:
-    """A row's claim in full, that of `seed`: what is published of it, and what is not.
-
-    Attributes:
-        definition: that the claim is in the sense of.
-        varies: the ranges over seeds of what is not the same for all of them; "" if everything is.
-        told: what the published part is, in words.
-        published, withheld: the facts of either part.
-        stream: every release, where there are several and they are not exact.
-    """
-
-    seed: int
-    claim: Claim
-    definition: type[Definition]
-    varies: str
-    told: str
-    published: Facts
-    withheld: Facts
-    stream: tuple[Step, ...]
-
-    @property
-    def alternatives(self) -> tuple[Alternative, ...]:
-        """Other bounds on the same distance."""
-        evidence = self.claim.evidence
-        return evidence.alternatives if isinstance(evidence, Distance) else ()
-
-    @property
-    def measured(self) -> tuple[Constant, ...]:
-        """The numbers that the reached bound follows from."""
-        evidence = self.claim.evidence
-        return evidence.measured if isinstance(evidence, Distance) else ()
-
-
-def claim_detail(row: Row) -> ClaimDetail | None:
-    """The claim of the row's first seed that has one."""
+def claim_parts(row: Row) -> tuple[Part, ...]:
+    """The claim of the row's first seed that has one: what is published of it, and what is not."""
     for seed, record in row.done.items():
         if record.claim is not None:
-            definition = find(record.claim.definition)
-            return ClaimDetail(
-                seed=seed,
-                claim=record.claim,
-                definition=definition,
-                varies=_varies(row.claims),
-                told=_told(record.claim, definition),
-                published=_published(record.claim),
-                withheld=_withheld(record.claim),
-                stream=record.stream if record.claim.epsilon else (),
+            # nothing adds up where every release is exact
+            stream = record.stream if record.claim.epsilon else ()
+            return (
+                _published_section(row, seed, record.claim),
+                *_withheld_section(record.claim),
+                *([_releases(stream)] if stream else []),
             )
-    return None
+    return ()
+
+
+def _published_section(row: Row, seed: int, claim: Claim) -> Section:
+    """Definition, guarantee, constants and caveats: what an observer is told."""
+    definition = find(claim.definition)
+    varies = _varies(row.claims)
+    shown_is = f"Shown is the claim of seed {seed}{f'; over seeds, {varies}' if varies else ''}."
+    told = f"{definition.title} ({definition.name}): {definition.words} {definition.source}."
+    return Section(
+        f"row-{row.label}-published",
+        "What is published",
+        parts=(
+            *paragraph(f"{_told(claim, definition)} {shown_is}", "quiet"),
+            Facts((("definition", told), *_published(claim))),
+            *_constants("Constants", claim.constants),
+            *bullets([f"Caveat: {caveat}" for caveat in claim.caveats]),
+        ),
+    )
+
+
+def _withheld_section(claim: Claim) -> tuple[Part, ...]:
+    """Why this release is within what is published, for the reader of the benchmark alone."""
+    withheld = _withheld(claim)
+    if not withheld:
+        return ()
+    evidence = claim.evidence
+    parts: tuple[Part, ...] = (*paragraph(words.WITHHELD, "quiet"), Facts(tuple(withheld)))
+    if isinstance(evidence, Distance):
+        parts += _constants("Measured", evidence.measured)
+        parts += _alternatives(evidence.alternatives)
+    return (Section("", "What only the reader of the benchmark sees", parts=parts),)
+
+
+def _constants(caption: str, found: Sequence[Constant]) -> tuple[Grid, ...]:
+    """Constants with what each is known by; nothing without any."""
+    if not found:
+        return ()
+    lines = []
+    for c in found:
+        cells = (Cell(number(c.value)), Cell(c.provenance, badge=c.provenance), Cell(c.meaning))
+        lines.append(Line(c.name, "", cells))
+    return (grid(("value", "provenance", "meaning"), lines, "name", caption),)
+
+
+def _alternatives(found: Sequence[Alternative]) -> tuple[Grid, ...]:
+    """Bounds that the noise is not made for; nothing without any."""
+    if not found:
+        return ()
+    lines = [
+        Line(
+            words.statement(other.theorem),
+            "",
+            (Cell(number(other.value)), Cell("yes" if other.proved else "no")),
+        )
+        for other in found
+    ]
+    return (grid(("Δ", "proved"), lines, "bound", "Other bounds on the same distance"),)
+
+
+def _releases(stream: Sequence[Step]) -> Grid:
+    """Every release of a stream: what is published of it, and what is not."""
+    published = ("ε alone", "ε of all so far, whatever they are", "bound Δ", "noise σ")
+    withheld = ("ε of all so far, as measured", "bound reached", "steps", "seconds")
+    lines = []
+    for place, step in enumerate(stream, 1):
+        values = (step.epsilon, step.composed_epsilon, step.bound, step.sigma)
+        values += (step.measured_epsilon, step.reached)
+        cells = [Cell(NOTHING if value is None else number(value)) for value in values]
+        cells.append(Cell(NOTHING if step.steps is None else str(step.steps)))
+        lines.append(Line(str(place), "", (*cells, Cell(number(step.seconds)))))
+    groups = (("published", published), ("not published", withheld))
+    return Grid(groups, tuple(lines), "release", "Releases, one after the other")
 
 
 def _varies(claims: list[Claim]) -> str:
@@ -101,7 +145,7 @@ def _told(claim: Claim, definition: type[Definition]) -> str:
     return f"{words.PUBLISHED} {words.SAME if fixed else words.DEPENDS}"
 
 
-def _published(claim: Claim) -> Facts:
+def _published(claim: Claim) -> _Pairs:
     """Guarantee and noise."""
     evidence = claim.evidence
     guarantee = ", ".join(filter(None, [claim.guarantee.kind, gaussian([claim])]))
@@ -124,7 +168,7 @@ def _published(claim: Claim) -> Facts:
     return facts
 
 
-def _withheld(claim: Claim) -> Facts:
+def _withheld(claim: Claim) -> _Pairs:
     """Why this release is within what is published; nothing where the noise is inside."""
     evidence = claim.evidence
     if isinstance(evidence, Construction):
@@ -137,7 +181,7 @@ def _withheld(claim: Claim) -> Facts:
     return []
 
 
-def aside(row: Row) -> Facts:
+def aside(row: Row) -> _Pairs:
     """What was measured besides the table's columns, means over seeds, and tests of the noise."""
     facts = [(c.heading, shown(row, c).line) for c in ASIDE if row.values(c)]
     noise = {s: r.metrics["noise_p"] for s, r in row.done.items() if "noise_p" in r.metrics}

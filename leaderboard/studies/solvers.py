@@ -21,10 +21,25 @@ from benchmark.bench.record import (
     Rule,
     SolverRecord,
 )
-from leaderboard.grid import Cell, Grid, Line
-from leaderboard.numbers import number
-from leaderboard.table import slug
+from leaderboard.charts import solvers as plot
+from leaderboard.charts.solvers import RULES
+from leaderboard.model.chart import Chart
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.numbers import number
+from leaderboard.model.section import (
+    Cell,
+    Facts,
+    Grid,
+    Line,
+    Missing,
+    Part,
+    Section,
+    bullets,
+    grid,
+)
+from leaderboard.model.table import slug
 
+ORDER = 50
 HEADING = "Inverse-Hessian solvers"
 
 READING = (
@@ -47,15 +62,11 @@ READING = (
 
 MISSING = "no solver has been timed here yet."
 
-RULES: dict[Rule, str] = {
-    "1-norm": "λ = ‖H‖",
-    "0.1-norm": "λ = 0.1 ‖H‖",
-    "1.5-lambda-min": "λ = 1.5 |λmin|",
-}
-
 #: The damping of the columns that need one.
 MAIN: Rule = "0.1-norm"
 
+_SECONDS = "Seconds to a relative residual, median of the rounds. Bold: fastest."
+_PASS = "One pass over the rows, median of the rounds."
 _FULL_ROUNDS = 5
 # characters of a remark
 _NOTE = 200
@@ -81,6 +92,60 @@ class SystemTables:
     operators: Grid | None
     notes: tuple[str, ...] = ()
     command: str = ""
+
+    @property
+    def section(self) -> Section:
+        """The tables with what is missing, why, and the setting."""
+        parts: list[Part] = []
+        if self.command:
+            parts.append(Missing(MISSING, self.command))
+        if self.solvers:
+            parts.append(self.solvers)
+        parts += bullets(self.notes, "quiet")
+        if self.operators:
+            parts.append(self.operators)
+        if self.facts:
+            parts.append(Facts(self.facts, "Setting"))
+        return Section(self.slug, self.title, parts=tuple(parts), aside=self.device)
+
+
+def sections(evidence: Evidence) -> list[Section]:
+    """The tables by system, and a plot a device; nothing without a record or a plan."""
+    records, plan = load_bench(evidence.bench)
+    if not records and not plan.runs:
+        return []
+    tables = [table.section for table in bench_tables(records, plan)]
+    parts = (*tables, *_charts(records))
+    return [Section("solvers", HEADING, READING, parts, _summary(records))]
+
+
+def _charts(records: list[Record]) -> list[Chart]:
+    timed = [record for record in records if isinstance(record, SolverRecord)]
+    charts = []
+    for where in sorted({device(record) for record in timed}):
+        here = [record for record in timed if device(record) == where]
+        path = f"plots/{plot.NAME}-{slug(where)}.svg"
+        charts.append(Chart(path, f"{where}: {plot.CAPTION}", plot.draw, (here,)))
+    return charts
+
+
+def _summary(records: list[Record]) -> str:
+    """On how many systems one of ours is the fastest to 0.01 at the main damping."""
+    best: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    for record in records:
+        if not isinstance(record, SolverRecord) or record.damping.rule != MAIN:
+            continue
+        if (seconds := _seconds(record, TOLERANCES[1])) is not None:
+            found = best[device(record), record.system.name]
+            found[record.family] = min(seconds, found.get(record.family, seconds))
+    both = [found for found in best.values() if {"ours", "peer"} <= found.keys()]
+    won = sum(found["ours"] < found["peer"] for found in both)
+    if not both:
+        return ""
+    return (
+        f"Ours is the fastest solver to a residual of {TOLERANCES[1]:g} on {won} of the "
+        f"{len(both)} systems that a library's solver was timed on as well."
+    )
 
 
 def load_bench(folder: Path) -> tuple[list[Record], Plan]:
@@ -275,7 +340,7 @@ def _solvers(records: list[SolverRecord], run: PlannedRun | None) -> Grid | None
     tolerances = tuple(f"{tolerance:g}" for tolerance in TOLERANCES)
     groups = [(f"{RULES[rule]}, s to", tolerances) for rule in rules]
     groups.append(("", (f"products to {TOLERANCES[-1]:g}", "peak MB", "× official")))
-    return Grid(tuple(groups), tuple(lines))
+    return Grid(tuple(groups), tuple(lines), "Solver", _SECONDS)
 
 
 def _order(row: _Row) -> tuple[int, float, str]:
@@ -350,26 +415,22 @@ def _operators(records: list[OperatorRecord]) -> Grid | None:
     gradient = next((r for r in records if r.role == "gradient"), None)
     roles = ("gradient", "product", "minibatch")
     ordered = sorted(records, key=lambda r: (roles.index(r.role), r.median))
-    return Grid(
-        (
-            (
-                "",
-                (
-                    "ms",
-                    "× gradient",
-                    "µs a row",
-                    "GFLOP",
-                    "GFLOP/s",
-                    "of matmul peak",
-                    "MB of rows",
-                    "of bandwidth",
-                    "rel. error",
-                    "set-up, ms",
-                ),
-            ),
-        ),
-        tuple(Line(r.title, "", tuple(map(Cell, _pass(r, gradient)))) for r in ordered),
-    )
+    lines = [Line(r.title, "", tuple(map(Cell, _pass(r, gradient)))) for r in ordered]
+    return grid(_OPERATOR_COLUMNS, lines, "One pass", _PASS)
+
+
+_OPERATOR_COLUMNS = (
+    "ms",
+    "× gradient",
+    "µs a row",
+    "GFLOP",
+    "GFLOP/s",
+    "of matmul peak",
+    "MB of rows",
+    "of bandwidth",
+    "rel. error",
+    "set-up, ms",
+)
 
 
 def _pass(record: OperatorRecord, gradient: OperatorRecord | None) -> list[str]:

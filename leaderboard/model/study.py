@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchmark.contract.claim import Distance
 from benchmark.records import Record
-from leaderboard.table import Row, Table
+from leaderboard.model.table import Row, Table
 
 #: The statement that needs no convexity, by its id.
 GENERAL = "thm4"

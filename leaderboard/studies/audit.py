@@ -1,14 +1,17 @@
-"""The model-level audit as a table."""
+"""The model-level audit as a table: what whole runs can refute."""
 
 from __future__ import annotations
 
 from benchmark.contract.definition import find
+from benchmark.studies import audit_record
 from benchmark.studies.audit_record import AuditRecord, AuditStudy, Finding
-from leaderboard.grid import Cell, Grid, Line
-from leaderboard.numbers import number
-from leaderboard.shown import NOTHING
-from leaderboard.words import BADGES
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.numbers import number
+from leaderboard.model.section import Cell, Grid, Line, Section, grid
+from leaderboard.model.shown import NOTHING
+from leaderboard.model.words import BADGES
 
+ORDER = 30
 HEADING = "What whole runs can refute"
 
 READING = (
@@ -32,13 +35,31 @@ READING = (
 _HARDLY = 0.95
 
 
+def sections(evidence: Evidence) -> list[Section]:
+    """The table of the audited rows."""
+    study = audit_record.read(evidence.results)
+    if study is None:
+        return []
+    return [Section("audit", HEADING, READING, (audit_grid(study),), _summary(study))]
+
+
+def _summary(study: AuditStudy) -> str:
+    outcomes = [record.finding.outcome for record in study.findings]
+    return (
+        f"{outcomes.count('refuted')} of {len(outcomes)} claims are refuted by whole runs, "
+        f"{outcomes.count('not refuted')} are not, and {outcomes.count('not falsifiable')} could "
+        "not be refuted by so few runs."
+    )
+
+
 def audit_grid(study: AuditStudy) -> Grid:
     """One line a row that was audited, then those that gave no answer or have no record."""
     names = ("claimed ε", "proved ε", "could prove", "looked at", "judged runs a side", "outcome")
     lines = [_line(record, record.finding) for record in study.findings]
     lines += [_empty(row, reason, "no answer") for row, reason in study.failures.items()]
     lines += [_empty(row, "", "missing") for row in study.missing]
-    return Grid((("", names),), tuple(lines))
+    caption = "Whole runs of each certified row on digits against its reference."
+    return grid(names, lines, caption=caption)
 
 
 def _empty(row: str, reason: str, outcome: str) -> Line:

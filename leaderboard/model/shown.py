@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from benchmark.contract.claim import Claim
 from benchmark.contract.definition import find
 from benchmark.records import Step
-from leaderboard.columns import BY_KEY, COLUMNS, Column
-from leaderboard.numbers import measured, number, span
-from leaderboard.ranking import Mark
-from leaderboard.table import Row, Table, settings_differ
+from leaderboard.model.columns import BY_KEY, COLUMNS, Column
+from leaderboard.model.numbers import measured, number, span
+from leaderboard.model.ranking import Mark
+from leaderboard.model.table import Row, Table, settings_differ
 
 #: What stands where there is no number.
 NOTHING = "–"
@@ -156,7 +157,7 @@ def remarks(table: Table) -> list[str]:
     if table.uncounted:
         listed = ", ".join(map(str, table.uncounted))
         found.append(
-            f"There are records of seeds that the plan does not have ({listed}): left out."
+            f"There are records of seeds that the plan does not have ({listed}). They are left out."
         )
     if settings_differ(table.records, ("problem", "forget", "target")):
         found.append("The records come from different settings of the experiment: run it again.")
@@ -174,18 +175,20 @@ def remarks(table: Table) -> list[str]:
 
 
 def _against_controls(table: Table) -> list[str]:
-    """The rows that are not told from their noise-only controls."""
+    """Which rows do no better than their noise-only controls, or cannot be compared."""
     erasing = [row.title for row in table.rows if erases_the_model(row)]
     alone = [row.title for row in table.rows if len(row.values(_OVER_CONTROL)) == 1]
     found = []
     if erasing:
         found.append(
-            f"Not told from a noise-only control: {'; '.join(erasing)}. The same algorithm with "
-            "the same noise from zero weights does as well: the 95 % interval of what the row has "
-            "over it reaches down to 0. The board says of such a row that it erases the model."
+            f"Erases the model: {counted(erasing)}. The same algorithm with the same noise does as "
+            "well from zero weights: the 95 % interval of the gain over that control reaches down "
+            "to 0."
         )
     if alone:
-        found.append(f"One seed cannot tell from a noise-only control: {'; '.join(alone)}.")
+        found.append(
+            f"Not compared with its noise-only control: {counted(alone)}. One seed has no interval."
+        )
     return found
 
 
@@ -202,14 +205,26 @@ def erases_the_model(row: Row) -> bool:
 
 
 def _blanks(table: Table) -> list[str]:
-    """Why numbers are missing from cells that did not fail, with the rows it is so for."""
-    titles: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+    """Why numbers are missing from cells that did not fail: a sentence for each reason."""
+    found: dict[str, dict[str, dict[str, None]]] = defaultdict(lambda: defaultdict(dict))
     for row in table.rows:
         for column in COLUMNS:
             for value in row.read(column).values():
                 if value.value is None and value.note:
-                    titles[column.header, value.note][row.title] = None
+                    found[value.note][column.header][row.title] = None
     return [
-        f"No {header[0].lower()}{header[1:]} for {'; '.join(named)}: {note}."
-        for (header, note), named in sorted(titles.items())
+        f"No {lower(header)} for {counted(rows)}: {note}."
+        for note, headers in sorted(found.items())
+        for header, rows in headers.items()
     ]
+
+
+def lower(text: str) -> str:
+    """The text as it stands within a sentence."""
+    return f"{text[0].lower()}{text[1:]}"
+
+
+def counted(titles: Collection[str]) -> str:
+    """Some rows by their titles, with their number where there are several."""
+    listed = "; ".join(titles)
+    return listed if len(titles) == 1 else f"{len(titles)} rows ({listed})"

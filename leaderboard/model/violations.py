@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from benchmark.audit.published_noise import SUSPICIOUS
 from benchmark.records import Record
-from leaderboard.numbers import number
+from leaderboard.model.numbers import number
 
 
 def violations(record: Record) -> list[str]:

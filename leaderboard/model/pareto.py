@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmark.contract.claim import VERDICTS
-from leaderboard.columns import BY_KEY
-from leaderboard.ranking import STATEMENTS, entries, yardsticks
-from leaderboard.table import Row, Table
+from leaderboard.model.columns import BY_KEY
+from leaderboard.model.ranking import STATEMENTS, entries, yardsticks
+from leaderboard.model.table import Row, Table
 
 # of a gap in points: accuracies are shares of whole rows, what differs beyond is round-off
 _DIGITS = 6

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from benchmark.records import Gathered
+from benchmark.studies import inverse_hessian_record
 from benchmark.studies.inverse_hessian_record import Answer, PanelRecord
-from leaderboard.grid import Cell, Grid, Line
-from leaderboard.numbers import number
-from leaderboard.shown import NOTHING
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.numbers import number, span
+from leaderboard.model.section import Cell, Grid, Line, Section, grid
+from leaderboard.model.shown import NOTHING
 
+ORDER = 40
 HEADING = "Efficient against exact inverse Hessian"
 
 READING = (
@@ -18,12 +21,32 @@ READING = (
 )
 
 
+def sections(evidence: Evidence) -> list[Section]:
+    """The table of the systems."""
+    study = inverse_hessian_record.read(evidence.results)
+    if study is None:
+        return []
+    parts = (inverse_hessian_grid(study),)
+    return [Section("inverse-hessian", HEADING, READING, parts, _summary(study))]
+
+
+def _summary(study: Gathered[PanelRecord]) -> str:
+    gains = [max(panel.gain(answer) for answer in panel.answers) for panel in study.records]
+    if not gains:
+        return ""
+    return (
+        f"The fastest solver takes {span(gains, 2)} times less processor time than the exact "
+        f"inverse, over {len(gains)} systems."
+    )
+
+
 def inverse_hessian_grid(study: Gathered[PanelRecord]) -> Grid:
     """A line a solver, system by system, the exact inverse first; then systems without a record."""
     names = ("seconds", "faster than exact", "residual", "error")
     lines = [_line(panel, answer) for panel in study.records for answer in _answers(panel)]
     lines += [Line(where, "missing", (Cell(NOTHING),) * len(names)) for where in study.missing]
-    return Grid((("", names),), tuple(lines))
+    caption = "Each solver's time, residual and error beside the exact inverse's."
+    return grid(names, lines, "Solver", caption)
 
 
 def _answers(panel: PanelRecord) -> list[Answer]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from leaderboard.table import Table
+from leaderboard.model.table import Table
 
 # with commas between thousands
 _NUMBER = re.compile(r"(\d+(?:,\d{3})*)")

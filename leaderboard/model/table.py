@@ -14,9 +14,9 @@ from benchmark.contract.claim import VERDICTS, Claim, Verdict
 from benchmark.errors import LetheError
 from benchmark.facts import Facts
 from benchmark.records import Environment, Plan, Record, Store, Value
-from leaderboard.columns import Column
-from leaderboard.interval import Estimate, arithmetic, geometric
-from leaderboard.violations import violations
+from leaderboard.model.columns import Column
+from leaderboard.model.interval import Estimate, arithmetic, geometric
+from leaderboard.model.violations import violations
 
 #: The device of a table that has a plan and no records.
 NOT_RUN = "not run yet"
