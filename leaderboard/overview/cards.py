@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leaderboard.numbers import number, span
+from leaderboard.model.numbers import number, span
 from leaderboard.overview.overview import Overview
 from leaderboard.overview.ranking import Standing, speedup, worst_gap
 from leaderboard.overview.row import LOSS, OverviewRow

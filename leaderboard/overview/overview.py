@@ -9,11 +9,11 @@ from functools import cached_property
 
 from benchmark.studies.quality_record import QualityRecord
 from benchmark.studies.quality_verdict import judge, own
+from leaderboard.model.ranking import entries
+from leaderboard.model.table import Row, Table
 from leaderboard.overview.ranking import Standing, standings
 from leaderboard.overview.row import OverviewRow
 from leaderboard.overview.track import Family, Track, is_problem
-from leaderboard.ranking import entries
-from leaderboard.table import Row, Table
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from benchmark.contract.claim import VERDICTS, Verdict
-from leaderboard.interval import Estimate, arithmetic, geometric
+from leaderboard.model.interval import Estimate, arithmetic, geometric
 from leaderboard.overview.row import LOSS, OverviewRow, first_of
 from leaderboard.overview.track import Track
 

@@ -9,12 +9,13 @@ from functools import cached_property
 from benchmark.contract.claim import Algorithm, Claim, Constant, Construction, Distance
 from benchmark.contract.definition import Definition, find
 from benchmark.studies.quality_record import Verdict as Forgotten
-from leaderboard import details, words
-from leaderboard.columns import BY_KEY
-from leaderboard.interval import Estimate, geometric
+from leaderboard.experiments import details
+from leaderboard.model import words
+from leaderboard.model.columns import BY_KEY
+from leaderboard.model.interval import Estimate, geometric
+from leaderboard.model.shown import erases_the_model, last_steps
+from leaderboard.model.table import Row, Table
 from leaderboard.overview.track import Track, model_in_words, request_in_words, track
-from leaderboard.shown import erases_the_model, last_steps
-from leaderboard.table import Row, Table
 
 #: Points of test accuracy that a useful row may lose against retraining.
 LOSS = 1.0

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from benchmark.facts import Facts
-from leaderboard.numbers import number
-from leaderboard.study import ABLATION, BUDGET, NONCONVERGENCE
-from leaderboard.table import Table
+from leaderboard.model.numbers import number
+from leaderboard.model.study import ABLATION, BUDGET, NONCONVERGENCE
+from leaderboard.model.table import Table
 
 #: Groups that vary a setting of one problem: a question of their own, and no further problems.
 _VARYING = {ABLATION, BUDGET, NONCONVERGENCE}
