@@ -38,8 +38,8 @@ from leaderboard.answers.answer import TARGETS, Answer, Evidence, guaranteed
 from leaderboard.board import build, check
 from leaderboard.model.columns import BY_KEY
 from leaderboard.model.pareto import Offer, front, offers
-from leaderboard.studies.quality import quality_sections
 from leaderboard.model.table import Table, load
+from leaderboard.studies.quality import quality_sections
 from tests.test_leaderboard import (
     CONDITIONAL,
     PAIR,

@@ -38,20 +38,20 @@ from benchmark.records import (
 from benchmark.studies.audit_record import AuditRecord, AuditStudy, Finding
 from benchmark.theory.gaussian import m_for
 from leaderboard import build, check, terminal_tables
-from leaderboard.studies.audit import audit_grid
 from leaderboard.board import _place
 from leaderboard.charts import Chart, gaps
 from leaderboard.model.chart import _drawing
 from leaderboard.model.columns import BY_KEY
 from leaderboard.model.contents import by_data_set, data_set, short
 from leaderboard.model.interval import arithmetic, geometric
-from leaderboard.render.markdown import render_markdown
 from leaderboard.model.numbers import measured, number, span
-from leaderboard.render.html import render_page
 from leaderboard.model.ranking import entries, marks, yardsticks
 from leaderboard.model.shown import erases_the_model, remarks
-from leaderboard.render.spreadsheet import render_csv
 from leaderboard.model.table import load
+from leaderboard.render.html import render_page
+from leaderboard.render.markdown import render_markdown
+from leaderboard.render.spreadsheet import render_csv
+from leaderboard.studies.audit import audit_grid
 
 ROLES = {"retrain": "reference", "other-seed": "floor", "nothing": "ceiling"}
 DIRECTIONS = {

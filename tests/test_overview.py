@@ -8,10 +8,10 @@ from benchmark.contract.claim import Target
 from benchmark.facts import Facts
 from benchmark.metrics.value import Value
 from benchmark.records import Record
+from leaderboard.model.table import Row, Table
 from leaderboard.overview import OverviewRow, Standing, cards, overview
 from leaderboard.overview.ranking import speedup, worst_gap
 from leaderboard.overview.track import is_problem, request_in_words, track
-from leaderboard.table import Row, Table
 from tests.test_answers import judged
 from tests.test_leaderboard import CONDITIONAL, PAIR, PROVED, VACUOUS, claim, facts, record
 

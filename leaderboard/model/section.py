@@ -56,7 +56,8 @@ class Line:
 
     Attributes:
         url: of a web page about it.
-        anchor: slug of the section that has it in full.
+        anchor: slug of the section of the same page that has it in full.
+        page: file that has it in full; "" for none.
         alarm: whether the whole row is refuted.
         group: heading that it stands under together with its neighbours; "" for none.
     """
@@ -66,6 +67,7 @@ class Line:
     cells: tuple[Cell, ...]
     url: str = ""
     anchor: str = ""
+    page: str = ""
     alarm: bool = False
     group: str = ""
 
@@ -169,6 +171,14 @@ class Page:
     title: str
     lead: str
     sections: tuple[Section, ...]
+
+
+def numeric(found: Grid) -> list[bool]:
+    """Whether a column holds numbers, column by column: most of its cells begin like one."""
+    columns = zip(*(line.cells for line in found.lines), strict=True)
+    return [
+        2 * sum(cell.text[:1] in _NUMBER for cell in column) >= len(column) for column in columns
+    ] or [False] * len(found.headings)
 
 
 def grid(names: Sequence[str], lines: Sequence[Line], name: str = "Row", caption: str = "") -> Grid:
