@@ -44,9 +44,7 @@ def payload(found: Overview, results: str) -> dict[str, Any]:
         results: the folder of the records, for the commands that run them again.
     """
     pools = {name: _Pool() for name in ("tracks", "problems", "methods", "claims", "papers")}
-    rows = [
-        _row(row, standing, pools) for standing in found.standings for row in standing.rows
-    ]
+    rows = [_row(row, standing, pools) for standing in found.standings for row in standing.rows]
     return {name: pool.items for name, pool in pools.items()} | {
         "rows": rows,
         "columns": [
