@@ -156,12 +156,12 @@ def test_the_board_shows_the_answers_and_their_plots(tmp_path):
     results = store(tmp_path / "results", [*cells, made("retrain", claim=EXACT)])
     build(results, tmp_path / "out")
     assert check(results, tmp_path / "out") == []
-    assert (tmp_path / "out" / "plots" / "pareto.svg").is_file()
+    assert (tmp_path / "out" / "site" / "plots" / "pareto.svg").is_file()
     markdown = (tmp_path / "out" / "README.md").read_text()
     page = (tmp_path / "out" / "site" / "answers.html").read_text()
     for text in (markdown, page):
         assert speed.QUESTION in text
-        assert "plots/pareto.svg" in text
+    assert "plots/pareto.svg" in page
     short = speed.answer(Evidence(load(results))).short
     assert f"| {speed.QUESTION} | {short} |" in markdown
     assert "make nonconvergence RESULTS=leaderboard/results" in page
