@@ -39,7 +39,6 @@ FIGURES = (
     "plots/nonconvergence.svg",
     "plots/ablation.svg",
     "plots/solvers-cpu.svg",
-    "plots/pareto.svg",
 )
 #: Folder of what is generated and never committed: a page a problem, and every plot.
 SITE = "site"

@@ -10,7 +10,7 @@ from benchmark.records import Record
 from leaderboard.model.chart import Chart
 from leaderboard.model.columns import BY_KEY
 from leaderboard.model.ranking import entries
-from leaderboard.model.section import Cell, Grid, Missing, Section, paragraph
+from leaderboard.model.section import Cell, Grid, Missing, Part, Section, paragraph
 from leaderboard.model.shown import erases_the_model, shown
 from leaderboard.model.table import NOT_RUN, Row, Table
 from leaderboard.model.words import BADGES
@@ -18,6 +18,8 @@ from leaderboard.model.words import BADGES
 #: The (epsilon, delta) that claims are asked for; the board's questions are put at these two.
 TARGETS = (Target(epsilon=1.0, delta=1e-5), Target(epsilon=8.0, delta=1e-5))
 
+#: Rows of a table that is not folded.
+_LONG = 14
 _GUARANTEED = ("exact", "proved")
 # an m found by bisection ends a little off its target, on the safe side
 _ROUND_OFF = 1e-6
@@ -53,13 +55,21 @@ class Answer:
     def section(self) -> Section:
         """The answer as the board shows it."""
         missing = (Missing(self.missing, self.command),) if self.missing else ()
-        tables = (replace(self.grid, name=self.lines, caption=self.question),) if self.grid else ()
+        tables = (self._table(self.grid),) if self.grid else ()
         return Section(
             self.slug,
             self.question,
             parts=(*paragraph(self.text), *missing, *self.charts, *tables),
             summary=self.short,
         )
+
+    def _table(self, grid: Grid) -> Part:
+        """The table, folded where it is long."""
+        named = replace(grid, name=self.lines, caption=self.question)
+        if len(named.lines) <= _LONG:
+            return named
+        heading = f"The table: {len(named.lines)} rows"
+        return Section(f"{self.slug}-table", heading, parts=(named,), folded=True)
 
 
 def unanswered(slug: str, question: str, command: str) -> Answer:

@@ -67,6 +67,7 @@ def answer(evidence: Evidence) -> Answer:
         SLUG,
         QUESTION,
         text=_text(found),
+        short=_short(found),
         lines="Row",
         grid=grid(_COLUMNS, [_line(judged) for judged in found]),
     )
@@ -92,25 +93,29 @@ def _rows(evidence: Evidence) -> list[Judged]:
 def _text(found: list[Judged]) -> str:
     apart = [judged for judged in found if judged.told]
     named = "; ".join(map(_described, apart)) or "none"
-    parts = [
-        f"Of {counted(len(found), 'proved or exact row')} that were attacked, {len(apart)} are "
-        f"told apart: {named}. By chance alone it would be about "
-        f"{number((1 - LEVEL) * len(found))}."
-    ]
+    parts = [f"{_short(found)} Told apart: {named}."]
     permitted = [c.epsilon for judged in apart for c in judged.row.claims if c.epsilon > 0]
     if permitted:
         parts.append(
-            f"A claim with ε = {span(permitted)} permits some separation, so that this does "
-            "not refute it."
+            f"A claim with ε = {span(permitted)} permits some separation, so this does not refute "
+            "it."
         )
     alike = {j.name for pair in combinations(apart, 2) if _alike(*pair) for j in pair}
     if alike:
         parts.append(
             f"{len(alike)} of them ran with the same seeds and have floors within "
-            f"{100 * _ALIKE:.0f} % of another's at every seed: they share their noise draws, and "
-            "are no independent findings."
+            f"{100 * _ALIKE:.0f} % of another's at every seed. They share their noise draws, and "
+            "are not independent findings."
         )
     return " ".join(parts)
+
+
+def _short(found: list[Judged]) -> str:
+    apart = sum(bool(judged.told) for judged in found)
+    return (
+        f"An attack tells {apart} of {counted(len(found), 'proved or exact row')} apart from "
+        f"retraining; chance alone would give about {number((1 - LEVEL) * len(found))}."
+    )
 
 
 def _described(judged: Judged) -> str:

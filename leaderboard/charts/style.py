@@ -68,12 +68,12 @@ def kind(row: Row) -> str:
 
 
 def marker(name: str) -> str:
-    """Of a kind."""
+    """The marker of a kind of row."""
     return _VERDICTS[name][0]
 
 
 def colour(name: str) -> str:
-    """Of a kind."""
+    """The colour of a kind of row."""
     return _VERDICTS[name][1]
 
 

@@ -98,8 +98,8 @@ GUARANTEE = (
         "slack",
         "Slack",
         "",
-        "The proved bound on a release's distance over the measured one. 1 is tight. Below 1 the "
-        "bound is violated: the claim is wrong.",
+        "The proved bound on a release's distance, divided by the measured distance. 1 is tight. "
+        "Below 1 the bound is violated and the claim is wrong.",
         bound=True,
     ),
     Column(
@@ -114,15 +114,16 @@ GUARANTEE = (
         "deletion_capacity",
         "Capacity",
         "requests",
-        "Of a stream: for how many requests all releases seen together keep (ε, δ), by the bounds "
-        "proved for the requests that came. Extrapolated while there is room.",
+        "In a stream: for how many requests all releases together keep (ε, δ), by the bounds "
+        "proved for the requests that came. Extrapolated beyond the releases that were made.",
         bound=True,
     ),
     _metric(
         "uniform_capacity",
         "Worst-case capacity",
         "requests",
-        "The same whatever the requests are: each as far off as the noise is made for.",
+        "The same whatever the requests are: each one moves the model as far as the noise is made "
+        "for.",
         bound=True,
     ),
 )
@@ -132,21 +133,21 @@ UTILITY = (
         "accuracy_test_gap",
         "Test gap",
         "points",
-        "Test accuracy less that of the retrained model of the same seed.",
+        "Test accuracy minus that of the retrained model of the same seed.",
     ),
     _metric(
         "noise_cost",
         "Noise cost",
         "points",
-        "Test accuracy with the release noise less that without: what the guarantee costs.",
+        "Test accuracy with the release noise minus that without: what the guarantee costs.",
         bound=True,
     ),
     _metric(
         "control_accuracy_test_gap",
-        "Over control",
+        "Gain over control",
         "points",
-        "Of a method that draws noise inside: test accuracy less that of the same method with the "
-        "same noise, started from zero weights. At 0 the original model contributes nothing.",
+        "For a method that draws noise inside: test accuracy minus that of the same method with "
+        "the same noise, started from zero weights. At 0 the original model contributes nothing.",
     ),
 )
 FORGETTING = (
@@ -154,13 +155,13 @@ FORGETTING = (
         "accuracy_forget_gap",
         "Forget gap",
         "points",
-        "Accuracy on the forgotten rows less that of the retrained model of the same seed.",
+        "Accuracy on the forgotten rows minus that of the retrained model of the same seed.",
     ),
     _metric(
         "attack_gap",
         "Attack gap",
         "",
-        "Attack AUC: distance to the retrained model's of the same seed, without sign.",
+        "How far the attack's AUC is from its value on the retrained model of the same seed.",
     ),
 )
 COST = (
@@ -168,16 +169,17 @@ COST = (
         "unlearn",
         "Time",
         "s",
-        "Seconds from request to release, noise and all: processor seconds on one CPU thread, "
-        "which a busy machine lengthens less than the wall clock; else by that.",
+        "Seconds from request to release, noise included. On one CPU thread these are processor "
+        "seconds, which a busy machine lengthens less than the wall clock; otherwise wall-clock "
+        "seconds.",
         _unlearn,
     ),
     Column(
         "speedup",
         "Speed-up",
         "×",
-        "Time to retrain over time to unlearn, tuning included, a ratio for each seed, then their "
-        "geometric mean with a multiplicative interval (×÷).",
+        "Time to retrain divided by time to unlearn, tuning included: a ratio for each seed, then "
+        "their geometric mean with a multiplicative interval (×÷).",
         _speedup,
         ratio=True,
     ),
@@ -185,29 +187,29 @@ COST = (
         "steps_taken",
         "Steps",
         "",
-        "Steps that the answer took until a proved bound was within what the noise is made for.",
+        "Steps until a proved bound was within the distance that the noise is made for.",
     ),
     Column(
         "tuning",
         "Tuning",
         "s",
-        "Seconds spent on trying settings, the same number for each method that has a search "
-        "space, scored on validation rows; not part of Time, but of Speed-up.",
+        "Seconds spent on trying settings, scored on validation rows. Every method that has a "
+        "search space tries as many. They are part of Speed-up, not of Time.",
         _tuning,
     ),
     Column(
         "precomputation",
-        "Once",
+        "One-off cost",
         "s",
-        "Seconds after training on what serves every later request; not part of Time.",
+        "Seconds of work after training that serves every later request. Not part of Time.",
         _once,
     ),
     Column(
         "pays_after",
-        "Pays after",
+        "Break-even",
         "requests",
-        "Requests after which the time spent once, on tuning too, is won back against retraining "
-        "for each.",
+        "Requests after which the one-off cost, tuning included, is won back, compared with "
+        "retraining for each request.",
         _pays_after,
     ),
 )
@@ -225,14 +227,14 @@ ASIDE = (
         "distance",
         "Distance",
         "",
-        "L2 distance of the published weights, less the noise they should carry, to the retrained "
+        "L2 distance of the published weights, minus the noise they should carry, to the retrained "
         "weights of the same seed.",
     ),
     _metric(
         "realised_epsilon",
         "Realised ε",
         "",
-        "The ε that the release noise gives at the measured distance and the claim's δ. A "
+        "The ε that the release noise gives at the measured distance and the claim's δ. This is a "
         "diagnosis, not a guarantee.",
         bound=True,
     ),
@@ -247,15 +249,15 @@ ASIDE = (
         "budget_spent",
         "Budget spent",
         "%",
-        "Of a stream: the root of the sum of the squared bounds of its releases, over the distance "
-        "that the noise is made for.",
+        "In a stream: the root of the sum of the squared bounds of its releases, divided by the "
+        "distance that the noise is made for.",
         bound=True,
     ),
     _metric(
         "further_steps",
         "Further steps",
         "",
-        "Steps beyond the method's own, of one that takes a fixed number of them.",
+        "Steps beyond the method's own, where it takes a fixed number of them.",
     ),
     _metric(
         "attack_auc",

@@ -64,7 +64,7 @@ def offers(table: Table) -> list[Offer]:
 
 
 def front(found: Sequence[Offer]) -> list[Offer]:
-    """Those that compete and that no competing one dominates."""
+    """Offers that compete and that no competing one dominates."""
     competing = [offer for offer in found if offer.competes]
     return [o for o in competing if not any(other.dominates(o) for other in competing)]
 

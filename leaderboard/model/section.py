@@ -8,8 +8,8 @@ from typing import Literal
 
 from leaderboard.model.chart import Chart
 
-#: What a number begins with, or the dash in place of one.
-_NUMBER = frozenset("0123456789+-−–≥≤≈.")
+#: What a number begins with.
+_NUMBER = frozenset("0123456789+-−≥≤≈.")
 Tone = Literal["", "lead", "quiet", "alarm", "command"]
 
 
@@ -174,11 +174,16 @@ class Page:
 
 
 def numeric(found: Grid) -> list[bool]:
-    """Whether a column holds numbers, column by column: most of its cells begin like one."""
+    """Whether a column holds numbers, column by column: most of its texts begin like one."""
     columns = zip(*(line.cells for line in found.lines), strict=True)
-    return [
-        2 * sum(cell.text[:1] in _NUMBER for cell in column) >= len(column) for column in columns
-    ] or [False] * len(found.headings)
+    return [_is_numeric([cell.text for cell in column]) for column in columns] or (
+        [False] * len(found.headings)
+    )
+
+
+def _is_numeric(texts: Sequence[str]) -> bool:
+    known = [text for text in texts if text not in ("", "–")]
+    return 2 * sum(text[0] in _NUMBER for text in known) >= len(known)
 
 
 def grid(names: Sequence[str], lines: Sequence[Line], name: str = "Row", caption: str = "") -> Grid:

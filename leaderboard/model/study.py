@@ -40,7 +40,7 @@ class Point:
 
 
 def tables_of(tables: list[Table], group: str) -> list[Table]:
-    """Those of a group's experiments, without what is for trying things out.
+    """Tables of a group's experiments, without what is for trying things out.
 
     An experiment whose plan has no facts is in no group.
     """

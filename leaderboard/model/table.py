@@ -139,7 +139,7 @@ class Table:
 
 
 def filled(table: Table, columns: Iterable[Column]) -> tuple[Column, ...]:
-    """Those of `columns` that some row of the table has a number for."""
+    """The columns that some row of the table has a number for."""
     return tuple(c for c in columns if any(row.values(c) for row in table.rows))
 
 

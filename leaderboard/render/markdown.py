@@ -127,5 +127,6 @@ def _bullets(items: Iterable[str]) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that Markdown shows as it is, on one line."""
-    return re.sub(r"([\\|*_`\[\]~#])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
+    """Text that Markdown shows as it is, on one line; what must not break stays unbroken."""
+    line = re.sub(r"[^\S\N{NO-BREAK SPACE}]+", " ", text).strip()
+    return re.sub(r"([\\|*_`\[\]~#])", r"\\\1", html.escape(line, quote=False))
