@@ -1,4 +1,4 @@
-"""The command line: lethe run | status | list | leaderboard | reproduce | doctor | ...
+"""The command line: lethe run | status | list | leaderboard | table | reproduce | doctor | ...
 
 Each command imports what it needs, so that `lethe --help` waits for no numerical library.
 """
@@ -93,9 +93,7 @@ class How:
         Path | None,
         typer.Option(metavar="CLUSTER.TOML", help="Submit to this Slurm cluster, one task a unit."),
     ] = None
-    wait: Annotated[bool, typer.Option("--wait", help="With --on: wait for all tasks.")] = (
-        False
-    )
+    wait: Annotated[bool, typer.Option("--wait", help="With --on: wait for all tasks.")] = False
     shard: Annotated[
         str,
         typer.Option(metavar="I/N", help="Run share I of N; together they are all."),
@@ -285,6 +283,38 @@ def readme(
         return
     for path in blocks.build(Path(), results, board):
         out.print(f"Written: {path}", soft_wrap=True)
+
+
+@app.command()
+def table(
+    filters: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FILTER",
+            help="An experiment, NAME=VALUE[,VALUE] with data, model, request, verdict, method, "
+            "family or track, or a word to search for; all must fit.",
+        ),
+    ] = None,
+    results: Results = Path("leaderboard/results"),
+    form: Annotated[
+        str, typer.Option("--format", help="markdown, latex (with booktabs), csv or json.")
+    ] = "markdown",
+    columns: Annotated[
+        str | None, typer.Option(help="Names with commas, such as method,problem,speedup.")
+    ] = None,
+    by: Annotated[str, typer.Option(help="What a line is: row, or method (all its rows).")] = "row",
+    useful: Annotated[
+        bool, typer.Option("--useful", help="Only rows that lose at most 1 point and beat control.")
+    ] = False,
+    cite: Annotated[
+        bool, typer.Option("--bibtex", help="BibTeX of the rows' papers instead of the table.")
+    ] = False,
+) -> None:
+    """Print any part of the leaderboard as a table for a paper or a program."""
+    from leaderboard.export import View, bibtex, export
+
+    view = View(filters or (), useful, by, columns.split(",") if columns else None)
+    typer.echo(bibtex(results, view) if cite else export(results, view, form), nl=False)
 
 
 @app.command()
