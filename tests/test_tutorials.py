@@ -1,8 +1,8 @@
 """The tutorials run as they stand, each in an empty folder.
 
 A block of `pycon` is a session whose answers are compared. A block whose first line is a comment
-with a file's name is written to that file. Of a block of `sh` the lines that begin with `lethe run`
-are run; what sets up a machine is left out.
+with a file's name is written to that file. Of a block of `sh` the lines that run something or read
+what was run are carried out; what sets up a machine or reads the project's board is left out.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tests.dropped_in import dropped_in
 GUIDE = Path(__file__).resolve().parents[1] / "docs" / "guide"
 TUTORIALS = ("start", "add-a-method", "tables")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+CARRIED_OUT = re.compile(r"lethe run |lethe table .*--results runs")
 FILE = re.compile(r"# ([\w./-]+\.(?:py|toml))\n")
 
 
@@ -45,7 +46,7 @@ class Tutorial:
             return True
         if language == "pycon":
             return self._session(body)
-        commands = [line for line in body.splitlines() if line.startswith("lethe run ")]
+        commands = [line for line in body.splitlines() if CARRIED_OUT.match(line)]
         for command in commands if language == "sh" else ():
             done = CliRunner().invoke(app, shlex.split(command, comments=True)[1:])
             assert done.exit_code == 0, done.output
