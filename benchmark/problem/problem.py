@@ -92,12 +92,12 @@ class Problem:
 
     @property
     def strong_convexity(self) -> float | None:
-        """Mu of the objective, exact: the ridge on a linear model; None where there is none."""
+        """Mu of the objective, the exact ridge on a linear model; None where there is none."""
         return self.objective.ridge if self.model.spec.linear and self.objective.ridge else None
 
     @cached_property
     def row_norm(self) -> float:
-        """R, a bound on the norm of a training row with its bias: the declared one, if any.
+        """R, a bound on the norm of a training row with its bias, which is declared if it can be.
 
         Raises:
             AssumptionBroken: if a row is longer than declared.

@@ -21,6 +21,8 @@ _DIGITS = re.compile(r"\\([td]?frac)(\d)(\d)")
 _APPLIED = re.compile(r"<mi>(\w{2,})</mi>(\s*)<mo>&ApplyFunction;</mo>")
 #: Norms and inner products, which in TeX keep their size unless \\left makes them grow.
 _FIXED = re.compile(r'<mo( class="\w+")?>([‖⟨⟩])</mo>')
+#: Bars around a number, which browsers take for the relation that stands between two.
+_BARS = re.compile(r'<mo stretchy="false">\|</mo>')
 #: A row of the outermost level that holds a relation.
 _RELATION = re.compile(r"  <mo>(=|≤|≥|&lt;|&gt;|≈|∈|∼|←)</mo>")
 _PUNCTUATION = re.compile(r"[.,;:)?!]+")
@@ -41,6 +43,7 @@ def mathml(tex: str, as_block: bool) -> str:
         raise ExtensionError(f"the formula {tex!r} cannot be set: {error}") from error
     spaced = _APPLIED.sub(r'<mo lspace="0.17em" rspace="0.17em">\1</mo>', found)
     fixed = _FIXED.sub(r'<mo\1 stretchy="false">\2</mo>', spaced)
+    fixed = _BARS.sub('<mo stretchy="false" lspace="0" rspace="0">|</mo>', fixed)
     return _BAR.sub(r'<mover>\1<mo stretchy="false">¯</mo>', fixed)
 
 
@@ -52,11 +55,13 @@ class Punctuation(SphinxPostTransform):
 
     def run(self, **_: Any) -> None:
         for node in self.document.findall(nodes.math):
-            follower = node.next_node(descend=False, siblings=True)
+            # by place, as a text equals every other one that says the same
+            place = node.parent.index(node) + 1
+            follower = node.parent[place] if place < len(node.parent) else None
             found = isinstance(follower, nodes.Text) and _PUNCTUATION.match(follower)
             if found:
                 node["after"] = found[0]
-                node.parent.replace(follower, nodes.Text(follower[found.end() :]))
+                node.parent[place] = nodes.Text(follower[found.end() :])
 
 
 def _inline(writer: Any, node: nodes.math) -> None:
