@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -81,3 +83,44 @@ def test_every_command_is_on_the_page_of_commands() -> None:
     named = set(re.findall(r"^\| `lethe ([a-z-]+)", page, re.MULTILINE))
     there = {one.name or one.callback.__name__.replace("_", "-") for one in app.registered_commands}
     assert named == there
+
+
+# --- formulas ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def formulas(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The extension of the site that sets formulas; skips where Sphinx is not installed."""
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(str(DOCS / "extensions"))
+    return importlib.import_module("mathml")
+
+
+def test_a_fraction_of_two_digits_has_two_parts(formulas: ModuleType) -> None:
+    assert "".join(formulas.mathml(r"\frac12x", as_block=False).split()).startswith(
+        '<mathxmlns="http://www.w3.org/1998/Math/MathML"><mfrac><mn>1</mn><mn>2</mn></mfrac><mi>x'
+    )
+
+
+def test_a_formula_may_break_after_a_relation_and_nowhere_else(formulas: ModuleType) -> None:
+    pieces = formulas.pieces(formulas.mathml(r"a + b \le c_{i=1} = d", as_block=False))
+    assert ["".join(re.sub(r"<[^>]*>", "", piece).split()) for piece in pieces] == [
+        "a+b≤",
+        "ci=1=",
+        "d",
+    ]
+
+
+def test_a_formula_that_cannot_be_set_is_named(formulas: ModuleType) -> None:
+    with pytest.raises(Exception, match="cannot be set"):
+        formulas.mathml(r"\nosuchthing x", as_block=False)
+
+
+def test_every_formula_of_the_pages_can_be_set(formulas: ModuleType) -> None:
+    found = 0
+    for page in PAGES:
+        text = re.sub(r"```.*?```|`[^`\n]*`", "", (DOCS / page).read_text("utf-8"), flags=re.DOTALL)
+        for block, inline in re.findall(r"\$\$(.+?)\$\$|\$([^$]+?)\$", text, re.DOTALL):
+            formulas.mathml(block or inline, as_block=bool(block))
+            found += 1
+    assert found > 1000
