@@ -43,7 +43,8 @@ def payload(found: Overview, results: str) -> dict[str, Any]:
         found: the overview.
         results: the folder of the records, for the commands that run them again.
     """
-    pools = {name: _Pool() for name in ("tracks", "problems", "methods", "claims", "papers")}
+    names = ("tracks", "problems", "methods", "claims", "papers", "definitions", "constants")
+    pools = {name: _Pool() for name in (*names, "meanings")}
     rows = [_row(row, standing, pools) for standing in found.standings for row in standing.rows]
     return {name: pool.items for name, pool in pools.items()} | {
         "rows": rows,
@@ -81,7 +82,7 @@ def _row(row: OverviewRow, standing: Standing, pools: dict[str, _Pool]) -> list[
         int(row.erases),
         int(row.useful),
         int(row.ranked),
-        pools["claims"].place(_claim(row)) if row.claim else -1,
+        pools["claims"].place(_claim(row, pools)) if row.claim else -1,
         _short(row.epsilon),
         _estimate(row.gap),
         _estimate(row.speedup),
@@ -114,15 +115,15 @@ def _problem(row: OverviewRow, track: int) -> dict[str, Any]:
         "name": row.problem,
         "request": row.request,
         "data": row.data,
-        "model": model_of(row),
+        "model": model_of(row)[0],
         "track": track,
     }
 
 
-def model_of(row: OverviewRow) -> str:
-    """What the filters call the row's model: a linear one by its loss."""
+def model_of(row: OverviewRow) -> tuple[str, str]:
+    """What the filters call the row's model, by name and in words: a linear one by its loss."""
     family = row.track.family
-    return family.title if family.linear else row.model
+    return (family.key, family.title) if family.linear else (row.table.facts.model, row.model)
 
 
 def _method(row: OverviewRow, papers: _Pool) -> dict[str, Any]:
@@ -136,16 +137,20 @@ def _method(row: OverviewRow, papers: _Pool) -> dict[str, Any]:
     return {"label": row.row.label, "title": row.row.title, "paper": paper}
 
 
-def _claim(row: OverviewRow) -> dict[str, Any]:
+def _claim(row: OverviewRow, pools: dict[str, _Pool]) -> dict[str, Any]:
+    definition = [row.definition.title, row.definition.words]
+    constants = [
+        [c.name, _short(c.value), c.provenance, pools["meanings"].place(c.meaning)]
+        for c in row.constants
+    ]
     return {
-        "definition": row.definition.title,
-        "words": row.definition.words,
+        "definition": pools["definitions"].place(definition),
         "mode": row.mode,
         "needs": row.needs,
         "theorem": row.theorem,
         "sigma": _short(row.sigma),
         "delta": _short(row.delta),
-        "constants": [[c.name, _short(c.value), c.provenance, c.meaning] for c in row.constants],
+        "constants": [pools["constants"].place(constant) for constant in constants],
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leaderboard.model.numbers import number, span
+from leaderboard.overview.cells import points, tidy
 from leaderboard.overview.overview import Overview
 from leaderboard.overview.ranking import Standing, speedup, worst_gap
 from leaderboard.overview.row import LOSS, OverviewRow
@@ -90,9 +91,9 @@ def _card(track: Track, case: str, standing: Standing, alone: bool) -> Card:
         case=f"{track.family.title}: {case}",
         answer=standing.title,
         figure=f"{number(speedup(rows, alone=alone).mean)} ×",
-        text=f"{_verb(rows)}, and {span(times)} times as fast as retraining"
-        f"{_one_off(rows, alone)}. Test accuracy changes by {_gaps(rows)} points. Ranked on "
-        f"{standing.coverage} of {standing.problems} problems.",
+        text=f"{_verb(rows)}. {span(times)} times as fast as retraining{_one_off(rows, alone)}. "
+        f"Test accuracy changes by {_gaps(rows)} points. Ranked on {standing.coverage} of "
+        f"{standing.problems} problems.",
         track=track,
         standing=standing,
     )
@@ -102,7 +103,7 @@ def _verb(rows: Sequence[OverviewRow]) -> str:
     if all(row.row.verdict == "exact" for row in rows):
         return "Exact by construction"
     pair = max(row.epsilon for row in rows), max(row.delta for row in rows)
-    return f"Proved at (ε, δ) = ({number(pair[0], 2).removesuffix('.0')}, {number(pair[1], 1)})"
+    return f"Proved at ε = {tidy(pair[0])}, δ = {number(pair[1], 1).removeprefix('1×')}"
 
 
 def _one_off(rows: Sequence[OverviewRow], alone: bool) -> str:
@@ -114,7 +115,9 @@ def _one_off(rows: Sequence[OverviewRow], alone: bool) -> str:
 
 
 def _gaps(rows: Sequence[OverviewRow]) -> str:
-    return span([row.gap.mean for row in rows], 2)
+    gaps = [row.gap.mean for row in rows]
+    low, high = points(min(gaps)), points(max(gaps))
+    return low if low == high else f"{low} to {high}"
 
 
 def _none(found: Overview, track: Track) -> Card:

@@ -31,7 +31,10 @@ class Text:
 
     @property
     def line(self) -> str:
-        return " ".join(filter(None, [self.main, self.aside]))
+        if not self.aside:
+            return self.main
+        plain = self.aside.startswith(("±", "×÷", "to "))
+        return f"{self.main} {self.aside}" if plain else f"{self.main} ({self.aside})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +101,18 @@ def tidy(value: float) -> str:
     return number(value, 2).removesuffix(".0")
 
 
+def points(value: float) -> str:
+    """A difference of accuracies with its sign, e.g. `−0.05`."""
+    text = f"{value:+.2f}" if abs(value) < 10 else f"{value:+.1f}"
+    return text.replace("-", "−") if float(text) else "0"
+
+
+def whole(values: Sequence[float]) -> str:
+    """The range of some counts, e.g. `2 to 1,000`."""
+    low, high = (f"{round(end(values)):,}" for end in (min, max))
+    return low if low == high else f"{low} to {high}"
+
+
 def _rank(line: Line) -> Text:
     rank = line.standing.rank
     return Text(NOTHING if rank is None else f"{rank}{'=' if line.standing.tied else ''}")
@@ -143,7 +158,7 @@ def _gap(line: Line) -> Text:
         found = line.single.gap
         mean, spread = measured(found.mean, found.spread, signed=True)
         return Text(mean, f"± {spread}" if spread else "")
-    low, high = (measured(end(gaps), None, signed=True)[0] for end in (min, max))
+    low, high = points(min(gaps)), points(max(gaps))
     return Text(low, "" if low == high else f"to {high}")
 
 
@@ -182,7 +197,7 @@ def _pays(line: Line) -> Text:
     known = [value for row in timed if (value := break_even(row)) is not None]
     if not known:
         return Text(NEVER)
-    text = AT_ONCE if max(known) == 0 else span([round(value) for value in known])
+    text = AT_ONCE if max(known) == 0 else whole(known)
     lost = len(timed) - len(known)
     return Text(text, f"{NEVER} on {lost}" if lost else "")
 

@@ -13,7 +13,7 @@ from leaderboard.model.ranking import entries
 from leaderboard.model.table import Row, Table
 from leaderboard.overview.ranking import Standing, standings
 from leaderboard.overview.row import OverviewRow
-from leaderboard.overview.track import Family, Track, is_problem
+from leaderboard.overview.track import Family, Track, is_problem, request_in_words, track
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +64,9 @@ def overview(tables: Iterable[Table], quality: Sequence[QualityRecord] = ()) -> 
     """
     tables = list(tables)
     verdicts = _Verdicts(quality)
+    qualifiers = _qualifiers(filter(is_problem, tables))
     rows = [
-        OverviewRow(table, row, *verdicts.of(table, row))
+        OverviewRow(table, row, *verdicts.of(table, row), qualifiers[table.slug])
         for table in tables
         if is_problem(table)
         for row in entries(table)
@@ -76,6 +77,30 @@ def overview(tables: Iterable[Table], quality: Sequence[QualityRecord] = ()) -> 
         standings=tuple(found),
         untyped=tuple(table.experiment for table in tables if table.facts is None),
     )
+
+
+def _qualifiers(tables: Iterable[Table]) -> dict[str, str]:
+    """By slug, what tells a problem from others that are called the same; "" where none are."""
+    alike: dict[tuple, list[Table]] = defaultdict(list)
+    for table in tables:
+        facts = table.facts
+        alike[facts.problem, table.device, track(facts), request_in_words(facts)].append(table)
+    return {
+        table.slug: name
+        for members in alike.values()
+        for table, name in zip(members, _names(members), strict=True)
+    }
+
+
+def _names(tables: Sequence[Table]) -> list[str]:
+    """The first fact that is another for each table."""
+    if len(tables) == 1:
+        return [""]
+    facts = [table.facts for table in tables]
+    for names in ([f.features for f in facts], [f.profile or f.study for f in facts]):
+        if len(set(names)) == len(names):
+            return [name.replace("-", " ") for name in names]
+    return [table.experiment for table in tables]
 
 
 class _Verdicts:

@@ -47,12 +47,14 @@ class OverviewRow:
         table, row: where it is from.
         forgotten: the verdict of forget quality; None if the row was not attacked as it is.
         told_by: the tests that tell it from retraining.
+        qualifier: what tells its problem from others of the same name; "" if there are none.
     """
 
     table: Table
     row: Row
     forgotten: Forgotten | None = None
     told_by: tuple[str, ...] = ()
+    qualifier: str = ""
 
     @cached_property
     def track(self) -> Track:
@@ -66,9 +68,9 @@ class OverviewRow:
     @property
     def problem(self) -> str:
         """Data, model and features, with the device unless that is a CPU."""
-        plain = self.table.device == "cpu"
-        name = self.table.facts.problem
-        return name if plain else f"{name} ({self.table.device})"
+        device = "" if self.table.device == "cpu" else self.table.device
+        aside = ", ".join(filter(None, [self.qualifier, device]))
+        return self.table.facts.problem + (f" ({aside})" if aside else "")
 
     @property
     def request(self) -> str:
