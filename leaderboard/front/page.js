@@ -361,7 +361,8 @@ function compared(lines) {
 function drawBar() {
   const found = shown.filter(line => state.pick.includes(line.id));
   $("#bar").hidden = !found.length;
-  $("#picked").textContent = found.length < 2 ? `${first(found[0] ?? {rows: rows}).method.title}: pick another` : `${found.length} picked`;
+  if (!found.length) return;
+  $("#picked").textContent = found.length < 2 ? `${first(found[0]).method.title}: pick another` : `${found.length} picked`;
   $("#compare").disabled = found.length < 2;
 }
 

@@ -88,7 +88,7 @@ class OverviewRow:
 
     @property
     def claim(self) -> Claim | None:
-        """That of the first seed."""
+        """The claim of the first seed that has one; None if none has."""
         return self.row.claims[0] if self.row.claims else None
 
     @property
