@@ -1,4 +1,4 @@
-"""Rendering of the front page; see docs/board.md for how it is made."""
+"""Rendering of the front page; README.md beside this file says how it is made."""
 
 from __future__ import annotations
 
