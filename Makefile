@@ -33,7 +33,7 @@ RUNS     ?=
 GROUPS  := demo mnist cifar10 svhn sequential nonconvergence heads squared kept scenarios biased ablation budget
 
 .DEFAULT_GOAL := help
-.PHONY: help setup $(GROUPS) hessian all test test-slurm lint docs leaderboard check soundness slack \
+.PHONY: help setup $(GROUPS) hessian all test test-slurm chromium lint docs leaderboard check soundness slack \
 	audit forget-quality false-alarms bench kills gpu doctor list clean
 
 help: ## list the targets
@@ -73,6 +73,10 @@ test: $(READY) ## run the tests, two at a time; WORKERS=4 for more
 
 test-slurm: $(READY) ## run the tests that want a Slurm, beside one of their own; as root, two minutes
 	@tests/slurm/with-slurm $(call in-venv,python) -m pytest tests/slurm
+
+chromium: ## install Chromium, where it is missing, for the tests of the front page; as root
+	@command -v chromium >/dev/null \
+		|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
 
 lint: $(READY) ## check style and formatting
 	@$(call in-venv,ruff) check . && $(call in-venv,ruff) format --check .

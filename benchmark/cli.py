@@ -311,10 +311,11 @@ def table(
     ] = False,
 ) -> None:
     """Print any part of the leaderboard as a table for a paper or a program."""
-    from leaderboard.export import View, bibtex, export
+    from leaderboard.export import View, bibtex, export, read
 
     view = View(filters or (), useful, by, columns.split(",") if columns else None)
-    typer.echo(bibtex(results, view) if cite else export(results, view, form), nl=False)
+    found = read(results)
+    typer.echo(bibtex(found, view) if cite else export(found, view, form), nl=False)
 
 
 @app.command()

@@ -18,6 +18,7 @@ from leaderboard.answers import answers
 from leaderboard.charts import draw_charts
 from leaderboard.experiments.compact import compact
 from leaderboard.experiments.problem import problem_page
+from leaderboard.front import render_front
 from leaderboard.glossary import column_meanings, glossary, reading
 from leaderboard.model.chart import Chart, is_drawn
 from leaderboard.model.contents import by_data_set, short
@@ -181,7 +182,10 @@ class _Board:
         found = overview(tables, self._evidence.quality)
         page = readme(found, self._answers, self._studies, figures)
         yield "README.md", _Text(lambda: render_markdown(page, _LINKS))
-        yield "index.html", _Text(lambda: render_html(page, _LINKS, column_meanings()))
+        yield (
+            "index.html",
+            _Text(lambda: render_front(found, self._answers, tables, self._results, self._studies)),
+        )
         yield "board.csv", _Text(lambda: render_csv(tables))
         yield "seeds.csv", _Text(lambda: render_seeds(tables))
         for chart in figures:

@@ -13,7 +13,7 @@ from benchmark.errors import LetheError, unknown
 from benchmark.studies import quality_record
 from leaderboard.front.data import model_of
 from leaderboard.model.table import load
-from leaderboard.overview import OverviewRow, overview
+from leaderboard.overview import Overview, OverviewRow, overview
 from leaderboard.overview.cells import BY_KEY, Column, Line
 from leaderboard.render.bibtex import entry
 from leaderboard.render.latex import tabular
@@ -55,7 +55,16 @@ class View:
     columns: Sequence[str] | None = None
 
 
-def export(results: Path, view: View, form: str = "markdown") -> str:
+def read(results: Path) -> Overview:
+    """The overview of a results folder.
+
+    Raises:
+        LetheError: if there are no results, or one of them is damaged.
+    """
+    return overview(load(results), quality_record.read_all(results))
+
+
+def export(found: Overview, view: View, form: str = "markdown") -> str:
     """The view as a text in one of `FORMATS`.
 
     Raises:
@@ -64,10 +73,10 @@ def export(results: Path, view: View, form: str = "markdown") -> str:
     writers = {"markdown": _markdown, "latex": _latex, "csv": _csv, "json": _json}
     if form not in writers:
         raise unknown("format", form, writers)
-    return writers[form](_lines(results, view), _columns(view))
+    return writers[form](_lines(found, view), _columns(view))
 
 
-def bibtex(results: Path, view: View) -> str:
+def bibtex(found: Overview, view: View) -> str:
     """BibTeX entries of the papers of the view's rows, each once.
 
     Raises:
@@ -75,7 +84,7 @@ def bibtex(results: Path, view: View) -> str:
     """
     methods = [
         row.row.found[0].method
-        for line in _lines(results, view)
+        for line in _lines(found, view)
         for row in line.rows
         if row.row.found
     ]
@@ -91,11 +100,10 @@ def _columns(view: View) -> list[Column]:
     return [BY_KEY[key] for key in keys]
 
 
-def _lines(results: Path, view: View) -> list[Line]:
+def _lines(found: Overview, view: View) -> list[Line]:
     """The lines in the order of the overview."""
     if view.by not in LINES:
         raise unknown("kind of line", view.by, LINES)
-    found = overview(load(results), quality_record.read_all(results))
     experiments = {row.table.experiment for row in found.rows}
     tests = [_test(text, experiments) for text in view.filters]
     lines = []

@@ -366,9 +366,7 @@ def test_utility_at_each_target_with_the_one_that_is_missing(tmp_path):
     noisy = made("near", claim=PROVED, metrics={"noise_cost": -0.25})
     priced = utility.answer(Evidence(tables(tmp_path / "noisy", noisy)))
     assert lines(priced)["toy"]["cost of the noise (points)"] == "−0.250"
-    assert (
-        "In 1 row noise is added to the weights at the end. It costs −0.250 points" in priced.text
-    )
+    assert "In 1 row noise is added to the weights at the end. It costs −0.250" in priced.text
 
 
 def test_slack_by_verdict_and_what_has_no_distance(tmp_path):

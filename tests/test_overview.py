@@ -110,13 +110,34 @@ def test_a_request_in_words(changes: dict, words: str) -> None:
     assert request_in_words(facts(**changes)) == words
 
 
-def test_variations_trials_and_untyped_tables_are_no_problems() -> None:
+def test_variations_and_untyped_tables_are_no_problems() -> None:
     assert is_problem(table())
     assert not is_problem(table(of=facts(group=("ablation",))))
-    assert not is_problem(table(of=facts(trial=True)))
     bare = Table("old", "Old", "", {}, None, "cpu", True, (row(),), (), "old")
     found = overview([bare])
     assert (found.rows, found.untyped) == ((), ("old",))
+
+
+def test_trials_are_shown_where_there_is_nothing_else() -> None:
+    trial = table(row(), slug="trial", of=facts(trial=True))
+    assert [one.table.slug for one in overview([trial]).rows] == ["trial"]
+    assert [one.table.slug for one in overview([trial, table(row())]).rows] == ["toy"]
+
+
+def test_problems_of_one_name_are_told_apart_by_a_fact() -> None:
+    def names(*of: Facts) -> list[str]:
+        tables = [table(row(), slug=f"t{i}", of=one) for i, one in enumerate(of)]
+        return sorted({one.problem for one in overview(tables).rows})
+
+    assert names(facts(), facts(forgotten=6)) == ["Digits, softmax"]
+    assert names(facts(), facts(features="pooled-pixels")) == [
+        "Digits, softmax (pooled pixels)",
+        "Digits, softmax (unit pixels)",
+    ]
+    assert names(facts(), facts(profile="cpu")) == [
+        "Digits, softmax (cpu)",
+        "Digits, softmax (toy)",
+    ]
 
 
 @pytest.mark.parametrize(

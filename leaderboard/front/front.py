@@ -1,4 +1,4 @@
-"""Rendering of the front page; see docs/board.md for how it is made."""
+"""Rendering of the front page; README.md beside this file says how it is made."""
 
 from __future__ import annotations
 
@@ -145,10 +145,18 @@ class Problem:
 def _grid(found: Overview) -> list[tuple[str, list[Problem]]]:
     """Every problem with its fastest ranked row, by data set."""
     groups: dict[str, list[Problem]] = {}
-    for table in ordered(found.problems()):
-        row = next(r for r in found.rows if r.table is table)
+    rows = {row.table.slug: row for row in found.rows}
+    for row in sorted(rows.values(), key=_plainest):
+        table = row.table
         groups.setdefault(row.data, []).append(_problem(row, found.fastest(table)))
     return list(groups.items())
+
+
+def _plainest(row: OverviewRow) -> tuple:
+    """By data set; linear models first, and small requests before large ones and streams."""
+    facts = row.table.facts
+    place = row.track.order[2:]
+    return row.data, not facts.linear, row.problem, *place, facts.forgotten or 0, row.request
 
 
 def _problem(any_row: OverviewRow, best: OverviewRow | None) -> Problem:

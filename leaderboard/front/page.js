@@ -228,7 +228,7 @@ function sections() {
 const esc = words => String(words).replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
 const tip = words => words in glossary ? ` data-tip="${esc(glossary[words])}"` : "";
 const count = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
-const board = document.getElementById("board");
+const board = document.getElementById("board"), heads = [...board.tHead.rows[0].cells];
 const page = row => `site/${encodeURIComponent(row.problem.slug)}.html`;
 const command = row => row.seed < 0 ? "" : `lethe reproduce ${data.results}/${row.problem.experiment}/${row.method.label}/seed-${row.seed}.json`;
 const heading = key => data.columns.find(column => column.key === key).heading;
@@ -240,7 +240,8 @@ function cell(key, line) {
   if (key === "method") {
     const open = state.open.includes(line.id), picked = state.pick.includes(line.id);
     return `<th scope="row" class="c-method"><span class="pick"><input type="checkbox" ${picked ? "checked " : ""}data-pick="${esc(line.id)}" aria-label="Compare ${esc(label(line))}">`
-      + `<button type="button" class="open" data-open="${esc(line.id)}" aria-expanded="${open}">${esc(main)}</button></span></th>`;
+      + `<button type="button" class="open" data-open="${esc(line.id)}" aria-expanded="${open}">${esc(main)}</button></span>`
+      + (state.view === "rows" ? `<small class="phone">${esc(oneLine("problem", line))}</small>` : "") + "</th>";
   }
   if (key === "verdict") {
     const name = line.rows.every(row => row.void) ? main : line.rows.some(row => row.violated) ? "refuted" : data.verdicts[weakest(line.rows)];
@@ -273,10 +274,10 @@ function fold(line) {
   if (paper) facts.push(["Paper", (paper[1] ? `<a href="${esc(paper[1])}" rel="noopener">${esc(paper[0])}</a>` : esc(paper[0]))]);
   const rest = keys.filter(key => !["method", "verdict", "guarantee", "problem"].includes(key))
     .map(key => `<div class="r-${key}"><dt>${esc(heading(key))}</dt><dd>${esc(oneLine(key, line))}</dd></div>`).join("");
-  const constants = claim && claim.constants.length ? `<h4>Constants of the certificate</h4><table><thead><tr><th scope="col">name</th><th scope="col" class="n">value</th><th scope="col">from</th><th scope="col" class="wide-only">meaning</th></tr></thead><tbody>`
+  const constants = claim && claim.constants.length ? `<h3>Constants of the certificate</h3><table><thead><tr><th scope="col">name</th><th scope="col" class="n">value</th><th scope="col">from</th><th scope="col" class="wide-only">meaning</th></tr></thead><tbody>`
     + claim.constants.map(i => data.constants[i]).map(([name, number_, from, meaning]) =>
       `<tr><th scope="row">${esc(name)}</th><td class="n">${number(number_)}</td><td>${esc(from)}</td><td class="wide-only">${esc(data.meanings[meaning])}</td></tr>`).join("") + "</tbody></table>" : "";
-  const each = `<h4>${line.rows.length > 1 ? "Problem by problem" : "The problem"}</h4><table><thead><tr><th scope="col">problem</th><th scope="col" class="n">test gap</th><th scope="col" class="n">speed-up</th><th scope="col" class="n wide-only">break-even</th></tr></thead><tbody>`
+  const each = `<h3>${line.rows.length > 1 ? "Problem by problem" : "The problem"}</h3><table><thead><tr><th scope="col">problem</th><th scope="col" class="n">test gap</th><th scope="col" class="n">speed-up</th><th scope="col" class="n wide-only">break-even</th></tr></thead><tbody>`
     + line.rows.map(one => lineOf([one])).map(one => `<tr><th scope="row"><a href="${page(one.rows[0])}">${esc(one.rows[0].problem.name)}</a>, ${esc(one.rows[0].problem.request)}</th><td class="n">${esc(oneLine("gap", one))}</td><td class="n">${esc(oneLine("speedup", one))}</td><td class="n wide-only">${esc(oneLine("pays", one))}</td></tr>`).join("") + "</tbody></table>";
   const run = command(line.rows[0]);
   return `<tr class="fold"><td colspan="${keys.length}"><div class="in"><div><dl>${facts.map(([name, words]) => `<div><dt>${name}</dt><dd>${words}</dd></div>`).join("")}</dl><dl class="rest">${rest}</dl>`
@@ -287,13 +288,13 @@ function draw() {
   const found = sections();
   shown = found.flatMap(([, lines]) => lines);
   document.documentElement.className = `js ${state.view}`;
-  const columns = all("thead th", board).filter(head => getComputedStyle(head).display !== "none").length;
+  const columns = heads.filter(head => getComputedStyle(head).display !== "none").length;
   for (const body of all("tbody", board)) body.remove();
   board.insertAdjacentHTML("beforeend", found.map(([track, lines]) =>
     `<tbody id="${esc(track.slug)}"><tr class="track"><th scope="rowgroup" colspan="${columns}">${esc(track.title)} <span>${count(problems[track.slug].size, "problem")}</span></th></tr>${lines.map(drawLine).join("")}</tbody>`).join("")
     || `<tbody><tr><td colspan="${columns}">No row fits. <button type="button" class="plain" data-do="all">Show every verdict, useful or not</button></td></tr></tbody>`);
   for (const body of all(".fold > td", board)) body.colSpan = columns;
-  for (const head of all("thead th", board)) {
+  for (const head of heads) {
     const [key, way] = state.sort.split(".");
     if (key === head.dataset.key) head.setAttribute("aria-sort", way === "desc" ? "descending" : "ascending");
     else head.removeAttribute("aria-sort");
@@ -360,7 +361,8 @@ function compared(lines) {
 function drawBar() {
   const found = shown.filter(line => state.pick.includes(line.id));
   $("#bar").hidden = !found.length;
-  $("#picked").textContent = found.length < 2 ? `${first(found[0] ?? {rows: rows}).method.title}: pick another` : `${found.length} picked`;
+  if (!found.length) return;
+  $("#picked").textContent = found.length < 2 ? `${first(found[0]).method.title}: pick another` : `${found.length} picked`;
   $("#compare").disabled = found.length < 2;
 }
 
@@ -452,17 +454,17 @@ function drawPlot(leaves) {
   out += `<text x="${(LEFT + WIDTH) / 2}" y="${HEIGHT - 10}" text-anchor="middle">time per request over time to retrain</text><text transform="translate(16 ${(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" text-anchor="middle">points lost</text>`;
   for (const {row, time, lost} of points) {
     const words = `${row.method.title}, ${row.problem.name}, ${row.problem.request}: ${number(row.speed[0])} times as fast, test gap ${measured(...row.gap).filter(Boolean).join(" ± ")} points`;
-    out += `<a class="${data.verdicts.includes(row.verdict) ? row.verdict : "none"}" href="#${esc(row.id)}" tabindex="-1" data-point="${esc(row.id)}" data-tip="${esc(words)}">${dot(row, x(time).toFixed(1), y(lost).toFixed(1))}</a>`;
+    out += `<g class="${row.verdict}" data-point="${esc(row.id)}" data-tip="${esc(words)}">${dot(row, x(time).toFixed(1), y(lost).toFixed(1))}</g>`;
   }
   const kinds = data.verdicts.filter(name => points.some(point => point.row.verdict === name));
   $("#plot").innerHTML = `<ul class="legend">${kinds.map(name => `<li class="${name}"><i></i>${esc(data.badges[name])}</li>`).join("")}<li>● linear model</li><li>■ net</li></ul>`
-    + `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="group" aria-label="${count(points.length, "row")}: time over that of retraining, and points of test accuracy lost">${out}</svg>`;
+    + `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${count(points.length, "row")}: time over that of retraining, and points of test accuracy lost">${out}</svg>`;
 }
 
 /* --- what people do ----------------------------------------------------------------------------- */
 
 const descending = new Set(["speedup", "problems"]);
-for (const head of all("thead th", board)) {
+for (const head of heads) {
   const words = $(".head", head), button = document.createElement("button");
   button.type = "button";
   button.dataset.sort = head.dataset.key;
@@ -476,7 +478,7 @@ function reveal(id) {
   $(".open", line ?? document.createElement("div"))?.focus({preventScroll: true});
 }
 document.addEventListener("click", event => {
-  const button = event.target.closest("button, a, input");
+  const button = event.target.closest("button, a, input, [data-point]");
   if (!button) return;
   const of = button.dataset;
   if (of.filter !== undefined) {
@@ -486,7 +488,6 @@ document.addEventListener("click", event => {
     document.getElementById("table").scrollIntoView();
     if (of.open) $(`[data-open="${CSS.escape(of.open)}"]`, board)?.focus({preventScroll: true});
   } else if (of.point !== undefined) {
-    event.preventDefault();
     const row = rows.find(one => one.id === of.point);
     const id = state.view === "rows" ? row.id : row.lead;
     update({open: [...new Set([...state.open, id])]});

@@ -56,19 +56,19 @@ class Overview:
 
 
 def overview(tables: Iterable[Table], quality: Sequence[QualityRecord] = ()) -> Overview:
-    """The overview of some tables.
+    """The overview of some tables. Trials are in it only where there is nothing else.
 
     Args:
         tables: of a results folder.
         quality: its forget-quality records.
     """
     tables = list(tables)
-    verdicts = _Verdicts(quality)
-    qualifiers = _qualifiers(filter(is_problem, tables))
+    problems = [table for table in tables if is_problem(table)]
+    problems = [table for table in problems if not table.facts.trial] or problems
+    verdicts, qualifiers = _Verdicts(quality), _qualifiers(problems)
     rows = [
         OverviewRow(table, row, *verdicts.of(table, row), qualifiers[table.slug])
-        for table in tables
-        if is_problem(table)
+        for table in problems
         for row in entries(table)
     ]
     found = standings(rows)

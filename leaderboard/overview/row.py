@@ -88,7 +88,7 @@ class OverviewRow:
 
     @property
     def claim(self) -> Claim | None:
-        """The claim of the first seed; None where nothing is claimed."""
+        """The claim of the first seed that has one; None if none has."""
         return self.row.claims[0] if self.row.claims else None
 
     @property

@@ -96,9 +96,8 @@ def family(facts: Facts) -> Family:
 
 
 def is_problem(table: Table) -> bool:
-    """Whether a table is a problem of its own: typed, no trial and no variation of another."""
-    facts = table.facts
-    return facts is not None and not facts.trial and not _VARYING & set(facts.group)
+    """Whether a table is a problem of its own: typed, and no variation of another."""
+    return table.facts is not None and not _VARYING & set(table.facts.group)
 
 
 def request_in_words(facts: Facts) -> str:
