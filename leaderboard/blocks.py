@@ -242,9 +242,10 @@ def _biased(board: Board) -> str:
 
     fitted = board.where(lambda line: hard(line) and line.label == "newton-measured")
     proved = board.where(lambda line: hard(line) and line.verdict == "proved")
+    (count,) = {line.facts.forgotten for line in fitted if line.facts.scenario == "influential"}
     lost = _span(-(line.number("noise_cost_mean") or 0.0) for line in fitted)
     return (
-        "**Requests that are not random.** To forget a whole class of MNIST, or the 100 most "
+        f"**Requests that are not random.** To forget a whole class of MNIST, or the {count} most "
         "influential rows, moves a model far. Noise that is fitted to one Newton step then costs "
         f"{lost} points of test accuracy. Proved rows take more steps under the same public "
         f"noise, and lose {_points(_lost(proved, 'noise_cost_mean'))}."
