@@ -122,7 +122,7 @@ def test_the_sharpest_gradient_is_nearly_attained() -> None:
 def test_lemma_b_finds_a_fixed_point_exactly_where_there_is_one(
     a: float, slope: float, curve: float
 ) -> None:
-    """Of a + slope d + curve d^2, whose fixed points are known."""
+    """The fixed points of a + slope d + curve d^2 are known."""
     found = bootstrapped(lambda d: a + slope * d + curve * d * d, a)
     gap = 1 - slope
     inside = gap * gap - 4 * a * curve
