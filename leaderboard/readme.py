@@ -14,6 +14,11 @@ from leaderboard.model.words import BADGES, INTRODUCTION
 from leaderboard.overview import RULE, Overview, OverviewRow, Standing, cards
 from leaderboard.overview.ranking import speedup, worst_gap
 
+_IN_FULL = (
+    "“make leaderboard” generates the rest from the records into site/, which is not committed: "
+    "every answer with its table and plots, and a page for each problem with all numbers, plots "
+    "and certificates."
+)
 _RANKED = (
     "rank",
     "verdict",
@@ -52,7 +57,12 @@ def readme(
         (
             *_cards(found),
             _overview(found),
-            Section(answers.slug, answers.heading, answers.reading, _short(answers, figures)),
+            Section(
+                answers.slug,
+                answers.heading,
+                (*answers.reading, _IN_FULL),
+                _short(answers, figures),
+            ),
             *_beside(studies),
             *_problems(found),
             reading(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,8 @@ from leaderboard.model.section import Section, paragraph
 from leaderboard.overview import Overview, overview
 from leaderboard.render.bibtex import entry
 from leaderboard.render.latex import tabular, tex
-from tests.test_leaderboard import EVIL, facts
+from tests.test_cli import Run, lethe, refused  # noqa: F401
+from tests.test_leaderboard import EVIL, PROVED, facts, plan, record, store
 from tests.test_overview import row, table
 
 ANSWERS = Section(
@@ -169,3 +171,16 @@ def test_a_paper_becomes_an_entry() -> None:
         "}",
     ]
     assert entry("Folklore", "").text == "@misc{folklore,\n  title = {{Folklore}},\n}"
+
+
+def test_the_command_prints_a_table_of_records(lethe: Run, tmp_path: Path) -> None:  # noqa: F811
+    planned = plan("newton", seeds=(0, 1)).model_copy(update={"facts": facts()})
+    cells = [record("newton", seed, claim=PROVED) for seed in (0, 1)]
+    results = str(store(tmp_path / "runs", cells, planned))
+    code, out, _ = lethe("table", "toy", "--results", results, "--columns", "method,verdict")
+    assert (code, out) == (0, "| Method | Verdict |\n| --- | --- |\n| Newton | proved |\n")
+    code, out, _ = lethe("table", "--results", results, "--format", "latex", "--by", "method")
+    assert "\\begin{tabular}" in out
+    code, out, _ = lethe("table", "--results", results, "--bibtex")
+    assert out.startswith("@misc{someone2024something,")
+    refused(lethe("table", "mars", "--results", results), "no row fits mars")
