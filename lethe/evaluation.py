@@ -20,7 +20,7 @@ from benchmark.records import Store
 from benchmark.runner.device import prepare
 from benchmark.runner.plans import rows_of
 from benchmark.studies.experiments import run
-from leaderboard import table as board
+from leaderboard.model import table as board
 from lethe.problem import Forget, Problem
 from lethe.table import Table
 

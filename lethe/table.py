@@ -14,10 +14,10 @@ from benchmark.contract.claim import Claim, Verdict
 from benchmark.contract.definition import find
 from benchmark.errors import LetheError
 from benchmark.files import as_bytes, replace_file
-from leaderboard import table as board
-from leaderboard.columns import BY_KEY
-from leaderboard.interval import Estimate
-from leaderboard.numbers import measured, number
+from leaderboard.model import table as board
+from leaderboard.model.columns import BY_KEY
+from leaderboard.model.interval import Estimate
+from leaderboard.model.numbers import measured, number
 
 if TYPE_CHECKING:
     import pandas

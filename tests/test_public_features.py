@@ -32,6 +32,7 @@ from benchmark.experiments.experiment import ProblemSpec, load
 from benchmark.metrics.public_controls import score_public
 from benchmark.problem.fixed_point import FixedPoint
 from benchmark.records import Store
+from benchmark.runner.plans import plan_of
 from benchmark.runner.public_controls import best_head, public_controls
 from methods.downdate import Downdate
 from tests import tiny_experiment

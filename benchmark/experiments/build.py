@@ -63,6 +63,11 @@ def build(spec: ProblemSpec, seeds: Seeds, device: torch.device) -> tuple[Proble
 
     Raises:
         LetheError: if the data cannot be had or the split does not fit them.
+
+    >>> from benchmark.experiments.experiment import load
+    >>> problem, _ = build(load("digits-softmax").problem, Seeds.all(0), "cpu")
+    >>> len(problem.train), len(problem.negatives), len(problem.test)
+    (1200, 200, 397)
     """
     dataset = catalogue.load(spec.data)
     chosen = split(dataset, spec.split, seeds)
