@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ from leaderboard.model import table as board
 from leaderboard.model.columns import BY_KEY
 from leaderboard.model.interval import Estimate
 from leaderboard.model.numbers import measured, number
+from leaderboard.render.latex import tabular
 
 if TYPE_CHECKING:
     import pandas
@@ -33,18 +33,6 @@ _COLUMNS = (
     ("slack", "Slack"),
 )
 _HEADINGS = ("Method", "Verdict", "ε", *(heading for _, heading in _COLUMNS))
-_TEX = {
-    "\\": r"\textbackslash{}",
-    **{c: rf"\{c}" for c in "&%$#_{}"},
-    "ε": r"$\varepsilon$",
-    "×": r"$\times$",
-    "÷": r"$\div$",
-    "±": r"$\pm$",
-    "−": "$-$",
-    "–": "--",
-}
-_POWER = re.compile("[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
-_DIGITS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}"
     "table{border-collapse:collapse}th,td{padding:.3rem .7rem;text-align:right}"
@@ -185,10 +173,7 @@ class Table:
 
     def to_latex(self) -> str:
         """A tabular for a paper that loads booktabs."""
-        head = f"\\begin{{tabular}}{{lll{'r' * len(_COLUMNS)}}}\n\\toprule\n"
-        body = "".join(" & ".join(map(_tex, line)) + " \\\\\n" for line in self._texts)
-        headings = " & ".join(map(_tex, _HEADINGS)) + " \\\\\n\\midrule\n"
-        return f"{head}{headings}{body}\\bottomrule\n\\end{{tabular}}\n"
+        return tabular(_HEADINGS, [("", line) for line in self._texts])
 
     def to_html(self, path: str | Path | None = None) -> str:
         """A page that stands alone: the table, and what each row claims and assumes.
@@ -277,12 +262,3 @@ def _text(estimate: Estimate | None, key: str) -> str:
         return number(estimate.mean) + spread
     mean, spread = measured(estimate.mean, estimate.spread, signed=key.endswith("_gap"))
     return f"{mean} ± {spread}" if spread else mean
-
-
-def _tex(text: str) -> str:
-    plain = _POWER.sub(lambda found: f"^{{{found[0].translate(_DIGITS)}}}", text)
-    parts = re.split(r"(\^\{-?\d+\})", plain)
-    return "".join(
-        f"${part}$" if index % 2 else "".join(_TEX.get(character, character) for character in part)
-        for index, part in enumerate(parts)
-    )
