@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import keyword
-import math
 import re
 import sys
 from collections.abc import Iterator
@@ -25,10 +24,10 @@ from benchmark.errors import LetheError, unknown
 from benchmark.files import as_bytes, replace_file
 from benchmark.metrics import attack_registry as attacks
 from benchmark.metrics.attack_contract import ModelAttack, RowAttack
-from benchmark.problem.examine import Finding, examine
+from benchmark.problem.examine import Finding
 from benchmark.problem.model import Inputs
 from benchmark.problem.models import kinds
-from benchmark.problem.models.factory import FactorySpec, import_module
+from benchmark.problem.models.factory import FactorySpec, import_module, look_at
 from benchmark.problem.models.kinds import spec_of
 from benchmark.problem.models.spec import ModelSpec
 
@@ -277,8 +276,7 @@ def _lines(found: Any, inputs: Inputs, classes: int, dtype: torch.dtype) -> Iter
     elif issubclass(found, ModelSpec):
         plugins.check(found, kinds.KIND)
         model = spec_of({"kind": found.name}, found)
-        columns = inputs if isinstance(inputs, int) else math.prod(inputs)
-        seen = examine(lambda: model.module(inputs, classes), columns, classes, dtype)
+        seen = look_at(lambda: model.module(inputs, classes), inputs, classes, dtype)
         yield from _of_net(found.name, seen)
     else:
         plugins.check(found, attacks.KIND)

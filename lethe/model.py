@@ -10,7 +10,7 @@ from torch import nn
 
 from benchmark.problem.examine import Finding
 from benchmark.problem.models import kinds
-from benchmark.problem.models.factory import FactorySpec
+from benchmark.problem.models.factory import FactorySpec, built, look_at
 from benchmark.problem.models.spec import ModelSpec
 
 #: A kind's name, a table of settings, a factory of nets, or a model itself.
@@ -66,7 +66,11 @@ def check_model(
         ...     print(finding.refused, finding.text[:40])
         False ReLU (1) has no second derivative everyw
     """
-    named = factory if isinstance(factory, str) else None
-    settings = {"args": args, "images": not isinstance(inputs, int)}
-    spec = FactorySpec(factory=named, **settings) if named else FactorySpec.of(factory, **settings)
-    return spec.findings(inputs, classes, getattr(torch, precision))
+    if isinstance(factory, str):
+        factory = kinds.spec_of({"factory": factory}).function
+    images = not isinstance(inputs, int)
+
+    def build() -> nn.Module:
+        return built(factory, inputs, classes, images=images, args=args)
+
+    return look_at(build, inputs, classes, getattr(torch, precision))

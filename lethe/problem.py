@@ -171,5 +171,5 @@ class Problem:
         kind = model["kind"] if isinstance(model, dict) else model.kind
         return (
             f"Problem '{self.name}': {len(part.labels):,} rows, {self.dataset.classes} classes, "
-            f"{kind}, ridge {ridge:g}"
+            f"{kind}, ridge {ridge:.4g}"
         )

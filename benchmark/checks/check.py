@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from benchmark import settings
+from benchmark import registry, settings
 from benchmark.checks import rules
 from benchmark.checks.asking import head, kinds
 from benchmark.contract.method import Method
@@ -48,20 +48,22 @@ class Outcome:
         return not self.broken
 
 
-def check_method(method: type[Method] | Method) -> list[Outcome]:
+def check_method(method: str | type[Method] | Method) -> list[Outcome]:
     """Hold a method against every rule of the contract, on small problems; some seconds.
 
     Args:
-        method: a class, or an instance of one, whose parameters are then the defaults' again.
+        method: its name as `lethe list` has it, its class, or an instance of that, whose parameters
+            are the defaults' again.
 
     Raises:
-        LetheError: if it can run on none of the problems.
+        LetheError: if there is no such method, or it can run on none of the problems.
 
     Example:
-        >>> from methods.newton_chord import NewtonChord
-        >>> all(outcome.kept for outcome in check_method(NewtonChord))
+        >>> all(outcome.kept for outcome in check_method("newton-chord"))
         True
     """
+    if isinstance(method, str):
+        method = registry.find(method).method
     cls = method if isinstance(method, type) else type(method)
     if not kinds(cls):
         raise LetheError(f"{cls.name} needs {', '.join(sorted(cls.needs))}, which no check has")

@@ -92,10 +92,16 @@ class FactorySpec(ModelSpec):
         Raises:
             LetheError: if it cannot be found again by its name, as a lambda cannot.
         """
-        name = getattr(function, "__qualname__", "")
-        if not name or "<" in name:
-            raise LetheError("a factory is a function with a name, at the top of a module")
-        return cls(factory=f"{function.__module__}:{name}", **settings)
+        name, module = getattr(function, "__qualname__", ""), getattr(function, "__module__", "")
+        found: Any = sys.modules.get(module or "")
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if found is not function:
+            raise LetheError(
+                f"{name or function!r} cannot be found again by its name: define it with def, at "
+                "the top of a module"
+            )
+        return cls(factory=f"{module}:{name}", **settings)
 
     @property
     def function(self) -> Callable[..., nn.Module]:
@@ -124,26 +130,17 @@ class FactorySpec(ModelSpec):
     def chunk(self) -> int | None:
         return _CHUNK if self.images else None
 
-    def net(self, inputs: Inputs, classes: int) -> nn.Module:
-        """What the function returns."""
-        if self.images:
-            height, width, channels = inputs
-            inputs = (channels, height, width)
-        return self.function(inputs, classes, **self.args)
-
     def module(self, inputs: Inputs, classes: int) -> nn.Module:
-        net = self.net(inputs, classes)
-        return nn.Sequential(Images(inputs), net) if self.images else net
+        return built(self.function, inputs, classes, images=self.images, args=self.args)
 
     def start(self, model: Model, generator: torch.Generator) -> Tensor:
         """See `ModelSpec`: what the module's constructor draws, by `generator`."""
-        net = seeded(lambda: self.net(model.inputs, model.classes), generator)
+        net = seeded(lambda: self.module(model.inputs, model.classes), generator)
         return torch.cat([p.detach().flatten() for p in net.parameters()]).double().cpu()
 
     def findings(self, inputs: Inputs, classes: int, dtype: torch.dtype) -> list[Finding]:
         """Everything that is found out about the net, see `examine`."""
-        columns = inputs if isinstance(inputs, int) else math.prod(inputs)
-        return examine(lambda: self.module(inputs, classes), columns, classes, dtype)
+        return look_at(lambda: self.module(inputs, classes), inputs, classes, dtype)
 
     def check(self, inputs: Inputs, classes: int, dtype: torch.dtype) -> None:
         """See `ModelSpec`."""
@@ -155,6 +152,29 @@ class FactorySpec(ModelSpec):
     def in_words(self) -> dict[str, Any]:
         """See `ModelSpec`; the hash says nothing to people."""
         return self.model_dump(exclude={"code"}, exclude_defaults=True) | {"kind": self.factory}
+
+
+def built(
+    function: Callable[..., nn.Module],
+    inputs: Inputs,
+    classes: int,
+    *,
+    images: bool,
+    args: dict[str, Any],
+) -> nn.Module:
+    """The net that a factory makes, from flat rows to logits; see `FactorySpec`."""
+    if not images:
+        return function(inputs, classes, **args)
+    height, width, channels = inputs
+    return nn.Sequential(Images(inputs), function((channels, height, width), classes, **args))
+
+
+def look_at(
+    build: Callable[[], nn.Module], inputs: Inputs, classes: int, dtype: torch.dtype
+) -> list[Finding]:
+    """See `examine`; `inputs` is the length of a row, or the shape of the image in it."""
+    columns = inputs if isinstance(inputs, int) else math.prod(inputs)
+    return examine(build, columns, classes, dtype)
 
 
 def search_beside(problem: Any, folder: Path) -> None:
