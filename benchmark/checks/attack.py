@@ -20,7 +20,7 @@ def checked(cls: type[Attack]) -> Iterator[tuple[str, str]]:
         cls: with its defaults.
     """
     case = _models if issubclass(cls, ModelAttack) else _rows
-    wanted = _SCORED if issubclass(cls, ModelAttack) else _ROWS
+    wanted = (_SCORED, _ROWS) if issubclass(cls, ModelAttack) else (_ROWS,)
     given = case(cls)
     try:
         with settings.kept(cls.name):
@@ -29,8 +29,8 @@ def checked(cls: type[Attack]) -> Iterator[tuple[str, str]]:
         yield "it scores a case", f"{type(error).__name__}: {error}"
         return
     shape, finite = np.shape(first), bool(np.isfinite(first).all())
-    right = shape == (wanted,)
-    yield "a score a piece", "" if right else f"scores have shape {shape}, not ({wanted},)"
+    right = shape == wanted
+    yield "a score a piece", "" if right else f"scores have shape {shape}, not {wanted}"
     yield "scores are finite", "" if finite else "a score is not finite"
     same = np.array_equal(first, again)
     yield "the same twice", "" if same else "two runs differ: draw from a seed of your own"

@@ -126,7 +126,7 @@ def nothing_is_mutated(cls: type[Method], kind: str) -> None:
     forget = FORGET.clone()
     ask(method, problem, forget, original=original)
     for name, tensor in held.items():
-        hold(torch.equal(tensor, before[name]), f"it changed the {name} in place: work on a copy")
+        hold(torch.equal(tensor, before[name]), f"it changed {name} in place: work on a copy")
     hold(torch.equal(forget, FORGET), "it changed the rows to forget in place: work on a copy")
     hold(
         torch.equal(torch.get_rng_state(), global_state),
