@@ -64,8 +64,10 @@ class Workbench:
             correct.y,
             correct.x,
             leave_out_effect=self._leave_out_effect,
-            sizes=self._image_norms,
+            sizes=self._sizes,
             most_influential=self._most_influential if self.problem.strong_convexity else None,
+            numbers=tuple(self.split.train.tolist()),
+            ids=self._ids(),
         )
         self.requests = inputs.forget.draw(self.rows, inputs.seeds, context)
         self.forget = torch.cat(self.requests).sort().values
@@ -159,9 +161,17 @@ class Workbench:
         probabilities = expit(label_margins(predictors, self.problem.train))
         return torch.from_numpy(leave_out_effect(probabilities, bank.members))
 
-    def _image_norms(self) -> Tensor:
-        """(n,) float64, in the units of the pixels."""
-        images = catalogue.load(self._inputs.problem.data).train.images[self.split.train.numpy()]
+    def _ids(self) -> tuple[str, ...] | None:
+        """(n,) the hashes of the training rows' ids."""
+        ids = catalogue.load(self._inputs.problem.data).train.ids
+        return None if ids is None else tuple(ids[row] for row in self.split.train.tolist())
+
+    def _sizes(self) -> Tensor:
+        """(n,) float64, the norms of images in the units of pixels, of a table's rows as scaled."""
+        part = catalogue.load(self._inputs.problem.data).train
+        if part.is_table:
+            return torch.linalg.vector_norm(self.problem.train.x.double().cpu(), dim=1)
+        images = part.images[self.split.train.numpy()]
         flat = images.reshape(len(images), -1)
         squares = np.einsum("ij,ij->i", flat, flat, dtype=np.int64)
         return torch.from_numpy(np.sqrt(squares))
