@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmark.runner.run import plan_of
 from pydantic import ValidationError
 
 from benchmark.contract.clock import Clock
