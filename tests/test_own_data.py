@@ -26,6 +26,7 @@ from benchmark.data import catalogue
 from benchmark.data.columns import CAVEAT as SCALE
 from benchmark.data.columns import Column, scaling
 from benchmark.data.dataset import Dataset
+from benchmark.data.forget import ForgetSpec
 from benchmark.data.ids import hashed, text_of
 from benchmark.data.named import NamedSet
 from benchmark.data.own.arrays import from_arrays
@@ -35,8 +36,8 @@ from benchmark.data.split import SplitSpec, split
 from benchmark.errors import LetheError
 from benchmark.experiments.build import build
 from benchmark.experiments.experiment import Experiment, ProblemSpec, load
+from benchmark.experiments.own import resolved
 from benchmark.problem.fixed_point import FixedPoint
-from benchmark.runner.cell import Inputs
 from tests import tiny_experiment
 
 N = 60
@@ -488,7 +489,9 @@ def test_a_study_of_four_lines_runs_and_no_record_names_anybody(tmp_path: Path) 
     assert len(study.read_text(encoding="utf-8").split("\n")) <= 6
     found = load(str(study))
     assert (found.name, found.title, found.description) == ("study", "study", "")
-    assert found.forget.ids == hashed(["secret-17", "secret-41"], found.problem.data.content_hash)
+    assert found.forget.hashes == hashed(
+        ["secret-17", "secret-41"], found.problem.data.content_hash
+    )
     results = tmp_path / "results"
     done = tiny_experiment.run(
         study, folder=results, methods=["retrain", "newton-chord"], seeds=[0]
@@ -558,8 +561,17 @@ def test_rows_are_named_by_their_place_in_the_file(tmp_path: Path) -> None:
     found = load(str(write(tmp_path, "rows = [0, 59, 7]")))
     part = found.problem.data.load().train
     expected = hashed([IDS[0], IDS[59], IDS[7]], part.content_hash)
-    assert tuple(part.ids[row] for row in found.forget.rows) == expected
-    assert found.problem.split.named == tuple(sorted(found.forget.rows))
+    assert tuple(part.ids[row] for row in found.forget.numbers) == expected
+    assert found.problem.split.named == tuple(sorted(found.forget.numbers))
+
+
+@pytest.mark.parametrize("forget", ["rows = [0, 59, 7]", 'ids = ["secret-9"]', 'class = "no"'])
+def test_settings_that_were_found_are_not_looked_for_again(forget: str, tmp_path: Path) -> None:
+    found = load(str(write(tmp_path, forget)))
+    content = found.model_dump(mode="json", include={"problem", "forget"})
+    again = resolved(content, tmp_path, "again")
+    assert ForgetSpec.model_validate(again["forget"]) == found.forget
+    assert ProblemSpec.model_validate(again["problem"]).split == found.problem.split
 
 
 def test_public_rows_are_named_by_their_place_too(tmp_path: Path) -> None:
@@ -597,6 +609,7 @@ REQUESTS = {
     "rows = []": r"forget.rows is a list of row numbers",
     'rows = ["1"]': r"forget.rows is a list of row numbers",
     "rows = [1]\nrequests = 2": r"1 rows are named for 2 requests",
+    'rows = [1]\nids = ["secret-1"]': r"forget names rows and ids: name what to forget once",
     "rows = [1]\ncount = 2": r"takes neither count nor share",
     'rows = [1]\nscenario = "random"\ncount = 1': r"without a scenario",
     'class = "maybe"': r"unknown class in forget.class: 'maybe'",
@@ -629,9 +642,7 @@ def test_ids_of_data_without_ids_are_refused(tmp_path: Path) -> None:
 
 def test_a_class_is_named_as_the_data_name_it(tmp_path: Path) -> None:
     found = load(str(write(tmp_path, 'class = "yes"')))
-    assert found.forget.model_dump() == {"scenario": "class", "requests": 1, "class": 1}
-    again = Inputs.model_fields["forget"].annotation.model_validate(found.forget.model_dump())
-    assert again == found.forget
+    assert found.forget.model_dump() == {"scenario": "class", "requests": 1, "class_number": 1}
 
 
 def test_a_class_of_a_set_with_a_name_is_its_number(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from benchmark.errors import LetheError
 #: Scenarios that decide themselves how many rows a request names.
 _OWN_SIZE = ("class", "named")
 #: What names the rows themselves.
-_NAMES = ("rows", "ids")
+_NAMES = ("numbers", "hashes")
 
 
 class ForgetSpec(BaseModel):
@@ -38,9 +38,11 @@ class ForgetSpec(BaseModel):
         share: the same as a share of the training rows; one of the two, and none for a class or
             for rows that are named.
         requests: how many, one after the other; they divide rows that are named in their order.
-        rows: the very rows, by their canonical number in the data set's training part.
-        ids: the very rows, by the hash of their id; see `benchmark.data.ids`.
-        label: the class of a `class` request, `class` in a file; a random one if None.
+        numbers: the very rows, by their canonical number in the data set's training part; a file
+            says `rows`, by their place.
+        hashes: the very rows, by the hash of their id (see `benchmark.data.ids`); a file says
+            `ids`.
+        class_number: the class of a `class` request, a random one if None; a file says `class`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,9 +60,9 @@ class ForgetSpec(BaseModel):
     count: int | None = Field(None, ge=1)
     share: float | None = Field(None, gt=0, lt=1)
     requests: int = Field(1, ge=1)
-    rows: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(None, min_length=1)
-    ids: tuple[Annotated[str, Field(pattern=PATTERN)], ...] | None = Field(None, min_length=1)
-    label: int | None = Field(None, ge=0, alias="class")
+    numbers: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(None, min_length=1)
+    hashes: tuple[Annotated[str, Field(pattern=PATTERN)], ...] | None = Field(None, min_length=1)
+    class_number: int | None = Field(None, ge=0)
 
     @model_validator(mode="before")
     @classmethod
@@ -70,7 +72,7 @@ class ForgetSpec(BaseModel):
             return values
         if any(values.get(name) is not None for name in _NAMES):
             return values | {"scenario": "named"}
-        if values.get("class") is not None:
+        if values.get("class_number") is not None:
             return values | {"scenario": "class"}
         return values
 
@@ -87,7 +89,7 @@ class ForgetSpec(BaseModel):
                 raise ValueError("a row to forget is named twice")
             if len(names) < self.requests:
                 raise ValueError(f"{len(names)} rows are named for {self.requests} requests")
-        if self.label is not None and (self.scenario != "class" or self.requests != 1):
+        if self.class_number is not None and (self.scenario != "class" or self.requests != 1):
             raise ValueError("a class is forgotten by one request, without another scenario")
         return self
 
@@ -103,15 +105,12 @@ class ForgetSpec(BaseModel):
     @model_serializer(mode="wrap")
     def _without_gaps(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what is not set: keys of earlier records, which had no `share`, still hold."""
-        found = {key: value for key, value in handler(self).items() if value is not None}
-        if "label" in found:
-            found["class"] = found.pop("label")
-        return found
+        return {key: value for key, value in handler(self).items() if value is not None}
 
     @property
     def named(self) -> int | None:
         """How many rows are named; None where a scenario chooses."""
-        names = self.rows or self.ids
+        names = self.numbers or self.hashes
         return None if names is None else len(names)
 
     def draw(
@@ -129,9 +128,9 @@ class ForgetSpec(BaseModel):
                 row is named that was not trained on.
         """
         if self.named is not None:
-            return named(trained, self.rows, self.ids, self.requests, context)
-        if self.label is not None:
-            return (_of_class(trained, self.label, context),)
+            return named(trained, self.numbers, self.hashes, self.requests, context)
+        if self.class_number is not None:
+            return (_of_class(trained, self.class_number, context),)
         count = self._count(len(trained))
         if count is not None and self.requests * count >= len(trained):
             raise LetheError(

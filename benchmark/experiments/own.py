@@ -17,11 +17,14 @@ from benchmark.data.split import SplitSpec
 from benchmark.errors import LetheError, explain, unknown
 from benchmark.experiments.defaults import with_defaults
 
+#: How a file names what is to be forgotten.
+_NAMES = ("rows", "ids", "class")
+
 
 def resolved(content: dict[str, Any], folder: Path, where: str) -> dict[str, Any]:
     """An experiment's settings, with own data read, ids hashed and rows by canonical number.
 
-    What is a value already, such as a `ForgetSpec`, stays as it is.
+    What was found before, as a dump of an experiment's settings has it, stays as it is.
 
     Args:
         content: as the file says it.
@@ -39,9 +42,10 @@ def resolved(content: dict[str, Any], folder: Path, where: str) -> dict[str, Any
     if isinstance(problem.get("data"), OwnData | Arrays):
         problem = _with_public(problem, where)
     content = content | {"problem": problem}
-    if isinstance(forget, dict) and {"rows", "ids", "class"} & set(forget):
-        return content | _named(problem, forget, folder, where)
-    return content
+    names = [name for name in _NAMES if isinstance(forget, dict) and name in forget]
+    if len(names) > 1:
+        raise LetheError(f"{where}: forget names {' and '.join(names)}: name what to forget once")
+    return content | _named(problem, forget, folder, where) if names else content
 
 
 def _own(data: dict[str, Any], folder: Path, where: str) -> OwnData:
@@ -71,13 +75,13 @@ def _named(
         return {}
     dataset = catalogue.load(data)
     if "class" in forget:
-        return {"forget": forget | {"class": _label(forget["class"], dataset)}}
+        return {"forget": _instead(forget, "class_number", _label(forget["class"], dataset))}
     if "rows" in forget:
         numbers = _numbers(forget["rows"], dataset, f"{where}: forget.rows")
-        forget = forget | {"rows": tuple(numbers)}
+        forget = _instead(forget, "numbers", tuple(numbers))
     else:
         numbers, hashes = _by_ids(forget["ids"], dataset, folder, where)
-        forget = forget | {"ids": hashes}
+        forget = _instead(forget, "hashes", hashes)
     split = problem.get("split", with_defaults({"data": data})["split"])
     named = {"named": tuple(sorted(set(numbers)))}
     if isinstance(split, SplitSpec):
@@ -85,6 +89,11 @@ def _named(
     elif isinstance(split, dict):  # anything else is refused elsewhere
         split = split | named
     return {"problem": problem | {"split": split}, "forget": forget}
+
+
+def _instead(forget: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """The table with what was found for the one name in it."""
+    return {key: one for key, one in forget.items() if key not in _NAMES} | {name: value}
 
 
 def _label(value: Any, dataset: Dataset) -> int:

@@ -107,7 +107,7 @@ class Model:
 
     @property
     def shapes(self) -> dict[str, torch.Size]:
-        """Of each parameter by its name, in the order of the flat weights."""
+        """Shapes of the parameters by name, in the order of the flat weights."""
         return dict(self._shapes)
 
     @property

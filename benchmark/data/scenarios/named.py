@@ -11,8 +11,8 @@ from benchmark.errors import LetheError
 
 def named(
     trained: Tensor,
-    rows: tuple[int, ...] | None,
-    ids: tuple[str, ...] | None,
+    numbers: tuple[int, ...] | None,
+    hashes: tuple[str, ...] | None,
     requests: int,
     context: Context | None,
 ) -> tuple[Tensor, ...]:
@@ -20,8 +20,8 @@ def named(
 
     Args:
         trained: (n,) the rows the model was trained on.
-        rows: canonical numbers, or None.
-        ids: hashes of ids, or None; one of the two.
+        numbers: canonical numbers, or None.
+        hashes: of ids, or None; one of the two.
         requests: which divide the rows in their order into parts of about the same size.
         context: which says what numbers and ids the training rows have.
 
@@ -29,15 +29,15 @@ def named(
         LetheError: if one of them was not trained on, or nothing is left to keep.
     """
     known = required(context, "named")
-    if ids is not None and known.ids is None:
+    if hashes is not None and known.ids is None:
         raise LetheError("forget.ids names rows by ids, and the data have none: set data.id")
-    names = known.ids if ids is not None else known.numbers
+    names = known.ids if hashes is not None else known.numbers
     if names is None:
         raise LetheError("forget scenario 'named' needs the numbers of the training rows")
     place = {name: index for index, name in enumerate(names)}
-    wanted = [place.get(name) for name in (ids or rows)]
+    wanted = [place.get(name) for name in (hashes or numbers)]
     if None in wanted:
-        which = f"row {rows[wanted.index(None)]}" if rows else "a row, by its id,"
+        which = f"row {numbers[wanted.index(None)]}" if numbers else "a row, by its id,"
         raise LetheError(
             f"the request names {which} that is no training row: it is not in the data, or held "
             "back by the split; take it out of the request"
