@@ -68,11 +68,12 @@ def from_sklearn(estimator: BaseEstimator, X: Any, y: Any, **arrays: Any) -> Tra
         LetheError: for an estimator that has no counterpart.
 
     Example:
-        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.datasets import load_wine
         >>> from sklearn.linear_model import LogisticRegression
-        >>> found = from_sklearn(LogisticRegression(C=1.0), *load_iris(return_X_y=True))
+        >>> X, y = load_wine(return_X_y=True)
+        >>> found = from_sklearn(LogisticRegression(solver="liblinear"), X[:, :2], y > 0)
         >>> found.exact, found.disagreement
-        (False, 0.0)
+        (True, 0.0)
     """
     kind = type(estimator).__name__
     readers = {"LogisticRegression": _logistic, "RidgeClassifier": _ridge}
