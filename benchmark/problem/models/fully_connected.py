@@ -7,7 +7,9 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+Activation = Literal["tanh", "relu", "gelu"]
+
+ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
 
 
 class SoftmaxSpec(BaseModel):
@@ -43,11 +45,16 @@ class MLPSpec(BaseModel):
 
     kind: Literal["mlp"]
     hidden: tuple[int, ...] = Field((32, 32), min_length=1)
-    activation: Literal["tanh", "relu"] = "tanh"
+    activation: Activation = "tanh"
 
     @property
     def linear(self) -> bool:
         return False
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether passes over rows are written out for its activation; if not, autograd has it."""
+        return self.activation != "gelu"
 
     @property
     def smooth(self) -> bool:
