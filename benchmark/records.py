@@ -56,6 +56,7 @@ class DataInfo(_Frozen):
         content_hash: of each official split that was read.
         split_hash, forget_hash: sha256 of the row numbers.
         train, negatives, test, forget: how many rows.
+        public: how many that never ask for deletion; None if there are none.
     """
 
     name: str
@@ -66,6 +67,7 @@ class DataInfo(_Frozen):
     negatives: int
     test: int
     forget: int
+    public: int | None = Field(None, exclude_if=lambda value: value is None)
 
 
 class Times(_Frozen):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from benchmark.contract.seeds import Seeds
 from benchmark.data.dataset import Dataset, Part
+from benchmark.data.public import PublicIndex, PublicSpec, named_rows
 from benchmark.errors import LetheError
 
 
@@ -19,13 +21,15 @@ class SplitSpec(BaseModel):
     """How many rows go where.
 
     Where rows are grouped, whole groups are held back until there are at least `negatives` rows,
-    then at least `test` rows, then `validation`; `train` is exact in any case.
+    then at least `test` rows, then `validation`, then `public`; `train` is exact in any case.
 
     Attributes:
         negatives: rows held back from training as never-trained examples for attacks.
         test: rows held back for testing, where the data set has no official test split.
         train: training rows; all that are left if None.
         validation: rows held back to tune on; none if None, and then no record's key knows of it.
+        public: rows that never ask for deletion, for features and starting weights: how many, a
+            share of the data set's training rows, or which ones; likewise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +38,7 @@ class SplitSpec(BaseModel):
     test: int | None = Field(None, ge=1)
     train: int | None = Field(None, ge=2)
     validation: int | None = Field(None, ge=1, exclude_if=lambda value: value is None)
+    public: PublicSpec = Field(None, exclude_if=lambda value: value is None)
 
 
 @dataclass(frozen=True)
@@ -44,13 +49,56 @@ class Split:
         train, negatives: into the data set's training part; disjoint.
         test: into the same part and disjoint from both, or None for the official test split.
         validation: into the same part and disjoint from all, or None if there is none.
+        public: likewise.
         No group has rows in two of them.
+
+    Raises:
+        LetheError: if a public row has another part as well.
     """
 
     train: Tensor
     negatives: Tensor
     test: Tensor | None
     validation: Tensor | None = None
+    public: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("train", "negatives", "test", "validation"):
+            rows = getattr(self, name)
+            if rows is not None and (row := self._public_one(rows)) is not None:
+                raise LetheError(
+                    f"row {row} is public and one of the split's {name} rows, too: a public row "
+                    "has no other part"
+                )
+
+    def refuse_public(self, forget: Tensor) -> None:
+        """Refuse a request that touches public rows, which features or weights owe much to.
+
+        Args:
+            forget: (n,) indices into the training rows, as requests have them.
+
+        Raises:
+            LetheError: if one of them is public, or is no training row at all.
+        """
+        if self.public is None or len(forget) == 0:
+            return
+        if int(forget.min()) < 0 or int(forget.max()) >= len(self.train):
+            raise LetheError(
+                f"the forget set names a row outside the {len(self.train)} training rows: public "
+                "rows never ask for deletion"
+            )
+        if (row := self._public_one(self.train[forget])) is not None:
+            raise LetheError(
+                f"the forget set touches row {row}, which is public and never asks for deletion: "
+                "take it out of split.public"
+            )
+
+    def _public_one(self, rows: Tensor) -> int | None:
+        """The first of `rows`, by canonical number, that is public; None if none is."""
+        if self.public is None:
+            return None
+        touched = rows[torch.isin(rows, self.public)]
+        return int(touched[0]) if len(touched) else None
 
     @property
     def fingerprint(self) -> str:
@@ -61,6 +109,8 @@ class Split:
             digest.update(b"|")
         if self.validation is not None:
             digest.update(self.validation.numpy().tobytes())
+        if self.public is not None:
+            digest.update(b"|public|" + self.public.numpy().tobytes())
         return digest.hexdigest()
 
 
@@ -75,21 +125,36 @@ def split(dataset: Dataset, spec: SplitSpec, seeds: Seeds) -> Split:
         change = "leave out" if dataset.test is not None else "set"
         raise LetheError(f"data set {dataset.name} {state} test split: {change} split.test")
     order, place = _shuffled(dataset.train, seeds)
-    total = len(order)
-    first = _whole_groups(place, spec.negatives)
-    second = _whole_groups(place, first + spec.test) if spec.test else first
-    held = _whole_groups(place, second + spec.validation) if spec.validation else second
-    wanted = spec.train if spec.train is not None else total - held
-    if wanted < 2 or held + wanted > total:
-        raise LetheError(
-            f"the split asks for {held + max(wanted, 2)} rows of {dataset.name}, which has {total}"
-        )
+    total, named = len(order), None
+    if isinstance(spec.public, PublicIndex):
+        named = named_rows(dataset, spec.public)
+        others = ~torch.isin(order, named)
+        order, place = order[others], place[others]
+    ends = [0]
+    for size in (spec.negatives, spec.test, spec.validation, _drawn(spec.public, total)):
+        ends.append(_whole_groups(place, ends[-1] + size) if size else ends[-1])
+    held, there = ends[-1], len(order)
+    wanted = spec.train if spec.train is not None else there - held
+    if wanted < 2 or held + wanted > there:
+        asked = held + max(wanted, 2) + total - there
+        raise LetheError(f"the split asks for {asked} rows of {dataset.name}, which has {total}")
+    negatives, test, validation, public = (
+        order[start:end].sort().values for start, end in pairwise(ends)
+    )
     return Split(
         train=order[held : held + wanted].sort().values,
-        negatives=order[:first].sort().values,
-        test=None if spec.test is None else order[first:second].sort().values,
-        validation=None if spec.validation is None else order[second:held].sort().values,
+        negatives=negatives,
+        test=None if spec.test is None else test,
+        validation=None if spec.validation is None else validation,
+        public=None if spec.public is None else public if named is None else named,
     )
+
+
+def _drawn(public: int | float | PublicIndex | None, rows: int) -> int:
+    """How many public rows are to be drawn out of so many."""
+    if public is None or isinstance(public, PublicIndex):
+        return 0
+    return public if isinstance(public, int) else max(1, round(public * rows))
 
 
 def _shuffled(part: Part, seeds: Seeds) -> tuple[Tensor, Tensor]:

@@ -59,6 +59,7 @@ def build(spec: ProblemSpec, seeds: Seeds, device: torch.device) -> tuple[Proble
         negatives=rows(dataset.train, chosen.negatives),
         test=test,
         validation=None if chosen.validation is None else rows(dataset.train, chosen.validation),
+        public=None if chosen.public is None else rows(dataset.train, chosen.public),
         declared=Declared(spec.rows_at_least, LARGEST_NORM.get(spec.features), spec.fixed_point),
     )
     return problem, chosen

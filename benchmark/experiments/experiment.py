@@ -22,6 +22,7 @@ from benchmark import names as folder_names
 from benchmark.contract.claim import Target
 from benchmark.data.features import PIXELS, Features
 from benchmark.data.forget import ForgetSpec
+from benchmark.data.public import with_rows_of_file
 from benchmark.data.split import SplitSpec
 from benchmark.errors import LetheError, explain, unknown
 from benchmark.experiments.profile import SMALLER, Place, Variant, variant, variants
@@ -275,6 +276,7 @@ def _experiment(content: dict[str, Any], found: Variant, path: Path, where: str)
     if "dropped" in content:
         raise LetheError(f"{where}: 'dropped' is not set by a file: list methods, or only_rows")
     rest = {key: value for key, value in content.items() if key not in ("rows", "only_rows")}
+    rest = {k: with_rows_of_file(v, path.parent) if k == "problem" else v for k, v in rest.items()}
     tables = content.get("rows", {})
     rows = rows_of(tables, content.get("only_rows"), where)
     there = {row.method for row in rows}

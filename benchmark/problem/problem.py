@@ -41,6 +41,8 @@ class Problem:
         negatives: rows like the training rows that are never trained on (for attacks).
         test: rows for utility.
         validation: rows for tuning, which are in none of the others; None if there are none.
+        public: rows that never ask for deletion and are in none of the others, which features and
+            starting weights may be fitted on; None if there are none.
         declared: public bounds that the data keep, for constants that must not depend on them.
 
     With BatchNorm the objective is what it is in evaluation, by statistics that stand still: those
@@ -58,6 +60,7 @@ class Problem:
     negatives: Rows
     test: Rows
     validation: Rows | None = field(default=None, kw_only=True)
+    public: Rows | None = field(default=None, kw_only=True)
     declared: Declared = field(default=Declared(), kw_only=True)
 
     def __post_init__(self) -> None:

@@ -31,7 +31,7 @@ class Seal:
 
     def put_problem(self, problem: Callable[[], Problem]) -> None:
         """Take the checksums of a problem's rows, also of a part that it does not have."""
-        for part in ("train", "negatives", "test", "validation"):
+        for part in ("train", "negatives", "test", "validation", "public"):
             for field, name in (("x", "inputs"), ("y", "labels")):
                 self.put(f"{part} {name}", lambda p=part, f=field: _of(problem(), p, f))
 

@@ -68,6 +68,7 @@ class Workbench:
         )
         self.requests = inputs.forget.draw(self.rows, inputs.seeds, context)
         self.forget = torch.cat(self.requests).sort().values
+        self.split.refuse_public(self.forget)
         self.retain = self.rows[~torch.isin(self.rows, self.forget)]
         #: Of the forgotten rows, (n,), where they are trained on with wrong ones; else None.
         self.true_labels = correct.take(self.forget).y if self._mislabelled else None
@@ -130,6 +131,7 @@ class Workbench:
             negatives=len(self.problem.negatives),
             test=len(self.problem.test),
             forget=len(self.forget),
+            public=None if self.problem.public is None else len(self.problem.public),
         )
 
     @property
