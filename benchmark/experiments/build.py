@@ -11,8 +11,9 @@ from benchmark.data.dataset import Part
 from benchmark.data.features import DESCRIPTORS, LARGEST_NORM
 from benchmark.data.split import Split, split
 from benchmark.experiments.experiment import ProblemSpec
+from benchmark.experiments.linearised import linearised
 from benchmark.problem.declared import Declared
-from benchmark.problem.model import Model
+from benchmark.problem.model import Model, TangentSpec
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 
@@ -51,8 +52,10 @@ def build(spec: ProblemSpec, seeds: Seeds, device: torch.device) -> tuple[Proble
     train = rows(dataset.train, chosen.train)
     height, width, *channels = dataset.train.images.shape[1:]
     image = (height, width, *(channels or [1]))
+    tangent = isinstance(spec.model, TangentSpec)
+    net = spec.model.net if tangent else spec.model
     problem = Problem(
-        model=Model(spec.model, image if spec.convolutional else train.x.shape[1], dataset.classes),
+        model=Model(net, image if spec.convolutional else train.x.shape[1], dataset.classes),
         objective=spec.objective,
         training=spec.training,
         train=train,
@@ -62,4 +65,6 @@ def build(spec: ProblemSpec, seeds: Seeds, device: torch.device) -> tuple[Proble
         public=None if chosen.public is None else rows(dataset.train, chosen.public),
         declared=Declared(spec.rows_at_least, LARGEST_NORM.get(spec.features), spec.fixed_point),
     )
+    if tangent:
+        problem = linearised(problem, spec.model, image, seeds)
     return problem, chosen

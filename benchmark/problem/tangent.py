@@ -37,6 +37,10 @@ class PublicNet:
         x = rows.x.double()
         return cls(weights.double(), torch.linalg.eigh(x.T @ x).eigenvectors.flip(1))
 
+    def to(self, device: torch.device) -> PublicNet:
+        """The same on `device`."""
+        return PublicNet(self.weights.to(device), self.basis.to(device))
+
 
 class Tangent(Model):
     """v -> c (f(x) + J v), with the net's logits f and Jacobian J at its public weights.
@@ -61,7 +65,8 @@ class Tangent(Model):
         self.tangent = TangentMap(
             sizes, tuple(matrix for matrix, _ in self._layers[self._first + 1 :]), spec.clip
         )
-        self.basis = public.basis
+        #: (k, k) orthogonal: of the inputs of the first layer that moves, the leading axes first.
+        self.axes = public.basis if self._first == 0 else torch.eye(sizes[0]).to(public.basis)
         self.inputs = sum(self.tangent.columns)
 
     def __call__(self, weights: Tensor, x: Tensor) -> Tensor:
