@@ -75,7 +75,7 @@ class TangentNewton(Method):
     max_products: int = Field(500, ge=1, examples=[1])
     #: What a request is to be compared with: retraining from the public net by the same steps,
     #: with the preconditioner that was `kept`, or with its `own`, of public rows at first.
-    retrain: Literal["kept", "own"] | None = None
+    retrain: Literal["kept", "own"] | None = Field(None, examples=["kept"])
 
     def prepare(self, problem: Problem, original: State, seeds: Seeds, clock: Clock) -> State:
         """Sum up the gradient, copy the rows to single precision and make the preconditioner.

@@ -26,6 +26,7 @@ KINDS = {
     "softmax": problems.softmax,
     "squared": problems.squared,
     "one-vs-rest": problems.one_vs_rest,
+    "tangent": problems.tangent,
     "mlp": problems.mlp,
 }
 #: What each of them offers of what a method may need a problem to be.
@@ -33,6 +34,7 @@ OFFERS = {
     "softmax": {"strong_convexity"},
     "squared": {"strong_convexity", "squared_loss", "exact_sums"},
     "one-vs-rest": {"strong_convexity", "one_vs_rest"},
+    "tangent": {"strong_convexity", "tangent"},
     "mlp": set(),
 }
 #: Methods whose theorem wants the gradients of single rows to be bounded.

@@ -87,10 +87,14 @@ class Tangent(Model):
         return self.spec.clip
 
     @property
+    def last_layer(self) -> tuple[Tensor, Tensor]:
+        """Its public matrix and biases; without them, at v = -e, every logit is 0."""
+        return self._layers[-1]
+
+    @property
     def shortfall(self) -> float:
-        """||e|| of the weights v = -e at which every logit is 0: those of the last layer."""
-        matrix, bias = self._layers[-1]
-        return math.hypot(float(matrix.norm()), float(bias.norm()))
+        """||e||, how far from the public net the logits are 0 on all rows."""
+        return math.hypot(*(float(part.norm()) for part in self.last_layer))
 
     def check(self, ridge: float) -> None:
         """Refuse public weights so large that minimisers may be further apart than a head's.
