@@ -148,6 +148,20 @@ UTILITY = (
         "Of a method that draws noise inside: test accuracy less that of the same method with the "
         "same noise, started from zero weights. At 0 the original model contributes nothing.",
     ),
+    _metric(
+        "public_accuracy_test_gap",
+        "Over public",
+        "points",
+        "Where rows are public: test accuracy less that of the same model trained on the public "
+        "rows alone. At 0 the private rows contribute nothing.",
+    ),
+    _metric(
+        "public_net_accuracy_test_gap",
+        "Over public net",
+        "points",
+        "Where features are of a net trained on public rows: test accuracy less that of this net "
+        "by itself.",
+    ),
 )
 FORGETTING = (
     _metric(
@@ -256,6 +270,19 @@ ASIDE = (
         "Further steps",
         "",
         "Steps beyond the method's own, of one that takes a fixed number of them.",
+    ),
+    _metric(
+        "public_accuracy_test",
+        "Public rows only",
+        "%",
+        "Test accuracy of the same model trained on the public rows alone, at the better of two "
+        "ridges: that of the mean, and that of the sum.",
+    ),
+    _metric(
+        "public_net_accuracy_test",
+        "Public net alone",
+        "%",
+        "Test accuracy of the net that was trained on the public rows.",
     ),
     _metric(
         "attack_auc",

@@ -74,7 +74,7 @@ class TangentNewton(Method):
     sample: int = Field(6000, ge=1, examples=[10])
     max_products: int = Field(500, ge=1, examples=[1])
     #: What a request is to be compared with: retraining from the public net by the same steps,
-    #: with the preconditioner that was `kept`, or with its `own`, of public rows at first.
+    #: with the preconditioner that was `kept`, or its `own`, made at the start and once again near.
     retrain: Literal["kept", "own"] | None = Field(None, examples=["kept"])
 
     def prepare(self, problem: Problem, original: State, seeds: Seeds, clock: Clock) -> State:
@@ -88,12 +88,7 @@ class TangentNewton(Method):
             gradient = problem.hessian_on(original.weights, original.rows).gradient
             rows = Rows(problem.train.x.float(), problem.train.y)
         with clock.phase("preconditioner"):
-            if self.retrain == "own":
-                public = Rows(problem.public.x.float(), problem.public.y)
-                start = torch.zeros_like(original.weights)
-                made = self.made(problem, public, torch.arange(len(public)), start, seeds)
-            else:
-                made = self.made(problem, rows, original.rows, original.weights, seeds)
+            made = self.made(problem, rows, original.rows, original.weights, seeds)
         return replace(original, memory=Kept(gradient, made, rows))
 
     def unlearn(self, request: Request) -> Release:
@@ -177,7 +172,8 @@ class _Steps:
         self._shares[retain] = 1 / len(retain)
         mu, held = tolerance(request.problem)
         self._goal = AIM * (mu * request.target.distance - held)
-        self._own = method.retrain != "own"
+        #: At which gradients it is made anew, as shares of the first.
+        self._renewals = [1.0, FALLEN] if method.retrain == "own" else []
 
     def all_from(self, point: Point) -> Tensor:
         """(d,) of the way from a point to where the gradient is within the goal, or stalls."""
@@ -185,6 +181,8 @@ class _Steps:
         moved, at = torch.zeros_like(start), self._at(start)
         first = norm = float(gradient.norm())
         while True:
+            if self._renewals and norm <= self._renewals[0] * first:
+                self._renew(start - moved)
             step = self._solved(at, gradient, norm)
             length, logits = self._searched(at, start - moved, gradient, step)
             moved = moved.add(step, alpha=length)
@@ -194,11 +192,13 @@ class _Steps:
             stalls = norm > before / 2 and length in (0, 1)
             if norm <= self._goal or stalls:
                 return moved.to(point.weights.dtype)
-            if not self._own and norm <= FALLEN * first:
-                self._own, request = True, self._request
-                self._preconditioner = self._method.made(
-                    request.problem, self._rows, request.retain, start - moved, request.seeds
-                )
+
+    def _renew(self, weights: Tensor) -> None:
+        request, method = self._request, self._method
+        del self._renewals[0]
+        self._preconditioner = method.made(
+            request.problem, self._rows, request.retain, weights, request.seeds
+        )
 
     def _at(self, weights: Tensor, logits: Tensor | None = None) -> TangentHessian:
         problem = self._request.problem

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
 from benchmark.contract.seeds import Seeds
 from benchmark.data import catalogue, feature_cache
-from benchmark.data.dataset import Part
+from benchmark.data.dataset import Dataset, Part
 from benchmark.data.features import DESCRIPTORS, LARGEST_NORM
+from benchmark.data.fitted.cache import FittedCache
+from benchmark.data.fitted.features import BITS, CLIP
+from benchmark.data.fitted.public_part import PublicPart
+from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.split import Split, split
 from benchmark.experiments.experiment import ProblemSpec
 from benchmark.experiments.linearised import linearised
 from benchmark.problem.declared import Declared
+from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.model import Model, TangentSpec
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 
+#: The form of features that are fitted on public rows.
+STORED = FixedPoint(clip=CLIP, bits=BITS)
+#: From a part and rows of it, or all, to their features (n, inputs).
+Compute = Callable[[Part, np.ndarray], np.ndarray]
+
 
 def fetch(spec: ProblemSpec) -> None:
     """Read and verify the data, and compute features that are kept on disk, if need be.
+
+    Those that are fitted on public rows wait for a split.
 
     Raises:
         LetheError: if the data cannot be had or the cache cannot be written.
@@ -38,13 +52,15 @@ def build(spec: ProblemSpec, seeds: Seeds, device: torch.device) -> tuple[Proble
     """
     dataset = catalogue.load(spec.data)
     chosen = split(dataset, spec.split, seeds)
-    levels = catalogue.levels(spec.data)
+    compute, longest = _features(spec, dataset, chosen)
+    # Features that are kept as such numbers need no copy.
+    stored = isinstance(spec.features, PublicFeatures) and spec.fixed_point == STORED
 
     def rows(part: Part, index: torch.Tensor | None) -> Rows:
         chosen = np.arange(len(part.labels)) if index is None else index.numpy()
-        x = torch.from_numpy(feature_cache.rows(part, spec.features, levels, chosen))
+        x = torch.from_numpy(compute(part, chosen))
         y = torch.from_numpy(part.labels[chosen])
-        if spec.fixed_point is not None:
+        if spec.fixed_point is not None and not stored:
             x = spec.fixed_point.truncated(x.double())
         return Rows(x, y).to(device, getattr(torch, spec.precision))
 
@@ -63,8 +79,30 @@ def build(spec: ProblemSpec, seeds: Seeds, device: torch.device) -> tuple[Proble
         test=test,
         validation=None if chosen.validation is None else rows(dataset.train, chosen.validation),
         public=None if chosen.public is None else rows(dataset.train, chosen.public),
-        declared=Declared(spec.rows_at_least, LARGEST_NORM.get(spec.features), spec.fixed_point),
+        declared=Declared(spec.rows_at_least, longest, spec.fixed_point),
     )
     if tangent:
         problem = linearised(problem, spec.model, image, seeds)
     return problem, chosen
+
+
+def fitted_features(spec: ProblemSpec, dataset: Dataset, chosen: Split) -> FittedCache | None:
+    """The features of a problem that are fitted on public rows; None where they are not.
+
+    The fit is passed the public rows of the split, and has no way to any other.
+    """
+    if not isinstance(spec.features, PublicFeatures):
+        return None
+    public = PublicPart.of(dataset, chosen.public, catalogue.levels(spec.data))
+    return FittedCache(spec.features, public)
+
+
+def _features(spec: ProblemSpec, dataset: Dataset, chosen: Split) -> tuple[Compute, float | None]:
+    """How the features of rows are computed, and what no row of them is longer than, if known."""
+    fitted, levels = fitted_features(spec, dataset, chosen), catalogue.levels(spec.data)
+    if fitted is not None:
+        return lambda part, rows: fitted.rows(part.images[rows]), fitted.fitted.largest_norm
+    return (
+        lambda part, rows: feature_cache.rows(part, spec.features, levels, rows),
+        LARGEST_NORM.get(spec.features),
+    )

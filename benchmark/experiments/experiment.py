@@ -5,11 +5,12 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -21,6 +22,7 @@ from pydantic import (
 from benchmark import names as folder_names
 from benchmark.contract.claim import Target
 from benchmark.data.features import PIXELS, Features
+from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.forget import ForgetSpec
 from benchmark.data.public import with_rows_of_file
 from benchmark.data.split import SplitSpec
@@ -39,13 +41,26 @@ from benchmark.problem.training import AdamTraining, DirectTraining, NewtonTrain
 FOLDER = Path(__file__).parent
 
 
+def _one_form(value: Any) -> Any:
+    """Refuse what are no features by one sentence, where a union would write several."""
+    if isinstance(value, dict):
+        return PublicFeatures.model_validate(value)
+    names = get_args(Features)
+    if value not in names and not isinstance(value, PublicFeatures):
+        raise ValueError(
+            f"features are {', '.join(map(repr, names))} or a table of what is fitted on public "
+            f"rows, not {value!r}"
+        )
+    return value
+
+
 class ProblemSpec(BaseModel):
     """Everything that determines a problem but its seeds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: str
-    features: Features
+    features: Annotated[Features | PublicFeatures, BeforeValidator(_one_form)]
     split: SplitSpec
     model: Annotated[ModelSpec, Field(discriminator="kind")]
     objective: Objective
@@ -57,6 +72,14 @@ class ProblemSpec(BaseModel):
     rows_at_least: int | None = Field(None, ge=1, exclude_if=lambda value: value is None)
     #: Features are rounded to it, towards zero, for sums that are exact.
     fixed_point: FixedPoint | None = Field(None, exclude_if=lambda value: value is None)
+
+    @model_validator(mode="after")
+    def _fitted(self) -> ProblemSpec:
+        if isinstance(self.features, PublicFeatures) and self.split.public is None:
+            raise ValueError(
+                "features are fitted on public rows, and there are none: set problem.split.public"
+            )
+        return self
 
     @model_validator(mode="after")
     def _images(self) -> ProblemSpec:

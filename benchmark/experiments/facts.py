@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmark.data import catalogue
 from benchmark.data.features import DESCRIPTORS
+from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.experiments.experiment import Experiment, ProblemSpec
 from benchmark.facts import Facts
 
@@ -18,7 +19,7 @@ def facts_of(experiment: Experiment) -> Facts:
     return Facts(
         data=problem.data,
         data_title=catalogue.title(problem.data),
-        features=problem.features,
+        features=features_in_words(problem),
         model=problem.model.kind,
         problem=_in_words(problem),
         linear=problem.model.linear,
@@ -45,5 +46,13 @@ def _in_words(problem: ProblemSpec) -> str:
     losses = {"squared_loss": "squared loss", "one_vs_rest": "one-vs-rest logistic"}
     of_loss = next((losses[offer] for offer in losses if offer in problem.offers), None)
     text = f"{catalogue.title(problem.data)}, {of_loss or problem.model.title}"
+    if isinstance(problem.features, PublicFeatures):
+        return f"{text} on {problem.features.title}"
     descriptor = DESCRIPTORS.get(problem.features)
     return f"{text} on {descriptor.title}" if descriptor else text
+
+
+def features_in_words(problem: ProblemSpec) -> str:
+    """The features' name, e.g. `hog` or `public-patches`."""
+    features = problem.features
+    return features.name if isinstance(features, PublicFeatures) else features

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from benchmark import registry
 from benchmark.contract.method import PROBLEMS
+from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.forget import ForgetSpec
+from benchmark.data.public import PublicIndex
 from benchmark.errors import LetheError, unknown
 from benchmark.experiments.experiment import Experiment, Row
-from benchmark.experiments.facts import facts_of
+from benchmark.experiments.facts import facts_of, features_in_words
 from benchmark.records import Plan, PlannedRow
 from benchmark.runner.cell import Cell, describe
 
@@ -73,15 +75,37 @@ def settings(experiment: Experiment) -> dict[str, str]:
     training = problem.training.model_dump(exclude_none=True)
     tuning = experiment.tuning
     tried = f"{tuning} settings tried of each method with a search space"
-    return {
-        "data": f"{problem.data}, {problem.features}",
-        "model": _words(model, "kind"),
-        "objective": f"{problem.objective.loss}, ridge {problem.objective.ridge:g}",
-        "training": _words(training, "algorithm"),
-        "request": _stream(experiment.forget.requests) + _rows_in_words(experiment.forget),
-        "target": f"epsilon {target.epsilon:g}, delta {target.delta:g}",
-        "precision": problem.precision,
-    } | ({} if tuning is None else {"tuning": tried})
+    return (
+        {
+            "data": f"{problem.data}, {features_in_words(problem)}",
+            "model": _words(model, "kind"),
+            "objective": f"{problem.objective.loss}, ridge {problem.objective.ridge:g}",
+            "training": _words(training, "algorithm"),
+            "request": _stream(experiment.forget.requests) + _rows_in_words(experiment.forget),
+            "target": f"epsilon {target.epsilon:g}, delta {target.delta:g}",
+            "precision": problem.precision,
+        }
+        | _public(experiment)
+        | ({} if tuning is None else {"tuning": tried})
+    )
+
+
+def _public(experiment: Experiment) -> dict[str, str]:
+    """What is public, and what is fitted on it."""
+    public, features = experiment.problem.split.public, experiment.problem.features
+    if public is None:
+        return {}
+    if isinstance(public, PublicIndex):
+        text = f"{len(public.rows)} rows named"
+    else:
+        text = f"{public} rows" if isinstance(public, int) else f"{100 * public:g} % of the rows"
+    if not isinstance(features, PublicFeatures):
+        return {"public": text}
+    parts = {"patches": features.patches, "net": features.net}
+    fitted = [
+        _words({"kind": kind, **part.model_dump()}, "kind") for kind, part in parts.items() if part
+    ]
+    return {"public": text} | {"features": "; ".join(fitted)}
 
 
 def rows_of(experiment: Experiment) -> list[Row]:

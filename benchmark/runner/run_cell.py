@@ -25,6 +25,7 @@ from benchmark.contract.request import Release, Request
 from benchmark.ends import kept_alive
 from benchmark.errors import explain
 from benchmark.files import DiskError
+from benchmark.metrics.public_controls import score_public
 from benchmark.metrics.value import Value
 from benchmark.problem.predictor import Predictor
 from benchmark.records import Failure, Record, Step, Times
@@ -172,6 +173,7 @@ def _measure(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> d
         | score_stream(claims, cell.inputs.target)
         | score_restored(release.predictor, problem, bench.forget, bench.true_labels)
         | _control(method, answers[-1].request, outputs, bench)
+        | _public(outputs, bench)
         | _audit(answers, original.weights, reference),
         "claim": claims[-1],
         "stream": _stream(answers),
@@ -199,6 +201,12 @@ def _control(
     again = replace(request, original=nothing, clock=Clock(bench.problem.device))
     predictor = method.answer(again).predictor
     return score_control(outputs, predict(predictor, bench.problem, bench.forget, bench.retain))
+
+
+def _public(outputs: Outputs, bench: Workbench) -> dict[str, Value]:
+    """The controls of public rows, where there are any."""
+    right = outputs.log_probabilities["test"].argmax(axis=1) == bench.problem.test.y.cpu().numpy()
+    return score_public(right, bench.public_controls)
 
 
 def _audit(answers: list[Answer], original: Tensor, reference: Tensor) -> dict[str, Value]:

@@ -24,6 +24,7 @@ from benchmark.problem.seal import InputsChanged, Seal
 from benchmark.records import DataInfo
 from benchmark.runner.cell import Inputs, fingerprint
 from benchmark.runner.evaluate import Outputs, predict
+from benchmark.runner.public_controls import public_controls
 from benchmark.shadow.bank import shadow_bank
 from benchmark.shadow.memorisation import leave_out_effect
 from benchmark.shadow.outputs import label_margins
@@ -114,6 +115,11 @@ class Workbench:
         """The reference model's predictions."""
         predictor = Predictor(self.problem.model, self.reference[0])
         return predict(predictor, self.problem, self.forget, self.retain)
+
+    @cached_property
+    def public_controls(self) -> dict[str, np.ndarray]:
+        """Whether each control of public rows is right on each test row, (n,) bool, by name."""
+        return public_controls(self._inputs.problem, self.problem, self.split, self._inputs.seeds)
 
     @cached_property
     def data(self) -> DataInfo:

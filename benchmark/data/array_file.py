@@ -1,0 +1,83 @@
+"""Large arrays on disk: written some rows at a time, mapped when read, behind a checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from benchmark.files import DiskError, replacing
+
+_DIGEST = hashlib.sha256().digest_size
+
+
+def read_array(path: Path, n: int, dtype: type[np.generic]) -> np.ndarray | None:
+    """(n, columns), mapped and read-only; None if the file is missing or damaged."""
+    try:
+        state = path.stat()
+        if not _is_sound(path, state.st_size, state.st_mtime_ns):
+            return None
+        found = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    return found if found.ndim == 2 and len(found) == n and found.dtype == dtype else None
+
+
+def write_array(path: Path, batches: Iterator[np.ndarray], n: int) -> None:
+    """Write `batches`, n rows together, to `path`: they are too large to hold in memory.
+
+    Their checksum comes last, where NumPy does not look.
+
+    Raises:
+        DiskError: if the file cannot be written.
+    """
+    digest = hashlib.sha256()
+    try:
+        with replacing(path) as file:
+            for content in _content(batches, n):
+                file.write(content)
+                digest.update(content)
+            file.write(digest.digest())
+    except OSError as error:
+        raise DiskError(
+            f"{path} cannot be written ({error.strerror}); make room or set LETHE_CACHE to "
+            "another folder"
+        ) from error
+
+
+def tracked(starts: range, description: str) -> Iterator[int]:
+    """The starts of batches, with a progress bar on a terminal."""
+    console = Console(stderr=True)
+    yield from track(
+        starts,
+        description=description,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+@lru_cache
+def _is_sound(path: Path, size: int, changed: int) -> bool:
+    """Whether a file's last bytes are the checksum of those before; asked once a process."""
+    if size <= _DIGEST:
+        return False
+    content = np.memmap(path, np.uint8, "r")
+    return hashlib.sha256(content[:-_DIGEST]).digest() == content[-_DIGEST:].tobytes()
+
+
+def _content(batches: Iterator[np.ndarray], n: int) -> Iterator[bytes | memoryview]:
+    """The parts of a file of n rows."""
+    for number, batch in enumerate(batches):
+        if number == 0:
+            header, start = np.lib.format.header_data_from_array_1_0(batch), io.BytesIO()
+            header["shape"] = (n, batch.shape[1])
+            np.lib.format.write_array_header_1_0(start, header)
+            yield start.getvalue()
+        yield np.ascontiguousarray(batch).data

@@ -1,0 +1,1 @@
+"""Features that are fitted on public rows, and on nothing else."""

@@ -1,0 +1,115 @@
+"""Features fitted on public rows: from an image to whole numbers of 2^-11."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.data.fitted.net import Net
+from benchmark.data.fitted.patches import Patches
+from benchmark.data.fitted.public_part import PublicPart, planes
+from benchmark.data.fitted.spec import PublicFeatures
+
+VERSION = 1
+#: A feature is a whole number of 2^-BITS, and below CLIP on either side: 16 bits hold it.
+BITS, CLIP = 11, 16.0
+_LARGEST = 2**15 - 1
+#: A feature that varies less than this, as a share of its size, is constant but for round-off.
+_CONSTANT = 1e-6
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Whatever was fitted on public rows, and the mean and deviation of its features there.
+
+    Attributes:
+        spec: the settings.
+        levels: the largest pixel value of the data set.
+        patches, net: None where the settings have none.
+        mean, scale: (inputs,) float64; scale is 1 / deviation, 0 for a feature that is constant.
+    """
+
+    spec: PublicFeatures
+    levels: int
+    patches: Patches | None
+    net: Net | None
+    mean: Tensor
+    scale: Tensor
+
+    @classmethod
+    def fit(cls, spec: PublicFeatures, public: PublicPart) -> Fitted:
+        """Fit on public rows, of which nothing but these is passed.
+
+        Raises:
+            LetheError: if settings do not fit the images; see `Patches.fit`.
+        """
+        patches = None if spec.patches is None else Patches.fit(spec.patches, public)
+        net = None if spec.net is None else Net.fit(spec.net, public)
+        empty = torch.empty(0, dtype=torch.float64)
+        first = cls(spec, public.levels, patches, net, empty, empty)
+        raw = first._raw(public.images)
+        mean = raw.mean(dim=0, dtype=torch.float64)
+        deviation = (raw - mean).square().mean(dim=0).sqrt()
+        varies = deviation > _CONSTANT * (1 + mean.abs())
+        scale = torch.where(varies, 1 / deviation, 0.0)
+        return cls(spec, public.levels, patches, net, mean, scale)
+
+    @property
+    def largest_norm(self) -> float:
+        """What no row of features is longer than, whatever the image."""
+        return self.spec.longest * math.sqrt(len(self.mean))
+
+    def integers(self, images: np.ndarray) -> np.ndarray:
+        """(n, inputs) int16: the features of uint8 `images`, in units of 2^-11.
+
+        Rounding is towards zero, so that no row becomes longer.
+        """
+        z = (self._raw(images).double() - self.mean).mul_(self.scale)
+        norms = torch.linalg.vector_norm(z, dim=1, keepdim=True)
+        z.mul_((self.largest_norm / norms).clamp_max(1)).mul_(2**BITS)
+        return z.clamp_(-_LARGEST, _LARGEST).trunc_().to(torch.int16).numpy()
+
+    def net_log_probabilities(self, images: np.ndarray) -> Tensor | None:
+        """(n, classes) float32, what the net alone says of uint8 `images`; None without a net."""
+        return None if self.net is None else self.net.log_probabilities(planes(images, self.levels))
+
+    def _raw(self, images: np.ndarray) -> Tensor:
+        """(n, inputs) float32, as they are before any statistics."""
+        pixels = planes(images, self.levels)
+        return torch.cat([part.features(pixels) for part in (self.patches, self.net) if part], 1)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What was fitted, for a file."""
+        parts = {"patches": self.patches, "net": self.net}
+        own = {"mean": self.mean.numpy(), "scale": self.scale.numpy()}
+        return own | {
+            f"{name}.{key}": array
+            for name, part in parts.items()
+            if part is not None
+            for key, array in part.arrays().items()
+        }
+
+    @classmethod
+    def of_arrays(cls, spec: PublicFeatures, levels: int, arrays: dict[str, np.ndarray]) -> Fitted:
+        """The same from a file.
+
+        Raises:
+            KeyError: if an array is missing.
+        """
+
+        def within(part: str) -> dict[str, np.ndarray]:
+            start = f"{part}."
+            return {k.removeprefix(start): a for k, a in arrays.items() if k.startswith(start)}
+
+        return cls(
+            spec,
+            levels,
+            None if spec.patches is None else Patches.of_arrays(spec.patches, within("patches")),
+            None if spec.net is None else Net.of_arrays(within("net")),
+            torch.from_numpy(arrays["mean"]),
+            torch.from_numpy(arrays["scale"]),
+        )

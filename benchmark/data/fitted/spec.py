@@ -1,0 +1,103 @@
+"""What features are fitted on public rows: settings that are constants, chosen beforehand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+def _optional() -> Any:
+    """A field that is None unless it is set, and is written only then."""
+    return Field(None, exclude_if=lambda value: value is None)
+
+
+class PatchesSpec(BaseModel):
+    """Responses of random whitened patches, pooled: see `benchmark.data.fitted.patches`.
+
+    Attributes:
+        filters: K, patches drawn from public rows; 2 K features a pooling cell.
+        size: pixels along a side of a patch.
+        pad: pixels of 0 around an image.
+        pool: cells along a side of an image that responses are averaged over.
+        whitening: added to the variances of patches along their principal axes.
+        contrast: added to a patch's variance, in squares of pixels of 0..255.
+        threshold: in deviations of a response, what is left of it on either side.
+        mirrored: whether each feature is averaged with that of the mirrored image, which takes
+            twice the filters. Not where left and right differ, as in digits.
+        seed: of the drawing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    filters: int = Field(ge=1)
+    size: int = Field(6, ge=2)
+    pad: int = Field(0, ge=0)
+    pool: int = Field(2, ge=1)
+    whitening: float = Field(0.1, gt=0)
+    contrast: float = Field(10.0, gt=0)
+    threshold: float = Field(0.5, ge=0)
+    mirrored: bool = False
+    seed: int = Field(0, ge=0)
+
+
+class NetSpec(BaseModel):
+    """Pooled maps and logits of a small net that is trained: see `benchmark.data.fitted.net`.
+
+    Attributes:
+        epochs: over the public rows.
+        batch: rows of a step.
+        learning_rate: the highest; it rises over the first fifth of the steps and falls after.
+        weight_decay: of all weights.
+        shift: pixels that an image is shifted by at most, anew in each epoch.
+        mirrored: whether every second image is mirrored, likewise.
+        seed: of starting weights, batches, shifts and mirrors.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(50, ge=1)
+    batch: int = Field(64, ge=2)
+    learning_rate: float = Field(5e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    shift: int = Field(4, ge=0)
+    mirrored: bool = False
+    seed: int = Field(0, ge=0)
+
+
+class PublicFeatures(BaseModel):
+    """Features that are fitted on public rows alone, one kind beside the other.
+
+    All are brought to mean 0 and deviation 1 over the public rows, clipped at 16, and stored as
+    multiples of 2^-11.
+
+    Attributes:
+        patches: random whitened patches; None for none.
+        net: a small net; None for none.
+        longest: no row of features is longer than this times the root of their number: a longer
+            one is scaled down. A row has 1 in the mean.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    patches: PatchesSpec | None = _optional()
+    net: NetSpec | None = _optional()
+    longest: float = Field(2.0, gt=0, le=16)
+
+    @model_validator(mode="after")
+    def _some(self) -> PublicFeatures:
+        if self.patches is None and self.net is None:
+            raise ValueError("features of public rows need patches, a net or both")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What facts call it, e.g. `public-patches+public-net`."""
+        parts = {"public-patches": self.patches, "public-net": self.net}
+        return "+".join(name for name, part in parts.items() if part is not None)
+
+    @property
+    def title(self) -> str:
+        """What people call it, e.g. `public patches and net`."""
+        parts = {"patches": self.patches, "net": self.net}
+        return "public " + " and ".join(name for name, part in parts.items() if part is not None)
