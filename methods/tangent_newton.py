@@ -184,13 +184,12 @@ class _Steps:
             if self._renewals and norm <= self._renewals[0] * first:
                 self._renew(start - moved)
             step = self._solved(at, gradient, norm)
-            length, logits = self._searched(at, start - moved, gradient, step)
+            length, logits, seen = self._searched(at, start - moved, gradient, step)
             moved = moved.add(step, alpha=length)
             at = self._at(start - moved, logits)
             gradient, before = at.gradient, norm
             norm = float(gradient.norm())
-            stalls = norm > before / 2 and length in (0, 1)
-            if norm <= self._goal or stalls:
+            if norm <= self._goal or (norm > before / 2 and not seen):
                 return moved.to(point.weights.dtype)
 
     def _renew(self, weights: Tensor) -> None:
@@ -226,10 +225,11 @@ class _Steps:
 
     def _searched(
         self, at: TangentHessian, weights: Tensor, gradient: Tensor, step: Tensor
-    ) -> tuple[float, Tensor]:
-        """The first of 1, 1/2, ... that does not raise the loss, 0 if none; and the logits there.
+    ) -> tuple[float, Tensor, bool]:
+        """The first of 1, 1/2, ... that does not raise the loss, 0 if none, and the logits there.
 
-        The logits are linear in the step: one pass serves every length.
+        The logits are linear in the step: one pass serves every length. The last value is whether
+        single precision sees the loss fall.
         """
         change, slope = at.change(step), float(gradient.dot(step))
         before, length = self._loss(at.logits, weights), 1.0
@@ -237,9 +237,9 @@ class _Steps:
             logits = at.logits.sub(change, alpha=length)
             after = self._loss(logits, weights.sub(step, alpha=length))
             if after <= before - 1e-4 * length * slope + DROWNED * before:
-                return length, logits
+                return length, logits, after < before * (1 - DROWNED)
             length /= 2
-        return 0.0, at.logits
+        return 0.0, at.logits, False
 
     def _loss(self, logits: Tensor, weights: Tensor) -> float:
         """The objective on the retained rows, summed in double precision."""
