@@ -107,10 +107,10 @@ class TangentNewton(Method):
     def _start(self, request: Request, kept: Kept) -> Point:
         """Where steps begin, with the gradient on the retained rows."""
         weights, left = request.original.weights, len(request.forget)
+        if not left:  # the other side of the definition is the original itself
+            return Point(weights, kept.gradient)
         if self.retrain is not None:
             return Point.at(request, torch.zeros_like(weights))
-        if not left:
-            return Point(weights, kept.gradient)
         forgotten = request.problem.gradient(weights, request.forget_rows)
         trained = len(request.original.rows)
         return Point(weights, downdated(kept.gradient, forgotten, trained, left))

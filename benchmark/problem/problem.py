@@ -73,17 +73,11 @@ class Problem:
             )
         if isinstance(training, DirectTraining):
             squared_head(self)
-        if isinstance(self.model, Tangent):
-            self._check_tangent()
-
-    def _check_tangent(self) -> None:
-        if self.objective.loss != "cross_entropy":
+        if isinstance(self.model, Tangent) and self.objective.loss != "cross_entropy":
             raise LetheError(
                 "the constants of a tangent model are those of the cross-entropy: set "
                 "objective.loss = 'cross_entropy'"
             )
-        if self.objective.ridge > 0:
-            self.model.check(self.objective.ridge)
 
     @property
     def device(self) -> torch.device:
@@ -105,10 +99,10 @@ class Problem:
         Of a tangent it is the norm that Jacobians are clipped to.
 
         Raises:
-            AssumptionBroken: if a row is longer than declared.
+            AssumptionBroken: if a row is longer than declared, or a tangent's public net too long.
         """
         if isinstance(self.model, Tangent):
-            return self.model.row_norm
+            return self.model.row_norm(self.objective.ridge)
         found, declared = self.train.largest_norm(bias=True), self.declared.feature_norm
         if declared is None:
             return found

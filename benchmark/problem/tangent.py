@@ -82,11 +82,6 @@ class Tangent(Model):
         return torch.zeros(self.dimension, dtype=torch.float64)
 
     @property
-    def row_norm(self) -> float:
-        """R, declared: no row's c J has a larger spectral norm."""
-        return self.spec.clip
-
-    @property
     def last_layer(self) -> tuple[Tensor, Tensor]:
         """Its public matrix and biases; without them, at v = -e, every logit is 0."""
         return self._layers[-1]
@@ -96,18 +91,20 @@ class Tangent(Model):
         """||e||, how far from the public net the logits are 0 on all rows."""
         return math.hypot(*(float(part.norm()) for part in self.last_layer))
 
-    def check(self, ridge: float) -> None:
-        """Refuse public weights so large that minimisers may be further apart than a head's.
+    def row_norm(self, ridge: float) -> float:
+        """R, declared: no row's c J has a larger spectral norm.
 
         Raises:
-            AssumptionBroken: if they are; see docs/tangents.md.
+            AssumptionBroken: if public weights are so long that two minimisers may be further apart
+                than those of a linear head with this ridge (docs/tangents.md).
         """
-        longest = math.sqrt(4 * math.log(self.classes) / ridge)
+        longest = math.sqrt(4 * math.log(self.classes) / ridge) if ridge else math.inf
         if self.shortfall > longest:
             raise AssumptionBroken(
                 f"the public net's last layer has norm {self.shortfall:.3g}, above {longest:.3g} at "
                 f"ridge {ridge:.3g}: lower the ridge or train the public net for fewer epochs"
             )
+        return self.spec.clip
 
     def rows(self, rows: Rows) -> Rows:
         """Rows (n, columns) out of inputs (n, inputs), each a function of its own input alone."""
