@@ -30,7 +30,7 @@ $(foreach one,VENV WHEELS,$(if $(word 2,$($(one))),$(error $(one) must be a path
 ATTACKED ?=
 RUNS     ?=
 # groups of experiments, which `lethe list` names; an experiment says itself what it belongs to
-GROUPS  := demo mnist cifar10 svhn sequential nonconvergence heads squared kept scenarios biased ablation budget
+GROUPS  := demo mnist cifar10 svhn sequential nonconvergence heads squared public kept scenarios biased ablation budget
 
 .DEFAULT_GOAL := help
 .PHONY: help setup $(GROUPS) hessian all test test-slurm lint leaderboard check soundness slack \
@@ -62,6 +62,7 @@ nonconvergence: ## training stopped early: its gradient, the certificate and the
 ablation: ## damping, norm bound, noise, LiSSA's chains and depth, rows forgotten
 budget: ## noisy fine-tuning against retraining for as many epochs; PROFILE=smoke tries it out
 squared: ## heads by squared loss on digits and HOG: exact to the last bit, and in milliseconds
+public: ## heads on features of public rows: digits, MNIST, SVHN and CIFAR-10; PROFILE=smoke
 kept: ## one-vs-rest logistic heads on digits and HOG, from derivatives that were kept
 scenarios: ## a class, a sub-population, memorised and mislabelled digits forgotten
 heads: ## proved heads on fixed features: HOG and scattering on MNIST, CIFAR-10 and SVHN
