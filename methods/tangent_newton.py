@@ -74,7 +74,7 @@ class TangentNewton(Method):
     sample: int = Field(6000, ge=1, examples=[10])
     max_products: int = Field(500, ge=1, examples=[1])
     #: What a request is to be compared with: retraining from the public net by the same steps,
-    #: with the preconditioner that was `kept`, or its `own`, made at the start and once again near.
+    #: with the preconditioner that was `kept`, or its `own`, of public rows until it is near.
     retrain: Literal["kept", "own"] | None = Field(None, examples=["kept"])
 
     def prepare(self, problem: Problem, original: State, seeds: Seeds, clock: Clock) -> State:
@@ -88,7 +88,12 @@ class TangentNewton(Method):
             gradient = problem.hessian_on(original.weights, original.rows).gradient
             rows = Rows(problem.train.x.float(), problem.train.y)
         with clock.phase("preconditioner"):
-            made = self.made(problem, rows, original.rows, original.weights, seeds)
+            if self.retrain == "own":  # public rows alone: nothing private is kept for it
+                public = Rows(problem.public.x.float(), problem.public.y)
+                start = torch.zeros_like(original.weights)
+                made = self.made(problem, public, torch.arange(len(public)), start, seeds)
+            else:
+                made = self.made(problem, rows, original.rows, original.weights, seeds)
         return replace(original, memory=Kept(gradient, made, rows))
 
     def unlearn(self, request: Request) -> Release:
@@ -172,8 +177,7 @@ class _Steps:
         self._shares[retain] = 1 / len(retain)
         mu, held = tolerance(request.problem)
         self._goal = AIM * (mu * request.target.distance - held)
-        #: At which gradients it is made anew, as shares of the first.
-        self._renewals = [1.0, FALLEN] if method.retrain == "own" else []
+        self._renewed = method.retrain != "own"
 
     def all_from(self, point: Point) -> Tensor:
         """(d,) of the way from a point to where the gradient is within the goal, or stalls."""
@@ -181,7 +185,7 @@ class _Steps:
         moved, at = torch.zeros_like(start), self._at(start)
         first = norm = float(gradient.norm())
         while True:
-            if self._renewals and norm <= self._renewals[0] * first:
+            if not self._renewed and norm <= FALLEN * first:
                 self._renew(start - moved)
             step = self._solved(at, gradient, norm)
             length, logits, seen = self._searched(at, start - moved, gradient, step)
@@ -193,9 +197,9 @@ class _Steps:
                 return moved.to(point.weights.dtype)
 
     def _renew(self, weights: Tensor) -> None:
-        request, method = self._request, self._method
-        del self._renewals[0]
-        self._preconditioner = method.made(
+        """A preconditioner of the retained rows at `weights` (d,)."""
+        request, self._renewed = self._request, True
+        self._preconditioner = self._method.made(
             request.problem, self._rows, request.retain, weights, request.seeds
         )
 

@@ -153,7 +153,8 @@ def linearised(problem: Problem) -> Problem:
     generator = Seeds.all(len(problem.train)).generator("split", "random net")
     spec = TangentSpec(kind="tangent", hidden=(5, 4), clip=1e9)
     weights = Model(spec.net, inputs, classes).initial_weights(generator)
-    public = PublicNet.of(weights, Rows(torch.eye(inputs).double(), torch.arange(inputs)))
+    units = Rows(torch.eye(inputs, dtype=torch.float64), torch.arange(inputs) % classes)
+    public = PublicNet.of(weights, units)
     norms = Tangent(spec, inputs, classes, public).rows(problem.train).x[:, -1]
     spec = spec.model_copy(update={"clip": float(norms.median())})
     model = Tangent(spec, inputs, classes, public)
@@ -165,6 +166,7 @@ def linearised(problem: Problem) -> Problem:
         train=rows,
         negatives=rows,
         test=rows,
+        public=model.rows(units),
         declared=replace(problem.declared, feature_norm=spec.clip),
     )
 
