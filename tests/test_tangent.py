@@ -208,7 +208,7 @@ def test_a_last_layer_that_is_too_long_is_refused() -> None:
 
 
 def test_another_loss_is_refused() -> None:
-    with pytest.raises(LetheError, match="objective.loss = 'cross_entropy'"):
+    with pytest.raises(LetheError, match=r"objective\.loss = 'cross_entropy'"):
         replace(problems.tangent(), objective=Objective(loss="squared", ridge=0.1))
 
 
@@ -219,7 +219,7 @@ def test_a_chord_is_refused() -> None:
 
 @pytest.mark.parametrize("problem", [problems.softmax, problems.mlp])
 def test_another_model_is_refused(problem: Callable[[], Problem]) -> None:
-    with pytest.raises(AssumptionBroken, match="model.kind = 'tangent'"):
+    with pytest.raises(AssumptionBroken, match=r"model\.kind = 'tangent'"):
         asked(TangentNewton(), problem(), [3], distance=1e-2)
 
 

@@ -66,7 +66,7 @@ class TangentMap:
     @property
     def dimension(self) -> int:
         """Entries of v."""
-        pairs = zip(self.sizes, self.sizes[1:], strict=False)
+        pairs = pairwise(self.sizes)
         return sum(units * (inputs + 1) for inputs, units in pairs)
 
     @property
@@ -88,7 +88,7 @@ class TangentMap:
     def layers(self, flat: Tensor) -> list[Layer]:
         """Views of (d,): each layer's matrix and biases."""
         layers, start = [], 0
-        for inputs, units in zip(self.sizes, self.sizes[1:], strict=False):
+        for inputs, units in pairwise(self.sizes):
             middle, end = start + units * inputs, start + units * (inputs + 1)
             layers.append((flat[start:middle].view(units, inputs), flat[middle:end]))
             start = end
@@ -193,7 +193,7 @@ class TangentHessian:
         return total.mul_(self._scale).add_(vector, alpha=self._ridge)
 
     def change(self, v: Tensor, offset: float = 0.0) -> Tensor:
-        """c J v of every row, (n, classes); with so much of the offset c f."""
+        """C J v of every row, (n, classes); with so much of the offset c f."""
         layers, parts = self._tangent.layers(v), []
         for part in self._slices:
             rows = self._tangent.rows(self._x[part])

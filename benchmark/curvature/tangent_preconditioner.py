@@ -93,7 +93,9 @@ def precondition(
             inner = (back[0].mT @ curved[0]).flatten(1)
             blocks.addmm_(turned[:, leading:].square().T, inner)
     dense = dense.tril() + dense.tril(-1).T
-    order = torch.cat([_flat_order(w, u) + s for w, u, s in zip(widths, units, starts, strict=False)])
+    order = torch.cat(
+        [_flat_order(w, u) + s for w, u, s in zip(widths, units, starts, strict=False)]
+    )
     dense = dense[order][:, order]
     dense.diagonal().add_(ridge)
     blocks = blocks.view(-1, units[0], units[0])

@@ -51,11 +51,11 @@ DESCRIPTORS = {
 def compute(kind: Features, images: np.ndarray, levels: int) -> np.ndarray:
     """(n, inputs) features of uint8 `images` (n, height, width[, channel]) in 0..levels.
 
-    `plain-pixels` maps pixels to 0..1 and `centred-pixels` to -1..1, in float64; `pixels` normalises the channels of colour
-    images, in float32 (see `benchmark.data.pixels`). All others have rows of norm 1 at most,
-    which makes the norm of a row with its bias column at most sqrt(2): `unit-pixels` in float64,
-    up to its rounding; `pooled-pixels` (means over blocks of 4 x 4), `hog` and `scattering` in
-    float32, exactly (see `unit_rows`). A blank image's row is 0.
+    `plain-pixels` maps pixels to 0..1 and `centred-pixels` to -1..1, in float64; `pixels`
+    normalises the channels of colour images, in float32 (see `benchmark.data.pixels`). All others
+    have rows of norm 1 at most, which makes the norm of a row with its bias column at most
+    sqrt(2): `unit-pixels` in float64, up to its rounding; `pooled-pixels` (means over blocks of
+    4 x 4), `hog` and `scattering` in float32, exactly (see `unit_rows`). A blank image's row is 0.
 
     Raises:
         LetheError: for an unknown kind, `pixels` of images without colour, or `pooled-pixels` of

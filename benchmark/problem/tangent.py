@@ -101,8 +101,8 @@ class Tangent(Model):
         longest = math.sqrt(4 * math.log(self.classes) / ridge) if ridge else math.inf
         if self.shortfall > longest:
             raise AssumptionBroken(
-                f"the public net's last layer has norm {self.shortfall:.3g}, above {longest:.3g} at "
-                f"ridge {ridge:.3g}: lower the ridge or train the public net for fewer epochs"
+                f"the public net's last layer has norm {self.shortfall:.3g}, above {longest:.3g} "
+                f"at ridge {ridge:.3g}: lower the ridge or train the public net for fewer epochs"
             )
         return self.spec.clip
 
@@ -153,5 +153,3 @@ def tangent_of(model: Model) -> Tangent:
     if not isinstance(model, Tangent):
         raise AssumptionBroken("this is for tangent models: set model.kind = 'tangent'")
     return model
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -73,5 +74,4 @@ class TangentSpec(BaseModel):
     def module(self, inputs: int, classes: int) -> nn.Module:
         """The layers that move: their weights are laid out like v."""
         sizes = self.moving(inputs, classes)
-        pairs = zip(sizes, sizes[1:], strict=False)
-        return nn.Sequential(*(nn.Linear(before, after) for before, after in pairs))
+        return nn.Sequential(*(nn.Linear(before, after) for before, after in pairwise(sizes)))
