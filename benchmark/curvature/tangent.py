@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -66,8 +67,7 @@ class TangentMap:
     @property
     def dimension(self) -> int:
         """Entries of v."""
-        pairs = pairwise(self.sizes)
-        return sum(units * (inputs + 1) for inputs, units in pairs)
+        return sum(units * (inputs + 1) for inputs, units in pairwise(self.sizes))
 
     @property
     def columns(self) -> tuple[int, ...]:
