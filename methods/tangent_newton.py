@@ -26,8 +26,10 @@ from benchmark.problem.tangent import Tangent
 
 #: Single precision aims this far below the gradient that Delta_0 allows.
 AIM = 0.6
-#: A solve leaves this share of the gradient; less where the goal is nearer, but no less than that.
+#: A solve leaves this share of the gradient at most, and at least.
 LOOSE, TIGHT = 0.1, 1e-2
+#: Two steps do where the goal is this share of the gradient; below, the gradient is no guide.
+NEAR = 3e-4
 #: A retraining makes a preconditioner of its own once the gradient has fallen to this share.
 FALLEN = 0.1
 #: A change of the loss by this share of it drowns in single precision.
@@ -217,14 +219,16 @@ class _Steps:
         )
 
     def _solved(self, at: TangentHessian, gradient: Tensor, norm: float) -> Tensor:
-        """A step (d,), solved as well as the goal asks for where this one may reach it."""
-        share = self._goal / norm / 2
+        """A step (d,), solved as well as it takes for one or two to reach the goal."""
+        share = self._goal / norm
+        wanted = share / 2 if share >= 2 * TIGHT else share**0.5 if share >= NEAR else LOOSE
         return conjugate_gradients(
             at,
             gradient,
-            tolerance=share if TIGHT <= share <= LOOSE else LOOSE,
+            tolerance=min(wanted, LOOSE),
             max_products=self._method.max_products,
             preconditioner=self._preconditioner.solve,
+            recompute=False,
         ).x
 
     def _searched(
