@@ -39,6 +39,8 @@ OFFERS = {
 }
 #: Methods whose theorem wants the gradients of single rows to be bounded.
 BOUNDED_GRADIENTS = {"descent-to-delete", "langevin", "rewind"}
+#: Methods that look into a model's layers, which a tangent has none of.
+LAYERS = {"dp-sgd", "l-codec", "recollection"}
 FORGET = torch.tensor([3, 17, 41, 58])
 LATER = torch.tensor([5, 20])
 NOTHING = torch.tensor([], dtype=torch.int64)
@@ -50,6 +52,7 @@ def kinds(name: str) -> list[str]:
     """The problems that a method can run on."""
     wanted = METHODS[name].method.needs & PROBLEMS
     found = [kind for kind in KINDS if wanted <= OFFERS[kind]]
+    found = [k for k in found if k != "tangent" or name not in LAYERS]
     return [k for k in found if k != "squared" or name not in BOUNDED_GRADIENTS]
 
 

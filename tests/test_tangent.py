@@ -153,6 +153,7 @@ REQUESTS = {"one": [3], "some": list(range(0, 30, 3)), "half": list(range(30)), 
 METHODS = {
     "newton": Newton(),
     "newton-iterated": IteratedNewton(),
+    "newton-chord": ChordNewton(),
     "tangent-newton": TangentNewton(),
     "sampled": TangentNewton(axes=2, sample=20),
     "retrained": TangentNewton(retrain="kept"),
@@ -212,8 +213,9 @@ def test_another_loss_is_refused() -> None:
         replace(problems.tangent(), objective=Objective(loss="squared", ridge=0.1))
 
 
-def test_a_chord_is_refused() -> None:
-    with pytest.raises(AssumptionBroken, match="linear head"):
+def test_a_chord_of_too_many_weights_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmark.problem.tangent.LARGEST", 50)
+    with pytest.raises(AssumptionBroken, match="take tangent-newton"):
         asked(ChordNewton(), problems.tangent(), [3], distance=1e-2)
 
 

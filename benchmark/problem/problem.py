@@ -16,6 +16,7 @@ from benchmark.curvature.hessian import Differentiated
 from benchmark.curvature.linear import LinearHessian
 from benchmark.curvature.minibatches import Products, differentiated, fully_connected
 from benchmark.curvature.tangent import TangentHessian
+from benchmark.curvature.tangent_preconditioner import TangentPreconditioner
 from benchmark.curvature.within_memory import WithinMemory
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.problem.declared import Declared
@@ -25,7 +26,7 @@ from benchmark.problem.objective import Objective
 from benchmark.problem.products import by_units, default, find, kept_graph
 from benchmark.problem.rows import Rows
 from benchmark.problem.sums import squared_head
-from benchmark.problem.tangent import Tangent
+from benchmark.problem.tangent import Tangent, inverse
 from benchmark.problem.training import DirectTraining, Training
 
 
@@ -286,12 +287,17 @@ class Problem:
         part = self.hessian(weights, self.train.take(left))
         return Downdated(whole, part, len(self.train), len(left))
 
-    def factor(self, weights: Tensor, index: Tensor, *, neglect: float) -> Factor:
-        """Hess L(w, train[index]) of a linear model, factorised in float32.
+    def factor(
+        self, weights: Tensor, index: Tensor, *, neglect: float
+    ) -> Factor | TangentPreconditioner:
+        """Hess L(w, train[index]) of a linear model, factorised in float32; of a tangent, inverted.
 
         Raises:
-            AssumptionBroken: if the model is not linear, or float32 does not suffice.
+            AssumptionBroken: if the model is not linear, has too many weights for a matrix, or
+                float32 does not suffice.
         """
+        if isinstance(self.model, Tangent):
+            return inverse(self.model, self.trained(index), weights, self.objective.ridge)
         if not isinstance(self.model.spec, SoftmaxSpec):
             raise AssumptionBroken("a factor is kept of a linear head's Hessian only")
         x = self.trained(index).x

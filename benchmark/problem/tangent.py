@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmark.curvature.tangent import TangentMap
+from benchmark.curvature.tangent_preconditioner import TangentPreconditioner, precondition
 from benchmark.errors import AssumptionBroken
 from benchmark.problem.model import Model, TangentSpec
 from benchmark.problem.models.fully_connected import ACTIVATIONS
@@ -17,6 +18,8 @@ from benchmark.problem.rows import Rows
 
 #: Rows that go through the net at a time.
 CHUNK = 2048
+#: Weights up to which the Hessian is made as a matrix.
+LARGEST = 5000
 
 
 @dataclass(frozen=True)
@@ -144,12 +147,31 @@ class Tangent(Model):
         return torch.linalg.eigvalsh(gram)[:, -1].sqrt()
 
 
-def tangent_of(model: Model) -> Tangent:
-    """The model, if it is a tangent.
+def refuse(model: Model, what: str) -> None:
+    """Refuse a tangent where the model's layers themselves are needed.
 
     Raises:
-        AssumptionBroken: if it is not.
+        AssumptionBroken: if the model is one.
     """
-    if not isinstance(model, Tangent):
-        raise AssumptionBroken("this is for tangent models: set model.kind = 'tangent'")
-    return model
+    if isinstance(model, Tangent):
+        raise AssumptionBroken(
+            f"{what} looks into a model's layers: a tangent has none, take a net"
+        )
+
+
+def inverse(model: Tangent, rows: Rows, weights: Tensor, ridge: float) -> TangentPreconditioner:
+    """The inverse in float32 of the Hessian over `rows` at `weights` (d,), whole.
+
+    Raises:
+        AssumptionBroken: if the model has more than `LARGEST` weights.
+    """
+    if model.dimension > LARGEST:
+        raise AssumptionBroken(
+            f"the Hessian of {model.dimension} weights is too large a matrix: take tangent-newton, "
+            "or fewer model.layers"
+        )
+    p = model(weights, rows.x).softmax(dim=1)
+    shares = torch.full_like(p[:, 0], 1 / len(rows))
+    return precondition(
+        model.tangent, rows.x, p, shares, ridge=ridge, axes=model.axes, leading=len(model.axes)
+    )
