@@ -40,7 +40,8 @@ def recollect(
         w_T (d,) and the corrections (rows, d) float32.
 
     Raises:
-        LetheError: for another model than a linear head, or if the corrections take more than `LARGEST` bytes.
+        LetheError: for another model than a linear head, or if the corrections take more than
+            `LARGEST` bytes.
     """
     if problem.model.spec.kind != "softmax":
         raise LetheError("recollection is of a linear head: set model.kind = 'softmax'")
