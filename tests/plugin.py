@@ -33,3 +33,13 @@ class OutsideNet(ModelSpec):
         return nn.Sequential(
             nn.Linear(inputs, self.width), nn.GELU(), nn.Linear(self.width, classes)
         )
+
+
+class LinearNet(OutsideNet):
+    """A net that is not linear and says that it is."""
+
+    kind: Literal["linear-net"] = "linear-net"
+
+    @property
+    def linear(self) -> bool:
+        return True

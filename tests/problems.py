@@ -8,6 +8,7 @@ from benchmark.checks.problems import (
     rows,
     softmax,
     squared,
+    tangent,
 )
 
-__all__ = ["declared", "every_row", "mlp", "one_vs_rest", "rows", "softmax", "squared"]
+__all__ = ["declared", "every_row", "mlp", "one_vs_rest", "rows", "softmax", "squared", "tangent"]

@@ -252,3 +252,13 @@ def test_a_kind_of_an_installed_package_is_found(monkeypatch: pytest.MonkeyPatch
     model = kinds.read({"kind": "outside-net", "width": 3})
     assert Model(model, 5, 2).dimension == 5 * 3 + 3 + 3 * 2 + 2
     assert "outside-net" in kinds.discover()
+
+
+def test_a_plug_in_that_calls_itself_linear_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def points(group: str) -> list[EntryPoint]:
+        there = [EntryPoint("outside", "tests.plugin:LinearNet", group)]
+        return there if group == "lethe.models" else []
+
+    monkeypatch.setattr(plugins, "entry_points", points)
+    with pytest.raises(ValueError, match="says whether it is linear"):
+        kinds.read({"kind": "linear-net"})

@@ -18,6 +18,7 @@ KINDS = {
     "softmax": problems.softmax,
     "squared": problems.squared,
     "one-vs-rest": problems.one_vs_rest,
+    "tangent": problems.tangent,
     "mlp": problems.mlp,
 }
 #: What each of them offers of what a method may need a problem to be.
@@ -25,10 +26,13 @@ OFFERS = {
     "softmax": {"strong_convexity"},
     "squared": {"strong_convexity", "squared_loss", "exact_sums"},
     "one-vs-rest": {"strong_convexity", "one_vs_rest"},
+    "tangent": {"strong_convexity", "tangent"},
     "mlp": set(),
 }
 #: Methods whose theorem wants the gradients of single rows to be bounded.
 _BOUNDED_GRADIENTS = {"descent-to-delete", "langevin", "rewind"}
+#: Methods that look into a model's layers, which a tangent has none of.
+_LAYERS = {"dp-sgd", "l-codec", "recollection"}
 FORGET = torch.tensor([3, 17, 41, 58])
 LATER = torch.tensor([5, 20])
 NOTHING = torch.tensor([], dtype=torch.int64)
@@ -38,6 +42,7 @@ def kinds(cls: type[Method]) -> list[str]:
     """The problems that a method can run on."""
     wanted = cls.needs & PROBLEMS
     found = [kind for kind in KINDS if wanted <= OFFERS[kind]]
+    found = [k for k in found if k != "tangent" or cls.name not in _LAYERS]
     return [k for k in found if k != "squared" or cls.name not in _BOUNDED_GRADIENTS]
 
 

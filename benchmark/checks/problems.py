@@ -8,10 +8,11 @@ import torch
 
 from benchmark.problem.declared import Declared
 from benchmark.problem.fixed_point import FixedPoint
-from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec
+from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec, TangentSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
+from benchmark.problem.tangent import PublicNet, Tangent
 from benchmark.problem.training import AdamTraining, DirectTraining, NewtonTraining
 
 
@@ -64,6 +65,28 @@ def one_vs_rest(seed: int = 0, **more: object) -> Problem:
     return softmax(seed, **more, loss="one_vs_rest")
 
 
+def tangent(
+    seed: int = 0,
+    *,
+    n: int = 60,
+    inputs: int = 5,
+    classes: int = 3,
+    ridge: float = 0.05,
+    clip: float = 3.0,
+    **more: object,
+) -> Problem:
+    """A small net linearised at random weights, in place of weights of public rows."""
+    spec = TangentSpec(kind="tangent", **({"hidden": (6, 4), "clip": clip} | more))
+    net = Model(spec.net, inputs, classes)
+    weights = net.initial_weights(torch.Generator().manual_seed(seed + 4000))
+    public = rows(20, inputs, classes, seed + 3000, torch.float64)
+    model = Tangent(spec, inputs, classes, PublicNet.of(2 * weights, public))
+    head = softmax(seed, n=n, inputs=inputs, classes=classes, ridge=ridge)
+    parts = {part: model.rows(getattr(head, part)) for part in ("train", "negatives", "test")}
+    declared = Declared(feature_norm=clip)
+    return replace(head, model=model, public=model.rows(public), declared=declared, **parts)
+
+
 def mlp(seed: int = 0, *, activation: str = "tanh", radius: float | None = 10.0) -> Problem:
     """A small net trained in a ball."""
     return Problem(
@@ -80,7 +103,7 @@ def mlp(seed: int = 0, *, activation: str = "tanh", radius: float | None = 10.0)
 
 def declared(problem: Problem, rows_at_least: int) -> Problem:
     """The same problem with public bounds on how many rows are left and how long they are."""
-    norm = problem.train.largest_norm(bias=False)
+    norm = problem.declared.feature_norm or problem.train.largest_norm(bias=False)
     return replace(problem, declared=Declared(rows_at_least, norm, problem.declared.fixed_point))
 
 

@@ -41,6 +41,7 @@ from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.models import kinds
 from benchmark.problem.models.factory import search_beside
 from benchmark.problem.models.spec import ModelSpec
+from benchmark.problem.models.tangent import TangentSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.training import AdamTraining, DirectTraining, NewtonTraining
 
@@ -113,6 +114,8 @@ class ProblemSpec(BaseModel):
         augmented = isinstance(training, AdamTraining) and training.augment is not None
         if augmented and not self.convolutional:
             raise ValueError("training.augment is for convolutional nets")
+        if isinstance(self.model, TangentSpec):
+            self._check_tangent(self.model)
         direct = isinstance(training, DirectTraining)
         if direct and not ("squared_loss" in self.offers and self.precision == "float64"):
             raise ValueError(
@@ -120,6 +123,20 @@ class ProblemSpec(BaseModel):
                 "'squared' with a ridge, and precision = 'float64'"
             )
         return self
+
+    def _check_tangent(self, model: TangentSpec) -> None:
+        if self.split.public is None:
+            raise ValueError(
+                "a tangent model starts from weights that public rows train: set "
+                "problem.split.public, e.g. to 500"
+            )
+        if self.objective.loss != "cross_entropy" or self.precision != "float64":
+            raise ValueError(
+                "a tangent model is certified for the cross-entropy in float64: set "
+                "objective.loss = 'cross_entropy' and precision = 'float64'"
+            )
+        if model.augment is not None and self.features not in PIXELS:
+            raise ValueError(f"model.augment is for images: take features {', '.join(PIXELS)}")
 
     @property
     def convolutional(self) -> bool:
@@ -135,6 +152,7 @@ class ProblemSpec(BaseModel):
         held = {
             "strong_convexity": convex,
             "squared_loss": squared,
+            "tangent": convex and isinstance(self.model, TangentSpec),
             "exact_sums": direct,
             "one_vs_rest": convex and self.objective.loss == "one_vs_rest",
         }

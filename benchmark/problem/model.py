@@ -15,11 +15,20 @@ from benchmark.problem.models.convolutional import Shape
 from benchmark.problem.models.fully_connected import MLPSpec, SoftmaxSpec
 from benchmark.problem.models.resnet18 import ResNet18Spec
 from benchmark.problem.models.spec import ModelSpec
+from benchmark.problem.models.tangent import TangentSpec
 
 #: Features per row; of a convolutional net, height, width and channels of the image in a row.
 Inputs = int | Shape
 
-__all__ = ["AllCNNSpec", "MLPSpec", "Model", "ModelSpec", "ResNet18Spec", "SoftmaxSpec"]
+__all__ = [
+    "AllCNNSpec",
+    "MLPSpec",
+    "Model",
+    "ModelSpec",
+    "ResNet18Spec",
+    "SoftmaxSpec",
+    "TangentSpec",
+]
 
 
 class Model:
@@ -66,14 +75,14 @@ class Model:
 
     def __call__(self, weights: Tensor, x: Tensor) -> Tensor:
         """Logits (n, classes) for `weights` (d,) and `x` (n, inputs)."""
-        return functional_call(self._module, self._named(weights), (x,))
+        return functional_call(self._module, self.named(weights), (x,))
 
     def in_training(self, weights: Tensor, x: Tensor) -> Tensor:
         """Logits as training has them: a row's depend on the others in `x` if there is BatchNorm.
 
         The statistics in `weights` (d,) are not looked at.
         """
-        named = self._named(weights) | dict.fromkeys(self._statistics)
+        named = self.named(weights) | dict.fromkeys(self._statistics)
         return functional_call(self._module, named, (x,))
 
     def with_statistics(self, weights: Tensor, x: Tensor, batch: int) -> Tensor:
@@ -86,7 +95,7 @@ class Model:
         found = batch_norm.population(
             self._module, lambda part: self.in_training(weights, part), x.split(batch)
         )
-        named = self._named(weights) | found
+        named = self.named(weights) | found
         return torch.cat([piece.flatten().to(weights) for piece in named.values()])
 
     def without_statistics(self, weights: Tensor) -> Tensor:
@@ -124,7 +133,7 @@ class Model:
         """(d,) float64 on the CPU, drawn as the architecture asks for."""
         return self.spec.start(self, generator)
 
-    def _named(self, weights: Tensor) -> dict[str, Tensor]:
+    def named(self, weights: Tensor) -> dict[str, Tensor]:
         """Views of `weights` (d,) by the names of the module's parameters."""
         pieces = torch.split(weights, self._sizes)
         return {

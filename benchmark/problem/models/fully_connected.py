@@ -9,7 +9,9 @@ from torch import nn
 
 from benchmark.problem.models.spec import ModelSpec
 
-ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+Activation = Literal["tanh", "relu", "gelu"]
+
+ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
 
 
 class SoftmaxSpec(ModelSpec):
@@ -41,7 +43,12 @@ class MLPSpec(ModelSpec):
 
     kind: Literal["mlp"]
     hidden: tuple[int, ...] = Field((32, 32), min_length=1)
-    activation: Literal["tanh", "relu"] = "tanh"
+    activation: Activation = "tanh"
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether passes over rows are written out for its activation; if not, autograd has it."""
+        return self.activation != "gelu"
 
     @property
     def smooth(self) -> bool:

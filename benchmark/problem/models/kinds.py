@@ -11,12 +11,21 @@ from benchmark import plugins
 from benchmark.errors import LetheError, explain, unknown
 from benchmark.problem.models.spec import ModelSpec
 
+
+def _lacks(cls: type[ModelSpec]) -> str:
+    """Refuse a plug-in that calls itself linear: closed forms go by the project's own layouts."""
+    if cls.linear is ModelSpec.linear or cls.__module__.startswith(f"{__package__}."):
+        return ""
+    return "says whether it is linear, which only the project's kinds may: leave 'linear' out"
+
+
 KIND = plugins.Kind(
     word="model",
     wanted="a ModelSpec class",
     accepts=lambda cls: issubclass(cls, ModelSpec) and "kind" in cls.model_fields,
     packages=("benchmark.problem.models",),
     group="lethe.models",
+    lacks=_lacks,
 )
 
 

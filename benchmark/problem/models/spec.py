@@ -25,8 +25,9 @@ class ModelSpec(BaseModel, ABC):
         name: the same text.
         title: for people.
         source: the paper, if there is one.
-        linear: whether the logits are one linear layer with a bias, whose Hessian has a closed
-            form and whose objective a ridge makes strongly convex.
+        linear: whether the logits are linear in the weights, so that the Hessian has a closed form
+            and a ridge makes the objective strongly convex. The project's kinds alone may say so:
+            closed forms go by their layouts.
         smooth: whether the loss has a Lipschitz Hessian, as theorems about Newton steps assume.
         chunk: rows that a pass over all data takes at a time; all of them if None.
         sees_images: whether a row is an image, given as height, width and channels.
