@@ -81,6 +81,7 @@ def test_a_track_is_told_by_facts_and_not_by_a_title() -> None:
             net | {"requests": 10},
             {"scenario": "class"},
             {"target": Target(epsilon=8.0)},
+            {"model": "tangent"},
         )
     ]
     assert found == [
@@ -90,6 +91,7 @@ def test_a_track_is_told_by_facts_and_not_by_a_title() -> None:
         "net-stream-1",
         "linear-cross-entropy-chosen-1",
         "linear-cross-entropy-random-8",
+        "tangent-random-1",
     ]
     assert track(facts()).title.endswith("one request of random rows, ε = 1")
 
