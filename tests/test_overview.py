@@ -173,6 +173,14 @@ def test_a_row_that_lacks_a_seed_or_is_refuted_does_not_count() -> None:
     assert not only(refuted).ranked
 
 
+@pytest.mark.parametrize("lead", [2.0, -0.1])
+def test_a_row_must_beat_what_public_rows_give_alone(lead: float) -> None:
+    found = row()
+    for seed, cell in found.cells.items():
+        found.cells[seed] = metric(cell, "public_accuracy_test_gap", lead, "higher")
+    assert only(found).ranked is (lead > 0)
+
+
 def test_a_control_of_one_seed_tells_nothing() -> None:
     one = only(row(unlearn=(1.0,), control=(50.0,)))
     assert not one.over_control
