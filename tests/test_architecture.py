@@ -46,6 +46,8 @@ BOARD = (
     ("leaderboard/charts",),
     ("leaderboard/answers", "leaderboard/experiments", "leaderboard/studies"),
     ("leaderboard/overview",),
+    ("leaderboard/render",),
+    ("leaderboard/front",),
 )
 RENDERERS = ("html", "markdown", "terminal")
 #: Package, and all of the project that anything in it may import.

@@ -229,7 +229,7 @@ const esc = words => String(words).replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)
 const tip = words => words in glossary ? ` data-tip="${esc(glossary[words])}"` : "";
 const count = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
 const board = document.getElementById("board"), heads = [...board.tHead.rows[0].cells];
-const page = row => `site/${encodeURIComponent(row.problem.slug)}.html`;
+const page = row => `site/${encodeURIComponent(row.problem.slug)}.html#row-${encodeURIComponent(row.method.label)}`;
 const command = row => row.seed < 0 ? "" : `lethe reproduce ${data.results}/${row.problem.experiment}/${row.method.label}/seed-${row.seed}.json`;
 const heading = key => data.columns.find(column => column.key === key).heading;
 let shown = [];

@@ -170,6 +170,8 @@ def test_a_link_to_a_row_opens_it_in_sight(visit: Open) -> None:
         fold = page.locator(".fold").inner_text()
         for part in ("Theorem", "Constants", f"results/{row}/seed-0.json", "Needs"):
             assert part in fold
+        linked = page.locator(".fold a[href^=site]").get_attribute("href")
+        assert linked == "site/mnist-hog.html#row-newton-chord"
 
 
 def test_a_card_filters_the_table_to_its_answer(visit: Open) -> None:
