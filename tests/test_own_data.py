@@ -182,6 +182,30 @@ def test_images_are_data_too(tmp_path: Path) -> None:
         build(spec.model_copy(update={"features": "as-is"}), Seeds(), torch.device("cpu"))
 
 
+def test_images_of_a_saved_data_set_are_read(tmp_path: Path) -> None:
+    import datasets
+    from PIL import Image
+
+    pixels = DRAWS.integers(0, 256, (12, 4, 5, 3), dtype=np.uint8)
+    columns = {"image": [Image.fromarray(one) for one in pixels], "label": list(range(3)) * 4}
+    found = datasets.Dataset.from_dict(columns | {"name": [f"secret-{i}" for i in range(12)]})
+    found.save_to_disk(str(tmp_path / "set"))
+    saved = read(tmp_path, datasets="set", target="label", id="name").train
+    given = from_arrays(pixels, columns["label"]).train
+    assert saved.content_hash == given.content_hash
+    assert np.array_equal(saved.images, given.images)
+    with pytest.raises(LetheError, match=r"column 'name' lies beside images.*data.drop"):
+        read(tmp_path, datasets="set", target="label")
+    found.remove_columns("name").to_parquet(str(tmp_path / "set.parquet"))
+    assert np.array_equal(
+        read(tmp_path, parquet="set.parquet", target="label").train.rows, saved.rows
+    )
+    columns["image"][7] = Image.fromarray(pixels[7, :3])
+    datasets.Dataset.from_dict(columns).save_to_disk(str(tmp_path / "other"))
+    with pytest.raises(LetheError, match=r"row 7, column 'image': an image of another shape"):
+        read(tmp_path, datasets="other", target="label")
+
+
 # --- what is wrong is one line that says where, and never what a cell holds ----------------------
 
 
