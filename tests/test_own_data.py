@@ -239,11 +239,23 @@ WRONG = {
     "many classes": (every("churn", lambda i: f"{SECRET}{i}"), {}, r"60 different values in 60"),
     "names": (every("city", lambda i: f"{SECRET}{i}"), {}, r"60 different texts in 60 rows, as na"),
     "id twice": (cell(9, "id", IDS[2]), {}, r"line 4 and line 11 have the same 'id'"),
-    "no target": (None, {"target": "chrun"}, r"unknown column in data.target.*mean 'churn'\?"),
-    "no id": (None, {"id": "name"}, r"unknown column in data.id of set.csv"),
-    "no group": (None, {"group": "household"}, r"unknown column in data.group of set.csv"),
-    "no drop": (None, {"drop": ["salary"]}, r"unknown column in data.drop of set.csv"),
-    "no range": (None, {"ranges": {"agee": [0, 1]}}, r"unknown column in data.ranges.*'age'\?"),
+    "no target": (
+        None,
+        {"target": "chrun"},
+        r"no column is called 'chrun', as data.target says: .*'churn'\?",
+    ),
+    "no id": (None, {"id": "name"}, r"no column is called 'name', as data.id says"),
+    "no group": (
+        None,
+        {"group": "household"},
+        r"no column is called 'household', as data.group says",
+    ),
+    "no drop": (None, {"drop": ["salary"]}, r"no column is called 'salary', as data.drop says"),
+    "no range": (
+        None,
+        {"ranges": {"agee": [0, 1]}},
+        r"no column is called 'agee', as data.ranges.*'age'\?",
+    ),
     "outside": (None, {"ranges": {"age": [0, 20]}}, r"column 'age': outside its declared range"),
     "range of a label": (
         None,
@@ -280,8 +292,9 @@ FILES = {
     "short line": (b"age,churn\n1,1\n2\n", r"line 3 has 1 cells and the header 2: mend the line"),
     "long line": (b"age,churn\n1,1,1\n", r"line 2 has 3 cells and the header 2"),
     "quotes": (b'age,churn\n"1,1\n', r"line 2 cannot be read as separated values"),
-    "same names": (b"age,age,churn\n1,1,1\n", r"line 1 has two columns called 'age'"),
-    "no name": (b"age,,churn\n1,1,1\n", r"line 1 has a column without name"),
+    "same names": (b"age,age,churn\n1,1,1\n", r"line 1, column 1 has the name of another one"),
+    "no name": (b"age,,churn\n1,1,1\n", r"line 1, column 2 has no name"),
+    "no names": (b"hush,34,Ulm\nhush,36,Bonn\n", r"no column is called 'churn', as data.target"),
     "semicolons": (b"age;churn\n1;1\n", r"separated by ';': set data.separator = ';'"),
     "parquet": (b"PAR1....", r"no text: it looks like a file for data = \{ parquet"),
     "zip": (b"PK\x03\x04....", r"looks like a file for data = \{ npz"),
@@ -296,6 +309,7 @@ def test_a_wrong_file_is_one_line(what: str, tmp_path: Path) -> None:
     with pytest.raises(LetheError, match=message) as caught:
         read(tmp_path, csv="set.csv", target="churn")
     assert "\n" not in str(caught.value)
+    assert "hush" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "npz", "datasets"])
@@ -306,7 +320,9 @@ def test_what_is_not_there_or_something_else_is_one_line(kind: str, tmp_path: Pa
     (tmp_path / "file").write_text("nothing\nof the kind\n", encoding="utf-8")
     with pytest.raises(LetheError) as caught:
         read(tmp_path, **{kind: "file"}, **target)
-    assert re.search("write it again|write it with|no folder|unknown column", str(caught.value))
+    assert re.search(
+        "write it again|write it with|no folder|no column is called", str(caught.value)
+    )
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "some").write_text("", encoding="utf-8")
     with pytest.raises(LetheError) as caught:
@@ -508,7 +524,9 @@ def toml(value: Any) -> str:
 
 
 def test_a_study_of_four_lines_runs_and_no_record_names_anybody(tmp_path: Path) -> None:
-    (tmp_path / "requests.csv").write_text("id\nsecret-17\nsecret-41\n", encoding="utf-8")
+    (tmp_path / "requests.csv").write_text(
+        "day,id\nMonday,secret-17\nTuesday,secret-41\n", encoding="utf-8"
+    )
     study = write(tmp_path, 'ids = "requests.csv"')
     assert len(study.read_text(encoding="utf-8").split("\n")) <= 6
     found = load(str(study))
@@ -621,7 +639,7 @@ def test_a_stream_takes_named_rows_in_their_order(tmp_path: Path) -> None:
 
 REQUESTS = {
     'ids = "nowhere.csv"': r"nowhere.csv cannot be read",
-    'ids = "two.csv"': r"two.csv: it has 2 columns: requests have one, of ids",
+    'ids = "bare.csv"': r"bare.csv: line 1 does not name the column of ids: write 'id' above them",
     'ids = "unknown.csv"': r"unknown.csv, line 3: no row of set has this id, so it was not trained",
     'ids = "twice.csv"': r"twice.csv, line 4: the same id as twice.csv, line 2: name it once",
     'ids = "none.csv"': r"forget.ids names no row",
@@ -643,7 +661,7 @@ REQUESTS = {
 
 @pytest.mark.parametrize("forget", REQUESTS)
 def test_a_wrong_request_is_one_line_that_names_nobody(forget: str, tmp_path: Path) -> None:
-    (tmp_path / "two.csv").write_text("id,why\nsecret-1,so\n", encoding="utf-8")
+    (tmp_path / "bare.csv").write_text("secret-1\nsecret-2\n", encoding="utf-8")
     (tmp_path / "unknown.csv").write_text("id\nsecret-1\nhush\n", encoding="utf-8")
     (tmp_path / "twice.csv").write_text("id\nsecret-1\nsecret-2\nsecret-1\n", encoding="utf-8")
     (tmp_path / "none.csv").write_text("id\n", encoding="utf-8")
