@@ -388,6 +388,10 @@ def test_wrong_arrays_are_one_line(x: Any, y: Any, more: dict, message: str) -> 
         ({"npz": "a.npz", "id": "id"}, "data.id is of tables: here its arrays"),
         ({"parquet": "a", "target": "y", "separator": ";"}, "data.separator is of csv files"),
         ({"csv": "a.csv", "target": "y", "ranges": {"a": [1, 1]}}, "low below high"),
+        (
+            {"csv": "a.csv", "target": "y", "ranges": {"a": ["0", 1]}},
+            "ranges.a.0: '0' is not a num",
+        ),
         ({"csv": "a.csv", "traget": "y"}, "Extra inputs are not permitted"),
     ],
 )

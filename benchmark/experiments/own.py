@@ -17,6 +17,7 @@ from benchmark.data.own.spec import Arrays, OwnData
 from benchmark.data.split import SplitSpec
 from benchmark.errors import LetheError, explain, unknown
 from benchmark.experiments.defaults import with_defaults
+from benchmark.parameters import refuse_conversions
 
 #: How a file names what is to be forgotten.
 _NAMES = ("rows", "ids", "class")
@@ -51,9 +52,11 @@ def resolved(content: dict[str, Any], folder: Path, where: str) -> dict[str, Any
 
 def _own(data: dict[str, Any], folder: Path, where: str) -> OwnData:
     try:
-        return OwnData.model_validate(data).located(folder)
+        found = OwnData.model_validate(data)
     except ValidationError as error:
         raise explain(error, f"{where}: problem.data") from error
+    refuse_conversions(data, found, f"{where}: problem.data")
+    return found.located(folder)
 
 
 def _with_public(problem: dict[str, Any], where: str) -> dict[str, Any]:
