@@ -148,7 +148,7 @@ class _Reader:
         for name in self._input_names():
             cells = self._cells(name)
             self._refuse_missing(name, cells)
-            if not constant and len(cells) and all(cell == cells[0] for cell in cells[1:]):
+            if not constant and np.all(cells == cells[0]):
                 raise LetheError(
                     f"{self.where}: column '{name}' is the same in every row: leave it out with "
                     f"data.drop = ['{name}']"
@@ -299,8 +299,12 @@ class _Reader:
         return self.table.columns[name]
 
     def _refuse_missing(self, name: str, cells: np.ndarray) -> None:
-        empty = next((i for i, cell in enumerate(cells) if _is_missing(cell)), None)
-        if empty is not None:
+        if cells.dtype == object:
+            missing = np.array([_is_missing(cell) for cell in cells])
+        else:
+            missing = np.isnan(cells)
+        if missing.any():
+            empty = int(missing.argmax())
             mend = "fill it in, leave the row out, or leave the column out with data.drop ="
             raise LetheError(
                 f"{self.where}: {self.table.row(empty)}, column '{name}': nothing there: {mend}"
