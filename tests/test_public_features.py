@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmark.runner.plans import plan_of
 from pydantic import ValidationError
 
 from benchmark.contract.clock import Clock
@@ -32,6 +31,7 @@ from benchmark.experiments.experiment import ProblemSpec, load
 from benchmark.metrics.public_controls import score_public
 from benchmark.problem.fixed_point import FixedPoint
 from benchmark.records import Store
+from benchmark.runner.plans import plan_of
 from benchmark.runner.public_controls import best_head, public_controls
 from methods.downdate import Downdate
 from tests import tiny_experiment
