@@ -17,8 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from benchmark import plugins
+from benchmark.cli import app
 from benchmark.contract.claim import Claim
 from benchmark.contract.definition import verdict
 from benchmark.contract.seeds import Seeds
@@ -807,6 +809,33 @@ def test_a_table_that_is_not_there_says_where_it_is_looked_for(
     with pytest.raises(LetheError, match=r"to a folder that holds tabular/adult.data.gz"):
         catalogue.load("adult")
     assert catalogue.find("adult").absent().startswith("set LETHE_DATA to a folder")
+
+
+def test_a_file_in_place_of_a_name_says_how_to_write_it(tmp_path: Path) -> None:
+    study = tmp_path / "study.toml"
+    study.write_text('[problem]\ndata = "a.csv"\n[forget]\nrows = [1]\n', encoding="utf-8")
+    with pytest.raises(LetheError, match=r"of a file write data = \{ csv = 'a.csv', target = "):
+        load(str(study))
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["set.csv"], "name the column to predict with --target"),
+        (["set.txt", "--target", "churn"], "is no .csv, .tsv, .parquet, .npz, .toml or folder"),
+        (["set.npz", "--id", "id"], "data.id is of tables"),
+        (["study.toml", "--target", "churn"], "says what its columns are for"),
+        (["set.csv", "--target", "churn", "--drop", "house"], "as names or dates have"),
+    ],
+)
+def test_a_wrong_hash_command_is_one_line(
+    command: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path)
+    found = CliRunner().invoke(app, ["data", "hash", *command])
+    assert isinstance(found.exception, LetheError)
+    assert words in str(found.exception)
 
 
 @pytest.mark.parametrize("name", ["breast-cancer", "adult", "compas"])

@@ -31,7 +31,15 @@ KINDS = ("csv", "parquet", "npz", "datasets", "sklearn")
 _FILES = KINDS[:-1]
 _HASH = r"^[0-9a-f]{64}$"
 
+#: Kinds by what the name of a file ends with.
+_ENDINGS = {".csv": "csv", ".csv.gz": "csv", ".tsv": "csv", ".parquet": "parquet", ".npz": "npz"}
+
 Cell = str | int | float
+
+
+def own_kind(name: str) -> str | None:
+    """The one of `KINDS` that the name of a file tells; None if it tells none."""
+    return next((kind for end, kind in _ENDINGS.items() if name.endswith(end)), None)
 
 
 class OwnData(BaseModel):
