@@ -451,7 +451,7 @@ DECLARED = {
     [
         ({}, "standardised", (CATEGORIES, SCALE)),
         ({"data": {"categories": DECLARED["categories"]}}, "standardised", (SCALE,)),
-        ({"split": {"negatives": 0.2, "test": 0.2, "public": 0.2}}, "standardised", (CATEGORIES,)),
+        ({"split": {"public": 0.2}}, "standardised", (CATEGORIES,)),
         ({"data": DECLARED}, "declared-ranges", ()),
     ],
 )
@@ -623,7 +623,7 @@ def test_settings_that_were_found_are_not_looked_for_again(forget: str, tmp_path
 
 
 def test_public_rows_are_named_by_their_place_too(tmp_path: Path) -> None:
-    more = "split = { negatives = 6, test = 6, public = { rows = [0, 1, 2] } }"
+    more = "split = { negatives = 6, public = { rows = [0, 1, 2] } }"
     found = load(str(write(tmp_path, "rows = [9]", more=more)))
     part = found.problem.data.load().train
     assert sorted(part.places[list(found.problem.split.public.rows)]) == [0, 1, 2]

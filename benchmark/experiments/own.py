@@ -16,7 +16,6 @@ from benchmark.data.own.csv_file import read_csv
 from benchmark.data.own.spec import Arrays, OwnData
 from benchmark.data.split import SplitSpec
 from benchmark.errors import LetheError, explain, unknown
-from benchmark.experiments.defaults import with_defaults
 from benchmark.parameters import refuse_conversions
 
 #: How a file names what is to be forgotten.
@@ -87,7 +86,7 @@ def _named(
         header = getattr(data, "id", None) or "id"
         numbers, hashes = _by_ids(forget["ids"], dataset, header, folder, where)
         forget = _instead(forget, "hashes", hashes)
-    split = problem.get("split", with_defaults({"data": data})["split"])
+    split = problem.get("split", {})
     named = {"named": tuple(sorted(set(numbers)))}
     if isinstance(split, SplitSpec):
         split = split.model_copy(update=named)
