@@ -177,7 +177,10 @@ def test_leaderboard_check(lethe: Run, tmp_path: Path, monkeypatch: pytest.Monke
 def test_unknown_names(lethe: Run, tmp_path: Path) -> None:
     refused(lethe("run", "digits-softmx"), "did you mean 'digits-softmax'?")
     refused(lethe("run", "absent.toml"), "absent.toml", "does not exist")
-    refused(lethe("run", "nosuch"), "unknown experiment 'nosuch': there is: cifar10-allcnn, ")
+    refused(
+        lethe("run", "nosuch"),
+        "unknown experiment 'nosuch': there is: adult, breast-cancer, cifar10-allcnn, ",
+    )
     gone = lethe("run", "digits-softmax", "--method", "gone")
     refused(gone, "unknown method 'gone': there is: ", "downdate, ")
     refused(lethe("run", "digits-softmax", "--method", "newtno"), "did you mean 'newton'?")
