@@ -13,7 +13,7 @@ from benchmark.errors import LetheError, unknown
 #: How an experiment says what its data are.
 DataSpec = str | OwnData | Arrays
 
-_SETS = plugins.Kind(
+KIND = plugins.Kind(
     word="data set",
     wanted="a NamedSet class",
     accepts=lambda cls: issubclass(cls, NamedSet),
@@ -29,7 +29,7 @@ def discover() -> dict[str, type[NamedSet]]:
     Raises:
         LetheError: if a file cannot be imported, a class lacks a declaration or two share a name.
     """
-    return {name: found.cls for name, found in plugins.discover(_SETS).items()}
+    return {name: found.cls for name, found in plugins.discover(KIND).items()}
 
 
 def find(name: str) -> type[NamedSet]:

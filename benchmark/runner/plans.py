@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from benchmark import registry
 from benchmark.contract.method import PROBLEMS
 from benchmark.data import catalogue
@@ -72,7 +74,7 @@ def plan_of(experiment: Experiment) -> Plan:
 def settings(experiment: Experiment) -> dict[str, str]:
     """The experiment in words, for people."""
     problem, target = experiment.problem, experiment.target
-    model = problem.model.model_dump()
+    model = problem.model.in_words()
     training = problem.training.model_dump(exclude_none=True)
     tuning = experiment.tuning
     tried = f"{tuning} settings tried of each method with a search space"
@@ -119,6 +121,17 @@ def rows_of(experiment: Experiment) -> list[Row]:
         for row in experiment.rows_for(list(found))
         if row.method in set_up or not found[row.method].method.needs & missing
     ]
+
+
+def with_yardsticks(experiments: Iterable[Experiment], methods: Iterable[str]) -> list[str]:
+    """Some methods, and beside them what they are measured by: retraining and doing nothing.
+
+    Those yardsticks that the experiments have.
+    """
+    found = registry.discover()
+    there = {row.method: found[row.method].method for one in experiments for row in rows_of(one)}
+    beside = [name for name, cls in there.items() if cls.role in ("reference", "ceiling")]
+    return list(dict.fromkeys((*methods, *beside)))
 
 
 def _stream(requests: int) -> str:
