@@ -35,6 +35,7 @@ from leaderboard.render.terminal import render_terminal
 
 #: The plots that are committed: README.md, the docs and the board's README.md show them.
 FIGURES = (
+    "plots/scale.svg",
     "plots/slack.svg",
     "plots/budget.svg",
     "plots/nonconvergence.svg",
@@ -45,6 +46,7 @@ FIGURES = (
 SITE = "site"
 #: Holds the names of the files that the board wrote beside it: nothing else is replaced.
 _LIST = ".board"
+_COUNTS = "Rows of each problem's table, and the records that they rest on."
 _ROOT = Path(__file__).resolve().parents[1]
 _LINKS = (
     ("index.html: search, filter and compare", "index.html"),
@@ -233,7 +235,7 @@ def _contents(tables: list[Table]) -> tuple[Section, ...]:
         Section(
             f"data-{place}",
             name,
-            parts=(grid(("rows", "records"), [_entry(table) for table in found], "Problem"),),
+            parts=(grid(("rows", "records"), list(map(_entry, found)), "Problem", _COUNTS),),
         )
         for place, (name, found) in enumerate(by_data_set(tables).items(), 1)
     )

@@ -140,7 +140,8 @@ def _stream(requests: int) -> str:
 
 def _rows_in_words(forget: ForgetSpec) -> str:
     if forget.scenario == "class":
-        return "all rows of one class"
+        chosen = forget.class_number
+        return "all rows of one class" if chosen is None else f"all rows of class {chosen}"
     if forget.named is not None:
         rows = f"{forget.named} named rows" if forget.named > 1 else "one named row"
         return rows if forget.requests == 1 else f"together {rows}"
