@@ -1,4 +1,4 @@
-"""What docs/your-model.md and docs/extend.md show runs as it stands, outside the project."""
+"""What README.md, docs/your-model.md and docs/extend.md show runs as it stands, elsewhere."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ FILE = re.compile(r"# ([\w.-]+\.(?:py|toml))\n")
 
 
 def blocks(page: str, language: str) -> list[str]:
-    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    path = ROOT / "README.md" if page == "README" else ROOT / "docs" / f"{page}.md"
+    text = path.read_text(encoding="utf-8")
     return [body for name, body in BLOCK.findall(text) if name == language]
 
 
@@ -54,6 +55,17 @@ def python(folder: Path, *arguments: str, path: str = "") -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_the_examples_of_the_readme_run_as_they_stand(tmp_path: Path) -> None:
+    written("README", tmp_path)
+    out = python(tmp_path, "-m", "lethe", "run", "churn.toml", "--seed", "0", "--no-board")
+    assert re.search(r"[1-9]\d cells run, 0 kept, 0 failed", out)
+    out = python(tmp_path, "churn.py")
+    assert re.search(r"Chord Newton +conditional", out), "the columns' mean is fitted"
+    assert "features are standardised" in out
+    assert "for 50 requests" in out
+    assert (tmp_path / "report.html").is_file()
 
 
 def test_the_study_runs_as_it_stands(tmp_path: Path) -> None:

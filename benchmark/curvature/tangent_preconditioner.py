@@ -104,7 +104,7 @@ def precondition(
 
 
 def _derivatives(tangent: TangentMap, rows: TangentRows) -> list[Tensor]:
-    """Of the logits in each layer's outputs, (n, classes, units)."""
+    """Derivatives of the logits in each layer's outputs, (n, classes, units)."""
     classes = tangent.sizes[-1]
     last = torch.eye(classes, device=rows.norm.device).expand(len(rows.norm), -1, -1)
     found = [last]

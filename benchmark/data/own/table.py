@@ -91,7 +91,7 @@ def dataset(table: Table, roles: Roles, name: str, *, constant: bool = False) ->
 def described(
     table: Table, roles: Roles
 ) -> tuple[np.ndarray, tuple[str, ...], list[str] | None, np.ndarray | None]:
-    """Of rows whose inputs lie elsewhere: labels, their names, ids and group numbers.
+    """Describe rows whose inputs lie elsewhere: labels, their names, ids and group numbers.
 
     Raises:
         LetheError: as of `dataset`.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from benchmark.data.dataset import Dataset, Part
 from benchmark.data.named import NamedSet
@@ -22,6 +21,8 @@ class Digits(NamedSet):
     @classmethod
     def load(cls) -> Dataset:
         """The set, embedded in scikit-learn."""
+        from sklearn.datasets import load_digits  # slow to import
+
         bunch = load_digits()
         part = Part.verified(
             bunch.images.astype(np.uint8),
