@@ -21,7 +21,8 @@ class Downdate(Method):
 
     With features in fixed point both sums are exact, so that what is left is what retraining would
     sum up, and the same solve gives the same weights to the last bit, over any stream of requests.
-    Of altered rows the new versions are added. No other retained row is read. The kept sums are secret: they are those of the rows that are left.
+    Of altered rows the new versions are added; no other retained row is read. The kept sums are
+    secret: they are those of the rows that are left.
     """
 
     name = "downdate"

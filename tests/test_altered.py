@@ -64,7 +64,7 @@ def kind_of(name: str) -> str:
     """A problem that the method can run on, a convex one if it can."""
     wanted = METHODS[name].method.needs & PROBLEMS
     found = [kind for kind in KINDS if wanted <= OFFERS[kind]]
-    return [k for k in found if k != "squared" or name not in BOUNDED_GRADIENTS][0]
+    return next(k for k in found if k != "squared" or name not in BOUNDED_GRADIENTS)
 
 
 CAN = [name for name, found in METHODS.items() if found.method.can_alter()]
