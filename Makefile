@@ -30,7 +30,7 @@ $(foreach one,VENV WHEELS,$(if $(word 2,$($(one))),$(error $(one) must be a path
 ATTACKED ?=
 RUNS     ?=
 # groups of experiments, which `lethe list` names; an experiment says itself what it belongs to
-GROUPS  := demo mnist cifar10 svhn sequential nonconvergence heads squared kept scenarios biased ablation budget scale paper
+GROUPS  := demo mnist cifar10 svhn sequential nonconvergence heads squared kept scenarios biased ablation budget graphs scale paper
 
 .DEFAULT_GOAL := help
 .PHONY: help setup $(GROUPS) hessian all test test-slurm lint leaderboard check soundness slack \
@@ -66,6 +66,7 @@ budget: ## noisy fine-tuning against retraining for as many epochs; PROFILE=smok
 squared: ## heads by squared loss on digits and HOG: exact to the last bit, and in milliseconds
 kept: ## one-vs-rest logistic heads on digits and HOG, from derivatives that were kept
 scenarios: ## a class, a sub-population, memorised and mislabelled digits forgotten
+graphs: ## nodes, edges and features of Cora, Citeseer, Amazon Photo and Coauthor CS forgotten
 heads: ## proved heads on fixed features: HOG and scattering on MNIST, CIFAR-10 and SVHN
 biased: ## requests that are not random: a class, a sub-population, the rows that move the model most
 all: $(GROUPS) hessian ## all that this machine can

@@ -16,6 +16,7 @@ from benchmark.data.fitted.public_part import PublicPart
 from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.split import Split, split
 from benchmark.experiments.experiment import ProblemSpec
+from benchmark.experiments.graphs import graph_world, nodes_split
 from benchmark.problem.declared import Declared
 from benchmark.problem.model import Model
 from benchmark.problem.problem import Problem
@@ -33,6 +34,9 @@ def fetch(spec: ProblemSpec) -> None:
     Raises:
         LetheError: if the data cannot be had or the cache cannot be written.
     """
+    if spec.graph is not None:
+        spec.graph.load(spec.data)
+        return
     dataset = catalogue.load(spec.data)
     if spec.features in DESCRIPTORS:
         for part in filter(None, (dataset.train, dataset.test)):
@@ -45,6 +49,9 @@ def build(spec: ProblemSpec, seeds: Seeds, device: torch.device) -> tuple[Proble
     Raises:
         LetheError: if the data cannot be had or the split does not fit them.
     """
+    if spec.graph is not None:
+        world = graph_world(spec, seeds, device)
+        return world.problem, nodes_split(world.roles)
     dataset = catalogue.load(spec.data)
     chosen = split(dataset, spec.split, seeds)
     compute, longest = _features(spec, dataset, chosen)

@@ -11,9 +11,6 @@ from scipy import sparse
 
 from benchmark.graph.graph import Change, Graph
 
-#: Columns of the features that are propagated at a time, as dense numbers.
-COLUMNS = 512
-
 
 def _one_form(value: object) -> object:
     """Refuse what are no weights by one sentence, where a union would write several."""
@@ -90,13 +87,7 @@ class Propagation(BaseModel):
         for _ in range(self.hops):
             balls.append(graph.ball(balls[-1], 1).nonzero()[0])
         steps = [self._step(graph, inner, outer) for inner, outer in pairwise(balls)]
-        x = _unit(graph.x[balls[-1]])
-        places = [np.searchsorted(balls[-1], ball) for ball in balls]
-        z = np.empty((len(wanted), graph.x.shape[1]))
-        columns = x.tocsc()
-        for start in range(0, z.shape[1], COLUMNS):
-            part = columns[:, start : start + COLUMNS].toarray()
-            z[:, start : start + COLUMNS] = self._horner(part, steps, places)
+        z = self._horner(_unit(graph.x[balls[-1]]), steps, balls).toarray()
         if self.unit_rows:
             norms = np.sqrt(np.einsum("ij,ij->i", z, z))
             z /= np.where(norms > 0, norms, 1.0)[:, None]
@@ -119,15 +110,15 @@ class Propagation(BaseModel):
         return inside.nonzero()[0]
 
     def _horner(
-        self, x: np.ndarray, steps: list[sparse.csr_array], places: list[np.ndarray]
-    ) -> np.ndarray:
+        self, x: sparse.csr_array, steps: list[sparse.csr_array], balls: list[np.ndarray]
+    ) -> sparse.csr_array:
         """From the outside in: theta_k x + P (what was found of the wider ball)."""
         theta = self.theta
         found = theta[-1] * x
         for k in range(self.hops - 1, -1, -1):
             found = steps[k] @ found
             if theta[k]:
-                found += theta[k] * x[places[k]]
+                found = found + theta[k] * x[np.searchsorted(balls[-1], balls[k])]
         return found
 
     def _step(self, graph: Graph, inner: np.ndarray, outer: np.ndarray) -> sparse.csr_array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -80,12 +81,14 @@ class World:
         Raises:
             LetheError: if the request does not fit the graph.
         """
+        began = time.perf_counter()
         graph = self.graph.without(change)
         changed = self.propagation.changed(self.graph, graph, change)
         roles = self.roles.with_label(graph.y)
         used = np.intersect1d(changed, np.union1d(roles.train, roles.held_out))
         used = used[graph.there[used]]
         features = _Features(used, self._finished(self.propagation.rows(graph, used)))
+        seconds = time.perf_counter() - began  # the rest copies rows that stay as they were
         problem = replace(
             self.problem,
             train=self._train(graph, features),
@@ -96,12 +99,14 @@ class World:
         )
         world = World(graph, self.propagation, roles, problem)
         before, kept = self.trained, world.trained
-        differs = (problem.train.x[kept] != self.problem.train.x[kept]).any(dim=1).cpu().numpy()
+        near = torch.from_numpy(kept[np.isin(roles.train[kept], used)])
+        differs = (problem.train.x[near] != self.problem.train.x[near]).any(dim=1)
         return Edit(
             world,
             torch.from_numpy(np.setdiff1d(before, kept)),
-            torch.from_numpy(kept[differs]),
+            near[differs.cpu()],
             len(changed),
+            seconds,
         )
 
     def features_of(self, nodes: np.ndarray) -> Tensor:
@@ -141,12 +146,14 @@ class Edit:
         lost: (f,) sorted training rows that are gone.
         altered: (c,) sorted training rows that stay with other features.
         nodes: whose row of Z may have changed, training rows or not.
+        seconds: that the edit of the graph and the propagation took.
     """
 
     world: World
     lost: Tensor
     altered: Tensor
     nodes: int
+    seconds: float
 
 
 @dataclass(frozen=True)

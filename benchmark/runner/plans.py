@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from benchmark import registry
-from benchmark.contract.method import PROBLEMS
+from benchmark.contract.method import PROBLEMS, Method
 from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.forget import ForgetSpec
 from benchmark.data.public import PublicIndex
 from benchmark.errors import LetheError, unknown
 from benchmark.experiments.experiment import Experiment, Row
 from benchmark.experiments.facts import facts_of, features_in_words
+from benchmark.graph.scenarios import WORDS
 from benchmark.records import Plan, PlannedRow
 from benchmark.runner.cell import Cell, describe
 
@@ -116,8 +117,14 @@ def rows_of(experiment: Experiment) -> list[Row]:
     return [
         row
         for row in experiment.rows_for(list(found))
-        if row.method in set_up or not found[row.method].method.needs & missing
+        if row.method in set_up or _fits(found[row.method].method, experiment, missing)
     ]
+
+
+def _fits(method: type[Method], experiment: Experiment, missing: frozenset[str]) -> bool:
+    """Whether the method takes part in an experiment that does not name it."""
+    edits = experiment.problem.graph is not None
+    return not method.needs & missing and (method.can_alter() or not edits)
 
 
 def _stream(requests: int) -> str:
@@ -125,9 +132,13 @@ def _stream(requests: int) -> str:
 
 
 def _rows_in_words(forget: ForgetSpec) -> str:
+    if forget.scenario == "nodes-class":
+        return WORDS[forget.scenario]
     if forget.scenario == "class":
         return "all rows of one class"
     count = forget.count if forget.share is None else f"{100 * forget.share:g} %"
+    if forget.of_graph:
+        return f"{count} {WORDS[forget.scenario]}"
     return f"{count} {forget.scenario} rows"
 
 
