@@ -65,6 +65,8 @@ class DescentToDelete(Method):
         if len(request.forget) == 0:
             return 0
         unaltered = len(request.retain) - len(request.altered)
+        if unaltered == 0:  # as many as there were: no count of rows says less than the ridge
+            return promise.steps(diameter(request.problem), self.steps)
         moved = moved_minimiser(request.problem, unaltered, len(request.forget))
         return promise.steps(moved, self.steps)
 

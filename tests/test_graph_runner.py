@@ -22,9 +22,15 @@ CPU = torch.device("cpu")
 METHODS = ["retrain", "sisa", "newton", "newton-chord", "certified-removal", "influence", "nothing"]
 
 
-def cells(folder: Path, methods: list[str], *args: object, **more: object) -> list[Cell]:
+def cells(
+    folder: Path,
+    methods: list[str],
+    *args: object,
+    changes: dict[str, object] | None = None,
+    **more: object,
+) -> list[Cell]:
     small.write(folder)
-    found = experiment.load(str(small.experiment(folder, *args, **more)))
+    found = experiment.load(str(small.experiment(folder, *args, **more)), None, changes)
     return plan_cells(found, "cpu", methods, [0])
 
 
@@ -111,6 +117,19 @@ def test_what_a_method_changes_in_a_world_is_noticed(tmp_path: Path) -> None:
     bench.after.train.x[0, 0] += 1
     with pytest.raises(LetheError, match="inputs of request 0"):
         bench.check("a method")
+
+
+@pytest.mark.parametrize("scenario", ["nodes", "edges", "features"])
+def test_the_published_bounds_stand_beside_ours(tmp_path: Path, scenario: str) -> None:
+    loose = {"target.distance": 1.0}  # one step is enough
+    record = records(tmp_path, ["newton"], scenario, loss="one_vs_rest", changes=loose)["newton"]
+    evidence, distance = record.claim.evidence, record.metrics["distance"].value
+    shown = {a.theorem: a for a in evidence.alternatives}
+    data, worst = shown["chien22-data"], shown["chien22-worst"]
+    assert not data.proved
+    assert distance <= evidence.reached < data.value < worst.value
+    softmax = records(tmp_path, ["newton"], scenario, changes=loose)["newton"]
+    assert "chien22-data" not in {a.theorem for a in softmax.claim.evidence.alternatives}
 
 
 def test_a_record_names_the_graph(tmp_path: Path) -> None:

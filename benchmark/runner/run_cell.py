@@ -41,6 +41,7 @@ from benchmark.runner.evaluate import (
     score_restored,
     score_stream,
 )
+from benchmark.runner.graph_bounds import with_published
 from benchmark.runner.graph_metrics import graph_metrics
 from benchmark.runner.memory import PeakMemory
 from benchmark.runner.tuning import tune
@@ -170,7 +171,7 @@ def _measure(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> d
         | _public(outputs, bench)
         | graph_metrics(bench, release.predictor)
         | _audit(answers, original.weights, reference),
-        "claim": claims[-1],
+        "claim": with_published(claims[-1], bench, original.weights, release.state.weights),
         "stream": _stream(answers),
         "verdict": max(map(verdict, claims), key=VERDICTS.index),
         "times": Times(
