@@ -30,10 +30,10 @@ $(foreach one,VENV WHEELS,$(if $(word 2,$($(one))),$(error $(one) must be a path
 ATTACKED ?=
 RUNS     ?=
 # groups of experiments, which `lethe list` names; an experiment says itself what it belongs to
-GROUPS  := demo mnist cifar10 svhn sequential nonconvergence heads squared kept scenarios biased ablation budget graphs scale paper
+GROUPS  := demo mnist cifar10 svhn sequential nonconvergence heads squared public kept scenarios biased ablation budget graphs scale paper
 
 .DEFAULT_GOAL := help
-.PHONY: help setup $(GROUPS) hessian all test test-slurm lint leaderboard check soundness slack \
+.PHONY: help setup $(GROUPS) hessian all test test-slurm chromium lint docs leaderboard check soundness slack \
 	audit forget-quality false-alarms bench kills gpu doctor list clean
 
 help: ## list the targets
@@ -64,6 +64,7 @@ nonconvergence: ## training stopped early: its gradient, the certificate and the
 ablation: ## damping, norm bound, noise, LiSSA's chains and depth, rows forgotten
 budget: ## noisy fine-tuning against retraining for as many epochs; PROFILE=smoke tries it out
 squared: ## heads by squared loss on digits and HOG: exact to the last bit, and in milliseconds
+public: ## heads on features of public rows: digits, MNIST, SVHN and CIFAR-10; PROFILE=smoke
 kept: ## one-vs-rest logistic heads on digits and HOG, from derivatives that were kept
 scenarios: ## a class, a sub-population, memorised and mislabelled digits forgotten
 graphs: ## nodes, edges and features of Cora, Citeseer, Amazon Photo and Coauthor CS forgotten
@@ -77,14 +78,24 @@ test: $(READY) ## run the tests, two at a time; WORKERS=4 for more
 test-slurm: $(READY) ## run the tests that want a Slurm, beside one of their own; as root, two minutes
 	@tests/slurm/with-slurm $(call in-venv,python) -m pytest tests/slurm
 
+chromium: ## install Chromium, where it is missing, for the tests of the front page; as root
+	@command -v chromium >/dev/null \
+		|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+
 lint: $(READY) ## check style and formatting
 	@$(call in-venv,ruff) check . && $(call in-venv,ruff) format --check .
 
-leaderboard: $(READY) ## regenerate leaderboard/ from the committed records
-	@$(LETHE) leaderboard
+docs: $(READY) ## build the documentation into docs/_build, without a warning and without a network
+	@$(call in-venv,python) -m sphinx --fail-on-warning --keep-going --quiet --builder html docs docs/_build
+	@echo "The pages: docs/_build/index.html"
 
-check: $(READY) ## fail if leaderboard/ is not what the committed records give
+leaderboard: $(READY) ## regenerate leaderboard/, and the figures of README.md and docs/, from the records
+	@$(LETHE) leaderboard
+	@$(LETHE) readme
+
+check: $(READY) ## fail if leaderboard/, README.md or docs/ is not what the committed records give
 	@$(LETHE) leaderboard --check
+	@$(LETHE) readme --check
 
 soundness: $(READY) ## hold every proved bound against the truth on 2,000 random problems
 	@$(LETHE) soundness $(STORE)
@@ -135,4 +146,4 @@ list: $(READY) ## list experiments and methods
 	@$(LETHE) list
 
 clean: ## remove the results of runs (not the committed ones) and caches
-	rm -rf -- $(call quoted,$(RESULTS)) .pytest_cache .ruff_cache .hypothesis
+	rm -rf -- $(call quoted,$(RESULTS)) docs/_build .pytest_cache .ruff_cache .hypothesis

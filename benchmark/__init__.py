@@ -11,18 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from benchmark.contract.claim import Claim, Constant, Target
+    from benchmark.contract.clock import Clock
     from benchmark.contract.method import Method, Source
     from benchmark.contract.request import Release, Request, State
+    from benchmark.contract.seeds import Seeds
     from benchmark.errors import AssumptionBroken, LetheError
+    from benchmark.problem.problem import Problem
+    from benchmark.problem.rows import Rows
 
 _MODULES = {
     "AssumptionBroken": "errors",
     "Claim": "contract.claim",
+    "Clock": "contract.clock",
     "Constant": "contract.claim",
     "LetheError": "errors",
     "Method": "contract.method",
+    "Problem": "problem.problem",
     "Release": "contract.request",
     "Request": "contract.request",
+    "Rows": "problem.rows",
+    "Seeds": "contract.seeds",
     "Source": "contract.method",
     "State": "contract.request",
     "Target": "contract.claim",
@@ -31,11 +39,15 @@ _MODULES = {
 __all__ = [
     "AssumptionBroken",
     "Claim",
+    "Clock",
     "Constant",
     "LetheError",
     "Method",
+    "Problem",
     "Release",
     "Request",
+    "Rows",
+    "Seeds",
     "Source",
     "State",
     "Target",

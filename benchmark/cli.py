@@ -1,4 +1,4 @@
-"""The command line: lethe run | status | list | leaderboard | reproduce | doctor | ...
+"""The command line: lethe run | status | list | leaderboard | table | reproduce | doctor | ...
 
 Each command imports what it needs, so that `lethe --help` waits for no numerical library.
 """
@@ -83,19 +83,20 @@ class How:
 
     results: Results = Path("runs")
     jobs: Annotated[
-        int, typer.Option(help="Units at a time, such as seeds, each in a process of its own.")
+        int, typer.Option(help="Units to run at a time, such as seeds, each in its own process.")
     ] = 1
-    fresh: Annotated[bool, typer.Option("--fresh", help="Run again what is there.")] = False
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run finished units again.")] = False
     track: Annotated[
-        Literal["off", "offline", "online"], typer.Option(help="Weights & Biases, as well.")
+        Literal["off", "offline", "online"], typer.Option(help="Log to Weights & Biases as well.")
     ] = "off"
     on: Annotated[
         Path | None,
-        typer.Option(metavar="CLUSTER.TOML", help="Submit to this Slurm cluster, a task a unit."),
+        typer.Option(metavar="CLUSTER.TOML", help="Submit to this Slurm cluster, one task a unit."),
     ] = None
-    wait: Annotated[bool, typer.Option("--wait", help="With --on: until all tasks end.")] = False
+    wait: Annotated[bool, typer.Option("--wait", help="With --on: wait for all tasks.")] = False
     shard: Annotated[
-        str, typer.Option(metavar="I/N", help="Share I of N, which together are all.")
+        str,
+        typer.Option(metavar="I/N", help="Run share I of N; together they are all."),
     ] = "1/1"
 
 
@@ -149,7 +150,8 @@ def run(
         list[str] | None, typer.Argument(help="Names, or paths of .toml files.")
     ] = None,
     group: Annotated[
-        list[str] | None, typer.Option(help="All of this group, see `lethe list`; repeatable.")
+        list[str] | None,
+        typer.Option(help="Every experiment of a group of `lethe list`; repeatable."),
     ] = None,
     method: Annotated[list[str] | None, typer.Option(help="Only this method; repeatable.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Only this seed; repeatable.")] = None,
@@ -162,7 +164,7 @@ def run(
     *,
     how: How,
 ) -> None:
-    """Run experiments, keep what is there, render the leaderboard."""
+    """Run experiments, keep finished cells, and render the leaderboard."""
     from benchmark.studies.experiments import Experiments, given
 
     loaded, device = _load(_asked(experiment or [], group or [], profile), device, _gpus(how))
@@ -185,7 +187,7 @@ def run(
 
 @app.command()
 def status(results: Results = Path("runs")) -> None:
-    """Say which seeds and parts of studies are done, run, wait, failed or are gone."""
+    """Show which seeds and parts of studies are done, running, waiting, failed or gone."""
     from benchmark.records import Store
     from benchmark.study.executors.status import STATES, counts, progress
 
@@ -213,7 +215,7 @@ def status(results: Results = Path("runs")) -> None:
 
 @app.command("list")
 def list_() -> None:
-    """Experiments and methods, with their parameters."""
+    """List experiments, and methods with their parameters."""
     from benchmark import registry
     from benchmark.experiments import experiment as experiments
 
@@ -260,8 +262,65 @@ def leaderboard(
 
 
 @app.command()
+def readme(
+    results: Results = Path("leaderboard/results"),
+    board: Annotated[
+        Path, typer.Option(help="Folder of board.csv.", parser=_folder, metavar="FOLDER")
+    ] = Path("leaderboard"),
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if stale.")] = False,
+) -> None:
+    """Write the figures in README.md and docs/ from the records, or check that they are current."""
+    from leaderboard import blocks
+
+    if check:
+        if stale := blocks.check(Path(), results, board):
+            named = ", ".join(map(str, stale))
+            raise LetheError(
+                f"figures of {named} are not what the records give: run 'make leaderboard' and "
+                "commit"
+            )
+        out.print("The figures in README.md and docs/ are current.")
+        return
+    for path in blocks.build(Path(), results, board):
+        out.print(f"Written: {path}", soft_wrap=True)
+
+
+@app.command()
+def table(
+    filters: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FILTER",
+            help="An experiment, NAME=VALUE[,VALUE] with data, model, request, verdict, method, "
+            "family or track, or a word to search for; all must fit.",
+        ),
+    ] = None,
+    results: Results = Path("leaderboard/results"),
+    form: Annotated[
+        str, typer.Option("--format", help="markdown, latex (with booktabs), csv or json.")
+    ] = "markdown",
+    columns: Annotated[
+        str | None, typer.Option(help="Names with commas, such as method,problem,speedup.")
+    ] = None,
+    by: Annotated[str, typer.Option(help="What a line is: row, or method (all its rows).")] = "row",
+    useful: Annotated[
+        bool, typer.Option("--useful", help="Only rows that lose at most 1 point and beat control.")
+    ] = False,
+    cite: Annotated[
+        bool, typer.Option("--bibtex", help="BibTeX of the rows' papers instead of the table.")
+    ] = False,
+) -> None:
+    """Print any part of the leaderboard as a table for a paper or a program."""
+    from leaderboard.export import View, bibtex, export, read
+
+    view = View(filters or (), useful, by, columns.split(",") if columns else None)
+    found = read(results)
+    typer.echo(bibtex(found, view) if cite else export(found, view, form), nl=False)
+
+
+@app.command()
 def collect(
-    folder: Annotated[list[Path] | None, typer.Argument(help="Of records.")] = None,
+    folder: Annotated[list[Path] | None, typer.Argument(help="Folders of records.")] = None,
 ) -> None:
     """Gather records, one file a cell, into one file an experiment, a cell a line."""
     from benchmark.collected import collect as gather
@@ -321,11 +380,11 @@ def reproduce(
 def soundness(
     count: Annotated[int, typer.Option(min=0, help="How many random problems.")] = 2000,
     streams: Annotated[int, typer.Option(min=0, help="How many streams of ten requests.")] = 200,
-    seed: Annotated[int, typer.Option(min=0, help="The first; the others follow it.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The first seed; the others follow it.")] = 0,
     *,
     how: How,
 ) -> None:
-    """Compare every proved bound with the true distance on random problems. Keeps what is there."""
+    """Compare every proved bound with the true distance on random problems."""
     from benchmark.records import Store
     from benchmark.studies.soundness import GOAL, PROBES, Soundness
     from benchmark.studies.soundness_record import SoundnessRecord, added
@@ -426,7 +485,7 @@ def inverse_hessian(*, how: How) -> None:
 @app.command()
 @study_command
 def audit(*, how: How) -> None:
-    """Try to refute every certificate with whole runs on digits. Keeps what is there."""
+    """Try to refute every certificate with whole runs on digits."""
     from benchmark.studies.audit import Audit
     from benchmark.studies.audit_record import read
 
@@ -470,7 +529,7 @@ def forget_quality(
     *,
     how: How,
 ) -> None:
-    """Run every row many times and attack it: is it really forgotten? Keeps what is there."""
+    """Attack many models of every row: is it really forgotten?"""
     from benchmark.studies.experiments import given
     from benchmark.studies.forget_quality import EXPERIMENTS, ForgetQuality
 
@@ -505,7 +564,7 @@ def false_alarms(
     shadows: Annotated[int, typer.Option(help="Shadow models that an attack may use; even.")] = 64,
     results: Results = Path("runs"),
 ) -> None:
-    """Count wrong verdicts where the answer is known: of retraining and of doing nothing."""
+    """Count wrong verdicts of forget quality on retraining and on doing nothing."""
     from benchmark.experiments.experiment import load
     from benchmark.runner.device import prepare
     from benchmark.studies.false_alarms import false_alarms as study
@@ -539,7 +598,7 @@ def gpu(
     minutes: Annotated[float, typer.Option(help="For all parts together.")] = 8.0,
     part: Annotated[list[str] | None, typer.Option(help="Only this part; repeatable.")] = None,
 ) -> None:
-    """Measure on a GPU, most important first; the same command goes on where it stopped."""
+    """Measure on a GPU, the most important first. Run it again to go on where it stopped."""
     import torch
 
     from benchmark.gpu import chosen, measure
@@ -560,7 +619,7 @@ def gpu(
 
 @app.command()
 def doctor() -> None:
-    """Say what is there: versions, devices, data sets found and verified."""
+    """Show versions, devices, and data sets that were found and verified."""
     from benchmark.doctor import examine
 
     marks = {True: marked("green", "ok"), False: marked("red", "bad"), None: "-"}
@@ -583,7 +642,7 @@ def calibrate(
     ] = None,
     threads: Threads = 1,
 ) -> None:
-    """Time the products with an experiment's Hessian here: which is fastest, and is it clear?"""
+    """Time the products with an experiment's Hessian on this machine."""
     from benchmark.calibration import calibrate as measure
     from benchmark.contract.seeds import Seeds
     from benchmark.experiments.build import build

@@ -9,7 +9,11 @@ from pydantic import ValidationError
 
 
 class LetheError(Exception):
-    """Something the user can put right; its text says what to do."""
+    """Something the user can put right; its text says what to do.
+
+    >>> print(unknown("method", "retrian", ["newton", "retrain"]))
+    unknown method 'retrian': did you mean 'retrain'?
+    """
 
 
 class DidNotConverge(LetheError):
@@ -17,7 +21,20 @@ class DidNotConverge(LetheError):
 
 
 class AssumptionBroken(LetheError):
-    """A condition of a theorem does not hold, so no certificate can be given."""
+    """A condition of a theorem does not hold, so no certificate can be given.
+
+    The cell is recorded as refused, with this text as the reason.
+
+    >>> def bound(residual: float, mu: float) -> float:
+    ...     if mu <= 0:
+    ...         raise AssumptionBroken("the objective is not strongly convex: add a ridge")
+    ...     return residual / mu
+    >>> bound(1e-4, 0.1)
+    0.001
+    >>> bound(1e-4, 0.0)
+    Traceback (most recent call last):
+    benchmark.errors.AssumptionBroken: the objective is not strongly convex: add a ridge
+    """
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> LetheError:

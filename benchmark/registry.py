@@ -47,6 +47,10 @@ def find(name: str) -> Registered:
 
     Raises:
         LetheError: if there is none.
+
+    >>> found = find("newton-chord")
+    >>> found.method.title, found.family
+    ('Chord Newton', 'methods')
     """
     methods = discover()
     if name not in methods:

@@ -3,21 +3,54 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+
+from rich.table import Table as RichTable
 
 from benchmark.errors import LetheError
 from benchmark.files import as_bytes, replace_file
-from leaderboard.charts import Chart, draw_charts
-from leaderboard.charts.chart import is_drawn
-from leaderboard.markdown import render_markdown
-from leaderboard.page import render_page
-from leaderboard.sections import load_sections
-from leaderboard.spreadsheet import render_csv
-from leaderboard.table import load
+from benchmark.studies import quality_record
+from leaderboard import studies
+from leaderboard.answers import answers
+from leaderboard.charts import draw_charts
+from leaderboard.experiments.compact import compact
+from leaderboard.experiments.problem import problem_page
+from leaderboard.front import render_front
+from leaderboard.glossary import column_meanings, glossary, reading
+from leaderboard.model.chart import Chart, is_drawn
+from leaderboard.model.contents import by_data_set, short
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.section import Cell, Line, Page, Section, grid
+from leaderboard.model.table import Table, load
+from leaderboard.model.words import INTRODUCTION
+from leaderboard.overview import overview
+from leaderboard.readme import readme
+from leaderboard.render.html import GENERATOR, render_html
+from leaderboard.render.markdown import render_markdown
+from leaderboard.render.spreadsheet import render_csv, render_seeds
+from leaderboard.render.terminal import render_terminal
 
+#: The plots that are committed: README.md, the docs and the board's README.md show them.
+FIGURES = (
+    "plots/slack.svg",
+    "plots/budget.svg",
+    "plots/nonconvergence.svg",
+    "plots/ablation.svg",
+    "plots/solvers-cpu.svg",
+)
+#: Folder of what is generated and never committed: a page a problem, and every plot.
+SITE = "site"
 #: Holds the names of the files that the board wrote beside it: nothing else is replaced.
 _LIST = ".board"
 _ROOT = Path(__file__).resolve().parents[1]
+_LINKS = (
+    ("index.html: search, filter and compare", "index.html"),
+    ("board.csv: means", "board.csv"),
+    ("seeds.csv: every seed", "seeds.csv"),
+)
 
 
 def build(results: Path, out: Path) -> list[Path]:
@@ -27,8 +60,9 @@ def build(results: Path, out: Path) -> list[Path]:
 
     Args:
         results: a results folder, see `benchmark.records.Store`.
-        out: gets `README.md`, `board.csv`, `index.html` and `plots/*.svg`; the records of
-            `make bench` are in its folder `bench`, if there are any.
+        out: gets `README.md`, `index.html`, `board.csv`, `seeds.csv`, a few plots, and `site/` with
+            a page a problem and all plots; the records of `make bench` are in its folder `bench`,
+            if there are any.
 
     Returns:
         The files written.
@@ -36,65 +70,187 @@ def build(results: Path, out: Path) -> list[Path]:
     Raises:
         LetheError: if there are no results, one of them is damaged, or a file is in the way.
     """
-    pages, charts = _render(results, out)
-    own, names = _written(out), {*pages, *charts}
-    for name in _differing(out, pages, charts) - own:
-        if (out / name).exists():
+    board = _Board(results, out)
+    own, names = _written(out), board.names
+    for name in names - own:
+        if (out / name).exists() and board.files[name].instead_of(_read(out / name)):
             raise LetheError(
                 f"{out / name} was not written by the board and would be replaced: move it, or "
                 "name another folder with --to"
             )
     _list(out, own | names)  # first, so that a board that is stopped here knows its files
-    for name, content in pages.items():
-        replace_file(out / name, content)
-    for name in _differing(out, {}, charts):
-        replace_file(out / name, charts[name].svg)
+    for name, file in board.files.items():
+        if content := file.instead_of(_read(out / name)):
+            replace_file(out / name, content)
     for name in own - names:
         (out / name).unlink(missing_ok=True)
     _list(out, names)
-    return [out / name for name in (*pages, *charts)]
+    return [out / name for name in board.files]
 
 
 def check(results: Path, out: Path) -> list[str]:
     """Names, relative to `out`, of the files that `build` would change, add or remove.
 
-    A plot is compared by the data that it was drawn from.
+    A plot is compared by the data that it was drawn from. Where there is no `site/`, as in a fresh
+    clone, the rest counts alone.
 
     Raises:
         LetheError: if there are no results, or one of them is damaged.
     """
-    pages, charts = _render(results, out)
-    gone = {name for name in _written(out) - {*pages, *charts} if (out / name).exists()}
-    return sorted(_differing(out, pages, charts) | gone)
+    board = _Board(results, out)
+    whole = (out / SITE).is_dir()
+    files = {name: f for name, f in board.files.items() if whole or not _in_site(name)}
+    differing = {name for name, file in files.items() if file.instead_of(_read(out / name))}
+    gone = {name for name in _written(out) - board.names if (out / name).exists()}
+    return sorted(differing | gone)
 
 
-def _differing(out: Path, pages: dict[str, bytes], charts: dict[str, Chart]) -> set[str]:
-    """Names of the files in `out` that are not what the board would write, or missing."""
-    return {name for name, content in pages.items() if _read(out / name) != content} | {
-        name for name, chart in charts.items() if not chart.is_in(_read(out / name))
-    }
+def terminal_tables(
+    results: Path, only: Mapping[str, Collection[str]] | None = None
+) -> list[RichTable]:
+    """A compact table for each experiment and device.
+
+    Args:
+        results: the folder of the records.
+        only: by experiment the labels of the rows to show; every row of every one if None.
+
+    Raises:
+        LetheError: if there are no results, or one of them is damaged.
+    """
+    found = (
+        compact(table, None if only is None else only.get(table.experiment, ()))
+        for table in load(results)
+    )
+    return [table for section in found if section for table in render_terminal(section)]
 
 
-def _render(results: Path, out: Path) -> tuple[dict[str, bytes], dict[str, Chart]]:
-    """Every page and every plot of the board, by name relative to the board's folder."""
-    tables = load(results)
-    charts = {table.slug: draw_charts(table) for table in tables}
-    sections = load_sections(results, out / "bench", tables)
-    renderers = {
-        "README.md": lambda: render_markdown(tables, charts, sections),
-        "board.csv": lambda: render_csv(tables),
-        "index.html": lambda: render_page(tables, charts, sections, _place(results)),
-    }
-    # bytes at once, as a text of 50 MB takes 100 or 200
-    pages = {name: as_bytes(render()) for name, render in renderers.items()}
-    drawn = [chart for of_table in charts.values() for chart in of_table] + sections.charts
-    return pages, {chart.path: chart for chart in drawn}
+# --- what a board has ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A file that is rendered anew to be compared or written, and not kept."""
+
+    render: Callable[[], str]
+
+    def instead_of(self, old: bytes | None) -> bytes | None:
+        """The file's content, None where the old one is the same."""
+        content = as_bytes(self.render())
+        return None if content == old else content
+
+
+@dataclass(frozen=True)
+class _Plot:
+    """A plot in a file."""
+
+    chart: Chart
+
+    def instead_of(self, old: bytes | None) -> bytes | None:
+        """The file's content, None where the old one was drawn from the same data."""
+        return None if self.chart.is_in(old) else self.chart.svg
+
+
+class _Board:
+    """Every file of a board, none of them rendered before it is asked for."""
+
+    def __init__(self, results: Path, out: Path) -> None:
+        tables = load(results)
+        self._results = _place(results)
+        self._evidence = Evidence(tables, quality_record.read_all(results), results, out / "bench")
+        self._answers = answers(self._evidence)
+        self._studies = studies.sections(self._evidence)
+        self._charts = {table.slug: draw_charts(table) for table in tables}
+
+    @cached_property
+    def files(self) -> dict[str, _Text | _Plot]:
+        """Every file by its name relative to the board's folder."""
+        return dict([*self._committed(), *self._site()])
+
+    @property
+    def names(self) -> set[str]:
+        return set(self.files)
+
+    @property
+    def _figures(self) -> list[Chart]:
+        """The plots of answers and studies."""
+        return [*self._answers.figures, *(f for study in self._studies for f in study.figures)]
+
+    def _committed(self) -> Iterator[tuple[str, _Text | _Plot]]:
+        tables = self._evidence.tables
+        shown = {chart.path: chart for chart in self._figures if chart.path in FIGURES}
+        figures = [shown[path] for path in FIGURES if path in shown]
+        found = overview(tables, self._evidence.quality)
+        page = readme(found, self._answers, self._studies, figures)
+        yield "README.md", _Text(lambda: render_markdown(page, _LINKS))
+        yield (
+            "index.html",
+            _Text(lambda: render_front(found, self._answers, tables, self._results, self._studies)),
+        )
+        yield "board.csv", _Text(lambda: render_csv(tables))
+        yield "seeds.csv", _Text(lambda: render_seeds(tables))
+        for chart in figures:
+            yield chart.path, _Plot(chart)
+
+    def _site(self) -> Iterator[tuple[str, _Text | _Plot]]:
+        words, links = column_meanings(), self._links()
+        for page in self._pages():
+            yield f"{SITE}/{page.slug}.html", _html(lambda page=page: page, links, words)
+        for table in self._evidence.tables:
+            yield f"{SITE}/{table.slug}.html", _html(self._problem(table), links, words)
+        charts = [chart for of_table in self._charts.values() for chart in of_table]
+        for chart in [*charts, *self._figures]:
+            yield f"{SITE}/{chart.path}", _Plot(chart)
+
+    def _problem(self, table: Table) -> Callable[[], Page]:
+        return lambda: problem_page(table, self._charts[table.slug], self._results)
+
+    def _pages(self) -> list[Page]:
+        """The pages beside the problems'."""
+        lead = " ".join(self._answers.reading)
+        parts = tuple(part for part in self._answers.parts if isinstance(part, Section))
+        return [
+            Page("problems", "Problems", INTRODUCTION, _contents(self._evidence.tables)),
+            Page("answers", self._answers.heading, lead, parts),
+            *(Page(f"study-{one.slug}", one.heading, "", (one,)) for one in self._studies),
+            Page("words", glossary().heading, "", (reading(), glossary())),
+        ]
+
+    def _links(self) -> list[tuple[str, str]]:
+        return [("Front page", "../index.html")] + [
+            (page.title, f"{page.slug}.html") for page in self._pages()
+        ]
+
+
+def _html(
+    page: Callable[[], Page], links: list[tuple[str, str]], words: Mapping[str, str]
+) -> _Text:
+    return _Text(lambda: render_html(page(), links, words))
+
+
+def _contents(tables: list[Table]) -> tuple[Section, ...]:
+    """Links to every problem's page, data set by data set."""
+    return tuple(
+        Section(
+            f"data-{place}",
+            name,
+            parts=(grid(("rows", "records"), [_entry(table) for table in found], "Problem"),),
+        )
+        for place, (name, found) in enumerate(by_data_set(tables).items(), 1)
+    )
+
+
+def _entry(table: Table) -> Line:
+    cells = (Cell(str(len(table.rows))), Cell(str(len(table.records))))
+    return Line(short(table), "", cells, page=f"{table.slug}.html")
 
 
 def _place(results: Path) -> str:
     """The folder as seen from the repository's root; as it was given where it lies elsewhere."""
     whole = results.resolve()
     return (whole.relative_to(_ROOT) if whole.is_relative_to(_ROOT) else results).as_posix()
+
+
+# --- what is on disk -----------------------------------------------------------------------------
 
 
 def _written(out: Path) -> set[str]:
@@ -106,16 +262,26 @@ def _written(out: Path) -> set[str]:
     if listed is not None:
         return {name for name in listed.decode(errors="replace").splitlines() if _is_inside(name)}
     page = _read(out / "README.md") or b""
-    if not page.startswith(b"# Leaderboard\n") or b"[board.csv](board.csv)" not in page:
+    if not page.startswith(b"# Leaderboard\n") or b"(board.csv)" not in page:
         return set()
-    drawn = (path for path in out.glob("plots/*.svg") if is_drawn(path.read_bytes()))
-    plots = {f"plots/{path.name}" for path in drawn}
-    return {"README.md", "board.csv", "index.html", *plots}
+    plots = [*out.glob("plots/*.svg"), *out.glob(f"{SITE}/plots/*.svg")]
+    drawn = [path for path in plots if is_drawn(path.read_bytes())]
+    pages = [path for path in out.glob(f"{SITE}/*.html") if _is_page(path)]
+    found = {path.relative_to(out).as_posix() for path in (*drawn, *pages)}
+    return {"README.md", "board.csv", "seeds.csv", "index.html", *found}
+
+
+def _is_page(path: Path) -> bool:
+    return f'content="{GENERATOR}"'.encode() in path.read_bytes()[:1000]
 
 
 def _is_inside(name: str) -> bool:
     """Whether a name in the list is one that a board gives."""
-    return re.fullmatch(r"(plots/)?[\w.-]+", name) is not None and ".." not in name
+    return re.fullmatch(rf"({SITE}/)?(plots/)?[\w.-]+", name) is not None and ".." not in name
+
+
+def _in_site(name: str) -> bool:
+    return name.startswith(f"{SITE}/")
 
 
 def _list(out: Path, names: set[str]) -> None:

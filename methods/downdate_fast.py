@@ -22,7 +22,7 @@ from benchmark.curvature.woodbury import Inverse
 from benchmark.errors import AssumptionBroken
 from benchmark.problem.problem import Problem
 from benchmark.problem.sums import normal_equations
-from benchmark.theory.round_off import lost_after_downdate, lost_in_sums
+from benchmark.theory.round_off import lost_after_downdate, lost_in_sums, lost_to_waiting
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ class DowndateFast(Method):
             AssumptionBroken: if features are declared to be in fixed point and are not.
         """
         with clock.phase("sums"):
-            sums = normal_equations(problem, problem.trained(original.rows))
+            sums = normal_equations(problem, problem.trained(original.rows)).waiting
         ridge, weights = problem.objective.ridge, matrix(original.weights, problem.model.classes)
         with clock.phase("inverse"):
-            inverse = Inverse(sums.inverse(ridge))
+            inverse = Inverse.of(sums.inverse(ridge))
         lost = lost_in_sums(sums.rows) if problem.fixed_point is None else 0.0
         return replace(original, memory=Kept(sums, inverse, sums.residual(ridge, weights), lost))
 
@@ -92,7 +92,7 @@ class DowndateFast(Method):
         if end is None:  # the inverse no longer helps
             with request.clock.phase("factor"):
                 factor = kept.sums.factor(request.problem.objective.ridge)
-                kept = replace(kept, inverse=Inverse(factor.inverse()))
+                kept = replace(kept, inverse=Inverse.of(factor.inverse()))
             end = _steps(request, weights, kept, factor.solve)
         if end is None:
             raise AssumptionBroken(
@@ -114,7 +114,7 @@ class DowndateFast(Method):
         inverse = kept.inverse.without(rows) if count <= self.woodbury else None
         return Kept(
             sums,
-            inverse or Inverse(sums.inverse(ridge)),
+            inverse or Inverse.of(sums.inverse(ridge)),
             kept.residual.add(solution, alpha=count * ridge).add_(errors @ rows),
             lost_after_downdate(kept.lost, kept.sums.rows, count) if kept.lost else 0.0,
         )
@@ -135,7 +135,8 @@ def _steps(
         The end and its residual (classes, m); None if steps no longer shorten the residual.
     """
     problem, residual, least = request.problem, kept.residual, len(request.forget) > 0
-    round_off = RoundOff(problem, kept.sums.rows, kept.lost)
+    waiting = lost_to_waiting(columns=residual.shape[1], waiting=kept.sums.pending)
+    round_off = RoundOff(problem, kept.sums.rows, kept.lost + waiting)
     for number in counted():
         with request.clock.phase("certificate"):
             bound = round_off.bound(weights, residual)

@@ -80,7 +80,7 @@ class Newton(Method):
     retrain_gradient: float | None = Field(None, ge=0, examples=[1.0])
 
     def prepare(self, problem: Problem, original: State, seeds: Seeds, clock: Clock) -> State:
-        """Of a net, measure the spectrum on all training rows once, for every later request."""
+        """Measure a net's spectrum on all training rows once, for every later request."""
         if problem.strong_convexity is not None:
             return original
         draws = seeds.generator("training", self.name, "whole")

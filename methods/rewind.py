@@ -35,7 +35,7 @@ class Kept:
         trained: how many those were.
         step_size: eta, the same for training, requests and retraining.
         bounds: on the distance to retraining, before any request; the first gives the noise.
-        trivial: the bound that doing nothing has.
+        trivial: the bound for doing nothing.
         caveats: of the claim.
         rows: that a request within the capacity leaves, as the bounds have it.
         altered: rows that requests have altered so far, each as often as it was.

@@ -17,9 +17,8 @@ from benchmark.contract.claim import Claim
 from benchmark.facts import Facts
 from benchmark.metrics.value import Value
 from benchmark.records import Failure, Plan, PlannedRow, Record, Step, Store
-from benchmark.studies.quality_record import QualityRecord, Score
+from benchmark.studies.quality_record import QualityRecord, Score, read_all
 from leaderboard.answers import (
-    QUESTIONS,
     ablation,
     answers,
     attacks,
@@ -29,6 +28,7 @@ from leaderboard.answers import (
     nonconvergence,
     paper,
     proved,
+    questions,
     scale,
     slack,
     speed,
@@ -36,13 +36,15 @@ from leaderboard.answers import (
     told,
     utility,
 )
-from leaderboard.answers.answer import TARGETS, Answer, Evidence, guaranteed
+from leaderboard.answers.answer import TARGETS, Answer, guaranteed
 from leaderboard.board import build, check
 from leaderboard.charts import scale as plot_of_scale
-from leaderboard.columns import BY_KEY
-from leaderboard.pareto import Offer, front, offers
-from leaderboard.quality import quality_sections
-from leaderboard.table import Table, load
+from leaderboard.model.columns import BY_KEY
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.pareto import Offer, front, offers
+from leaderboard.model.section import Prose
+from leaderboard.model.table import Table, load
+from leaderboard.studies.quality import quality_sections
 from tests.test_leaderboard import (
     CONDITIONAL,
     PAIR,
@@ -119,6 +121,11 @@ LIKE = {"damped": "newton", "more": "newton", "odd": "newton", "deep": "lissa"}
 SMOKE = {"profile": "smoke", "trial": True}
 
 
+def asked(evidence: Evidence) -> list[Answer]:
+    """The answers to every question."""
+    return [question.answer(evidence) for question in questions()]
+
+
 def lines(answer: Answer) -> dict[str, dict[str, str]]:
     """A grid's texts by line and column; columns of one name are told apart by a number."""
     assert answer.grid
@@ -136,8 +143,10 @@ def lines(answer: Answer) -> dict[str, dict[str, str]]:
 
 def test_without_a_record_every_question_says_so_and_which_command_makes_it(tmp_path):
     # a row that proves nothing answers none of the questions
-    found = answers(Evidence(tables(tmp_path, made("tune"))))
-    assert len({answer.slug for answer in found}) == len(QUESTIONS)
+    evidence = Evidence(tables(tmp_path, made("tune")))
+    found = asked(evidence)
+    assert len({answer.slug for answer in found}) == len(questions()) == 12
+    assert [part.slug for part in answers(evidence).parts] == [answer.slug for answer in found]
     for answer in found:
         assert answer.missing, answer.question
         assert answer.command.startswith(("make ", "lethe run ")), answer.question
@@ -150,15 +159,16 @@ def test_the_board_shows_the_answers_and_their_plots(tmp_path):
     results = store(tmp_path / "results", [*cells, made("retrain", claim=EXACT)])
     build(results, tmp_path / "out")
     assert check(results, tmp_path / "out") == []
-    assert (tmp_path / "out" / "plots" / "pareto.svg").is_file()
+    assert (tmp_path / "out" / "site" / "plots" / "pareto.svg").is_file()
     markdown = (tmp_path / "out" / "README.md").read_text()
-    page = (tmp_path / "out" / "index.html").read_text()
+    page = (tmp_path / "out" / "site" / "answers.html").read_text()
     for text in (markdown, page):
         assert speed.QUESTION in text
-        assert "make nonconvergence RESULTS=leaderboard/results" in text
-        assert "plots/pareto.svg" in text
-    assert "(#is-certified-unlearning-faster-than-retraining-and-by-how-much)" in markdown
-    assert '<a href="#answers">' in page
+    assert "plots/pareto.svg" in page
+    short = speed.answer(Evidence(load(results))).short
+    assert f"| {speed.QUESTION} | {short} |" in markdown
+    assert "make nonconvergence RESULTS=leaderboard/results" in page
+    assert f'<a href="#{speed.SLUG}">' in page
 
 
 # which rows count
@@ -208,14 +218,14 @@ def test_speed_with_and_without_what_is_computed_once(tmp_path):
     line = lines(answer)["toy"]
     assert line["fastest per request"] == "Chord"
     assert line["speed-up (×)"].startswith("8.00 ×÷")
-    assert line["fastest, once-only work counted"] == "Plain"
+    assert line["fastest, one-off work included"] == "Plain"
     assert line["speed-up of one request (×)"] == "2.00 ×÷ 1.00"
     # the interval of 4 and 16 reaches far below 1, that of 2 and 2 does not
     assert line["rows faster by their interval"] == "1 of 2"
     assert line["seeds"] == "2 of 2"
-    assert "Of 1 problem, 1 have a proved row that loses no more than 1 point" in answer.text
-    assert "On 1 of these one is faster than retraining" in answer.text
-    assert "the fastest by 2.00 times" in answer.text
+    assert "1 of 1 problem have a proved row that loses at most 1 point" in answer.text
+    assert "On 1 of these a row is faster than retraining" in answer.text
+    assert "The fastest rows are 2.00 times as fast" in answer.text
     rows = {row.label: row for row in tables(tmp_path)[0].rows}
     expected = math.sqrt(2 / 4.5 * 2 / 4.125)
     assert speed.whole(rows["chord"]).mean == pytest.approx(expected)
@@ -227,14 +237,11 @@ def test_a_fast_row_that_erases_the_model_is_called_so(tmp_path):
     evidence = Evidence(tables(tmp_path, *cells))
     answer = speed.answer(evidence)
     assert lines(answer)["toy"]["fastest per request"] == "Noisy (erases the model)"
-    assert "On 1 of these one is faster" in answer.text
-    assert (
-        "Without rows that erase the model, which do as well from zero weights, these are 0."
-        in (answer.text)
-    )
-    assert "1 of these 1 row, on 1 of their 1 problem; 1 of them erase the model" in (
-        proved.answer(evidence).text
-    )
+    assert "On 1 of these a row is faster" in answer.text
+    assert "Without them a row is faster on 0 problems." in answer.text
+    text = proved.answer(evidence).text
+    assert "1 of these 1 row are on the Pareto front" in text
+    assert "They are on 1 of 1 problem, and 1 of them erase the model." in text
 
 
 def test_a_row_that_loses_accuracy_is_not_an_answer_however_fast(tmp_path):
@@ -254,8 +261,8 @@ def test_speed_is_about_problems_not_about_the_settings_a_study_varies(tmp_path)
     fine = fine.model_copy(update={"experiment": "fine"})
     known = {"digits-budget-epochs-5": facts(group=("budget",))}
     answer = speed.answer(Evidence(tables(tmp_path, lossy, varied, fine, facts=known)))
-    assert "Of 2 problems, 1 have" in answer.text
-    assert "No proved row loses so little on toy." in answer.text
+    assert "1 of 2 problems have" in answer.text
+    assert "Every proved row loses more on toy." in answer.text
     assert answer.missing == ""
 
 
@@ -263,9 +270,9 @@ def test_speed_says_where_nothing_is_proved_and_where_nothing_is_faster(tmp_path
     slow = made("newton", claim=PROVED, unlearn=4.0)
     other = made("tune").model_copy(update={"experiment": "unproved"})
     answer = speed.answer(Evidence(tables(tmp_path, slow, other)))
-    assert "Of 2 problems, 1 have" in answer.text
-    assert "On 0 of these one is faster" in answer.text
-    assert "None is faster on toy." in answer.text
+    assert "1 of 2 problems have" in answer.text
+    assert "On 0 of these a row is faster" in answer.text
+    assert "No row is faster on toy." in answer.text
     assert "No row is proved on unproved." in answer.missing
     assert answer.command == utility.COMMAND
 
@@ -284,13 +291,13 @@ def test_faster_is_what_an_interval_says_not_a_mean(tmp_path):
         *timed("slow", (4.0, 4.0)),
     ]
     text = speed.answer(Evidence(tables(tmp_path, *cells))).text
-    assert "Of 4 problems, 4 have a proved row" in text
-    assert "On 1 of these one is faster than retraining" in text
-    assert "the fastest by 2.00 times" in text
-    assert "On 1 more one is faster, with one seed: no interval, not settled." in text
-    assert "On 1 more one is on average; the interval covers 1." in text
-    assert "None is faster on slow." in text
-    assert "is faster on 1, by its interval: 2.00 times." in text
+    assert "4 of 4 problems have a proved row" in text
+    assert "On 1 of these a row is faster than retraining" in text
+    assert "The fastest rows are 2.00 times as fast" in text
+    assert "On 1 more a row is faster with one seed, which has no interval: not settled." in text
+    assert "On 1 more a row is faster on average, but the interval includes 1." in text
+    assert "No row is faster on slow." in text
+    assert "is still faster on 1 problem, by its interval: 2.00 times." in text
 
 
 def test_rows_that_keep_the_model_are_said_to_be_linear_only_where_facts_tell(tmp_path):
@@ -301,13 +308,13 @@ def test_rows_that_keep_the_model_are_said_to_be_linear_only_where_facts_tell(tm
         *timed("net", (1.0, 1.0), metrics=level),
     ]
     text = speed.answer(Evidence(tables(tmp_path / "one", *cells, facts=known))).text
-    assert "On 2 of these one is faster" in text
-    assert "these are 1, by 2.00 times, all with a linear head." in text
+    assert "On 2 of these a row is faster" in text
+    assert "a row is faster on 1 problem, by 2.00 times, all with a linear head." in text
     unknown = speed.answer(Evidence(tables(tmp_path / "unknown", *cells))).text
-    assert "these are 1, by 2.00 times." in unknown
+    assert "a row is faster on 1 problem, by 2.00 times." in unknown
     cells += timed("deep", (1.0, 1.0), metrics=over)
     text = speed.answer(Evidence(tables(tmp_path / "two", *cells, facts=known))).text
-    assert "these are 2, by 2.00 times." in text
+    assert "a row is faster on 2 problems, by 2.00 times." in text
 
 
 def test_a_stream_is_known_by_its_facts_or_by_its_records(tmp_path):
@@ -327,7 +334,7 @@ def test_no_command_is_named_where_certificates_are_refused(tmp_path, error, ref
         update={"experiment": "batch", "status": "failed", "failure": failure, "claim": None}
     )
     answer = speed.answer(Evidence(tables(tmp_path, made("newton", claim=PROVED), cell)))
-    assert ("Nothing is proved on batch: every claim was refused" in answer.text) is refused
+    assert ("Nothing is proved on batch: there every claim was refused" in answer.text) is refused
     assert bool(answer.command) is not refused
     assert ("No row is proved on batch." in answer.missing) is not refused
 
@@ -352,7 +359,7 @@ def test_utility_at_each_target_with_the_one_that_is_missing(tmp_path):
     assert (line["closest"], line["farthest"]) == ("Near", "Far")
     assert line["its gap"].startswith("−0.3 ±")
     assert line["its gap 2"].startswith("−4 ±")
-    assert "1 of 2 rows stay within 1 point." in answer.text
+    assert "1 of 2 proved rows stay within 1 point of retraining." in answer.text
     assert line["cost of the noise (points)"] == "–"
     assert "No row was proved at (8, 1e-5)" in answer.missing
     eight = made("wide", epsilon=8.0, claim=claim(epsilon=8.0))
@@ -362,7 +369,7 @@ def test_utility_at_each_target_with_the_one_that_is_missing(tmp_path):
     noisy = made("near", claim=PROVED, metrics={"noise_cost": -0.25})
     priced = utility.answer(Evidence(tables(tmp_path / "noisy", noisy)))
     assert lines(priced)["toy"]["cost of the noise (points)"] == "−0.250"
-    assert "costs −0.250 points in 1 row, which is part of the gap." in priced.text
+    assert "In 1 row noise is added to the weights at the end. It costs −0.250" in priced.text
 
 
 def test_slack_by_verdict_and_what_has_no_distance(tmp_path):
@@ -380,9 +387,13 @@ def test_slack_by_verdict_and_what_has_no_distance(tmp_path):
     assert line["slack, this pair only"] == "1.50"
     assert line["slack, conditional"] == "–"
     assert line["Δ₀ over the bound reached, proved"] == "1.00 to 4.00"
-    assert "proved: 1.00 to 4.00 times the measured distance, with a median of 2.50" in answer.text
+    assert (
+        "verdict “proved” the bound is 1.00 to 4.00 times the measured distance, with a median of "
+        "2.50"
+    ) in answer.text
+    assert "2.50 times the measured distance in the median" in answer.short
     assert "the noise is made for 1.00 to 4.00 times that bound" in answer.text
-    assert "As a yardstick, this pair only: 1.50 times" in answer.text
+    assert "verdict “this pair only” the bound is 1.50 times" in answer.text
     assert answer.missing.startswith("1 row with the noise inside")
 
 
@@ -456,11 +467,11 @@ def test_biased_requests_are_set_beside_random_ones(tmp_path):
     assert (line["slack"], line["noise cost (points)"]) == ("1.25 ± 0", "−0.500 ± 0")
     assert found[f"{study}: Yardstick"]["verdict"] == "this pair only"
     assert found[f"{study}: Refusing"]["verdict"] == "failed"
-    assert "Requests that are not random, of 2 kinds." in answer.text
-    assert "The yardsticks, which stop after their own step" in answer.text
+    assert "The requests are of 2 kinds, and none is of random rows." in answer.text
+    assert "The yardsticks stop after their own step" in answer.text
     assert "2 rows with a claim about unlearning take 2.00 steps" in answer.text
-    assert "go on beyond the method's own steps on 3 of 4 cells" in answer.text
-    assert f"Without an answer on one seed or more: {study}: Refusing." in answer.text
+    assert "3 of 4 cells go on beyond the method's own steps" in answer.text
+    assert f"Without an answer on at least one seed: {study}: Refusing." in answer.text
     assert answer.missing == "No record of mnist-hog-biased."
     assert answer.command == "make biased RESULTS=leaderboard/results"
     problems = [table.experiment for table in evidence.problems]
@@ -534,15 +545,15 @@ def test_compute_wants_a_lead_over_as_long_a_retraining_and_over_the_control(tmp
     survives = {name: line["survives the control"] for name, line in found.items()}
     assert beaten == {"Winner": "yes", "Eraser": "yes", "Chancy": "no", "Worse": "no"}
     assert survives == {"Winner": "yes", "Eraser": "no", "Chancy": "yes", "Worse": "yes"}
-    assert found["Winner"]["over retraining as long (points)"] == "+2.00 ± 0"
+    assert found["Winner"]["gain over retraining as long (points)"] == "+2.00 ± 0"
     # t of 0.975 with one degree of freedom is 12.706; half the difference of two is its factor
-    assert found["Chancy"]["over retraining as long (points)"].startswith("+4 ± 48")
-    assert found["Worse"]["its time over retraining's (×)"] == "1.50"
-    assert "4 contests of a certified row" in answer.text
-    assert "goes from −0.750 to 4.25 points" in answer.text
+    assert found["Chancy"]["gain over retraining as long (points)"].startswith("+4 ± 48")
+    assert found["Worse"]["time over that of retraining (×)"] == "1.50"
+    assert "4 comparisons of a certified row" in answer.text
+    assert "less that of retraining is −0.750 to 4.25 points" in answer.text
     assert "2 beat retraining (mnist-budget: " in answer.text
-    assert "3 beat the same algorithm from zero weights" in answer.text
-    assert answer.text.endswith("Both: mnist-budget: Winner.")
+    assert "3 beat the same algorithm started from zero weights" in answer.text
+    assert answer.text.endswith("Rows that beat both: mnist-budget: Winner.")
 
 
 def test_compute_goes_through_budgets_and_says_which_problems_are_missing(tmp_path):
@@ -558,9 +569,9 @@ def test_compute_goes_through_budgets_and_says_which_problems_are_missing(tmp_pa
     order = ["digits-budget: Noisy", "mnist-budget-epochs-2: Noisy", "mnist-budget: Noisy"]
     assert list(lines(answer)) == order
     assert {line["beats retraining"] for line in lines(answer).values()} == {"no"}
-    assert "0 beat retraining, and 0 beat" in answer.text
-    assert answer.text.endswith("Both: none.")
-    assert answer.missing.startswith("No record of CIFAR-10, MLP on HOG. Where one seed ran")
+    assert "0 beat retraining. 0 beat" in answer.text
+    assert answer.text.endswith("Rows that beat both: none.")
+    assert answer.missing.startswith("No record of CIFAR-10, MLP on HOG. With one seed")
     assert answer.command == "make budget RESULTS=leaderboard/results"
 
 
@@ -625,11 +636,11 @@ def test_stream_says_what_releases_prove_together_and_that_some_do_not_compose(t
     assert found["toy: Newton"]["ε of all together, measured"] == "1.12"
     assert found["toy: Newton"]["releases"] == "2"
     assert found["toy: Shared-Noise"]["ε of all together, worst case"] == "do not compose"
-    assert "ε 1.00 alone" in answer.text
-    assert "all 2 of them has ε 1.50, whatever the requests were" in answer.text
-    assert "for the requests that came it is ε 1.12: a measurement" in answer.text
+    assert "each release alone has ε = 1.00." in answer.text
+    assert "All 2 releases together have ε = 1.50, whatever the requests are" in answer.text
+    assert "for these requests, they have ε = 1.12. This is a measurement" in answer.text
     assert "The releases of 1 row do not compose." in answer.text
-    assert "the gap to retraining in points is, proved: 0.500 (2 rows)." in answer.text
+    assert "the test gap is, by verdict: proved, 0.500 points (2 rows)." in answer.text
     # what a stream proves is not (1, 1e-5) any more
     assert set(lines(proved.answer(evidence))) == {"toy: Single"}
 
@@ -651,8 +662,8 @@ def test_capacity_is_said_for_the_worst_case_and_as_measured(tmp_path):
     answer = capacity.answer(Evidence(tables(tmp_path, *cells)))
     assert list(lines(answer)) == ["toy: Fixed"]
     assert lines(answer)["toy: Fixed"]["capacity, worst case (requests)"] == "4"
-    assert "over 4 requests: the worst case, and what is proved." in answer.text
-    assert "By the bounds proved for the requests that came it is 55 requests" in answer.text
+    assert "over 4 requests, and this is what is proved." in answer.text
+    assert "By the bounds for the requests that came it is 55 requests" in answer.text
 
 
 def test_gaps_after_a_stream_are_told_apart_by_verdict(tmp_path):
@@ -663,7 +674,7 @@ def test_gaps_after_a_stream_are_told_apart_by_verdict(tmp_path):
         made("c", claim=VACUOUS, metrics={"accuracy_test_gap": -80.0}, **shared),
     ]
     text = stream.answer(Evidence(tables(tmp_path, *cells))).text
-    assert "proved: −2.00 to −1.00 (2 rows); vacuous: −80.0 (1 row)." in text
+    assert "proved, −2.00 to −1.00 points (2 rows); vacuous, −80.0 points (1 row)." in text
 
 
 # the Pareto front
@@ -773,12 +784,13 @@ def test_proved_lists_rows_with_definition_time_and_front(tmp_path):
     found = lines(answer)
     assert set(found) == {"toy: Fast", "toy: Slow"}
     assert found["toy: Fast"]["definition"] == "against retraining and an empty request"
-    assert "Not listed: 1 row about one pair of Gaussians only" in answer.text
+    assert "Not listed: 1 row about one pair of Gaussians only." in answer.text
     assert found["toy: Fast"]["time (s)"] == "0.250"
     assert found["toy: Fast"]["Pareto front"] == "yes"
     assert found["toy: Slow"]["Pareto front"] == "no"
     assert "(8, 1e-5)" in answer.missing
-    assert "1 of these 2 rows, on 1 of their 1 problem" in answer.text
+    assert "1 of these 2 rows are on the Pareto front" in answer.text
+    assert "They are on 1 of 1 problem" in answer.text
     assert [chart.path for chart in answer.charts] == ["plots/pareto.svg"]
 
 
@@ -791,7 +803,8 @@ def test_the_front_is_counted_over_the_rows_and_problems_that_the_table_has(tmp_
     ]
     answer = proved.answer(Evidence(tables(tmp_path, *cells)))
     assert set(lines(answer)) == {"toy: Fast"}
-    assert "1 of these 1 row, on 1 of their 1 problem; 0 of them erase the model" in answer.text
+    assert "1 of these 1 row are on the Pareto front" in answer.text
+    assert "They are on 1 of 1 problem, and 0 of them erase the model" in answer.text
 
 
 # studies
@@ -842,15 +855,18 @@ def test_nonconvergence_goes_from_the_largest_gradient_to_the_least(tmp_path):
         update={"experiment": "mnist-nonconvergence"}
     )
     text = nonconvergence.answer(Evidence(tables(tmp_path / "rising", *rising, facts=known))).text
-    assert "step residual (thm4) gives 50.0 to 550; claimed is 4.00 to 40.0; test gap" in text
+    assert (
+        "step residual (thm4) gives a bound of 50.0 to 550. The bound that is claimed is 4.00 to "
+        "40.0. The test gap is"
+    ) in text
     answer = nonconvergence.answer(Evidence(tables(tmp_path, *cells, facts=known)))
     found = lines(answer)
     assert [line["G"] for line in found.values()] == ["3.00", "0.500"]
     assert [line["bound: step residual (thm4)"] for line in found.values()] == ["300", "50.0"]
     assert [line["verdict"] for line in found.values()] == ["vacuous", "vacuous"]
-    assert "step residual (thm4) gives 50.0 to 300" in answer.text
-    assert "what is claimed is 2C = 40.0, whatever G" in answer.text
-    assert "test gap −8.50 to −0.500 points" in answer.text
+    assert "step residual (thm4) gives a bound of 50.0 to 300." in answer.text
+    assert "The bound that is claimed is 2C = 40.0, whatever G is." in answer.text
+    assert "The test gap is −8.50 to −0.500 points" in answer.text
     assert [chart.path for chart in answer.charts] == ["plots/nonconvergence.svg"]
 
 
@@ -903,7 +919,7 @@ def test_ablation_says_how_numbers_change_and_what_was_not_varied(tmp_path):
     line = lines(answer)["damping λ"]
     assert line["from → to"] == "2.00 → 100"
     assert line["seeds"] == "2"
-    assert "means over seeds." in answer.text
+    assert "Numbers are means over seeds." in answer.text
     assert line["bound: step residual (thm4)"] == "50.0 → 10.0"
     assert line["residual"] == "0.250 → 0.125"
     assert answer.missing == "Not varied: noise σ, LiSSA, chains s₁, rows forgotten."
@@ -918,9 +934,9 @@ def test_ablation_with_one_seed_says_so_and_names_the_table_of_what_failed(tmp_p
     cells.append(cells[0].model_copy(update={"method": label, "status": "failed"}))
     answer = ablation.answer(Evidence(tables(tmp_path / "one", *cells, facts=ABLATED_FACTS)))
     assert {line["seeds"] for line in lines(answer).values()} == {"1"}
-    assert "to its largest, one seed each: no interval." in answer.text
+    assert "to the largest. Numbers are of one seed each, without an interval." in answer.text
     title = cells[0].experiment
-    assert f"Without an answer: Broken, on which see the table of “{title}”." in answer.text
+    assert f"Without an answer: Broken (the table of “{title}” says why)." in answer.text
 
 
 def test_study_plots_are_the_same_bytes_twice(tmp_path):
@@ -981,10 +997,8 @@ def test_attacks_finds_who_is_told_apart_by_the_one_and_not_the_other():
         "toy: Good": ("not shown", "not shown"),
     }
     assert "Of 3 uncertified rows that both attacks decide on, U-LiRA tells 2 apart" in answer.text
-    assert "Of these 1 are not shown to be told apart by the population attack: toy (Sly)." in (
-        answer.text
-    )
-    assert "Not shown to be told apart by U-LiRA: toy (Good)." in answer.text
+    assert "The population attack misses 1 of these: toy (Sly)." in answer.text
+    assert "U-LiRA does not tell apart: toy (Good)." in answer.text
     # 5 % of three
     assert "about 0.150 of the 3 apart" in answer.text
     assert answer.missing == ""
@@ -1002,7 +1016,7 @@ def test_attacks_with_one_seed_are_undecided(tmp_path):
     results = store(tmp_path, [made("sly")])
     json_file.write(results / alone.path, alone)
     build(results, tmp_path / "out")
-    assert "undecided" in (tmp_path / "out" / "README.md").read_text()
+    assert "undecided" in (tmp_path / "out" / "site" / "answers.html").read_text()
 
 
 def test_rows_that_u_lira_has_no_number_for_are_left_out_with_the_reason_and_no_command():
@@ -1064,7 +1078,7 @@ def test_proved_rows_that_an_attack_tells_apart_are_named_with_what_they_share(t
         "toy: Other": "attack",
         "toy: Quiet": "none",
     }
-    assert "Of 4 proved or exact rows that were attacked, 3 are told apart: toy: " in answer.text
+    assert "tells 3 of 4 proved or exact rows apart from retraining" in answer.text
     assert (
         "toy: First, by attack (best-known gap 0.091 ± 0.052, floor 0.040 ± 0.050)" in answer.text
     )
@@ -1078,8 +1092,10 @@ def test_a_row_that_was_attacked_under_other_parameters_is_not_judged(tmp_path):
     evidence = Evidence(tables(tmp_path, *cells), attacked("first", 0.05))
     assert told.answer(evidence).missing == "No record answers this yet."
     json_file.write(tmp_path / "toy" / "first" / "quality-0.json", judged("first", 0, 0.05, 0.05))
-    (section,) = quality_sections(tmp_path, evidence.tables)
-    assert section.notes[0] == "Attacked before their parameters changed, run them again: First."
+    whole = Evidence(evidence.tables, read_all(tmp_path), tmp_path)
+    (section,) = quality_sections(whole)
+    notes = next(part for part in section.parts if isinstance(part, Prose))
+    assert notes.items[0] == "Attacked before their parameters changed, run them again: First."
 
 
 # what things are called
@@ -1107,8 +1123,8 @@ def test_other_titles_and_names_change_no_answer(tmp_path):
         for cell in cells
     }
     moved = [cell.model_copy(update={"experiment": other(cell.experiment)}) for cell in cells]
-    before = answers(Evidence(tables(tmp_path / "before", *cells, facts=known)))
-    after = answers(Evidence(tables(tmp_path / "after", *moved, facts=called)))
+    before = asked(Evidence(tables(tmp_path / "before", *cells, facts=known)))
+    after = asked(Evidence(tables(tmp_path / "after", *moved, facts=called)))
     assert [words(answer).replace(other(""), "") for answer in after] == list(map(words, before))
     answered = {answer.slug for answer in before if answer.grid}
     assert answered >= {m.SLUG for m in (speed, proved, biased, compute, ablation)}

@@ -39,6 +39,17 @@ FORBIDDEN = {
     "benchmark/runner": (*METHODS, "leaderboard"),
     "benchmark/studies": (*METHODS, "leaderboard"),
 }
+#: The parts of the board, each of which imports only what stands before it. Renderers know
+#: sections and nothing of what they say; a spreadsheet holds raw numbers instead.
+BOARD = (
+    ("leaderboard/model",),
+    ("leaderboard/charts",),
+    ("leaderboard/answers", "leaderboard/experiments", "leaderboard/studies"),
+    ("leaderboard/overview",),
+    ("leaderboard/render",),
+    ("leaderboard/front",),
+)
+RENDERERS = ("html", "markdown", "terminal")
 #: Package, and all of the project that anything in it may import.
 ALLOWED = {"benchmark/theory": ("benchmark.theory", "benchmark.errors")}
 
@@ -75,6 +86,25 @@ def test_what_stands_alone_imports_nothing_else(package: str) -> None:
     for path, module in imported(package):
         ours = within(module, ("benchmark", "leaderboard", *METHODS))
         assert not ours or within(module, ALLOWED[package]), f"{path} imports {module}"
+
+
+def test_the_boards_parts_import_only_what_stands_before_them() -> None:
+    allowed: tuple[str, ...] = ("benchmark",)
+    for layer in BOARD:
+        for package in layer:
+            own = (*allowed, package.replace("/", "."))
+            for path, module in imported(package):
+                ours = within(module, ("benchmark", "leaderboard", *METHODS))
+                assert not ours or within(module, own), f"{path} imports {module}"
+        allowed += tuple(package.replace("/", ".") for package in layer)
+
+
+@pytest.mark.parametrize("name", RENDERERS)
+def test_a_renderer_knows_sections_and_nothing_of_what_they_say(name: str) -> None:
+    known = ("leaderboard.model.section", "leaderboard.model.chart")
+    for module in imports(ROOT / "leaderboard" / "render" / f"{name}.py"):
+        ours = within(module, ("benchmark", "leaderboard"))
+        assert not ours or within(module, known), module
 
 
 def test_the_global_generator_is_never_used() -> None:

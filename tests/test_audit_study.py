@@ -179,9 +179,8 @@ def test_the_board_shows_what_was_found(tiny: str, tmp_path: Path) -> None:
     audit(results)
     json_file.write(records.Store(results).plan_path("tiny"), plan_of(experiments.load(tiny)))
     build(results, tmp_path / "board")
-    for name in ("index.html", "README.md"):
-        text = (tmp_path / "board" / name).read_text()
-        assert "not falsifiable at 3" in text
+    text = (tmp_path / "board" / "site" / "study-audit.html").read_text()
+    assert "not falsifiable at 3" in text
 
 
 def test_a_part_may_ask_for_other_rows_another_distance_and_some_methods(

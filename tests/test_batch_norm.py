@@ -91,7 +91,7 @@ def twin(kind: str, weights: Tensor) -> nn.Module:
 
 
 def some_weights(model: Model) -> Tensor:
-    """Of no training: every kind of weight off its start, variances positive."""
+    """Weights of no training: each kind off its start, variances positive."""
     draws = torch.Generator().manual_seed(3)
     start = model.initial_weights(draws)
     return start + 0.3 * torch.rand(len(start), generator=draws, dtype=torch.float64)

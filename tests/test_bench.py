@@ -56,7 +56,10 @@ from benchmark.records import Environment
 from benchmark.runner.plans import plan_of
 from leaderboard import build, check
 from leaderboard.charts import solvers as chart
-from leaderboard.solvers import HEADING, MISSING, bench_tables, load_bench
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.section import Page
+from leaderboard.render.markdown import render_markdown
+from leaderboard.studies.solvers import HEADING, MISSING, bench_tables, load_bench, sections
 from tests import problems, tiny_experiment
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -959,15 +962,14 @@ def test_the_board_shows_the_bench_and_check_covers_it(tmp_path: Path) -> None:
     build(results, second)
     assert Path("plots/solvers-cpu.svg") in names
     assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
-    page, text = ((first / name).read_text() for name in ("index.html", "README.md"))
+    page, text = ((first / name).read_text() for name in ("site/study-solvers.html", "README.md"))
     assert f">{HEADING}</h2>" in page
-    assert f"## {HEADING}" in text
-    assert "Toy \\| net" in text  # no column of its own
+    assert "Toy | net" in page
     assert "](plots/solvers-cpu.svg)" in text
     assert check(results, first) == []
     path = Folder(first / "bench").solver_path("cpu", "toy", "0.1-norm", "slow")
     path.unlink()
-    assert {"README.md", "index.html", "plots/solvers-cpu.svg"} <= set(check(results, first))
+    assert {"site/study-solvers.html", "plots/solvers-cpu.svg"} <= set(check(results, first))
 
 
 def test_the_board_says_what_is_missing_from_the_bench(tmp_path: Path) -> None:
@@ -975,17 +977,19 @@ def test_the_board_says_what_is_missing_from_the_bench(tmp_path: Path) -> None:
     folder = Folder(board / "bench")
     json_file.write(folder.plan_path, Plan().with_run(planned_run()))
     build(results, board)  # before the first record
-    for name in ("index.html", "README.md"):
-        text = (board / name).read_text()
-        assert HEADING in text
-        assert text.count(MISSING) == 2
-        assert "make bench OUT=leaderboard/bench" in text
+    text = (board / "site" / "study-solvers.html").read_text()
+    assert HEADING in text
+    assert text.count(MISSING) == 2
+    assert "make bench OUT=leaderboard/bench" in text
     keep(board / "bench")
-    assert {"README.md", "index.html"} <= set(check(results, board))
+    assert "site/study-solvers.html" in check(results, board)
     build(results, board)
-    page, text = ((board / name).read_text() for name in ("index.html", "README.md"))
-    assert page.count(MISSING) == text.count(MISSING) == 1
-    unmeasured = next(line for line in text.splitlines() if line.startswith("| Unmeasured |"))
+    page = (board / "site" / "study-solvers.html").read_text()
+    assert page.count(MISSING) == 1
+    (section,) = sections(Evidence([], bench=board / "bench"))
+    text = render_markdown(Page("solvers", HEADING, "", (section,)))
+    assert text.count(MISSING) == 1
+    unmeasured = next(line for line in text.splitlines() if line.startswith("| Unmeasured<"))
     assert unmeasured.count("missing") == 9
     assert 'class="value missing"' in page
 
@@ -993,6 +997,6 @@ def test_the_board_says_what_is_missing_from_the_bench(tmp_path: Path) -> None:
 def test_without_records_there_is_no_section(tmp_path: Path) -> None:
     results = with_plan(tmp_path)
     build(results, tmp_path / "board")
-    assert not list((tmp_path / "board").glob("plots/solvers*"))
+    assert not list((tmp_path / "board").glob("**/*solvers*"))
     for name in ("index.html", "README.md"):
         assert HEADING not in (tmp_path / "board" / name).read_text()

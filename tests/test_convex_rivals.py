@@ -63,7 +63,7 @@ def answered(method: Method, problem: Problem, forget: Tensor = FORGET) -> Relea
 
 
 def minimiser(problem: Problem, index: Tensor, perturbation: Tensor | float = 0.0) -> Tensor:
-    """Of a quadratic objective plus a linear term, by a dense solve."""
+    """The minimiser of a quadratic objective plus a linear term, by a dense solve."""
     rows, origin = problem.train.take(index), torch.zeros(problem.model.dimension).double()
     eye = torch.eye(problem.model.dimension, dtype=torch.float64)
     hessian = torch.stack([problem.hessian(origin, rows) @ e for e in eye])

@@ -18,6 +18,7 @@ from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.curvature.normal_equations import NormalEquations, flat, matrix
+from benchmark.curvature.pending import Pending
 from benchmark.curvature.symmetric import Symmetric
 from benchmark.curvature.woodbury import Inverse
 from benchmark.errors import AssumptionBroken, DidNotConverge, LetheError
@@ -29,7 +30,12 @@ from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 from benchmark.problem.training import DirectTraining, NewtonTraining
 from benchmark.runner.run_cell import Answer
-from benchmark.theory.round_off import cholesky_contraction, gamma, gradient_round_off
+from benchmark.theory.round_off import (
+    cholesky_contraction,
+    gamma,
+    gradient_round_off,
+    lost_to_waiting,
+)
 from methods.downdate import Downdate
 from methods.downdate_fast import DowndateFast
 from tests import problems
@@ -171,7 +177,7 @@ def test_the_bound_of_a_fast_release_holds(name: str, count: int, woodbury: int)
 def test_an_inverse_that_no_longer_helps_is_replaced(large: Problem) -> None:
     method = DowndateFast()
     state = start(method, large)
-    wrong = Inverse(Symmetric(torch.eye(21).tril()))
+    wrong = Inverse.of(Symmetric(torch.eye(21).tril()))
     spoilt = replace(state, memory=replace(state.memory, inverse=wrong))
     forget = torch.arange(10)
     right, found = (ask(method, large, s, forget, distance=1e-5) for s in (state, spoilt))
@@ -282,11 +288,11 @@ def test_symmetric_matrices_are_those_of_torch(dtype: torch.dtype) -> None:
     inverse = torch.linalg.inv(shifted)
     assert torch.allclose(factor.solve(rows), rows @ inverse, **close)
     assert torch.allclose(factor.inverse().lower, inverse.tril(), **close)
-    left = Inverse(factor.inverse()).without(0.5 * one)
+    left = Inverse.of(factor.inverse()).without(0.5 * one)
     smaller = torch.linalg.inv(shifted - 0.25 * one.T @ one)
     assert torch.allclose(left.solve(rows), rows @ smaller, **close)
     assert Symmetric(-gram.lower).cholesky() is None
-    assert Inverse(factor.inverse()).without(100 * x) is None
+    assert Inverse.of(factor.inverse()).without(100 * x) is None
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -347,7 +353,7 @@ def test_a_ridge_that_drowns_in_round_off_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["digits-squared", "mnist-hog-squared"])
 def test_no_request_of_the_experiments_can_be_refused(name: str) -> None:
-    """The condition of docs/certificates.md, section 4, from what the files declare."""
+    """The condition of docs/theory/squared-loss.md, from what the files declare."""
     experiment = load(name)
     problem, columns = experiment.problem, {"digits": 65, "mnist": 1177}[experiment.problem.data]
     mu, held = problem.objective.ridge, problem.training.gradient_bound
@@ -395,3 +401,31 @@ def test_a_stream_does_not_keep_what_every_request_left(large: Problem) -> None:
     assert spent.request.original.memory is spent.release.state.memory is None
     assert torch.equal(spent.release.state.weights, release.state.weights)
     assert release.state.memory is not None
+
+
+@pytest.mark.parametrize("scale", [-1.0, 0.5])
+def test_rows_that_wait_are_part_of_the_matrix(scale: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, rows = (torch.randn(k, 6, generator=generator, dtype=torch.float64) for k in (300, 140))
+    few, many, some = rows[:3], rows, rows[:5]
+    gram = Symmetric.gram(x)
+    now = Pending.of(gram)
+    full = x.T @ x
+    for more, waits in ((few, 3), (some, 8), (many, 0), (few, 3)):
+        now, full = now.plus(scale, more), full + scale * more.T @ more
+        assert len(now.rows) == waits
+        assert torch.allclose(now.product(few), few @ full, rtol=1e-12)
+        assert torch.allclose(now.lower, full.tril(), rtol=1e-12, atol=1e-10)
+    back = now.plus(-scale, few)
+    assert torch.allclose(back.product(few), few @ (full - scale * few.T @ few), rtol=1e-12)
+    assert torch.equal(gram.lower, Symmetric.gram(x).lower), "nothing is changed in place"
+
+
+def test_a_small_request_copies_no_matrix(large: Problem) -> None:
+    method = DowndateFast()
+    state = start(method, large)
+    after = ask(method, large, state, torch.arange(5)).state.memory
+    assert after.sums.gram.matrix is state.memory.sums.gram.matrix
+    assert after.sums.pending == 5
+    assert after.inverse.matrix.matrix is state.memory.inverse.matrix.matrix
+    assert lost_to_waiting(columns=21, waiting=5) > lost_to_waiting(columns=21, waiting=0) == 0

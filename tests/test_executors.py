@@ -96,7 +96,7 @@ def test_a_file_becomes_what_submitit_asks_for(tmp_path: Path) -> None:
 
 
 def test_the_file_in_the_documentation_is_valid(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[1] / "docs" / "cluster.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[1] / "docs" / "guide" / "cluster.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     path = tmp_path / "cluster.toml"
     path.write_text(example, encoding="utf-8")

@@ -36,7 +36,9 @@ from benchmark.studies.relearning import mean_loss, relearn_epochs
 from benchmark.study.run import Tally
 from benchmark.study.run import run as run_study
 from leaderboard import build, check
-from leaderboard.quality import quality_sections
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.section import Prose, Section
+from leaderboard.studies.quality import HEADING, quality_sections
 from tests import tiny_experiment
 
 QUIET = tiny_experiment.QUIET
@@ -75,6 +77,17 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tally = study(tiny(folder, METHODS, *MLP, (FORGET, FORGET.replace("5", "10"))), folder / "r")
     assert (tally.ran, tally.kept, tally.failed) == (8, 0, [])
     return folder / "r"
+
+
+def sections_of(results: Path) -> list[Section]:
+    """What the board shows of each attacked experiment."""
+    return quality_sections(Evidence([], read_all(results), results))
+
+
+def notes_of(section: Section) -> tuple[str, ...]:
+    """What stands below the table."""
+    (notes,) = (part for part in section.parts if isinstance(part, Prose))
+    return notes.items
 
 
 def by_row(results: Path) -> dict[str, dict[int, QualityRecord]]:
@@ -166,7 +179,7 @@ def test_a_method_with_its_own_training_is_held_against_that(tmp_path: Path) -> 
     ours, shared = rows["sisa"][0].scores, rows["nothing"][0].scores
     assert ours["js_test"].floor != shared["js_test"].floor
     assert rows["sisa"][0].verdict != "distinguishable"
-    titles = [line.title for line in quality_sections(tmp_path / "r")[0].grid.lines]
+    titles = [line.title for line in sections_of(tmp_path / "r")[0].grids[0].lines]
     assert titles[-3:] == ["SISA", "its floor", "its ceiling"]
 
 
@@ -286,8 +299,8 @@ def test_a_row_that_fails_is_recorded_and_shown(
     tally = study(toml, tmp_path / "r")
     assert [record.method.label for record in tally.failed] == ["fine-tune"]
     assert study(toml, tmp_path / "r").kept == 3, "a failure is a result"
-    (section,) = quality_sections(tmp_path / "r")
-    assert any("ZeroDivisionError: no rows to divide by" in note for note in section.notes)
+    (section,) = sections_of(tmp_path / "r")
+    assert any("ZeroDivisionError: no rows to divide by" in note for note in notes_of(section))
 
 
 def test_settings_that_make_no_sense_are_refused(tmp_path: Path) -> None:
@@ -307,14 +320,14 @@ def test_the_board_has_a_section_a_plot_and_checks_it(done: Path, tmp_path: Path
     build(done, tmp_path)
     assert check(done, tmp_path) == []
     for name in ("index.html", "README.md"):
-        text = (tmp_path / name).read_text()
-        assert "Is it really forgotten?" in text
-        assert "indistinguishable from retrain at 2 × 8 runs" in text
-        assert "plots/tiny-forgotten.svg" in text
-    (tmp_path / "plots" / "tiny-forgotten.svg").write_text("other")
-    assert check(done, tmp_path) == ["plots/tiny-forgotten.svg"]
-    (section,) = quality_sections(done)
-    verdicts = {line.title: line.cells[0].text for line in section.grid.lines}
+        assert HEADING in (tmp_path / name).read_text()
+    text = (tmp_path / "site" / "study-forgotten.html").read_text()
+    assert "indistinguishable from retrain at 2 × 8 runs" in text
+    assert "plots/tiny-forgotten.svg" in text
+    (tmp_path / "site" / "plots" / "tiny-forgotten.svg").write_text("other")
+    assert check(done, tmp_path) == ["site/plots/tiny-forgotten.svg"]
+    (section,) = sections_of(done)
+    verdicts = {line.title: line.cells[0].text for line in section.grids[0].lines}
     assert verdicts["Do nothing"].startswith("told apart by margins")
     assert verdicts["Retrain"].startswith("indistinguishable")
 
@@ -326,9 +339,9 @@ def test_what_has_no_record_is_missing(done: Path, tmp_path: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
     (tmp_path / "tiny" / "plan.json").write_bytes((done / "tiny" / "plan.json").read_bytes())
-    (section,) = quality_sections(tmp_path)
-    assert "Retrain: missing, seeds 0, 1." in section.notes
-    (line,) = (line for line in section.grid.lines if line.title == "Retrain")
+    (section,) = sections_of(tmp_path)
+    assert "Retrain: missing, seeds 0, 1." in notes_of(section)
+    (line,) = (line for line in section.grids[0].lines if line.title == "Retrain")
     assert {cell.text for cell in line.cells} == {"–"}
 
 

@@ -16,7 +16,7 @@ from benchmark.studies import inverse_hessian
 from benchmark.studies.inverse_hessian import InverseHessian, panel
 from benchmark.studies.inverse_hessian_record import PanelRecord, read
 from benchmark.study.run import run
-from leaderboard.inverse_hessian import inverse_hessian_grid
+from leaderboard.studies.inverse_hessian import inverse_hessian_grid
 
 SOFTMAX = SPECS["smoke"][1]
 STUDY = InverseHessian(systems=(SOFTMAX.name,))

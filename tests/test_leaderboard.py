@@ -38,20 +38,22 @@ from benchmark.records import (
 from benchmark.studies.audit_record import AuditRecord, AuditStudy, Finding
 from benchmark.theory.gaussian import m_for
 from leaderboard import build, check, terminal_tables
-from leaderboard.audits import audit_grid
 from leaderboard.board import _place
-from leaderboard.charts import Chart, gaps
-from leaderboard.charts.chart import _drawing
-from leaderboard.columns import BY_KEY
-from leaderboard.contents import by_data_set, data_set, short
-from leaderboard.interval import arithmetic, geometric
-from leaderboard.markdown import render_markdown
-from leaderboard.numbers import measured, number, span
-from leaderboard.page import render_page
-from leaderboard.ranking import entries, marks, yardsticks
-from leaderboard.shown import erases_the_model, remarks
-from leaderboard.spreadsheet import render_csv
-from leaderboard.table import load
+from leaderboard.charts import gaps
+from leaderboard.experiments.problem import problem_page
+from leaderboard.glossary import column_meanings
+from leaderboard.model.chart import Chart, _drawing
+from leaderboard.model.columns import BY_KEY
+from leaderboard.model.contents import by_data_set, data_set, short
+from leaderboard.model.interval import arithmetic, geometric
+from leaderboard.model.numbers import measured, number, span
+from leaderboard.model.ranking import entries, marks, yardsticks
+from leaderboard.model.shown import erases_the_model, remarks
+from leaderboard.model.table import load
+from leaderboard.render.html import render_html
+from leaderboard.render.markdown import render_markdown
+from leaderboard.render.spreadsheet import render_csv
+from leaderboard.studies.audit import audit_grid
 
 ROLES = {"retrain": "reference", "other-seed": "floor", "nothing": "ceiling"}
 DIRECTIONS = {
@@ -247,13 +249,13 @@ def seeds_of(label: str, gaps: list[float], **changes: Any) -> list[Record]:
 
 
 def formats(results: Path) -> dict[str, str]:
-    """What `build` writes, without the plots, which take time."""
+    """The tables' pages in every format, without the plots, which take time."""
     tables = load(results)
-    charts = {table.slug: [] for table in tables}
+    pages = [problem_page(table, [], "leaderboard/results") for table in tables]
     return {
-        "README.md": render_markdown(tables, charts),
+        "markdown": "".join(render_markdown(page) for page in pages),
         "board.csv": render_csv(tables),
-        "index.html": render_page(tables, charts),
+        "html": "".join(render_html(page, [], column_meanings()) for page in pages),
     }
 
 
@@ -277,7 +279,7 @@ def test_two_builds_are_equal_whatever_the_order_the_records_were_written_in(tmp
     first = build(Path("runs"), tmp_path / "out-a")
     monkeypatch.chdir(tmp_path / "b")
     second = build(Path("runs"), tmp_path / "out-b")
-    assert "lethe reproduce runs/toy/" in (tmp_path / "out-a" / "index.html").read_text()
+    assert "lethe reproduce runs/toy/" in (tmp_path / "out-a" / "site" / "toy.html").read_text()
     assert [p.name for p in first] == [p.name for p in second]
     assert "toy-gaps.svg" in {p.name for p in first}
     for one, other in zip(first, second, strict=True):
@@ -288,18 +290,21 @@ def test_build_drops_plots_of_experiments_that_are_gone_and_nothing_else(tmp_pat
     board = tmp_path / "board"
     results = store(board / "results", [record("newton"), record("x", experiment="gone")])
     build(results, board)
-    stale, kept = board / "plots" / "gone-gaps.svg", board / "plots" / "mine.svg"
+    stale, kept = board / "site" / "plots" / "gone-gaps.svg", board / "plots" / "mine.svg"
     assert stale.exists()
+    kept.parent.mkdir(exist_ok=True)
     kept.write_text("mine")
     shutil.rmtree(results / "gone")
-    assert "plots/gone-gaps.svg" in check(results, board)
+    assert {"site/gone.html", "site/plots/gone-gaps.svg"} <= set(check(results, board))
     build(results, board)
     assert not stale.exists()
     assert kept.read_text() == "mine"
     assert check(results, board) == []
 
 
-@pytest.mark.parametrize("name", ["README.md", "index.html", "plots/toy-gaps.svg"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "index.html", "seeds.csv", "site/toy.html", "site/plots/toy-gaps.svg"]
+)
 def test_build_never_replaces_what_a_board_did_not_write(tmp_path, name):
     results = store(tmp_path / "results", [record("newton")])
     mine = tmp_path / "project" / name
@@ -315,7 +320,7 @@ def test_a_board_without_its_list_as_in_a_clone_is_still_a_board(tmp_path):
     results, out = store(tmp_path / "results", [record("newton")]), tmp_path / "out"
     build(results, out)
     (out / ".board").unlink()
-    mine = out / "plots" / "mine.svg"
+    mine = out / "site" / "plots" / "mine.svg"
     mine.write_text("<svg/>")
     assert check(results, out) == []
     store(tmp_path / "results", [record("tune")])
@@ -349,7 +354,7 @@ def test_dollars_in_titles_are_no_mathematics(tmp_path):
         update={"rows": (titled.rows[0].model_copy(update={"title": "a $x_{$ b"}),)}
     )
     build(store(tmp_path / "results", [odd], titled), tmp_path / "out")
-    assert "a $x_{$ b" in (tmp_path / "out" / "index.html").read_text("utf-8")
+    assert "a $x_{$ b" in (tmp_path / "out" / "site" / "toy.html").read_text("utf-8")
     assert "T $y^{$ [/red]" in terminal(tmp_path / "results")
 
 
@@ -357,8 +362,8 @@ def test_an_address_cannot_leave_its_row(tmp_path):
     odd = record("newton")
     url = 'https://example.org/"><script>|a b`(c)'
     odd = odd.model_copy(update={"method": odd.method.model_copy(update={"url": url})})
-    text = formats(store(tmp_path, [odd]))["README.md"]
-    (row, _) = [line for line in text.splitlines() if "example.org" in line]
+    text = formats(store(tmp_path, [odd]))["markdown"]
+    (row,) = [line for line in text.splitlines() if "example.org" in line]
     assert "https://example.org/%22%3E%3Cscript%3E%7Ca%20b%60(c%29" in row
 
 
@@ -374,13 +379,14 @@ def test_check_names_what_differs_is_missing_or_is_too_much(tmp_path):
     results, out = store(tmp_path / "results", [record("newton")]), tmp_path / "out"
     build(results, out)
     assert check(results, out) == []
-    page = (out / "index.html").read_bytes()
-    (out / "index.html").write_bytes(page.replace(b"Newton", b"Newtom", 1))
+    page = (out / "site" / "toy.html").read_bytes()
+    (out / "site" / "toy.html").write_bytes(page.replace(b"Newton", b"Newtom", 1))
     (out / "board.csv").unlink()
+    (out / "plots").mkdir(exist_ok=True)
     (out / "plots" / "mine.svg").write_text("")
     (out / ".board").write_text((out / ".board").read_text() + "plots/extra.svg\n")
     (out / "plots" / "extra.svg").write_text("")
-    assert check(results, out) == ["board.csv", "index.html", "plots/extra.svg"]
+    assert check(results, out) == ["board.csv", "plots/extra.svg", "site/toy.html"]
     assert not (out / "board.csv").exists()
 
 
@@ -390,7 +396,7 @@ def test_a_plot_is_compared_and_drawn_anew_by_its_data(tmp_path):
         tmp_path / "o",
     )
     build(results, out)
-    plots = {path.name: path for path in (out / "plots").glob("*.svg")}
+    plots = {path.name: path for path in (out / "site" / "plots").glob("*.svg")}
     assert {"toy-gaps.svg", "toy-times.svg"} <= set(plots)
     for path in plots.values():  # as another version of matplotlib would draw it
         path.write_bytes(path.read_bytes().replace(b"<svg", b"<svg ", 1))
@@ -413,8 +419,9 @@ def test_a_plot_is_compared_and_drawn_anew_by_its_data(tmp_path):
 
 def test_a_plot_rests_on_the_code_that_orders_and_names_what_it_shows():
     modules = _drawing("leaderboard.charts.gaps")
-    for name in ("charts.gaps", "charts.style", "ranking", "columns", "interval", "words", "table"):
-        assert f"leaderboard.{name}" in modules
+    for name in ("ranking", "columns", "interval", "words", "table"):
+        assert f"leaderboard.model.{name}" in modules
+    assert {"leaderboard.charts.gaps", "leaderboard.charts.style"} <= set(modules)
 
 
 def test_a_plot_of_something_whose_content_is_not_known_is_no_plot():
@@ -454,14 +461,14 @@ def test_missing_and_failed_cells_show_in_every_format(tmp_path):
     cells += [record("ascent", 0), failed("ascent", 1, "no | good")]
     results = store(tmp_path / "results", cells, plan("newton", "tune", "ascent", "absent"))
     files = formats(results)
-    for name in ("README.md", "index.html"):
+    for name in ("markdown", "html"):
         assert "2/3 seeds, 1 missing" in files[name]
         assert "1/3 seeds, 1 failed, 1 missing" in files[name]
         assert "0/3 seeds, 3 missing" in files[name]
         assert "ValueError: it broke (methods/x.py:3)" in files[name]
         assert "n = 2" in files[name]
-    assert "no \\| good" in files["README.md"]
-    assert "no | good" in files["index.html"]
+    assert "no \\| good" in files["markdown"]
+    assert "no | good" in files["html"]
     lines = {line["label"]: line for line in csv.DictReader(io.StringIO(files["board.csv"]))}
     status = {label: line["status"] for label, line in lines.items()}
     assert status == {
@@ -480,8 +487,8 @@ def test_missing_and_failed_cells_show_in_every_format(tmp_path):
 def test_an_experiment_without_a_plan_is_listed(tmp_path):
     results = store(tmp_path / "results", [record("newton")])
     files = formats(results)
-    assert "no plan" in files["README.md"]
-    assert "no plan" in files["index.html"]
+    assert "no plan" in files["markdown"]
+    assert "no plan" in files["html"]
     assert "toy,cpu,entry,newton" in files["board.csv"]
 
 
@@ -491,13 +498,13 @@ def test_seeds_outside_the_plan_are_left_out_aloud(tmp_path):
     results = store(tmp_path / "results", cells, plan("newton"))
     (table,) = load(results)
     assert table.rows[0].estimate(BY_KEY["accuracy_test_gap"]).mean == 0
-    assert "seeds that the plan does not have (7)" in formats(results)["README.md"]
+    assert "seeds that the plan does not have (7)" in formats(results)["markdown"]
 
 
 def test_rows_of_different_settings_are_pointed_out(tmp_path):
     cells = [record("newton", s, inputs={"problem": s, "params": s}) for s in (0, 1)]
     results = store(tmp_path / "results", cells)
-    text = formats(results)["index.html"]
+    text = formats(results)["html"]
     assert "different settings of the experiment" in text
     assert "Newton: its seeds ran with different parameters or source" in text
 
@@ -509,8 +516,8 @@ def test_an_experiment_that_mixes_processors_is_pointed_out(tmp_path):
     cells[0] = cells[0].model_copy(update={"environment": slower})
     said = "different processors, which differ in speed: Abacus, 1 of 3 records; "
     files = formats(store(tmp_path / "two", cells))
-    assert said in files["index.html"]
-    assert said in files["README.md"]
+    assert said in files["html"]
+    assert said in files["markdown"]
 
 
 def test_devices_never_share_a_table(tmp_path):
@@ -628,9 +635,9 @@ def test_a_claim_about_one_pair_has_a_badge_of_its_own_in_every_format(tmp_path)
     cells = seeds_of("newton", [0.1, 0.2], claim=PAIR)
     results = store(tmp_path / "results", cells)
     files = formats(results)
-    assert '<span class="badge pair">this pair only</span>' in files["index.html"]
-    assert "| this pair only |" in files["README.md"]
-    for text in (files["index.html"], files["README.md"]):
+    assert '<span class="badge pair">this pair only</span>' in files["html"]
+    assert "| this pair only |" in files["markdown"]
+    for text in (files["html"], files["markdown"]):
         assert "this pair of Gaussians only" in text
     assert "this pair only" in terminal(results, 160)
     (line,) = csv.DictReader(io.StringIO(files["board.csv"]))
@@ -663,11 +670,12 @@ def test_violation_is_said_in_every_format(tmp_path):
     cells += seeds_of("tune", [0.0, 0.0, 0.0])
     results = store(tmp_path / "results", cells, plan("newton", "tune"))
     files = formats(results)
-    assert 'class="violated"' in files["index.html"]
+    assert 'class="violated"' in files["html"]
     said = "the slack is 0.800, below 1; the distance is 0.0250, beyond the bound 0.0200"
-    assert f"Violated on seed 1: {said}." in files["index.html"]
-    assert "proved<br>🔴 **violated**" in files["README.md"]
-    assert f"Newton, seed 1: violated, {said}." in files["README.md"]
+    assert f"Violated on seed 1: {said}." in files["html"]
+    assert "| 🔴 [Newton](" in files["markdown"]
+    assert "| proved **violated** |" in files["markdown"]
+    assert f"Newton, seed 1: violated, {said}." in files["markdown"]
     lines = {line["label"]: line for line in csv.DictReader(io.StringIO(files["board.csv"]))}
     assert lines["newton"]["violated"] == said
     assert lines["newton"]["verdict"] == "proved"
@@ -678,7 +686,7 @@ def test_violation_is_said_in_every_format(tmp_path):
     assert "violated" in line
     assert "\x1b[31m" in line
     fine = store(tmp_path / "fine", seeds_of("tune", [0.0]))
-    assert 'class="violated"' not in formats(fine)["index.html"]
+    assert 'class="violated"' not in formats(fine)["html"]
 
 
 # syntax
@@ -725,28 +733,30 @@ def evil(tmp_path) -> Path:
 
 def test_page_is_well_formed_and_whole(evil, tmp_path):
     build(evil, tmp_path / "out")
-    page = (tmp_path / "out" / "index.html").read_text()
-    parser = Balance()
-    parser.feed(page)
-    parser.close()
-    assert parser.open == []
-    assert len(parser.ids) == len(set(parser.ids))
-    for target in parser.targets:
-        if target.startswith("#"):
-            assert target[1:] in parser.ids
-        elif not target.startswith("https://"):
-            assert (tmp_path / "out" / target).is_file()
+    pages = [tmp_path / "out" / "index.html", *(tmp_path / "out" / "site").glob("*.html")]
+    assert {"toy.html", "answers.html", "problems.html", "words.html"} <= {p.name for p in pages}
+    for page in pages:
+        parser = Balance()
+        parser.feed(page.read_text())
+        parser.close()
+        assert parser.open == []
+        assert len(parser.ids) == len(set(parser.ids)), page.name
+        for target in parser.targets:
+            if target.startswith("#"):
+                assert target[1:] in parser.ids
+            elif not target.startswith("https://"):
+                assert (page.parent / target.partition("#")[0]).is_file(), target
 
 
 def test_texts_of_others_are_escaped(evil):
     files = formats(evil)
     parser = Balance()
-    parser.feed(files["index.html"])
+    parser.feed(files["html"])
     assert parser.scripts == 0
-    assert "&lt;script&gt;" in files["index.html"]
-    assert "javascript:" not in files["index.html"]
-    assert "<script" not in files["README.md"]
-    assert "javascript:" not in files["README.md"]
+    assert "&lt;script&gt;" in files["html"]
+    assert "javascript:" not in files["html"]
+    assert "<script" not in files["markdown"]
+    assert "javascript:" not in files["markdown"]
     assert "<script>" in terminal(evil, 200)
 
 
@@ -765,8 +775,8 @@ def test_page_shows_a_claim_in_two_parts_with_its_constants_and_ranges(tmp_path)
         claim(bound=0.04),
     ]
     cells = [record("newton", s, claim=claimed) for s, claimed in enumerate(claims)]
-    page = formats(store(tmp_path / "results", cells))["index.html"]
-    published, rest = page.split("What is published")[1].split("What only the reader")
+    page = formats(store(tmp_path / "results", cells))["html"]
+    published, rest = page.split("What is published<")[1].split("What only the reader")
     for text in ("curvature", "4.25", "assumed", "of curvature", "not convex", "0.268"):
         assert text in published
     assert "arXiv 2510.13094" in published
@@ -789,7 +799,7 @@ def test_of_a_curve_m_is_of_a_gaussian_that_is_no_better(tmp_path):
         record("retrain", claim=Claim.by_construction("retrained from scratch")),
     ]
     files = formats(store(tmp_path / "results", cells))
-    for text in (files["README.md"], files["index.html"]):
+    for text in (files["markdown"], files["html"]):
         assert "m\xa0=\xa00.268" in text
         assert "m\xa0≤\xa00.500" in text
         assert "no better anywhere" in text
@@ -811,7 +821,7 @@ def test_the_committed_records_are_named_from_the_repositorys_root(tmp_path, mon
 
 
 def test_page_says_that_the_working_tree_was_dirty(tmp_path):
-    page = formats(store(tmp_path / "results", [record("newton")]))["index.html"]
+    page = formats(store(tmp_path / "results", [record("newton")]))["html"]
     assert "yes, in 1 of 1 records" in page
     assert "0123456789ab<" in page
 
@@ -901,10 +911,10 @@ def test_page_shows_every_release_of_a_stream(tmp_path):
     plain = record("newton", claim=claim(bound=0.25))
     streamed = Record.model_validate(plain.model_dump(mode="json") | {"stream": steps})
     files = formats(store(tmp_path / "results", [streamed]))
-    assert "Releases, one after the other" in files["index.html"]
-    for text in ("1.44", "0.0625", "0.375", '<td class="number">3</td>'):
-        assert text in files["index.html"]
-    assert "ε 1.4 composed" in files["README.md"]
+    assert "Releases, one after the other" in files["html"]
+    for text in ("1.44", "0.0625", "0.375", '<span class="mean">3</span>'):
+        assert text in files["html"]
+    assert "ε 1.4 composed" in files["markdown"]
 
 
 def test_time_spent_once_is_won_back_after_some_requests():
@@ -931,10 +941,10 @@ def test_what_a_claim_rules_out_is_a_violation_and_named(tmp_path, metrics, text
         name: {"value": value, "note": "half of it is missing"} for name, value in metrics.items()
     }
     files = formats(store(tmp_path, [Record.model_validate(content)]))
-    assert ("🔴 **violated**" in files["README.md"]) == bool(text)
+    assert ("| proved **violated** |" in files["markdown"]) == bool(text)
     if text:
-        assert f"Newton, seed 0: violated, {text}." in files["README.md"]
-        assert f"Violated on seed 0: {text}." in files["index.html"]
+        assert f"Newton, seed 0: violated, {text}." in files["markdown"]
+        assert f"Violated on seed 0: {text}." in files["html"]
 
 
 def test_whole_runs_say_what_refutes_a_claim_and_what_hardly_could_be():
@@ -984,9 +994,9 @@ def test_steps_are_shown_with_those_beyond_the_methods_own(tmp_path):
         for s in range(3)
     ]
     files = formats(store(tmp_path, cells))
-    assert "| 2.0 ± 2.5 (1.0 beyond its own) ≈ |" in files["README.md"]
-    assert "| **2** |" in files["README.md"]
-    assert '<span class="spread remark">1.0 beyond its own</span>' in files["index.html"]
+    assert "| 2.0 ± 2.5 (1.0 beyond its own) ≈ |" in files["markdown"]
+    assert "| **2** |" in files["markdown"]
+    assert '<span class="spread">± 2.5 (1.0 beyond its own)</span>' in files["html"]
 
 
 def test_why_published_noise_has_no_size_is_said_once_for_all_rows(tmp_path):
@@ -999,10 +1009,10 @@ def test_why_published_noise_has_no_size_is_said_once_for_all_rows(tmp_path):
         "noise_scale": {"value": 1.0},
     }
     files = formats(store(tmp_path, list(map(Record.model_validate, [*content, sized]))))
-    for text in (files["README.md"], files["index.html"]):
-        assert text.count("No published noise for A; B: drawn while training.") == 1
+    for text in (files["markdown"], files["html"]):
+        assert text.count("No published noise for 2 rows (A; B): drawn while training.") == 1
         assert "Published noise" in text
-    assert "noise passes" in files["index.html"]
+    assert "noise passes" in files["html"]
 
 
 def test_a_row_no_better_than_its_noise_only_control_erases_the_model(tmp_path):
@@ -1015,11 +1025,11 @@ def test_a_row_no_better_than_its_noise_only_control_erases_the_model(tmp_path):
     ]
     cells += seeds_of("newton", [0.0, 0.0, 0.0])
     files = formats(store(tmp_path, cells))
-    for text in (files["README.md"], files["index.html"]):
-        assert "Over control" in text
-        assert "Not told from a noise-only control: Blank; Worse." in text
-        assert "One seed cannot tell" not in text
-    assert "0.100 at each of 7 noisy steps" in files["index.html"]
+    for text in (files["markdown"], files["html"]):
+        assert "Gain over control" in text
+        assert "Erases the model: 2 rows (Blank; Worse)." in text
+        assert "One seed has no interval" not in text
+    assert "0.100 at each of 7 noisy steps" in files["html"]
     lines = {line["label"]: line for line in csv.DictReader(io.StringIO(files["board.csv"]))}
     assert float(lines["better"]["control_accuracy_test_gap_mean"]) == pytest.approx(3.0)
     assert lines["newton"]["control_accuracy_test_gap_mean"] == ""
@@ -1029,7 +1039,9 @@ def test_one_seed_says_nothing_of_a_row_and_its_noise_only_control(tmp_path):
     over = {"control_accuracy_test_gap": -3.0}
     (table,) = load(store(tmp_path, [record("noisy", metrics=over), record("newton")]))
     assert not any(map(erases_the_model, table.rows))
-    assert remarks(table)[-1] == "One seed cannot tell from a noise-only control: Noisy."
+    assert remarks(table)[-1] == (
+        "Not compared with its noise-only control: Noisy. One seed has no interval."
+    )
 
 
 def test_tables_are_listed_by_data_set_and_counted_as_people_count(tmp_path):
@@ -1056,11 +1068,12 @@ def test_tables_are_listed_by_data_set_and_counted_as_people_count(tmp_path):
         f"{titles[4]} (not run yet)",
         "MLP (not run yet)",
     ]
-    files = formats(tmp_path)
-    for text in (files["README.md"], files["index.html"]):
-        headings = [text.rindex(title) for title in (titles[2], titles[0], titles[1])]
-        assert headings == sorted(headings)
-    assert "- MNIST: [9 of 55,000 (not run yet)](#mnist-9-of-55000-" in files["README.md"]
+    build(tmp_path, tmp_path / "out")
+    for name, start in (("README.md", "| MNIST, "), ("site/problems.html", ">")):
+        text = (tmp_path / "out" / name).read_text()
+        counts = ("9 of 55,000", "10 of 55,000", "5,000 of 55,000")
+        places = [text.index(f"{start}{count}") for count in counts]
+        assert places == sorted(places)
 
 
 def test_a_plan_of_an_earlier_version_is_shown_with_what_its_records_know(tmp_path):
@@ -1075,17 +1088,17 @@ def test_a_plan_of_an_earlier_version_is_shown_with_what_its_records_know(tmp_pa
     assert data_set(known) == record("newton").data.name, "never the title's first words"
     assert data_set(unknown) == "Other"
     files = formats(results)
-    assert "MNIST, by its title" in files["README.md"]
+    assert "MNIST, by its title" in files["markdown"]
 
 
 def test_columns_that_no_row_fills_are_left_out(tmp_path):
     """Also where the first group has none, whose heading spans the certified pair."""
     bare = {"accuracy_test_gap": 0.5}
     files = formats(store(tmp_path / "results", [record("tune", metrics=bare)]))
-    page, markdown = files["index.html"], files["README.md"]
+    page, markdown = files["html"], files["markdown"]
     heading = '<th role="columnheader" scope="col" class="number first">'
     assert "Guarantee" in page
-    assert "Capacity" not in page.split("What the words mean")[0]
+    assert "Capacity" not in page
     assert heading in page
     assert "Slack |" not in markdown
     assert "Test gap (points) |" in markdown

@@ -18,7 +18,7 @@ from benchmark.runner.plans import plan_cells
 from benchmark.runner.workbench import Workbench
 from benchmark.studies.audit_record import AuditRecord, AuditStudy, Finding
 from benchmark.studies.model_audit import ALONG, LOSS, Runs, finding
-from leaderboard.audits import audit_grid
+from leaderboard.studies.audit import audit_grid
 from methods.chord_newton import ChordNewton
 from tests import tiny_experiment
 

@@ -122,7 +122,7 @@ def test_the_sharpest_gradient_is_nearly_attained() -> None:
 def test_lemma_b_finds_a_fixed_point_exactly_where_there_is_one(
     a: float, slope: float, curve: float
 ) -> None:
-    """Of a + slope d + curve d^2, whose fixed points are known."""
+    """The fixed points of a + slope d + curve d^2 are known."""
     found = bootstrapped(lambda d: a + slope * d + curve * d * d, a)
     gap = 1 - slope
     inside = gap * gap - 4 * a * curve
@@ -291,7 +291,7 @@ def test_a_stream_ends_where_one_request_does(large: Problem, prepared: State) -
 
 
 def test_an_inverse_that_no_longer_helps_is_replaced(large: Problem, prepared: State) -> None:
-    wrong = tuple(Inverse(Symmetric(torch.eye(9).tril())) for _ in range(4))
+    wrong = tuple(Inverse.of(Symmetric(torch.eye(9).tril())) for _ in range(4))
     spoilt = replace(prepared, memory=replace(prepared.memory, inverses=wrong))
     right, found = (ask(NewtonKept(), large, s, torch.arange(10), 5e-2) for s in (prepared, spoilt))
     assert theorem(right) == theorem(found) == "thm7"

@@ -73,7 +73,7 @@ def kept_quadratic() -> tuple[Problem, np.ndarray, np.ndarray]:
 
 
 def least_squares_gradient(w: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Of mean ||W x - y||^2 / 2 for flat weights (matrix, then bias), by hand."""
+    """Gradient of mean ||W x - y||^2 / 2 for flat weights (matrix, then bias), by hand."""
     weights = np.hstack([w[:15].reshape(3, 5), w[15:, None]])
     gradient = (weights @ x.T - y.T) @ x / len(x)
     return np.concatenate([gradient[:, :5].ravel(), gradient[:, 5]])

@@ -30,7 +30,7 @@ from benchmark.runner import workbench as module
 from benchmark.runner.cell import Cell, Inputs
 from benchmark.runner.run_cell import run_cell
 from benchmark.runner.workbench import Workbench, build
-from leaderboard.table import Row
+from leaderboard.model.table import Row
 from methods.chord_newton import ChordNewton
 from methods.iterated_newton import IteratedNewton
 from tests import tiny_experiment

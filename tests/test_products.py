@@ -115,7 +115,7 @@ def test_the_default_comes_first_and_is_what_no_name_gives() -> None:
 def test_what_is_not_kept_is_computed_anew_a_chunk_at_a_time(
     product: str, kept: int | None, passes: int
 ) -> None:
-    """Of 23 rows in chunks of 5, the first 10 are two chunks."""
+    """The first 10 of 23 rows are two chunks of 5."""
     net, sizes = NETS["convolution"](), []
 
     def logits(weights: Tensor, x: Tensor) -> Tensor:

@@ -1,39 +1,52 @@
-"""What the README shows is so."""
+"""What the README shows is so, and its figures are those of the records."""
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 
 import pytest
 import torch
 
 import baselines
-from benchmark import collected, registry
-from benchmark.bench.record import SolverRecord, read
+from benchmark import registry
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request
 from benchmark.contract.seeds import Seeds
+from benchmark.errors import LetheError
+from benchmark.experiments.experiment import load
 from benchmark.study.reproduce import recorded_in
+from leaderboard import blocks
 from tests import problems
+from tests.dropped_in import dropped_in
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text()
+BOARD = ROOT / "leaderboard"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_example_method_works_as_it_stands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_has_120_lines_at_most() -> None:
+    assert len(README.splitlines()) <= 120
+
+
+def test_the_example_method_works_as_it_stands(tmp_path: Path) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     (tmp_path / "shrink.py").write_text(code)
-    monkeypatch.setattr(baselines, "__path__", [*baselines.__path__, str(tmp_path)])
-    method = registry.find("shrink").method()
+    with dropped_in(baselines, tmp_path):
+        method = registry.find("shrink").method()
     problem = problems.softmax()
     original = method.train(problem, problems.every_row(problem), Seeds(), Clock())
     release = method.answer(Request.of(problem, original, torch.tensor([1, 2])))
     assert torch.allclose(release.predictor.weights, 0.9 * original.weights)
+
+
+def test_the_example_experiment_is_one(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "my-digits.toml").write_text(text, encoding="utf-8")
+    experiment = load(str(tmp_path / "my-digits.toml"))
+    rows = experiment.rows_for(list(registry.discover()))
+    assert [row.label for row in rows if row.label != "nothing"] == ["newton-chord", "retrain"]
 
 
 def test_every_file_it_names_exists() -> None:
@@ -45,7 +58,7 @@ def test_every_file_it_names_exists() -> None:
 
 def test_every_record_it_names_is_one() -> None:
     named = re.findall(r"lethe reproduce (\S+?)[`\s]", README)
-    assert len(named) == 2
+    assert named
     for path in named:
         assert recorded_in(ROOT / path).status == "ok"
 
@@ -53,112 +66,60 @@ def test_every_record_it_names_is_one() -> None:
 def test_every_make_target_it_names_exists() -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"make ([a-z0-9-]+)", README))
-    assert {"demo", "test"} <= named <= targets
+    assert {"demo", "test", "docs"} <= named <= targets
 
 
-# --- what it found: figures typed into sentences, each held against the records ------------------
-
-FOUND = " ".join(README.split("### What it found")[1].split("![")[0].split())
-BOARD = (ROOT / "leaderboard" / "README.md").read_text()
-NUMBER = r"([0-9.]*[0-9])"
+# --- blocks that are written from the records -----------------------------------------------------
 
 
-def says(sentence: str, *figures: float) -> None:
-    """The README has this sentence once, with the figures, as it rounds them, for each #."""
-    (found,) = re.finditer(re.escape(sentence).replace(r"\#", NUMBER), FOUND)
-    shown = found.groups()
-    assert shown == tuple(
-        f"{figure:.{len(text.partition('.')[2])}f}"
-        for figure, text in zip(figures, shown, strict=True)
-    )
+def test_the_blocks_are_what_the_records_give() -> None:
+    assert blocks.check(ROOT, BOARD / "results", BOARD) == []
 
 
-def on_the_board(pattern: str) -> list[list[float]]:
-    """The figures, # in the pattern, of each place where the generated board says this."""
-    found = list(re.finditer(pattern.replace("#", NUMBER), BOARD))
-    assert found, pattern
-    return [[float(figure) for figure in match.groups()] for match in found]
+def test_no_figure_is_typed_by_hand() -> None:
+    """What is measured stands in a block: a decimal, a percentage, a factor."""
+    typed = re.sub(r"<!-- generated: .*?<!-- end -->|```.*?```", "", README, flags=re.DOTALL)
+    typed = typed.replace("Python 3.11", "").replace("Apache-2.0", "")
+    assert re.findall(r"\d+\.\d+|\d+ ?%|\d+ times|\d+ points", typed) == []
 
 
-def test_the_speed_ups_of_proved_heads_are_those_of_the_board() -> None:
-    cells = r"[^|]* \| [^|]* \| [^|]* \| [^|]* \| # [^|]*\|"  # up to the speed-up
-    row = r"\n\| (?![^|]*squared loss)[^|]*: {} \| \(1, 1e-5\) \| proved \| " + cells
-    for name, sentence in (
-        ("Chord Newton", "Chord Newton by # to # times a request"),
-        ("Single-step Newton", "the single Newton step by # to # times without any"),
-    ):
-        factors = [factor for (factor,) in on_the_board(row.format(name))]
-        says(sentence, min(factors), max(factors))
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with one block, beside a board in which one number is another."""
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").write_text("a\n<!-- generated: results -->\n<!-- end -->\nb\n")
+    with (BOARD / "board.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        if (row["experiment"], row["label"]) == ("mnist-hog", "newton-chord"):
+            row["accuracy_test_mean"] = "12.34"
+    (tmp_path / "bench").symlink_to(BOARD / "bench")
+    with (tmp_path / "board.csv").open("w", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return tmp_path
 
 
-def test_the_speed_ups_by_kept_sums_are_those_of_the_board() -> None:
-    cells = r"[^|]* \| [^|]* \| [^|]* \| [^|]* \| # [^|]*\|"
-    row = r"\n\| MNIST, squared loss on HOG[^|]*: Downdate, {} \| \(1, 1e-5\) \| {} \| " + cells
-    for name, verdict, sentence in (
-        ("exact", "exact", "exact to the last bit by # to # times"),
-        ("fast", "proved", "proved by # to # times"),
-    ):
-        factors = [factor for (factor,) in on_the_board(row.format(name, verdict))]
-        says(sentence, min(factors), max(factors))
+def test_a_block_is_written_and_the_rest_is_left_alone(project: Path) -> None:
+    page, given = project / "README.md", (project, BOARD / "results", project)
+    assert blocks.check(*given) == [page]
+    assert blocks.build(*given) == [page]
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("a\n<!-- generated: results -->\n| model")
+    assert text.endswith("<!-- end -->\nb\n")
+    assert "| Chord Newton | proved | 12.34 % |" in text
+    assert blocks.check(*given) == blocks.build(*given) == []
 
 
-def test_the_slack_is_that_of_the_board() -> None:
-    ((slack,),) = on_the_board(
-        r"The bound on a release is, proved: [^,;]* distance, with a median of # over"
-    )
-    says(
-        "The bounds proved on linear heads are # times the measured distance, in the median", slack
-    )
+def test_a_block_without_a_writer_is_named(project: Path) -> None:
+    (project / "docs" / "one.md").write_text("<!-- generated: result -->\n<!-- end -->\n")
+    with pytest.raises(LetheError, match="unknown generated block 'result': did you mean"):
+        blocks.check(project, BOARD / "results", project)
 
 
-def test_the_contests_are_those_of_the_board() -> None:
-    ((contests, won),) = on_the_board(
-        r"\n# contests of a certified row[^;]*?By more than the interval, # beat retraining"
-    )
-    says("in # of # contests, so does that", won, contests)
-
-
-def test_the_stream_is_that_of_the_board() -> None:
-    row = r"\n\| MNIST, a stream [^|]*: Chord Newton \| proved \| "
-    ((composed,),) = on_the_board(row + r"10 \| 1.00 \| # \|")
-    ((_, capacity),) = on_the_board(row + r"# \| # [^|]*\| 10 \|")
-    says("Ten requests at ε = 1 compose to ε = #.", composed)
-    says(
-        "By the bounds that were proved for these ten, Chord Newton keeps (1, 1e-5) for about # "
-        "requests",
-        capacity,
-    )
-
-
-def bench_of_the_mlp(device: str) -> tuple[Callable[[str], float], SolverRecord]:
-    """The fastest median of a family to 0.01 at 0.1 ||H||, and the recursion's record."""
-    bench = ROOT / "leaderboard" / "bench"
-    paths = collected.paths(bench, f"{device}/mnist-mlp/0.1-norm/*.json")
-    records = [read(path) for path in paths]
-
-    def fastest(family: str) -> float:
-        outcomes = [r.outcome(1e-2) for r in records if r.family == family]
-        return min(o.median for o in outcomes if o is not None and o.median is not None)
-
-    (official,) = [r for r in records if r.family == "official"]
-    return fastest, official
-
-
-def test_the_seconds_of_the_inverse_hessian_step_are_those_of_the_records() -> None:
-    fastest, official = bench_of_the_mlp("cpu")
-    says(
-        "reaches a residual of 0.01 in # s; the fastest library takes # s, and the paper's "
-        "recursion ends at # after # s",
-        fastest("ours"),
-        fastest("peer"),
-        official.outcomes[0].residual,
-        median(official.outcomes[0].seconds),
-    )
-    fastest, official = bench_of_the_mlp("cuda")
-    assert "H100" in official.environment.gpu
-    says(
-        "On an H100 ours takes # ms, the fastest library # ms, and the recursion # s",
-        1e3 * fastest("ours"),
-        1e3 * fastest("peer"),
-        median(official.outcomes[0].seconds),
-    )
+def test_a_column_that_is_gone_is_named(project: Path) -> None:
+    table = project / "board.csv"
+    table.write_text(table.read_text().replace("accuracy_test_mean", "accuracy", 1))
+    with pytest.raises(LetheError, match="no column 'accuracy_test_mean': run 'make leaderboard'"):
+        blocks.check(project, BOARD / "results", project)

@@ -59,7 +59,7 @@ def test_squared_gradients_are_those_of_row_by_row_autograd(kind, chunk: int) ->
 
 @pytest.mark.parametrize("held", [1, 1 << 25])
 def test_fisher_is_the_gauss_newton_diagonal(held: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a linear softmax the Fisher matrix is the Hessian, whatever the labels."""
+    """The Fisher matrix of a linear softmax is the Hessian, whatever the labels."""
     monkeypatch.setattr(fisher, "HELD", held)
     problem = problems.softmax(ridge=0.0, n=20)
     weights = problem.model.initial_weights(torch.Generator().manual_seed(0))

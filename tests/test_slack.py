@@ -135,14 +135,14 @@ def test_the_board_shows_the_study_and_check_covers_it(tiny: Path, tmp_path: Pat
     build(tiny, second)
     assert Path("plots/slack.svg") in names
     assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
-    page, text = ((first / name).read_text() for name in ("index.html", "README.md"))
+    page, text = ((first / name).read_text() for name in ("site/study-slack.html", "README.md"))
     assert f">{HEADING}</h2>" in page
-    assert f"## {HEADING}" in text
+    assert f"{HEADING}: " in text
     assert "](plots/slack.svg)" in text
     assert reading(study) in text
     assert check(tiny, first) == []
     (first / "plots" / "slack.svg").write_text("<svg/>")
-    assert check(tiny, first) == ["plots/slack.svg"]
+    assert check(tiny, first) == ["plots/slack.svg"], "the site has a plot of its own"
 
 
 def test_without_a_study_there_is_no_section(tiny: Path, tmp_path: Path) -> None:

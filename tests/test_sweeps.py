@@ -360,7 +360,8 @@ def test_the_command_line_runs_a_group(
 
 
 def test_the_example_of_the_docs_is_an_experiment(tmp_path: Path) -> None:
-    (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "experiments.md").read_text(), re.S)
+    page = (ROOT / "docs" / "guide" / "experiments.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```toml\n(.*?)```", page, re.S)
     path = tmp_path / "mine.toml"
     path.write_text(text)
     base = load(str(path))

@@ -122,9 +122,11 @@ def test_a_run_in_any_locale(tmp_path: Path, locale: dict[str, str]) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert b"1 cells run" in done.stdout
-    page = (tmp_path / "runs" / "leaderboard" / "index.html").read_text("utf-8")
-    assert "Étude" in page
-    assert "漢" in page
+    board = tmp_path / "runs" / "leaderboard"
+    for name in ("README.md", "site/tiny.html"):
+        page = (board / name).read_text("utf-8")
+        assert "Étude" in page
+        assert "漢" in page
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])

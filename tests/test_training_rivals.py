@@ -171,7 +171,7 @@ def test_opacus_takes_the_papers_step(kind: type[Problem]) -> None:
 
 
 def test_noise_has_the_deviation_of_the_claim() -> None:
-    """Of one step: the sum of all clipped gradients is a sixth as long as its noise, at most."""
+    """In one step the sum of all clipped gradients is at most a sixth as long as its noise."""
     problem = problems.softmax(ridge=0.0, inputs=200)
     release = after(DPSGD(steps=1, rate=1.0, group=4), problem, FORGET)
     start = problem.model.initial_weights(Seeds().generator("training", "dp-sgd", "start"))

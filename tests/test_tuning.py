@@ -36,7 +36,7 @@ from benchmark.runner.tuning import TuningSpec, blind, score, settings, tune, tu
 from benchmark.runner.workbench import Workbench
 from benchmark.studies import experiments as runner
 from benchmark.study.reproduce import compare, reproduce
-from leaderboard.columns import BY_KEY
+from leaderboard.model.columns import BY_KEY
 from methods.blockwise import Blockwise
 from methods.langevin import Langevin
 from methods.model_clipping import ModelClipping

@@ -93,7 +93,7 @@ class Contender(Protocol):
     aims: bool
 
     def versions(self) -> dict[str, str]:
-        """Of the packages it brings along."""
+        """Versions of the packages that it brings along."""
 
     def missing(self) -> str:
         """Why it cannot be run here; "" if it can."""
@@ -144,7 +144,7 @@ class Ours:
         yield Run(solve, estimate=self._seconds(task))
 
     def _seconds(self, task: Task) -> float | None:
-        """Of a whole run, from a piece of it: it may take far longer than other solvers."""
+        """Seconds of a whole run, extrapolated from a piece: it may take far longer than others."""
         if self.solver.pieces is None:
             return None
         piece, count = self.solver.pieces(task.system, task.max_products)

@@ -81,12 +81,12 @@ def flops(one: Pass, vector: Tensor) -> int:
 
 
 def _addmm(_: torch.Size, a: torch.Size, b: torch.Size, **__: object) -> int:
-    """Of total += a @ b."""
+    """Operations of total += a @ b."""
     return 2 * a[0] * a[1] * b[1]
 
 
 def _linear(x: torch.Size, weight: torch.Size, *_: object, **__: object) -> int:
-    """Of x @ weight.T."""
+    """Operations of x @ weight.T."""
     return 2 * x[0] * x[1] * weight[0]
 
 

@@ -115,7 +115,7 @@ class SolverRecord(_Frozen):
     finished: str
 
     def outcome(self, tolerance: float) -> Outcome | None:
-        """That of a tolerance, None if it has not been measured."""
+        """The outcome at a tolerance; None if it has not been measured."""
         return next((o for o in self.outcomes if o.tolerance == tolerance), None)
 
     def with_outcome(self, outcome: Outcome) -> SolverRecord:

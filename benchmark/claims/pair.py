@@ -20,7 +20,7 @@ def pair_claim(
     Args:
         request: that is answered.
         bounds: for the weights before noise, at least one of them proved.
-        trivial: the bound that doing nothing has on this request.
+        trivial: the bound for doing nothing on this request.
         sigma: noise fixed beforehand; its own epsilon is then stated.
     """
     best, target = least(bounds), request.target

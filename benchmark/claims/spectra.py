@@ -35,7 +35,7 @@ class Spectrum:
         return max(self.largest, -self.smallest)
 
     def without(self, forgotten: Spectrum, *, trained: int, forgotten_rows: int) -> Spectrum:
-        """Of the retained rows, from this one of all n rows; see `kept_spectrum`."""
+        """Bounds on the retained rows, from these on all n rows; see `kept_spectrum`."""
         low, high = kept_spectrum(
             (self.smallest, self.largest),
             (forgotten.smallest, forgotten.largest),
@@ -47,7 +47,7 @@ class Spectrum:
 
 
 def head_spectrum(problem: Problem) -> Spectrum:
-    """Of a linear model, on any of the training rows and at any weights."""
+    """Bounds for a linear model, on any of the training rows and at any weights."""
     head = head_constants(problem)
     return Spectrum(head.strong_convexity, head.gradient_lipschitz)
 
@@ -76,7 +76,7 @@ def measured_spectrum(
     steps: int,
     failure_probability: float,
 ) -> Spectrum:
-    """Bounds on the spectrum of Hess L(weights, rows) by Lanczos (docs/certificates.md, 6).
+    """Bounds on the spectrum of Hess L(weights, rows) by Lanczos (docs/theory/spectrum.md).
 
     Args:
         problem: with the model and the objective.

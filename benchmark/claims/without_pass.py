@@ -17,6 +17,7 @@ from benchmark.theory.round_off import (
     lost_in_pass,
     lost_in_probability,
     lost_in_sums,
+    lost_to_waiting,
     mean_gradient_round_off,
 )
 from benchmark.theory.strongly_convex import separable_bound, step_without_pass_bound
@@ -87,11 +88,15 @@ def step_bound(
     theirs = mean_gradient_round_off(weight_norm=longest, **shared)
     gradient = held + math.sqrt(len(step)) * theirs
     left = (sums.slope(mu) - product) / n
+    waiting = lost_to_waiting(columns=round_off.columns, waiting=sums.pending)
     parts, charges = [], []
     for k, x in enumerate(step):
         length = _norm(x)
         charge = kept_residual_round_off(
-            step_norm=length, weight_norm=_norm(sums.base[k]), lost=round_off.lost, **shared
+            step_norm=length,
+            weight_norm=_norm(sums.base[k]),
+            lost=round_off.lost + waiting,
+            **shared,
         )
         energy = float(x.dot(product[k])) / n + length * charge
         parts.append(

@@ -31,11 +31,15 @@ class Target(_Frozen):
     """What a deletion request asks for.
 
     Attributes:
-        epsilon, delta: of the guarantee.
+        epsilon: of the guarantee.
+        delta: likewise.
         distance: Delta_0, the public distance to the retrained weights that release noise is made
             for. It is a constant of the experiment, so that the noise is the same for every data
             set and every request. 1e-3 by default: on rows of norm 1 the logits then carry noise
             of about 5e-3 at (1, 1e-5), which costs no accuracy on any data set of the suite.
+
+    >>> Target(epsilon=8.0)
+    Target(epsilon=8.0, delta=1e-05, distance=0.001)
     """
 
     epsilon: Number = Field(1.0, gt=0)
@@ -50,6 +54,10 @@ class Constant(_Frozen):
     the data were checked against, `measured` is a function of the rows at hand, `estimated` was
     measured and may err on the wrong side, `assumed` was written down by whoever set up the
     experiment.
+
+    >>> mu = Constant(name="mu", value=1e-3, provenance="exact", meaning="the ridge")
+    >>> mu.provenance in HOLDS
+    True
     """
 
     name: str
@@ -85,7 +93,7 @@ class Distance(_Frozen):
     Attributes:
         bound: of the L2 distance of the two sides' weights before noise, that sigma is made for.
         sigma: standard deviation of the release noise, per coordinate.
-        trivial: the bound that doing nothing has, whatever the data.
+        trivial: the bound for doing nothing, whatever the data.
         constants: what `bound` and `sigma` follow from.
         theorem: the statement by which this release is within the bound, by its id.
         reached: the least proved bound on this release's distance.
@@ -136,11 +144,25 @@ class Claim(_Frozen):
     Attributes:
         definition: the name of one in `benchmark.definitions`.
         guarantee: how well its two sides can be told apart.
-        epsilon, delta: the point of the guarantee that is stated; epsilon is no less than the
-            guarantee has at delta.
+        epsilon: the point of the guarantee that is stated, no less than it has at delta.
+        delta: where it is stated.
         evidence: why.
         caveats: hypotheses that are false or were not checked, in words.
         composes: whether the releases of a stream compose; not where they share a draw of noise.
+
+    An exact method states why its release is what retraining publishes:
+
+    >>> Claim.by_construction("it retrains").epsilon
+    0.0
+
+    Noise on weights within a distance of 1e-3, at delta = 1e-5:
+
+    >>> evidence = Distance(bound=1e-3, sigma=4e-3, theorem="thm5", reached=2e-4)
+    >>> claim = Claim.of("unlearn-on-retain", Gaussian(m=0.25), evidence, delta=1e-5)
+    >>> round(claim.epsilon, 3)
+    0.926
+    >>> "reached" in claim.public()["evidence"]  # what was measured is not published
+    False
     """
 
     definition: str
@@ -219,7 +241,7 @@ class Claim(_Frozen):
 
     @property
     def vacuous(self) -> bool:
-        """Whether the bound is no better than the one doing nothing has, whatever the data."""
+        """Whether the bound is no better than the one for doing nothing, whatever the data."""
         evidence = self.evidence
         return (
             isinstance(evidence, Distance)

@@ -86,6 +86,9 @@ def verdict(claim: Claim | None) -> Verdict:
 
     Raises:
         LetheError: if the claim names no definition that there is.
+
+    >>> verdict(Claim.by_construction("it retrains")), verdict(None)
+    ('exact', 'none')
     """
     if claim is None:
         return "none"

@@ -30,7 +30,11 @@ EvidenceKind = Literal["construction", "distance", "algorithm"]
 
 
 class Source(BaseModel):
-    """Where a method comes from."""
+    """Where a method comes from.
+
+    >>> Source(paper="An example", url="https://example.org/shrink").paper
+    'An example'
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,21 +47,40 @@ class Method(BaseModel, ABC):
 
     A subclass declares `name`, `title` and `source`, its parameters as annotated fields with
     defaults, and `unlearn`. It overrides `train` only if it needs a training of its own.
-    `evidence` says what its claims rest on; one without makes none. What is asked for exactly may
-    be answered by construction all the same.
-    `needs` says which rows' data a request looks at: without `retain` it can be answered where the
-    training data are no longer held. It also says what the problem must be: `strong_convexity`,
-    `squared_loss` or `one_vs_rest` (of a linear model with a ridge), and `exact_sums`, squared loss
-    on features in fixed point with direct training.
-    `answers_altered` says whether a request may alter rows instead of losing them. By default it
-    may where nothing is certified, and where a request looks at no forgotten row: what is computed
-    from the kept rows alone sees their new versions and no others.
-    `control` asks the runner for the noise-only control: the same request answered once more, with
-    the same noise, from zero weights. What does not beat it has erased the model.
-    `search` is the search space of its tuning: candidate values of some parameters. Methods that
-    declare one get the same number of trials (benchmark.runner.tuning).
+
+    * `evidence` says what its claims rest on. A method without it claims nothing. What is asked
+      for exactly may be answered by construction all the same.
+    * `needs` says which rows' data a request looks at: without `retain` it can be answered where
+      the training data are no longer held. It also says what the problem must be:
+      `strong_convexity`, `squared_loss` or `one_vs_rest` (of a linear model with a ridge), and
+      `exact_sums`, squared loss on features in fixed point with direct training.
+    * `answers_altered` says whether a request may alter rows instead of losing them. By default it
+      may where nothing is certified, and where a request looks at no forgotten row: what is
+      computed from the kept rows alone sees their new versions and no others.
+    * `control` asks the runner for the noise-only control: the same request answered once more,
+      with the same noise, from zero weights. What does not beat it has erased the model.
+    * `search` is the search space of its tuning: candidate values of some parameters. Methods that
+      declare one get the same number of trials (`benchmark.runner.tuning`).
+
     A field whose default is hard to vary names another value in `Field(examples=[...])`, which
     the contract tests use to see that the parameter changes something.
+
+    >>> class Shrink(Method):
+    ...     name = "shrink"
+    ...     title = "Shrink the weights"
+    ...     source = Source(paper="An example", url="https://example.org/shrink")
+    ...     needs = frozenset()  # looks at no row
+    ...     factor: float = 0.9
+    ...
+    ...     def unlearn(self, request):
+    ...         with request.clock.phase("shrink"):
+    ...             weights = self.factor * request.original.weights
+    ...         return request.release(weights)
+    >>> Shrink.build({"factor": 0.5}).factor
+    0.5
+    >>> Shrink.build({"factro": 0.5})
+    Traceback (most recent call last):
+    benchmark.errors.LetheError: unknown parameter of shrink 'factro': did you mean 'factor'?
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

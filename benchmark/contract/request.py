@@ -25,6 +25,9 @@ class State:
         weights: (d,), or (members, d) for an ensemble; free of release noise.
         rows: (n,) sorted indices into the problem's training rows that it was trained on.
         memory: whatever the method that trained it keeps for later requests.
+
+    >>> State(torch.zeros(650), torch.arange(1200)).rows.shape
+    torch.Size([1200])
     """
 
     weights: Tensor
@@ -37,7 +40,8 @@ class NoisyStep:
     """The last step at which an algorithm drew noise, handed over so that it can be audited.
 
     Attributes:
-        centre, noised: (d,) before the noise of the step and after it.
+        centre: (d,) before the noise of the step.
+        noised: (d,) after it.
         sigma: that the noise should have, per coordinate.
     """
 
@@ -55,6 +59,11 @@ class Release:
         state: the start of the next request; its weights are the predictor's before release noise.
         claim: what is certified, or None.
         noisy: of an algorithm with noise inside, its last noisy step; secret, for audits.
+
+    A method makes one by `Request.release`, which also draws the noise of a claim; see there.
+
+    >>> [field for field in Release.__dataclass_fields__]
+    ['predictor', 'state', 'claim', 'noisy']
     """
 
     predictor: Predictor
@@ -83,6 +92,22 @@ class Request:
         number: position in a stream of requests, from 0.
         altered: (c,) sorted row indices, in `forget` and in `retain`.
         before: the training rows as they were, under the same numbers; None where none changed.
+
+    Ask *Downdate* to forget three digits, and read what it certifies:
+
+    >>> from benchmark.experiments.build import build
+    >>> from benchmark.experiments.experiment import load
+    >>> from benchmark.registry import find
+    >>> seeds, clock = Seeds.all(0), Clock()
+    >>> problem, _ = build(load("digits-squared").problem, seeds, "cpu")
+    >>> method = find("downdate").method()
+    >>> rows = torch.arange(len(problem.train))
+    >>> trained = method.train(problem, rows, seeds, clock)
+    >>> original = method.prepare(problem, trained, seeds, clock)
+    >>> request = Request.of(problem, original, torch.tensor([3, 14, 15]), seeds=seeds)
+    >>> release = method.answer(request)
+    >>> release.claim.definition, release.claim.epsilon, len(release.state.rows)
+    ('retrain', 0.0, 1197)
     """
 
     problem: Problem

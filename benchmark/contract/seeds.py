@@ -14,7 +14,16 @@ Axis = Literal["split", "training", "forget", "noise", "evaluation"]
 
 
 class Seeds(BaseModel):
-    """One seed an axis: data split, training, forget set, unlearning noise, evaluation."""
+    """One seed an axis: data split, training, forget set, unlearning noise, evaluation.
+
+    >>> import torch
+    >>> seeds = Seeds.all(0)
+    >>> first = torch.rand(2, generator=seeds.generator("noise", "step", 1))
+    >>> again = torch.rand(2, generator=seeds.generator("noise", "step", 1))
+    >>> other = torch.rand(2, generator=seeds.generator("noise", "step", 2))
+    >>> torch.equal(first, again), torch.equal(first, other)
+    (True, False)
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from benchmark.curvature.normal_equations import with_bias
 from benchmark.curvature.output_loss import loss_error
+from benchmark.curvature.pending import Pending
 from benchmark.curvature.symmetric import Cholesky, Symmetric
 from benchmark.curvature.woodbury import Inverse
 from benchmark.errors import AssumptionBroken
@@ -33,14 +34,14 @@ class LogisticSums:
         base: (classes, m) V of the first derivatives.
         bent: (classes, m) V of the second ones.
         gradient: (classes, m) float64, g.
-        curvature: S_k of each class, (m, m) float64.
+        curvature: S_k of each class, (m, m) float64; rows that were taken out may wait.
         rows: n.
     """
 
     base: Tensor
     bent: Tensor
     gradient: Tensor
-    curvature: tuple[Symmetric, ...]
+    curvature: tuple[Pending, ...]
     rows: int
 
     @classmethod
@@ -54,7 +55,7 @@ class LogisticSums:
             gradient += error @ rows
             for k, bent in enumerate(_bent(rows, p)):
                 curvature[k] = curvature[k].plus(1.0, bent)
-        return cls(base, base, gradient, tuple(curvature), len(x))
+        return cls(base, base, gradient, tuple(map(Pending.of, curvature)), len(x))
 
     def without(self, x: Tensor, y: Tensor) -> tuple[Self, Tensor]:
         """The sums without some of their rows: nothing else is read, and nothing is changed.
@@ -82,6 +83,11 @@ class LogisticSums:
         )
         return left, (p * (1 - p)).sqrt()
 
+    @property
+    def pending(self) -> int:
+        """How many rows wait to be taken out of the second derivatives."""
+        return max(len(one.rows) for one in self.curvature)
+
     def moved(self, base: Tensor, gradient: Tensor) -> Self:
         """The sums with first derivatives `gradient` (classes, m) at another point `base`."""
         return replace(self, base=base, gradient=gradient)
@@ -104,11 +110,12 @@ class LogisticSums:
         Raises:
             AssumptionBroken: if it is not positive definite in float64 either.
         """
-        return tuple(Inverse(self._factor(one, ridge).inverse()) for one in self.curvature)
+        return tuple(Inverse.of(self._factor(one, ridge).inverse()) for one in self.curvature)
 
-    def _factor(self, one: Symmetric, ridge: float) -> Cholesky:
+    def _factor(self, one: Pending, ridge: float) -> Cholesky:
         shift = self.rows * ridge
-        factor = one.to(torch.float32).cholesky(shift) or one.cholesky(shift)
+        whole = one.whole
+        factor = whole.to(torch.float32).cholesky(shift) or whole.cholesky(shift)
         if factor is None:
             raise AssumptionBroken(
                 f"the Hessian is singular in float64 at ridge {ridge:.3g}: raise the ridge"

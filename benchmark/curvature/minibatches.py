@@ -90,7 +90,7 @@ def fully_connected(
 
 
 def _change(a: Tensor, direction: tuple[Tensor, Tensor]) -> Tensor:
-    """Of a layer's output (k, batch, units) at inputs `a` when its weights move along (V, c)."""
+    """Change of a layer's output (k, batch, units) at inputs `a` as weights move along (V, c)."""
     v, c = direction
     return torch.baddbmm(c.unsqueeze(1), a, v.mT)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
 from torch import Tensor
 
+from benchmark.curvature.pending import Pending
 from benchmark.curvature.symmetric import Cholesky, Symmetric
 from benchmark.errors import AssumptionBroken
 
@@ -23,12 +24,12 @@ class NormalEquations:
     same bytes whatever the order: see `benchmark.problem.fixed_point`.
 
     Attributes:
-        gram: S, (m, m) float64.
+        gram: S, (m, m) float64; rows that were taken out may wait where that is asked for.
         moments: B, (classes, m) float64.
         rows: n.
     """
 
-    gram: Symmetric
+    gram: Symmetric | Pending
     moments: Tensor
     rows: int
 
@@ -67,6 +68,16 @@ class NormalEquations:
         rows = with_bias(x)
         moments = self.moments.index_add(0, y, rows)
         return type(self)(self.gram.plus(1.0, rows), moments, self.rows + len(rows))
+
+    @property
+    def waiting(self) -> Self:
+        """The same sums, where rows that are taken out wait for others."""
+        return replace(self, gram=Pending.of(self.gram))
+
+    @property
+    def pending(self) -> int:
+        """How many rows wait to be taken out."""
+        return len(self.gram.rows) if isinstance(self.gram, Pending) else 0
 
     def factor(self, ridge: float) -> Cholesky:
         """The Cholesky factor of S + n ridge I.

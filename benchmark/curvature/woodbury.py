@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from benchmark.curvature.pending import Pending
 from benchmark.curvature.symmetric import Symmetric
 
 
@@ -17,7 +18,12 @@ class Inverse:
         matrix: (m, m), float32 or float64.
     """
 
-    matrix: Symmetric
+    matrix: Pending
+
+    @classmethod
+    def of(cls, matrix: Symmetric) -> Inverse:
+        """About the inverse of A, as a matrix."""
+        return cls(Pending.of(matrix))
 
     def without(self, rows: Tensor) -> Inverse | None:
         """The inverse of A - sum of x x^T over `rows` (k, m), by Woodbury's identity.
@@ -25,7 +31,7 @@ class Inverse:
         (A - X^T X)^-1 = A^-1 + Z^T Z with Z = L^-1 X A^-1 and L L^T = I - X A^-1 X^T. None where
         round-off leaves no such L.
         """
-        rows = rows.to(self.matrix.lower.dtype)
+        rows = rows.to(self.matrix.rows)
         solved = self.matrix.product(rows)
         left = -(solved @ rows.T)
         left.diagonal().add_(1.0)
@@ -34,4 +40,4 @@ class Inverse:
 
     def solve(self, vectors: Tensor) -> Tensor:
         """`vectors` (k, m) times the inverse, (k, m), in the precision of the vectors."""
-        return self.matrix.product(vectors.to(self.matrix.lower.dtype)).to(vectors.dtype)
+        return self.matrix.product(vectors.to(self.matrix.rows)).to(vectors.dtype)

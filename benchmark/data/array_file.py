@@ -51,11 +51,11 @@ def write_array(path: Path, batches: Iterator[np.ndarray], n: int) -> None:
         ) from error
 
 
-def tracked(starts: range, description: str) -> Iterator[int]:
-    """The starts of batches, with a progress bar on a terminal."""
+def tracked(numbers: range, description: str) -> Iterator[int]:
+    """The numbers, of batches or epochs, with a progress bar on a terminal."""
     console = Console(stderr=True)
     yield from track(
-        starts,
+        numbers,
         description=description,
         console=console,
         transient=True,

@@ -12,16 +12,20 @@ from benchmark.data import catalogue, feature_cache
 from benchmark.data.dataset import Dataset, Part
 from benchmark.data.features import DESCRIPTORS, LARGEST_NORM
 from benchmark.data.fitted.cache import FittedCache
+from benchmark.data.fitted.features import BITS, CLIP
 from benchmark.data.fitted.public_part import PublicPart
 from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.split import Split, split
 from benchmark.experiments.experiment import ProblemSpec
 from benchmark.experiments.graphs import graph_world, nodes_split
 from benchmark.problem.declared import Declared
+from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.model import Model
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 
+#: The form of features that are fitted on public rows.
+STORED = FixedPoint(clip=CLIP, bits=BITS)
 #: From a part and rows of it, or all, to their features (n, inputs).
 Compute = Callable[[Part, np.ndarray], np.ndarray]
 
@@ -48,6 +52,11 @@ def build(spec: ProblemSpec, seeds: Seeds, device: torch.device) -> tuple[Proble
 
     Raises:
         LetheError: if the data cannot be had or the split does not fit them.
+
+    >>> from benchmark.experiments.experiment import load
+    >>> problem, _ = build(load("digits-softmax").problem, Seeds.all(0), "cpu")
+    >>> len(problem.train), len(problem.negatives), len(problem.test)
+    (1200, 200, 397)
     """
     if spec.graph is not None:
         world = graph_world(spec, seeds, device)
@@ -55,12 +64,14 @@ def build(spec: ProblemSpec, seeds: Seeds, device: torch.device) -> tuple[Proble
     dataset = catalogue.load(spec.data)
     chosen = split(dataset, spec.split, seeds)
     compute, longest = _features(spec, dataset, chosen)
+    # Features that are kept as such numbers need no copy.
+    stored = isinstance(spec.features, PublicFeatures) and spec.fixed_point == STORED
 
     def rows(part: Part, index: torch.Tensor | None) -> Rows:
         chosen = np.arange(len(part.labels)) if index is None else index.numpy()
         x = torch.from_numpy(compute(part, chosen))
         y = torch.from_numpy(part.labels[chosen])
-        if spec.fixed_point is not None:
+        if spec.fixed_point is not None and not stored:
             x = spec.fixed_point.truncated(x.double())
         return Rows(x, y).to(device, getattr(torch, spec.precision))
 

@@ -298,6 +298,11 @@ def load(
 
     Raises:
         LetheError: if there is none, it has no such profile, or the file is not valid.
+
+    >>> load("digits-softmax").problem.objective.ridge
+    0.01
+    >>> load("digits-softmax", changes={"problem.objective.ridge": 0.1}).problem.objective.ridge
+    0.1
     """
     path, own = _place(name)
     if own is not None and profile is not None:

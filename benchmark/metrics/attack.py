@@ -19,6 +19,9 @@ def auc(members: np.ndarray, others: np.ndarray) -> float:
 
     Raises:
         LetheError: if a side has no score, or one that is no number.
+
+    >>> auc(np.array([3.0, 2.0]), np.array([1.0, 2.0]))
+    0.875
     """
     for side, found in (("member", members), ("non-member", others)):
         if np.size(found) == 0:

@@ -28,6 +28,10 @@ def klom(retrained: np.ndarray, unlearned: np.ndarray) -> np.ndarray:
 
     Raises:
         LetheError: if a side has fewer than four models or no spread, or examples differ.
+
+    >>> retrained = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> klom(retrained, retrained + 1.0).round(2)
+    array([0.4])
     """
     first, second = _checked(retrained, unlearned)
     gap = first.mean(axis=0) - second.mean(axis=0)

@@ -9,6 +9,9 @@ def distance_slack(bound: float, distance: float) -> float | None:
     """Bound over measured distance to the retrained weights; below 1 the bound is violated.
 
     None where both are 0: there is nothing to compare.
+
+    >>> distance_slack(2e-3, 1e-3)
+    2.0
     """
     if distance == 0:
         return None
@@ -16,5 +19,9 @@ def distance_slack(bound: float, distance: float) -> float | None:
 
 
 def realised_epsilon(distance: float, sigma: float, delta: float) -> float | None:
-    """The epsilon that the noise gives at the measured distance; None without noise."""
+    """The epsilon that the noise gives at the measured distance; None without noise.
+
+    >>> round(realised_epsilon(distance=1e-4, sigma=3.73e-3, delta=1e-5), 2)
+    0.08
+    """
     return epsilon_for(distance / sigma, delta) if sigma > 0 else None

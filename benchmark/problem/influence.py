@@ -92,7 +92,7 @@ class _Removal:
         return self.problem.factor(self.weights, self.index, neglect=NEGLECT)
 
     def starts(self) -> list[Tensor]:
-        """Of each class the row with the largest gradient, (1,)."""
+        """The row with the largest gradient, (1,), for each class."""
         norms = self._of_each(self._gradient_norms).to(self.index.device)
         labels = self.problem.train.y.to(self.index.device)[self.index]
         return [

@@ -49,6 +49,19 @@ class Problem:
     Raises:
         LetheError: if a net with BatchNorm is trained in a ball or to a gradient tolerance, or a
             direct solve is asked of anything but squared loss on a linear model.
+
+    The problem of an experiment, and the gradient at which its training ends:
+
+    >>> from benchmark.contract.seeds import Seeds
+    >>> from benchmark.experiments.build import build
+    >>> from benchmark.experiments.experiment import load
+    >>> seeds = Seeds.all(0)
+    >>> problem, _ = build(load("digits-softmax").problem, seeds, "cpu")
+    >>> weights = problem.fit(torch.arange(len(problem.train)), seeds.generator("training"))
+    >>> bool(problem.gradient(weights, problem.train).norm() < 1e-10)
+    True
+    >>> problem.strong_convexity
+    0.01
     """
 
     model: Model
@@ -82,12 +95,12 @@ class Problem:
 
     @property
     def strong_convexity(self) -> float | None:
-        """Mu of the objective, exact: the ridge on a linear model; None where there is none."""
+        """Mu of the objective, the exact ridge on a linear model; None where there is none."""
         return self.objective.ridge if self.model.spec.linear and self.objective.ridge else None
 
     @cached_property
     def row_norm(self) -> float:
-        """R, a bound on the norm of a training row with its bias: the declared one, if any.
+        """R, a bound on the norm of a training row with its bias, which is declared if it can be.
 
         Raises:
             AssumptionBroken: if a row is longer than declared.

@@ -13,7 +13,12 @@ from benchmark.errors import LetheError
 
 @dataclass(frozen=True)
 class Rows:
-    """Inputs `x` (n, ...) in the problem's precision and labels `y` (n,) int64."""
+    """Inputs `x` (n, ...) in the problem's precision and labels `y` (n,) int64.
+
+    >>> rows = Rows(torch.tensor([[3.0, 4.0], [0.0, 1.0]]), torch.tensor([0, 1]))
+    >>> len(rows), rows.largest_norm(bias=False)
+    (2, 5.0)
+    """
 
     x: Tensor
     y: Tensor

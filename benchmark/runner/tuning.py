@@ -48,7 +48,7 @@ class TuningSpec(BaseModel):
     """How a cell's method is tuned.
 
     Attributes:
-        trials: settings tried at most, the one that is there included.
+        trials: maximum number of settings tried, including the current one.
         search: candidate values of each parameter.
     """
 

@@ -178,18 +178,18 @@ class _Start:
         self._seeds, self._role, self._count = seeds, role, count
 
     def seeds(self, k: int) -> Seeds:
-        """Of run k."""
+        """Seeds of run k."""
         return replica_seeds(self._seeds, self._role, k)
 
     def weights(self, k: int) -> Tensor:
-        """Of run k; if the store keeps anything, trained once."""
+        """Weights of run k; if the store keeps anything, they are trained once."""
         if not self.method.has_own_training():
             return self._shared[k]
         weights = self.store.read(self._key(k))
         return self.state(k).weights if weights is None else weights
 
     def state(self, k: int) -> State:
-        """Of run k, with all that the method remembers of its training."""
+        """State of run k, with all that the method remembers of its training."""
         if not self.method.has_own_training():
             return State(self._shared[k], self.rows)
         problem = self.store.problem

@@ -131,7 +131,7 @@ class ModelStore:
 
     @cached_property
     def _problem_hash(self) -> str:
-        """Of what training looks at: training rows, model, objective, algorithm, device."""
+        """Hash of what training looks at: rows, model, objective, algorithm, device."""
         problem = self.problem
         settings = {
             "model": problem.model.spec.model_dump(mode="json"),

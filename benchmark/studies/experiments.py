@@ -104,6 +104,17 @@ def run(
     Raises:
         LetheError: for anything wrong with the settings, the data or the disk. Nothing that was
             finished is lost.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from rich.console import Console
+    >>> from benchmark.experiments.experiment import load
+    >>> with TemporaryDirectory() as folder:
+    ...     where = Store(Path(folder)), torch.device("cpu")
+    ...     asked = {"methods": ["nothing"], "seeds": [0], "console": Console(quiet=True)}
+    ...     first = run([load("digits-squared")], *where, **asked)
+    ...     again = run([load("digits-squared")], *where, **asked)
+    >>> first.ran, again.ran, again.kept
+    (1, 0, 1)
     """
     study = Experiments(experiments=tuple(experiments), methods=given(methods), seeds=given(seeds))
     return run_study(study, store, device, **options)

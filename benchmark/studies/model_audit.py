@@ -63,7 +63,7 @@ class Runs:
         self._seal.check(who)
 
     def seeds(self, method: Method, k: int, side: int) -> Seeds:
-        """Of run k on side 0, the release's, or 1: the sides share no draw of noise."""
+        """Seeds of run k on side 0, the release's, or 1: the sides share no draw of noise."""
         own = method.has_own_training() and method.evidence == "algorithm"
         anew = own or method.evidence == "construction"
         return Seeds(training=2 * k + side if anew else 0, noise=2 * k + side)

@@ -216,7 +216,7 @@ def _klom(models: Models, reference: Models) -> Measure:
 
 
 def _energy(models: Models, reference: Models) -> Measure:
-    """Of "these are retrained models"; the margins of the forgotten rows are what is tested."""
+    """p-value of "these are retrained models", by the margins of the forgotten rows."""
     rng = models.setting.rng("permutation")
     p_value = energy_test(models.margins, reference.margins, rng)
     return Measure(p_value, "none", (0, 1), n=len(models.predictors))
@@ -281,7 +281,7 @@ def _strongest(attacks: tuple[Attack, ...], measures: dict[str, Measure]) -> Mea
 
 
 def _divergences(models: Models, reference: Models) -> dict[str, Measure]:
-    """Of predictions, each model beside one independent retrained model."""
+    """Divergences of predictions, each model beside one independent retrained model."""
 
     def flat(outputs: np.ndarray) -> np.ndarray:
         return outputs.reshape(-1, outputs.shape[-1])

@@ -33,12 +33,12 @@ def own(score: Score) -> float | None:
 
 
 def floor(score: Score) -> float | None:
-    """That of a second retraining."""
+    """The score of a second retraining."""
     return score.floor
 
 
 def ceiling(score: Score) -> float | None:
-    """That of doing nothing."""
+    """The score of doing nothing."""
     return score.ceiling
 
 

@@ -1,6 +1,6 @@
 """Exact constants of linear heads, from the largest row norm.
 
-Proofs are in docs/certificates.md. A row x is what the linear layer sees, its bias column
+Proofs are in docs/theory/constants.md. A row x is what the linear layer sees, its bias column
 included, and R bounds ||x||.
 """
 
@@ -40,6 +40,9 @@ def softmax_head(row_norm: float, ridge: float) -> HeadConstants:
 
     Raises:
         AssumptionBroken: if R or the ridge is negative or not finite.
+
+    >>> softmax_head(1.0, ridge=0.01).gradient_lipschitz
+    0.51
     """
     require.nonnegative(row_norm=row_norm, ridge=ridge)
     return HeadConstants(

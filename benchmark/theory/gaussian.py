@@ -50,6 +50,9 @@ def delta_for(epsilon: float, m: float) -> float:
 
     Raises:
         AssumptionBroken: if an argument is negative or not finite.
+
+    >>> f"{delta_for(1.0, 0.268):.1e}"
+    '1.0e-05'
     """
     require.nonnegative(epsilon=epsilon, m=m)
     return math.exp(log_delta(epsilon, m)) if m > 0 else 0.0
@@ -60,6 +63,9 @@ def epsilon_for(m: float, delta: float) -> float:
 
     Raises:
         AssumptionBroken: if m is negative or not finite, or delta is outside (0, 1).
+
+    >>> round(epsilon_for(0.268, 1e-5), 3)
+    1.0
     """
     require.nonnegative(m=m)
     require.probability(delta=delta)
@@ -77,6 +83,11 @@ def m_for(epsilon: float, delta: float) -> float:
 
     Raises:
         AssumptionBroken: if epsilon is negative or not finite, or delta is outside (0, 1).
+
+    The noise that hides a distance of 1e-3 at (1, 1e-5), per coordinate:
+
+    >>> f"{1e-3 / m_for(1.0, 1e-5):.2e}"
+    '3.73e-03'
     """
     require.nonnegative(epsilon=epsilon)
     require.probability(delta=delta)

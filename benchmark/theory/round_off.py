@@ -1,6 +1,6 @@
 """What float64 may lose of kept sums: normal equations, and derivatives of logistic losses.
 
-Proofs are in docs/certificates.md, section 4. The bounds hold for whatever order sums are taken
+Proofs are in docs/theory/squared-loss.md. The bounds hold for whatever order sums are taken
 in, with or without fused multiplications; no product may be by a fast algorithm such as Strassen's.
 """
 
@@ -47,6 +47,19 @@ def lost_after_downdate(lost: float, rows: int, forgotten: int) -> float:
         forgotten: k.
     """
     return lost + _EVALUATION * gamma(forgotten + 1) * (rows + forgotten + lost)
+
+
+def lost_to_waiting(*, columns: int, waiting: int) -> float:
+    """E, in rows, of products with a sum that k rows are still to be subtracted from.
+
+    The product is with the sum over all of them, and less one with the k rows, both rounded.
+
+    Args:
+        columns: m, of a row with its bias column.
+        waiting: k.
+    """
+    require.nonnegative(columns=columns, waiting=waiting)
+    return _EVALUATION * gamma(columns + waiting + 8) * 3 * waiting
 
 
 def gradient_round_off(

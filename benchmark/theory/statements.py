@@ -1,4 +1,4 @@
-"""Names of the statements behind claims, by their ids. Proofs are in docs/certificates.md."""
+"""Names of the statements behind claims, by their ids. Proofs are in docs/theory/."""
 
 from __future__ import annotations
 

@@ -22,6 +22,9 @@ def gradient_residual_bound(
 
     Raises:
         AssumptionBroken: if mu is not positive, or a norm is negative or not finite.
+
+    >>> gradient_residual_bound(gradient_norm=1e-5, retrain_gradient=0.0, strong_convexity=0.01)
+    0.001
     """
     require.nonnegative(gradient_norm=gradient_norm, retrain_gradient=retrain_gradient)
     require.positive(strong_convexity=strong_convexity)
@@ -59,6 +62,20 @@ def self_concordant_bound(
     Raises:
         AssumptionBroken: if mu is not positive, a norm or rho is negative, a number is not
             finite, or no x can have these norms.
+
+    The gradient of the example above, solved for exactly where the curvature along it is 0.1:
+
+    >>> bound = self_concordant_bound(
+    ...     gradient_norm=1e-5,
+    ...     step_norm=1e-4,
+    ...     step_dot_gradient=1e-9,
+    ...     residual=0.0,
+    ...     retrain_gradient=0.0,
+    ...     strong_convexity=0.01,
+    ...     self_concordance=2.0,
+    ... )
+    >>> f"{bound:.3g}"
+    '0.0001'
     """
     require.nonnegative(step_norm=step_norm, residual=residual, self_concordance=self_concordance)
     require.finite(step_dot_gradient=step_dot_gradient)

@@ -1,52 +1,32 @@
-"""What the records answer: one question a file, each a pure function of the records."""
+"""What the records answer: one question a file, each a pure function of the records.
+
+A file declares its place among the others, `ORDER`, and `answer`, a function from the evidence.
+"""
 
 from __future__ import annotations
 
-from leaderboard.answers import (
-    ablation,
-    attacks,
-    biased,
-    capacity,
-    compute,
-    nonconvergence,
-    paper,
-    proved,
-    scale,
-    slack,
-    speed,
-    stream,
-    told,
-    utility,
-)
-from leaderboard.answers.answer import Answer, Evidence
+from types import ModuleType
+
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.found import modules
+from leaderboard.model.section import Section
 
 HEADING = "What the records answer"
 
 READING = (
-    "Generated from the records below, and from nothing else. Gaps are in points of test accuracy "
-    "to the retrained model of the same seed, means over seeds ± the half-width of the 95 % t "
-    "interval; × is a geometric mean. What there is no record of is said to be missing."
-)
-
-#: In the order of the page.
-QUESTIONS = (
-    speed,
-    scale,
-    proved,
-    utility,
-    slack,
-    biased,
-    compute,
-    nonconvergence,
-    stream,
-    capacity,
-    attacks,
-    told,
-    ablation,
-    paper,
+    "The answers follow from the records and from nothing else. A gap is in points of test "
+    "accuracy, compared with the retrained model of the same seed. It is a mean over seeds ± the "
+    "half-width of its 95 % t interval. A number with × is a geometric mean. Where there is no "
+    "record, the answer says so."
 )
 
 
-def answers(evidence: Evidence) -> list[Answer]:
+def questions() -> list[ModuleType]:
+    """The questions' modules, in the order of the page."""
+    return modules(__name__)
+
+
+def answers(evidence: Evidence) -> Section:
     """Every question's answer, or that there is none yet."""
-    return [question.answer(evidence) for question in QUESTIONS]
+    found = tuple(question.answer(evidence).section for question in questions())
+    return Section("answers", HEADING, (READING,), found)

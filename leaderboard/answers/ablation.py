@@ -8,14 +8,15 @@ from statistics import fmean
 from typing import Any
 
 from benchmark.records import Record
-from leaderboard.answers.answer import Answer, Evidence, counted, grid, unanswered
-from leaderboard.charts import Chart
+from leaderboard.answers.answer import Answer, counted, unanswered
 from leaderboard.charts import ablation as plot
-from leaderboard.grid import Cell, Line
-from leaderboard.numbers import number
-from leaderboard.ranking import entries
-from leaderboard.shown import NOTHING
-from leaderboard.study import (
+from leaderboard.model.chart import Chart
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.numbers import number
+from leaderboard.model.ranking import entries
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.shown import NOTHING
+from leaderboard.model.study import (
     ABLATION,
     GENERAL,
     Point,
@@ -25,9 +26,10 @@ from leaderboard.study import (
     point,
     tables_of,
 )
-from leaderboard.table import Row, Table
-from leaderboard.words import statement
+from leaderboard.model.table import Row, Table
+from leaderboard.model.words import statement
 
+ORDER = 120
 SLUG = "answer-ablation"
 QUESTION = "What do damping, norm bound, noise, chains, depth and the number forgotten change?"
 COMMAND = "make ablation RESULTS=leaderboard/results"
@@ -61,8 +63,9 @@ def answer(evidence: Evidence) -> Answer:
     return Answer(
         SLUG,
         QUESTION,
-        text=f"{counted(len(lines), 'setting')} varied, each with all others as in the study: "
-        f"from its least value to its largest, {_averaged(varied)}." + _lost(tables),
+        text=f"{counted(len(lines), 'setting')} were varied, one at a time, from the least value "
+        f"to the largest. Numbers are {_averaged(varied)}." + _lost(tables),
+        short=_short(found),
         missing=f"Not varied: {', '.join(absent)}." if absent else "",
         command=COMMAND if absent else "",
         lines="Setting",
@@ -71,16 +74,26 @@ def answer(evidence: Evidence) -> Answer:
     )
 
 
+def _short(found: dict[str, dict[str, list[Point]]]) -> str:
+    """How far each setting moves the bound that needs no convexity."""
+    parts = [
+        f"{SETTINGS[name]} {_change(_ends(points), lambda p: p.bounds.get(GENERAL))}"
+        for varied in found.values()
+        for name, points in varied.items()
+    ]
+    return f"From the least value to the largest, the bound moves with: {'; '.join(parts)}."
+
+
 def _averaged(varied: list[list[Point]]) -> str:
     """What the numbers are, by how many seeds a row has."""
     counts = [count for points in varied for count in _seeds(points)]
-    return "one seed each: no interval" if set(counts) == {1} else "means over seeds"
+    return "of one seed each, without an interval" if set(counts) == {1} else "means over seeds"
 
 
 def _lost(tables: list[Table]) -> str:
     """The entries without a number, and the table below that says why."""
     lost = [
-        f"{row.title}, on which see the table of “{table.title}”"
+        f"{row.title} (the table of “{table.title}” says why)"
         for table in tables
         for row in entries(table)
         if row.void
@@ -135,8 +148,7 @@ def _value(row: Row, name: str, records: list[Record]) -> float:
 
 
 def _line(title: str, points: list[Point]) -> Line:
-    least, largest = (end(p.setting for p in points) for end in (min, max))
-    ends = [[p for p in points if p.setting == value] for value in (least, largest)]
+    ends = _ends(points)
     readings: tuple[Callable[[Point], float | None], ...] = (
         lambda p: p.setting,
         lambda p: p.bounds.get(GENERAL),
@@ -147,6 +159,12 @@ def _line(title: str, points: list[Point]) -> Line:
     counts = sorted({count for members in ends for count in _seeds(members)})
     cells = [_change(ends, read) for read in readings]
     return Line(title, "", tuple(map(Cell, (*cells, " or ".join(map(str, counts))))))
+
+
+def _ends(points: list[Point]) -> list[list[Point]]:
+    """The points at the least setting and at the largest."""
+    ends = (end(p.setting for p in points) for end in (min, max))
+    return [[p for p in points if p.setting == value] for value in ends]
 
 
 def _seeds(points: list[Point]) -> list[int]:

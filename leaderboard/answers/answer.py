@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from benchmark.contract.claim import Target
 from benchmark.records import Record
-from benchmark.studies.quality_record import QualityRecord
-from leaderboard.charts import Chart
-from leaderboard.columns import BY_KEY
-from leaderboard.grid import Cell, Grid, Line
-from leaderboard.ranking import entries
-from leaderboard.shown import erases_the_model, shown
-from leaderboard.study import without_variations
-from leaderboard.table import NOT_RUN, Row, Table
-from leaderboard.words import BADGES
+from leaderboard.model.chart import Chart
+from leaderboard.model.columns import BY_KEY
+from leaderboard.model.ranking import entries
+from leaderboard.model.section import Cell, Grid, Missing, Part, Section, paragraph
+from leaderboard.model.shown import erases_the_model, shown
+from leaderboard.model.table import NOT_RUN, Row, Table
+from leaderboard.model.words import BADGES
 
 #: The (epsilon, delta) that claims are asked for; the board's questions are put at these two.
 TARGETS = (Target(epsilon=1.0, delta=1e-5), Target(epsilon=8.0, delta=1e-5))
 
+#: Rows of a table that is not folded.
+_LONG = 14
 _GUARANTEED = ("exact", "proved")
 # an m found by bisection ends a little off its target, on the safe side
 _ROUND_OFF = 1e-6
 #: A mean of exact cancellations comes out as some 1e-15.
 _NOTHING = 1e-12
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """All that an answer may rest on."""
-
-    tables: list[Table]
-    quality: list[QualityRecord] = field(default_factory=list)
-
-    @property
-    def problems(self) -> list[Table]:
-        """The tables without those of studies that vary a problem's settings."""
-        return without_variations(self.tables)
 
 
 @dataclass(frozen=True)
@@ -48,6 +35,7 @@ class Answer:
         slug: its name in addresses.
         question: in words.
         text: the answer in a few sentences; "" where no record answers.
+        short: the answer in one sentence, likewise.
         missing: what there is no record of, in whole sentences.
         command: what makes the records that are missing; "" if none are.
         lines: what a line of `grid` stands for.
@@ -56,11 +44,32 @@ class Answer:
     slug: str
     question: str
     text: str = ""
+    short: str = ""
     missing: str = ""
     command: str = ""
     lines: str = ""
     grid: Grid | None = None
     charts: tuple[Chart, ...] = ()
+
+    @property
+    def section(self) -> Section:
+        """The answer as the board shows it."""
+        missing = (Missing(self.missing, self.command),) if self.missing else ()
+        tables = (self._table(self.grid),) if self.grid else ()
+        return Section(
+            self.slug,
+            self.question,
+            parts=(*paragraph(self.text), *missing, *self.charts, *tables),
+            summary=self.short,
+        )
+
+    def _table(self, grid: Grid) -> Part:
+        """The table, folded where it is long."""
+        named = replace(grid, name=self.lines, caption=self.question)
+        if len(named.lines) <= _LONG:
+            return named
+        heading = f"The table: {len(named.lines)} rows"
+        return Section(f"{self.slug}-table", heading, parts=(named,), folded=True)
 
 
 def unanswered(slug: str, question: str, command: str) -> Answer:
@@ -151,11 +160,6 @@ def seeds(rows: Iterable[Row]) -> str:
     done = sorted({(len(row.done), len(row.cells)) for row in rows})
     texts = [f"{count} of {planned}" for count, planned in done]
     return texts[0] if len(texts) == 1 else f"{texts[0]} to {texts[-1]}"
-
-
-def grid(names: Sequence[str], lines: Iterable[Line]) -> Grid:
-    """A table without groups of columns."""
-    return Grid((("", tuple(names)),), tuple(lines))
 
 
 def pair(target: Target) -> str:

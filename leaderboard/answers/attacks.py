@@ -13,12 +13,14 @@ from benchmark.metrics.spread import RESOLUTION
 from benchmark.metrics.statistics import LEVEL, verdict
 from benchmark.studies.quality_record import QualityRecord
 from benchmark.studies.quality_verdict import known, own
-from leaderboard.answers.answer import Answer, Evidence, counted, grid, problem, unanswered
-from leaderboard.grid import Cell, Line
-from leaderboard.interval import arithmetic
-from leaderboard.numbers import measured, number
-from leaderboard.shown import NOTHING
+from leaderboard.answers.answer import Answer, counted, problem, unanswered
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.interval import arithmetic
+from leaderboard.model.numbers import measured, number
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.shown import NOTHING
 
+ORDER = 100
 SLUG = "answer-attacks"
 QUESTION = (
     "Which uncertified methods does U-LiRA tell apart from retraining where the population attack "
@@ -73,6 +75,7 @@ def answer(evidence: Evidence) -> Answer:
         SLUG,
         QUESTION,
         text=_text(decided),
+        short=_short(decided),
         missing=" ".join([*_no_number(without), *_open(open_)]),
         command=COMMAND if open_ else "",
         lines="Row",
@@ -81,7 +84,7 @@ def answer(evidence: Evidence) -> Answer:
 
 
 def _text(rows: list[Attacked]) -> str:
-    """Of the rows that both attacks have a number for, who is told apart by which."""
+    """Who is told apart by which attack, among the rows that both have a number for."""
     if not rows:
         return "There is no uncertified row that both attacks decide on."
     told = [row for row in rows if row.outcomes[1] == "told apart"]
@@ -89,18 +92,29 @@ def _text(rows: list[Attacked]) -> str:
     unseen = [row for row in rows if row.outcomes[1] == "not shown"]
     parts = [
         f"Of {counted(len(rows), 'uncertified row')} that both attacks decide on, U-LiRA tells "
-        f"{len(told)} apart from retraining. Of these {len(both)} are not shown to be told apart "
-        f"by the population attack: {listed(both) or 'none'}."
+        f"{len(told)} apart from retraining. The population attack misses {len(both)} of these: "
+        f"{listed(both) or 'none'}."
     ]
     if unseen:
-        parts.append(f"Not shown to be told apart by U-LiRA: {listed(unseen)}.")
+        parts.append(f"U-LiRA does not tell apart: {listed(unseen)}.")
     parts.append(
-        "Told apart is what has a larger gap to retraining than a second retraining, by a "
-        f"one-sided paired t test over {_seeds(rows)} seeds; so few may miss a difference. By "
-        f"chance alone each attack would tell about {number((1 - LEVEL) * len(rows))} of the "
-        f"{len(rows)} apart."
+        "A row is told apart if its gap to retraining is larger than that of a second retraining, "
+        f"by a one-sided paired t test over {_seeds(rows)} seeds. So few seeds may miss a "
+        "difference. By chance alone each attack would tell about "
+        f"{number((1 - LEVEL) * len(rows))} of the {len(rows)} apart."
     )
     return " ".join(parts)
+
+
+def _short(rows: list[Attacked]) -> str:
+    told = [row for row in rows if row.outcomes[1] == "told apart"]
+    missed = [row for row in told if row.outcomes[0] == "not shown"]
+    if not rows:
+        return ""
+    return (
+        f"U-LiRA tells {len(told)} of {counted(len(rows), 'uncertified row')} apart from "
+        f"retraining; the population attack misses {len(missed)} of these."
+    )
 
 
 def _seeds(rows: list[Attacked]) -> str:

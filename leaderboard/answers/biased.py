@@ -7,24 +7,24 @@ from dataclasses import dataclass
 
 from leaderboard.answers.answer import (
     Answer,
-    Evidence,
     cell,
     counted,
-    grid,
     mean,
     problem,
     seeds,
     unanswered,
     verdict,
 )
-from leaderboard.columns import BY_KEY
-from leaderboard.grid import Cell, Line
-from leaderboard.numbers import span
-from leaderboard.ranking import STATEMENTS, entries
-from leaderboard.shown import NOTHING
-from leaderboard.study import BIASED, bounded, studies, tables_of
-from leaderboard.table import Row, Table
+from leaderboard.model.columns import BY_KEY
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.numbers import span
+from leaderboard.model.ranking import STATEMENTS, entries
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.shown import NOTHING
+from leaderboard.model.study import BIASED, bounded, studies, tables_of
+from leaderboard.model.table import Row, Table
 
+ORDER = 50
 SLUG = "answer-biased"
 QUESTION = "What if requests are not random?"
 COMMAND = "make biased RESULTS=leaderboard/results"
@@ -75,6 +75,7 @@ def answer(evidence: Evidence) -> Answer:
         SLUG,
         QUESTION,
         text=_text(found),
+        short=_short(found),
         missing=f"No record of {'; '.join(absent)}." if absent else "",
         command=COMMAND if absent else "",
         lines="Row",
@@ -104,36 +105,47 @@ def _text(found: list[Biased]) -> str:
     """What rows with a claim about unlearning do under these requests, and who broke down."""
     says = [biased for biased in found if biased.row.verdict in STATEMENTS]
     kinds = counted(len({biased.table.slug for biased in found}), "kind")
-    parts = [f"Requests that are not random, of {kinds}."]
+    parts = [f"The requests are of {kinds}, and none is of random rows."]
     if says:
         parts.append(_claimed(says))
     if pairs := [biased.row for biased in found if biased.row.verdict == "pair"]:
         parts.append(
-            "The yardsticks, which stop after their own step and fit the noise to what that "
-            f"leaves, end {_range(pairs, 'accuracy_test_gap')} points from retraining."
+            "The yardsticks stop after their own step and fit the noise to the distance that is "
+            f"left. Their test gap is {_range(pairs, 'accuracy_test_gap')} points."
         )
     if refused := [biased for biased in found if biased.row.failed]:
         named = "; ".join(f"{problem(b.table)}: {b.row.title}" for b in refused)
-        parts.append(f"Without an answer on one seed or more: {named}.")
+        parts.append(f"Without an answer on at least one seed: {named}.")
     return " ".join(parts)
 
 
 def _claimed(found: list[Biased]) -> str:
     rows = [biased.row for biased in found]
     further = [went for biased in found for went in biased.further]
-    parts = [
-        f"{counted(len(rows), 'row')} with a claim about unlearning",
-        f"take {_range(rows, 'steps_taken')} steps",
-        f"go on beyond the method's own steps on {sum(further)} of {counted(len(further), 'cell')}",
-        f"have a slack of {_range(rows, 'slack')}",
-        f"end {_range(rows, 'accuracy_test_gap')} points from retraining",
-    ]
     violated = sum(bool(row.violations) for row in rows)
     return (
-        f"{parts[0]} {', '.join(parts[1:-1])} and {parts[-1]}, means over seeds. "
-        f"The noise costs {_range(rows, 'noise_cost')} points of that. "
-        f"Violated: {counted(violated, 'row') if violated else 'none'}."
+        f"{counted(len(rows), 'row')} with a claim about unlearning take "
+        f"{_range(rows, 'steps_taken')} steps, and {sum(further)} of "
+        f"{counted(len(further), 'cell')} go on beyond the method's own steps. The slack is "
+        f"{_range(rows, 'slack')}. The test gap is {_range(rows, 'accuracy_test_gap')} points, of "
+        f"which the noise costs {_range(rows, 'noise_cost')} points. "
+        + (f"{counted(violated, 'row')} are violated." if violated else "None is violated.")
     )
+
+
+def _short(found: list[Biased]) -> str:
+    says = [biased.row for biased in found if biased.row.verdict in STATEMENTS]
+    pairs = [biased.row for biased in found if biased.row.verdict == "pair"]
+    if not says:
+        return ""
+    text = (
+        f"{counted(len(says), 'row')} with a claim about unlearning have a test gap of "
+        f"{_range(says, 'accuracy_test_gap')} points"
+    )
+    if not pairs:
+        return f"{text}."
+    gaps = _range(pairs, "accuracy_test_gap")
+    return f"{text}; yardsticks that stop after their own step have one of {gaps} points."
 
 
 def _range(rows: Iterable[Row], key: str) -> str:

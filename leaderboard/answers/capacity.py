@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from leaderboard.answers.answer import (
     Answer,
-    Evidence,
     cell,
     counted,
-    grid,
     mean,
     named,
     seeds,
@@ -15,10 +13,12 @@ from leaderboard.answers.answer import (
     verdict,
 )
 from leaderboard.answers.stream import releases
-from leaderboard.grid import Cell, Line
-from leaderboard.ranking import STATEMENTS
-from leaderboard.table import Row
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.ranking import STATEMENTS
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.table import Row
 
+ORDER = 90
 SLUG = "answer-capacity"
 QUESTION = "How many requests until retraining is due?"
 COMMAND = "make sequential RESULTS=leaderboard/results"
@@ -42,6 +42,7 @@ def answer(evidence: Evidence) -> Answer:
         SLUG,
         QUESTION,
         text=_text([row for _, row in found]),
+        short=_short([row for _, row in found]),
         lines="Row",
         grid=grid(_COLUMNS, [_line(name, row) for name, row in found]),
     )
@@ -55,21 +56,36 @@ def _has_capacity(row: Row) -> bool:
 
 def _text(rows: list[Row]) -> str:
     """Both capacities, and what either is about."""
-    worst = [value for row in rows if (value := mean(row, "uniform_capacity")) is not None]
-    measured = [mean(row, "deletion_capacity") for row in rows]
+    worst, measured = _worst(rows), _measured(rows)
     parts = [f"{counted(len(rows), 'row')} fixed the noise before the first request."]
     if worst:
         parts.append(
-            "If every request is as far off as the noise is made for, all releases seen together "
-            f"keep the (ε, δ) that was asked for over {_requests(worst)}: the worst case, and what "
-            "is proved."
+            "In the worst case every request moves the model as far as the noise is made for. Then "
+            "all releases together keep the (ε, δ) that was asked for over "
+            f"{_requests(worst)}, and this is what is proved."
         )
     parts.append(
-        f"By the bounds proved for the requests that came it is {_requests(measured)}, "
-        "extrapolated beyond the releases made: a measurement, which promises nothing for other "
-        "requests. After that retraining is due."
+        f"By the bounds for the requests that came it is {_requests(measured)}, extrapolated "
+        "beyond the releases that were made. This is a measurement and promises nothing for other "
+        "requests. After that, retraining is due."
     )
     return " ".join(parts)
+
+
+def _short(rows: list[Row]) -> str:
+    worst = _worst(rows)
+    proved = f"After {_requests(worst)} in the worst case, which is proved; " if worst else ""
+    return f"{proved}after {_requests(_measured(rows))} by the bounds for the requests that came."
+
+
+def _worst(rows: list[Row]) -> list[float]:
+    """Capacities whatever the requests are."""
+    return [value for row in rows if (value := mean(row, "uniform_capacity")) is not None]
+
+
+def _measured(rows: list[Row]) -> list[float]:
+    """Capacities by the bounds for the requests that came."""
+    return [mean(row, "deletion_capacity") for row in rows]
 
 
 def _requests(counts: list[float]) -> str:

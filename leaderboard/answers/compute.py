@@ -8,35 +8,35 @@ from dataclasses import dataclass
 from benchmark.records import Record
 from leaderboard.answers.answer import (
     Answer,
-    Evidence,
     cell,
     counted,
-    grid,
     mean,
     problem,
     seeds,
     unanswered,
 )
-from leaderboard.charts import Chart
 from leaderboard.charts import budget as plot
-from leaderboard.columns import BY_KEY
-from leaderboard.grid import Cell, Line
-from leaderboard.interval import Estimate, arithmetic
-from leaderboard.numbers import measured, number
-from leaderboard.ranking import entries
-from leaderboard.shown import NOTHING
-from leaderboard.study import BUDGET, by_device, tables_of
-from leaderboard.table import Row, Table
+from leaderboard.model.chart import Chart
+from leaderboard.model.columns import BY_KEY
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.interval import Estimate, arithmetic
+from leaderboard.model.numbers import measured, number
+from leaderboard.model.ranking import entries
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.shown import NOTHING
+from leaderboard.model.study import BUDGET, by_device, tables_of
+from leaderboard.model.table import Row, Table
 
+ORDER = 60
 SLUG = "answer-compute"
 QUESTION = "Which rows beat retraining for the same compute, and survive the noise-only control?"
 COMMAND = "make budget RESULTS=leaderboard/results"
 
 _COLUMNS = (
     "test accuracy (%)",
-    "over retraining as long (points)",
-    "over its control (points)",
-    "its time over retraining's (×)",
+    "gain over retraining as long (points)",
+    "gain over control (points)",
+    "time over that of retraining (×)",
     "beats retraining",
     "survives the control",
     "seeds",
@@ -90,6 +90,7 @@ def answer(evidence: Evidence) -> Answer:
         SLUG,
         QUESTION,
         text=_text(found),
+        short=_short(found),
         missing=_missing(found, absent),
         command=COMMAND if absent else "",
         lines="Row",
@@ -99,7 +100,7 @@ def answer(evidence: Evidence) -> Answer:
 
 
 def contests(tables: list[Table]) -> list[Contest]:
-    """Those of all problems, the smallest budget first."""
+    """Comparisons on all problems, the smallest budget first."""
     found = [
         Contest(table.facts.problem, epochs, table, row, retrained)
         for table in _tables(tables)
@@ -111,7 +112,7 @@ def contests(tables: list[Table]) -> list[Contest]:
 
 
 def _tables(tables: list[Table]) -> list[Table]:
-    """Those of all budgets, problem by problem."""
+    """Tables of all budgets, problem by problem."""
     return sorted(tables_of(tables, BUDGET), key=_order)
 
 
@@ -135,21 +136,45 @@ def clear(difference: Estimate | None) -> bool:
 
 
 def _text(found: list[Contest]) -> str:
-    ahead = [contest for contest in found if clear(contest.lead)]
-    surviving = [contest for contest in found if clear(contest.over_control)]
+    ahead, surviving = _ahead(found), _surviving(found)
     both = [contest.name for contest in ahead if contest in surviving]
     decided = [c for c in found if c.lead is not None and c.lead.spread is not None]
     leads = [contest.lead.mean for contest in found if contest.lead is not None]
-    reach = f"from {number(min(leads))} to {number(max(leads))} points" if leads else NOTHING
+    reach = f"{number(min(leads))} to {number(max(leads))} points" if leads else NOTHING
     return (
-        f"{counted(len(found), 'contest')} of a certified row and retraining for as many epochs, "
-        f"over {counted(len({c.epochs for c in found}), 'budget')} of epochs: the row's lead in "
-        f"test accuracy goes {reach}, means over seeds. By more than the interval, {len(ahead)} "
-        f"beat retraining{_listed(ahead)}, and {len(surviving)} beat the same algorithm from zero "
-        f"weights{_listed(surviving)}; of the {len(decided)} with an interval about "
-        f"{number(_BY_CHANCE * len(decided))} would by chance alone. "
-        f"Both: {'; '.join(both) or 'none'}."
+        f"{counted(len(found), 'comparison')} of a certified row with retraining for as many "
+        f"epochs, over {counted(len({c.epochs for c in found}), 'budget')} of epochs. The row's "
+        f"test accuracy less that of retraining is {reach}, means over seeds. By more than the "
+        f"interval, {len(ahead)} beat retraining{_listed(ahead)}. {len(surviving)} beat the same "
+        f"algorithm started from zero weights{_listed(surviving)}. By chance alone, about "
+        f"{number(_BY_CHANCE * len(decided))} of the {len(decided)} with an interval would. "
+        f"Rows that beat both: {'; '.join(both) or 'none'}."
     )
+
+
+def _ahead(found: list[Contest]) -> list[Contest]:
+    return [contest for contest in found if clear(contest.lead)]
+
+
+def _surviving(found: list[Contest]) -> list[Contest]:
+    return [contest for contest in found if clear(contest.over_control)]
+
+
+def _short(found: list[Contest]) -> str:
+    ahead = _ahead(found)
+    both = [contest for contest in _surviving(found) if contest in ahead]
+    text = (
+        f"In {len(ahead)} of {counted(len(found), 'comparison')} a certified row beats retraining "
+        "for as many epochs."
+    )
+    if not ahead:
+        return text
+    if not both:
+        return (
+            f"{text} There the same algorithm started from zero weights does as well: the original "
+            "model contributes nothing."
+        )
+    return f"{text} In {len(both)} of these it beats the same algorithm from zero weights as well."
 
 
 def _listed(some: list[Contest]) -> str:
@@ -159,7 +184,7 @@ def _listed(some: list[Contest]) -> str:
 def _missing(found: list[Contest], absent: list[str]) -> str:
     parts = [f"No record of {'; '.join(absent)}."] if absent else []
     if any(contest.lead is None or contest.lead.spread is None for contest in found):
-        parts.append("Where one seed ran there is no interval, and nothing is told apart.")
+        parts.append("With one seed there is no interval, and nothing is told apart.")
     return " ".join(parts)
 
 
@@ -186,7 +211,7 @@ def _signed(estimate: Estimate) -> str:
 
 
 def _time(contest: Contest) -> str:
-    """Of one request, without tuning, which both have as many trials of."""
+    """Time of one request over that of retraining; both have as many trials of tuning."""
     ours, theirs = (mean(row, "unlearn") for row in (contest.row, contest.retrained))
     return number(ours / theirs) if ours and theirs else NOTHING
 

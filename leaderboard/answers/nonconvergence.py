@@ -8,23 +8,22 @@ from statistics import fmean
 from benchmark.records import Record
 from leaderboard.answers.answer import (
     Answer,
-    Evidence,
     cell,
     counted,
-    grid,
     mean,
     problem,
     seeds,
     unanswered,
     verdict,
 )
-from leaderboard.charts import Chart
 from leaderboard.charts import nonconvergence as plot
-from leaderboard.grid import Cell, Line
-from leaderboard.numbers import number, span
-from leaderboard.ranking import entries
-from leaderboard.shown import NOTHING
-from leaderboard.study import (
+from leaderboard.model.chart import Chart
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.numbers import number, span
+from leaderboard.model.ranking import entries
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.shown import NOTHING
+from leaderboard.model.study import (
     GENERAL,
     NONCONVERGENCE,
     Point,
@@ -35,9 +34,10 @@ from leaderboard.study import (
     point,
     tables_of,
 )
-from leaderboard.table import Row, Table
-from leaderboard.words import statement
+from leaderboard.model.table import Row, Table
+from leaderboard.model.words import statement
 
+ORDER = 70
 SLUG = "answer-nonconvergence"
 QUESTION = "What changes when training has not converged?"
 COMMAND = "make nonconvergence RESULTS=leaderboard/results"
@@ -65,6 +65,7 @@ def answer(evidence: Evidence) -> Answer:
         SLUG,
         QUESTION,
         text=_text([row for _, row in found]),
+        short=_short([row for _, row in found]),
         lines="Row",
         grid=grid(_COLUMNS, [_line(table, row) for table, row in found]),
         charts=tuple(_charts(tables)),
@@ -79,19 +80,34 @@ def gradient(row: Row) -> float | None:
 
 def _text(rows: list[Row]) -> str:
     """What verdict, bound and gap go through over all G, row by row of the study."""
-    parts = [
-        f"Training ends at a gradient of at most {span([gradient(row) for row in rows])} (G), over "
-        f"{counted(len({gradient(row) for row in rows}), 'length')} of training."
-    ]
+    parts = [f"{_lengths(rows)} At its end the gradient is at most G = {_gradients(rows)}."]
     for label in dict.fromkeys(row.label for row in rows):
         members = [row for row in rows if row.label == label]
-        verdicts = ", ".join(dict.fromkeys(map(verdict, members)))
         parts.append(
-            f"{members[0].title}, over all G: {verdicts}; {statement(GENERAL)} gives "
-            f"{_range(map(_general, members))}; {_bound(members)}; test gap "
+            f"{members[0].title}, over all G: {_verdicts(members)}. {statement(GENERAL)} gives a "
+            f"bound of {_range(map(_general, members))}. {_bound(members)}. The test gap is "
             f"{_range(mean(row, 'accuracy_test_gap') for row in members)} points."
         )
     return " ".join(parts)
+
+
+def _short(rows: list[Row]) -> str:
+    return (
+        f"{_lengths(rows)} The verdict is {_verdicts(rows)}, for gradients of {_gradients(rows)} "
+        f"at the end; the bound that needs no convexity is {_range(map(_general, rows))}."
+    )
+
+
+def _lengths(rows: list[Row]) -> str:
+    return f"Training was stopped at {counted(len({gradient(row) for row in rows}), 'length')}."
+
+
+def _gradients(rows: list[Row]) -> str:
+    return span([gradient(row) for row in rows])
+
+
+def _verdicts(rows: list[Row]) -> str:
+    return ", ".join(dict.fromkeys(map(verdict, rows)))
 
 
 def _bound(rows: list[Row]) -> str:
@@ -99,8 +115,8 @@ def _bound(rows: list[Row]) -> str:
     records = [record for row in rows for record in bounded(row)]
     claimed = span([record.claim.bound for record in records])
     if all(record.claim.bound == _diameter(record) for record in records):
-        return f"what is claimed is 2C = {claimed}, whatever G"
-    return f"claimed is {claimed}"
+        return f"The bound that is claimed is 2C = {claimed}, whatever G is"
+    return f"The bound that is claimed is {claimed}"
 
 
 def _diameter(record: Record) -> float | None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from leaderboard.answers.answer import Answer, Evidence, counted, grid, seeds, unanswered
-from leaderboard.grid import Cell, Line
-from leaderboard.interval import Estimate, arithmetic
-from leaderboard.numbers import measured, number, span
-from leaderboard.ranking import entries
-from leaderboard.shown import NOTHING
-from leaderboard.study import PAPER, tables_of
-from leaderboard.table import Row, Table
+from leaderboard.answers.answer import Answer, counted, seeds, unanswered
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.interval import Estimate, arithmetic
+from leaderboard.model.numbers import measured, number, span
+from leaderboard.model.ranking import entries
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.shown import NOTHING
+from leaderboard.model.study import PAPER, tables_of
+from leaderboard.model.table import Row, Table
 
+ORDER = 130
 SLUG = "answer-paper"
 QUESTION = "How do the scores of the paper's own table come out here?"
 COMMAND = "make paper RESULTS=leaderboard/results"
@@ -92,6 +94,7 @@ def answer(evidence: Evidence) -> Answer:
         SLUG,
         QUESTION,
         text=_text(found),
+        short=_short(found),
         missing=f"Not run here: {'; '.join(absent)}. The nets want a GPU." if absent else "",
         command=COMMAND if absent else "",
         lines="Rows",
@@ -112,12 +115,7 @@ def _ours(one: Reported, tables: list[Table]) -> tuple[Row, Row | None] | None:
 
 
 def _text(found: list[tuple[Reported, tuple[Row, Row | None]]]) -> str:
-    differences = [
-        ours.mean - reported
-        for one, (row, _) in found
-        for key, reported in zip(_PARTS.values(), one.scores, strict=True)
-        if (ours := _score(row, key))
-    ]
+    differences = _differences(found)
     differing = " ".join(f"On {one.title}, {one.differs}." for one, _ in found)
     return (
         f"The paper reports {counted(len(REPORTED), 'problem')}; {len(found)} of them ran here in "
@@ -125,6 +123,21 @@ def _text(found: list[tuple[Reported, tuple[Row, Row | None]]]) -> str:
         f"{differing} The noise has the size that the paper gives it. What that proves is in the "
         "verdict of the row."
     )
+
+
+def _short(found: list[tuple[Reported, tuple[Row, Row | None]]]) -> str:
+    titles = "; ".join(one.title for one, _ in found)
+    return f"Within {number(max(map(abs, _differences(found))), 2)} points on {titles}."
+
+
+def _differences(found: list[tuple[Reported, tuple[Row, Row | None]]]) -> list[float]:
+    """Our scores less the reported ones, points."""
+    return [
+        ours.mean - reported
+        for one, (row, _) in found
+        for key, reported in zip(_PARTS.values(), one.scores, strict=True)
+        if (ours := _score(row, key))
+    ]
 
 
 def _lines(one: Reported, tables: list[Table]) -> Iterator[Line]:

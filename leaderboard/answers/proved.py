@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from benchmark.contract.claim import Target
 from leaderboard.answers.answer import (
     TARGETS,
     Answer,
-    Evidence,
     cell,
     counted,
-    grid,
     name,
     pair,
     problem,
@@ -19,13 +18,16 @@ from leaderboard.answers.answer import (
     single,
 )
 from leaderboard.answers.utility import COMMAND, missing
-from leaderboard.charts import Chart, pareto
-from leaderboard.grid import Cell, Line
-from leaderboard.pareto import Offer, front, offers
-from leaderboard.ranking import entries
-from leaderboard.shown import definitions, erases_the_model
-from leaderboard.table import Row, Table
+from leaderboard.charts import pareto
+from leaderboard.model.chart import Chart
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.pareto import Offer, front, offers
+from leaderboard.model.ranking import entries
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.shown import definitions, erases_the_model
+from leaderboard.model.table import Row, Table
 
+ORDER = 20
 SLUG = "answer-proved"
 QUESTION = "Which methods are proved, what do they cost in accuracy, and how long do they take?"
 
@@ -59,6 +61,7 @@ def answer(evidence: Evidence) -> Answer:
         SLUG,
         QUESTION,
         text=_text(evidence, problems),
+        short=_short(evidence),
         missing=missing(unmet),
         command=COMMAND if unmet else "",
         lines="Row",
@@ -91,17 +94,17 @@ def _text(evidence: Evidence, problems: list[tuple[Table, list[Offer]]]) -> str:
     }
     beaten = {key: offer for key, offer in beaten.items() if key in listed}
     if listed:
+        erasing = sum(erases_the_model(offer.row) for offer in beaten.values())
         parts.append(
-            "On the Pareto front, faster than retraining and no less accurate on average: "
-            f"{len(beaten)} of these {counted(len(listed), 'row')}, on "
-            f"{len(_slugs(beaten))} of their {counted(len(_slugs(listed)), 'problem')}; "
-            f"{sum(erases_the_model(offer.row) for offer in beaten.values())} of them erase the "
-            "model. Gaps are to retraining without noise, whatever the definition."
+            f"{len(beaten)} of these {counted(len(listed), 'row')} are on the Pareto front, faster "
+            "than retraining and no less accurate on average. They are on "
+            f"{len(_slugs(beaten))} of {counted(len(_slugs(listed)), 'problem')}, and {erasing} of "
+            "them erase the model. Gaps are to retraining without noise, whatever the definition."
         )
     if pairs := sum(row.verdict == "pair" for t in evidence.problems for row in entries(t)):
         parts.append(
-            f"Not listed: {counted(pairs, 'row')} about one pair of Gaussians only, under noise "
-            "made for that very request: yardsticks, and no proofs."
+            f"Not listed: {counted(pairs, 'row')} about one pair of Gaussians only. Their noise is "
+            "made for that very request, so that they are yardsticks and prove no unlearning."
         )
     return " ".join(filter(None, parts))
 
@@ -127,6 +130,20 @@ def _methods(evidence: Evidence, target: Target) -> str:
         return ""
     listed = ", ".join(f"{title} ({count[title]})" for title in ordered)
     return f"Proved or exact at {pair(target)}, with the number of problems: {listed}."
+
+
+def _short(evidence: Evidence) -> str:
+    """How many methods are proved at each target, and the most widely proved one."""
+    parts = []
+    for target in TARGETS:
+        rows = [row.title for table in evidence.problems for row in single(table, target)]
+        if rows:
+            (title, most), *rest = Counter(rows).most_common(2)
+            alone = not rest or rest[0][1] < most
+            widest = f", {title} on the most problems ({most})" if alone else ""
+            methods = counted(len(set(rows)), "method")
+            parts.append(f"At {pair(target)}, {methods} are proved or exact{widest}.")
+    return " ".join(parts)
 
 
 def _line(table: Table, row: Row, target: Target, on_front: bool) -> Line:

@@ -7,23 +7,23 @@ from dataclasses import dataclass
 
 from leaderboard.answers.answer import (
     Answer,
-    Evidence,
     cell,
-    grid,
     guaranteed,
     mean,
     seeds,
     unanswered,
 )
-from leaderboard.charts import Chart
 from leaderboard.charts import scale as plot
-from leaderboard.columns import BY_KEY
-from leaderboard.grid import Cell, Line
-from leaderboard.numbers import number, span
-from leaderboard.ranking import entries
-from leaderboard.study import SCALE, by_device, tables_of
-from leaderboard.table import Row, Table
+from leaderboard.model.chart import Chart
+from leaderboard.model.columns import BY_KEY
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.numbers import number, span
+from leaderboard.model.ranking import entries
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.study import SCALE, by_device, tables_of
+from leaderboard.model.table import Row, Table
 
+ORDER = 15
 SLUG = "answer-scale"
 QUESTION = "Does a deletion take longer where there are more data?"
 COMMAND = "make scale RESULTS=leaderboard/results"
@@ -70,6 +70,7 @@ def answer(evidence: Evidence) -> Answer:
         SLUG,
         QUESTION,
         text=_text(found),
+        short=_short(found),
         missing=f"Not all seeds are there of {'; '.join(missing)}." if missing else "",
         command=COMMAND if missing else "",
         lines="Row",
@@ -119,6 +120,16 @@ def _text(found: list[Growth]) -> str:
             "does."
         )
     return " ".join(parts)
+
+
+def _short(found: list[Growth]) -> str:
+    grown = [growth for growth in found if len(growth.points) > 1]
+    flat = [growth for growth in grown if growth.factor <= _FLAT]
+    if not flat:
+        return ""
+    most = max(growth.points[-1][0] for growth in flat)
+    titles = ", ".join(dict.fromkeys(growth.title for growth in flat))
+    return f"No: for {titles} the time of a request stays the same up to {most:,} training rows."
 
 
 def _listed(growths: list[Growth]) -> str:

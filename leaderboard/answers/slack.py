@@ -5,24 +5,17 @@ from __future__ import annotations
 from statistics import median
 
 from benchmark.contract.claim import Verdict
-from leaderboard.answers.answer import (
-    Answer,
-    Evidence,
-    counted,
-    grid,
-    mean,
-    problem,
-    seeds,
-    unanswered,
-)
-from leaderboard.grid import Cell, Line
-from leaderboard.numbers import number, span
-from leaderboard.ranking import entries
-from leaderboard.shown import NOTHING
-from leaderboard.study import bounded
-from leaderboard.table import Row, Table
-from leaderboard.words import BADGES
+from leaderboard.answers.answer import Answer, counted, mean, problem, seeds, unanswered
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.numbers import number, span
+from leaderboard.model.ranking import entries
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.shown import NOTHING
+from leaderboard.model.study import bounded
+from leaderboard.model.table import Row, Table
+from leaderboard.model.words import BADGES
 
+ORDER = 40
 SLUG = "answer-slack"
 QUESTION = "How slack are the bounds?"
 COMMAND = "make mnist RESULTS=leaderboard/results"
@@ -46,8 +39,9 @@ def answer(evidence: Evidence) -> Answer:
         SLUG,
         QUESTION,
         text=_text([row for _, rows in found for row in rows]),
+        short=_short([row for _, rows in found for row in rows]),
         missing=f"{counted(inside, 'row')} with the noise inside the algorithm have no distance "
-        "that a bound could be held against."
+        "that a bound could be compared with."
         if inside
         else "",
         lines="Problem",
@@ -68,34 +62,43 @@ def _unmeasured(row: Row) -> bool:
 
 def _text(rows: list[Row]) -> str:
     """Slack by verdict, what noise is made for, and violations."""
-    said = [_of(rows, verdict) for verdict in _VERDICTS if verdict != "pair"]
-    parts = [f"The bound on a release is, {'; '.join(filter(None, said))}."] if any(said) else []
-    parts += _room(rows)
-    if yardstick := _of(rows, "pair"):
-        parts.append(f"As a yardstick, {yardstick}.")
+    said = [_by_verdict(rows, verdict) for verdict in _VERDICTS if verdict != "pair"]
+    parts = [*filter(None, said), *_room(rows)]
+    if yardstick := _by_verdict(rows, "pair"):
+        parts.append(f"The rows about one pair of Gaussians are yardsticks. {yardstick}")
     violated = sum(bool(row.violations) for row in rows)
-    parts.append(f"Violated: {counted(violated, 'row') if violated else 'none'}.")
+    parts.append(f"{counted(violated, 'row')} are violated." if violated else "None is violated.")
     return " ".join(parts)
 
 
-def _of(rows: list[Row], verdict: Verdict) -> str:
+def _by_verdict(rows: list[Row], verdict: Verdict) -> str:
     slacks = [mean(row, "slack") for row in rows if row.verdict == verdict]
     if not slacks:
         return ""
     return (
-        f"{BADGES[verdict]}: {span(slacks)} times the measured distance, with a median of "
-        f"{number(median(slacks))} over {counted(len(slacks), 'row')}"
+        f"In {counted(len(slacks), 'row')} with the verdict “{BADGES[verdict]}” the bound is "
+        f"{span(slacks)} times the measured distance, with a median of {number(median(slacks))}."
+    )
+
+
+def _short(rows: list[Row]) -> str:
+    slacks = [mean(row, "slack") for row in rows if row.verdict == "proved"]
+    if not slacks:
+        return ""
+    return (
+        f"Proved bounds are {number(median(slacks))} times the measured distance in the median, "
+        f"over {counted(len(slacks), 'row')}."
     )
 
 
 def _room(rows: list[Row]) -> list[str]:
-    """A sentence on how much farther off a release may be than it is."""
+    """How much farther off a release may be than it is."""
     ratios = [ratio for row in rows if row.verdict == "proved" for ratio in _ratios(row)]
     if not ratios:
         return []
     return [
-        f"Where the verdict is proved the noise is made for {span(ratios)} times that bound, with "
-        f"a median of {number(median(ratios))}: it is the same for every request."
+        f"Where the verdict is proved, the noise is made for {span(ratios)} times that bound, with "
+        f"a median of {number(median(ratios))}, because the same noise serves every request."
     ]
 
 

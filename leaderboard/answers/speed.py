@@ -6,10 +6,8 @@ from benchmark.errors import AssumptionBroken
 from leaderboard.answers import utility
 from leaderboard.answers.answer import (
     Answer,
-    Evidence,
     cell,
     counted,
-    grid,
     in_stream,
     mean,
     name,
@@ -18,14 +16,16 @@ from leaderboard.answers.answer import (
     single,
     unanswered,
 )
-from leaderboard.columns import BY_KEY
-from leaderboard.grid import Cell, Line
-from leaderboard.interval import Estimate, geometric
-from leaderboard.numbers import number, span
-from leaderboard.ranking import entries
-from leaderboard.shown import erases_the_model
-from leaderboard.table import Row, Table
+from leaderboard.model.columns import BY_KEY
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.interval import Estimate, geometric
+from leaderboard.model.numbers import number, span
+from leaderboard.model.ranking import entries
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.shown import erases_the_model
+from leaderboard.model.table import Row, Table
 
+ORDER = 10
 SLUG = "answer-speed"
 QUESTION = "Is certified unlearning faster than retraining, and by how much?"
 COMMAND = "make mnist RESULTS=leaderboard/results"
@@ -37,8 +37,8 @@ _COLUMNS = (
     "fastest per request",
     "speed-up (×)",
     "test gap (points)",
-    "pays after (requests)",
-    "fastest, once-only work counted",
+    "break-even (requests)",
+    "fastest, one-off work included",
     "speed-up of one request (×)",
     "rows faster by their interval",
     "seeds",
@@ -60,6 +60,7 @@ def answer(evidence: Evidence) -> Answer:
         SLUG,
         QUESTION,
         text=" ".join([*_faster(found, len(asked)), _at_once(found), *_others(lost, refused)]),
+        short=_short(found, len(asked)),
         missing=f"No row is proved on {_listed(missing)}." if missing else "",
         command=utility.COMMAND if missing else "",
         lines="Problem",
@@ -131,48 +132,84 @@ def _listed(tables: list[Table]) -> str:
     return "; ".join(map(problem, tables))
 
 
+def _won(found: list[tuple[Table, list[Row]]]) -> list[tuple[Table, list[Row]]]:
+    """The problems with the rows that are faster than retraining by their interval."""
+    return [(table, faster) for table, rows in found if (faster := _settled(rows))]
+
+
+def _kept(found: list[tuple[Table, list[Row]]]) -> list[tuple[Table, list[Row]]]:
+    """The problems with a faster row that does not erase the model, and these rows."""
+    return [
+        (table, left)
+        for table, rows in _won(found)
+        if (left := [row for row in rows if not erases_the_model(row)])
+    ]
+
+
+def _times(found: list[tuple[Table, list[Row]]]) -> str:
+    """The speed-ups of the fastest row of each problem."""
+    return f"{span([mean(rows[0], 'speedup') for _, rows in found])} times"
+
+
+def _heads(found: list[tuple[Table, list[Row]]]) -> str:
+    return "all with a linear head" if all(_is_linear(table) for table, _ in found) else ""
+
+
+def _short(found: list[tuple[Table, list[Row]]], asked: int) -> str:
+    won, kept = _won(found), _kept(found)
+    if not won:
+        return f"On none of {counted(asked, 'problem')} is a proved row faster than retraining."
+    parts = [
+        f"On {len(won)} of {counted(asked, 'problem')} a proved row is {_times(won)} as fast as "
+        "retraining."
+    ]
+    if kept:
+        heads = f", {of}" if (of := _heads(kept)) else ""
+        parts.append(f"On {len(kept)} of these the row does not erase the model{heads}.")
+    return " ".join(parts)
+
+
 def _faster(found: list[tuple[Table, list[Row]]], asked: int) -> list[str]:
     """On how many problems a row is faster request by request, and of what kind these are."""
-    won = [(table, faster) for table, rows in found if (faster := _settled(rows))]
-    best = [rows[0] for _, rows in won]
+    won = _won(found)
     rest = [(table, rows) for table, rows in found if not _settled(rows)]
     likely = [rows for _, rows in rest if mean(rows[0], "speedup") > 1]
     alone = sum(all(len(row.done) == 1 for row in rows) for rows in likely)
     slower = [table for table, rows in rest if mean(rows[0], "speedup") <= 1]
     parts = [
-        f"Of {counted(asked, 'problem')}, {len(found)} have a proved row that loses no more than "
-        f"{LOSS:g} point. On {len(won)} of these one is faster than retraining, request by "
-        "request, with an interval of the speed-up that excludes 1" + (":" if won else ".")
+        f"{len(found)} of {counted(asked, 'problem')} have a proved row that loses at most "
+        f"{LOSS:g} point of test accuracy. On {len(won)} of these a row is faster than retraining "
+        "at each request: the whole 95 % interval of its speed-up is above 1."
     ]
     if won:
-        gaps = [gap for row in best if (gap := mean(row, "accuracy_test_gap")) is not None]
+        gaps = [gap for _, rows in won if (gap := mean(rows[0], "accuracy_test_gap")) is not None]
         at = f", at a test gap of {span(gaps)} points" if gaps else ""
-        speedups = [mean(row, "speedup") for row in best]
-        parts.append(f"the fastest by {span(speedups)} times{at}.")
-        parts.append(_keeping(won))
+        parts.append(f"The fastest rows are {_times(won)} as fast as retraining{at}.")
+        parts.append(_keeping(found))
     if alone:
-        parts.append(f"On {alone} more one is faster, with one seed: no interval, not settled.")
+        parts.append(
+            f"On {alone} more a row is faster with one seed, which has no interval: not settled."
+        )
     if len(likely) > alone:
-        parts.append(f"On {len(likely) - alone} more one is on average; the interval covers 1.")
+        parts.append(
+            f"On {len(likely) - alone} more a row is faster on average, but the interval includes "
+            "1."
+        )
     if slower:
-        parts.append(f"None is faster on {_listed(slower)}.")
+        parts.append(f"No row is faster on {_listed(slower)}.")
     return parts
 
 
-def _keeping(won: list[tuple[Table, list[Row]]]) -> str:
+def _keeping(found: list[tuple[Table, list[Row]]]) -> str:
     """On how many problems a faster row does not erase the model."""
-    kept = [
-        (table, left)
-        for table, rows in won
-        if (left := [row for row in rows if not erases_the_model(row)])
-    ]
+    kept = _kept(found)
     text = (
-        "Without rows that erase the model, which do as well from zero weights, these are "
-        f"{len(kept)}"
+        "Rows that erase the model do as well from zero weights. Without them a row is faster on "
+        f"{counted(len(kept), 'problem')}"
     )
     if kept:
-        text += f", by {span([mean(left[0], 'speedup') for _, left in kept])} times"
-        text += ", all with a linear head" if all(_is_linear(t) for t, _ in kept) else ""
+        text += f", by {_times(kept)}"
+        text += f", {of}" if (of := _heads(kept)) else ""
     return f"{text}."
 
 
@@ -180,24 +217,25 @@ def _at_once(found: list[tuple[Table, list[Row]]]) -> str:
     faster = [[one for row in rows if settled(one := whole(row))] for _, rows in found]
     best = [max(one.mean for one in ones) for ones in faster if ones]
     return (
-        "With the work done once for all requests counted against a single one, some row, of those "
-        f"that erase the model too, is faster on {len(best)}, by its interval"
-        + (f": {span(best)} times." if best else ".")
+        "If a single request has to pay for all one-off work, some row is still faster on "
+        f"{counted(len(best), 'problem')}, by its interval"
+        + (f": {span(best)} times. Rows that erase the model are included." if best else ".")
     )
 
 
 def _others(lost: list[Table], refused: list[Table]) -> list[str]:
     parts = []
     if lost:
-        parts.append(f"No proved row loses so little on {_listed(lost)}.")
+        parts.append(f"Every proved row loses more on {_listed(lost)}.")
     if refused:
         parts.append(
-            f"Nothing is proved on {_listed(refused)}: every claim was refused there, or "
-            "proves nothing."
+            f"Nothing is proved on {_listed(refused)}: there every claim was refused, or is "
+            "vacuous."
         )
     return [
         *parts,
-        "Rows that are exact by construction count as proved; streams are further down.",
+        "Rows that are exact by construction count as proved. Streams of requests have a question "
+        "of their own.",
     ]
 
 

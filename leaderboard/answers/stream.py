@@ -7,22 +7,22 @@ from collections.abc import Iterable
 from benchmark.contract.claim import VERDICTS
 from leaderboard.answers.answer import (
     Answer,
-    Evidence,
     cell,
     counted,
-    grid,
     mean,
     named,
     seeds,
     unanswered,
     verdict,
 )
-from leaderboard.grid import Cell, Line
-from leaderboard.numbers import span
-from leaderboard.shown import NOTHING, last_steps
-from leaderboard.table import Row
-from leaderboard.words import BADGES
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.numbers import span
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.shown import NOTHING, last_steps
+from leaderboard.model.table import Row
+from leaderboard.model.words import BADGES
 
+ORDER = 80
 SLUG = "answer-stream"
 QUESTION = "What happens over ten requests?"
 COMMAND = "make sequential RESULTS=leaderboard/results"
@@ -50,6 +50,7 @@ def answer(evidence: Evidence) -> Answer:
         SLUG,
         QUESTION,
         text=_text([row for _, row in found]),
+        short=_short([row for _, row in found]),
         lines="Row",
         grid=grid(_COLUMNS, [_line(name, row) for name, row in found]),
     )
@@ -61,7 +62,7 @@ def composed(row: Row) -> list[float]:
 
 
 def measured(row: Row) -> list[float]:
-    """The same by the distances that were bounded for these requests."""
+    """The epsilon of all releases together, by the distances bounded for these requests."""
     return _known(step.measured_epsilon for step in last_steps(row))
 
 
@@ -83,7 +84,7 @@ def _text(rows: list[Row]) -> str:
     parts = [f"{counted(len(rows), 'row')} with a claim answered one request after the other."]
     parts += _proved([row for row in rows if row.verdict == "proved" and composed(row)])
     if gaps := _gaps(rows):
-        parts.append(f"After the last one the gap to retraining in points is, {gaps}.")
+        parts.append(f"After the last request the test gap is, by verdict: {gaps}.")
     apart = sum(not composed(row) for row in rows)
     if apart:
         parts.append(f"The releases of {counted(apart, 'row')} do not compose.")
@@ -98,16 +99,30 @@ def _proved(rows: list[Row]) -> list[str]:
     together = [epsilon for row in rows for epsilon in composed(row)]
     count = " or ".join(sorted({releases(row) for row in rows}))
     parts = [
-        f"Where the verdict is proved, each release has ε {span(alone)} alone. Someone who sees "
-        f"all {count} of them has ε {span(together)}, whatever the requests were: the worst case, "
-        "and what is proved."
+        f"Where the verdict is proved, each release alone has ε = {span(alone)}. All {count} "
+        f"releases together have ε = {span(together)}, whatever the requests are. This is the "
+        "worst case, and it is what is proved."
     ]
     if seen := [epsilon for row in rows for epsilon in measured(row)]:
         parts.append(
-            f"By the distances bounded for the requests that came it is ε {span(seen)}: a "
-            "measurement, which says nothing of other requests."
+            f"By the distances that were bounded for these requests, they have ε = {span(seen)}. "
+            "This is a measurement and says nothing about other requests."
         )
     return parts
+
+
+def _short(rows: list[Row]) -> str:
+    proved = [row for row in rows if row.verdict == "proved" and composed(row)]
+    if not proved:
+        return f"{counted(len(rows), 'row')} with a claim answered a stream; none is proved."
+    together = [epsilon for row in proved for epsilon in composed(row)]
+    text = (
+        f"{' or '.join(sorted({releases(row) for row in proved}))} releases of "
+        f"ε = {span([e for row in proved for e in _alone(row)])} have ε = {span(together)} "
+        "together, whatever the requests are"
+    )
+    seen = [epsilon for row in proved for epsilon in measured(row)]
+    return f"{text}; measured for these requests, {span(seen)}." if seen else f"{text}."
 
 
 def _gaps(rows: list[Row]) -> str:
@@ -117,7 +132,7 @@ def _gaps(rows: list[Row]) -> str:
         members = [row for row in rows if row.verdict == of]
         gaps = [gap for row in members if (gap := mean(row, "accuracy_test_gap")) is not None]
         if gaps:
-            parts.append(f"{BADGES[of]}: {span(gaps)} ({counted(len(gaps), 'row')})")
+            parts.append(f"{BADGES[of]}, {span(gaps)} points ({counted(len(gaps), 'row')})")
     return "; ".join(parts)
 
 

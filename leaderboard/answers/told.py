@@ -10,21 +10,15 @@ from benchmark.contract.seeds import Seeds
 from benchmark.metrics.statistics import LEVEL
 from benchmark.studies.quality_record import QualityRecord
 from benchmark.studies.quality_verdict import own, told
-from leaderboard.answers.answer import (
-    Answer,
-    Evidence,
-    counted,
-    grid,
-    guaranteed,
-    problem,
-    unanswered,
-)
+from leaderboard.answers.answer import Answer, counted, guaranteed, problem, unanswered
 from leaderboard.answers.attacks import mean_score
-from leaderboard.grid import Cell, Line
-from leaderboard.numbers import number, span
-from leaderboard.ranking import entries
-from leaderboard.table import Row, Table
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.numbers import number, span
+from leaderboard.model.ranking import entries
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.table import Row, Table
 
+ORDER = 110
 SLUG = "answer-told"
 QUESTION = "Which proved rows are told apart from retraining all the same?"
 COMMAND = "make forget-quality RESULTS=leaderboard/results"
@@ -73,6 +67,7 @@ def answer(evidence: Evidence) -> Answer:
         SLUG,
         QUESTION,
         text=_text(found),
+        short=_short(found),
         lines="Row",
         grid=grid(_COLUMNS, [_line(judged) for judged in found]),
     )
@@ -98,25 +93,29 @@ def _rows(evidence: Evidence) -> list[Judged]:
 def _text(found: list[Judged]) -> str:
     apart = [judged for judged in found if judged.told]
     named = "; ".join(map(_described, apart)) or "none"
-    parts = [
-        f"Of {counted(len(found), 'proved or exact row')} that were attacked, {len(apart)} are "
-        f"told apart: {named}. By chance alone it would be about "
-        f"{number((1 - LEVEL) * len(found))}."
-    ]
+    parts = [f"{_short(found)} Told apart: {named}."]
     permitted = [c.epsilon for judged in apart for c in judged.row.claims if c.epsilon > 0]
     if permitted:
         parts.append(
-            f"A claim with ε = {span(permitted)} permits some separation, so that this does "
-            "not refute it."
+            f"A claim with ε = {span(permitted)} permits some separation, so this does not refute "
+            "it."
         )
     alike = {j.name for pair in combinations(apart, 2) if _alike(*pair) for j in pair}
     if alike:
         parts.append(
             f"{len(alike)} of them ran with the same seeds and have floors within "
-            f"{100 * _ALIKE:.0f} % of another's at every seed: they share their noise draws, and "
-            "are no independent findings."
+            f"{100 * _ALIKE:.0f} % of another's at every seed. They share their noise draws, and "
+            "are not independent findings."
         )
     return " ".join(parts)
+
+
+def _short(found: list[Judged]) -> str:
+    apart = sum(bool(judged.told) for judged in found)
+    return (
+        f"An attack tells {apart} of {counted(len(found), 'proved or exact row')} apart from "
+        f"retraining; chance alone would give about {number((1 - LEVEL) * len(found))}."
+    )
 
 
 def _described(judged: Judged) -> str:

@@ -8,10 +8,8 @@ from benchmark.contract.claim import Target
 from leaderboard.answers.answer import (
     TARGETS,
     Answer,
-    Evidence,
     cell,
     counted,
-    grid,
     mean,
     name,
     pair,
@@ -19,11 +17,13 @@ from leaderboard.answers.answer import (
     seeds,
     single,
 )
-from leaderboard.grid import Cell, Line
-from leaderboard.numbers import span
-from leaderboard.shown import NOTHING
-from leaderboard.table import Row
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.numbers import span
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.shown import NOTHING
+from leaderboard.model.table import Row
 
+ORDER = 30
 SLUG = "answer-utility"
 QUESTION = "What does a proof cost in utility?"
 COMMAND = "lethe run STUDY.toml --results leaderboard/results"
@@ -47,6 +47,7 @@ def answer(evidence: Evidence) -> Answer:
         SLUG,
         QUESTION,
         text=" ".join(_text(target, rows) for target, rows in found.items() if rows),
+        short=" ".join(_short(target, rows) for target, rows in found.items() if rows),
         missing=missing([target for target, rows in found.items() if not rows]),
         command="" if all(found.values()) else COMMAND,
         lines="Problem",
@@ -88,20 +89,25 @@ def _size(row: Row) -> float:
 def _text(target: Target, found: list[tuple[str, list[Row]]]) -> str:
     best = [mean(rows[0], "accuracy_test_gap") for _, rows in found]
     worst = [mean(rows[-1], "accuracy_test_gap") for _, rows in found]
-    within = sum(_size(row) <= 1 for _, rows in found for row in rows)
-    every = sum(len(rows) for _, rows in found)
     costs = _costs(row for _, rows in found for row in rows)
     noise = (
-        f" Noise that is added to the weights at the end costs {span(costs)} points in "
-        f"{counted(len(costs), 'row')}, which is part of the gap."
+        f" In {counted(len(costs), 'row')} noise is added to the weights at the end. It costs "
+        f"{span(costs)} points, which are part of the gap."
         if costs
         else ""
     )
     return (
-        f"At {pair(target)}: the proved row closest to retraining has a gap of {span(best)} "
-        f"points, the farthest {span(worst)}, over {counted(len(found), 'problem')}; "
-        f"{within} of {every} rows stay within 1 point.{noise}"
+        f"{_short(target, found)} On {counted(len(found), 'problem')}, the proved row closest to "
+        f"retraining has a test gap of {span(best)} points, and the farthest one of {span(worst)} "
+        f"points.{noise}"
     )
+
+
+def _short(target: Target, found: list[tuple[str, list[Row]]]) -> str:
+    """How many rows stay close to retraining."""
+    within = sum(_size(row) <= 1 for _, rows in found for row in rows)
+    every = counted(sum(len(rows) for _, rows in found), "proved row")
+    return f"At {pair(target)}, {within} of {every} stay within 1 point of retraining."
 
 
 def _costs(rows: Iterable[Row]) -> list[float]:

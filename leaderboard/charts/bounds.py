@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from benchmark.contract.claim import Distance
 from leaderboard.charts import style
-from leaderboard.ranking import in_order
-from leaderboard.table import Row, Table
+from leaderboard.model.ranking import in_order
+from leaderboard.model.table import Row, Table
 
 NAME = "bounds"
 CAPTION = (

@@ -90,7 +90,7 @@ def _leads(axes: Axes, points: list[Point], titles: list[str]) -> None:
 
 
 def _medians(points: list[Point], name: str) -> list[tuple[float, float]]:
-    """Of one of the points' numbers, by epochs."""
+    """The median of one of the points' numbers, by epochs."""
     known = [(p.epochs, getattr(p, name)) for p in points if getattr(p, name) is not None]
     return [(x, median(y for at, y in known if at == x)) for x in sorted({x for x, _ in known})]
 

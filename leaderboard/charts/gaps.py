@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from leaderboard.charts import style
-from leaderboard.columns import BY_KEY, Column
-from leaderboard.ranking import in_order
-from leaderboard.table import Row, Table
+from leaderboard.model.columns import BY_KEY, Column
+from leaderboard.model.ranking import in_order
+from leaderboard.model.table import Row, Table
 
 NAME = "gaps"
 CAPTION = (

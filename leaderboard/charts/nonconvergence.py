@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from leaderboard.charts import style
-from leaderboard.study import GENERAL, Point
-from leaderboard.words import statement
+from leaderboard.model.study import GENERAL, Point
+from leaderboard.model.words import statement
 
 NAME = "nonconvergence"
 CAPTION = (

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from leaderboard.charts import style
-from leaderboard.numbers import number
-from leaderboard.pareto import Offer, front
+from leaderboard.model.numbers import number
+from leaderboard.model.pareto import Offer, front
 
 NAME = "pareto"
 CAPTION = (

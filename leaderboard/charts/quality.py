@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from leaderboard.charts import style
-from leaderboard.numbers import number
+from leaderboard.model.numbers import number
 
 NAME = "forgotten"
 CAPTION = (

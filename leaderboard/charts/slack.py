@@ -10,8 +10,8 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from benchmark.studies.slack_record import Panel, Series, SlackStudy
 from leaderboard.charts import style
-from leaderboard.numbers import span
-from leaderboard.words import statement
+from leaderboard.model.numbers import span
+from leaderboard.model.words import statement
 
 NAME = "slack"
 CAPTION = (

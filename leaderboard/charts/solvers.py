@@ -10,10 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from benchmark.bench.record import TOLERANCES, Outcome, SolverRecord
+from benchmark.bench.record import TOLERANCES, Outcome, Rule, SolverRecord
 from leaderboard.charts import style
-from leaderboard.numbers import number
-from leaderboard.solvers import RULES
+from leaderboard.model.numbers import number
 
 NAME = "solvers"
 CAPTION = (
@@ -21,6 +20,13 @@ CAPTION = (
     "from tolerance 0.1 to 0.001; a cross is where a solver ended above its tolerance; lower left "
     "is better"
 )
+
+#: Dampings as people write them.
+RULES: dict[Rule, str] = {
+    "1-norm": "λ = ‖H‖",
+    "0.1-norm": "λ = 0.1 ‖H‖",
+    "1.5-lambda-min": "λ = 1.5 |λmin|",
+}
 
 _COLOURS = sns.color_palette("colorblind").as_hex()
 _MARKERS = ("o", "s", "^", "D", "v", "P", "<", ">", "p", "h")

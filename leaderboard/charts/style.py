@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from leaderboard.ranking import YARDSTICKS
-from leaderboard.table import Row
-from leaderboard.words import BADGES
+from leaderboard.model.ranking import YARDSTICKS
+from leaderboard.model.table import Row
+from leaderboard.model.words import BADGES
 
 _PALETTE = sns.color_palette("colorblind").as_hex()
 INK = "#333333"
@@ -68,12 +68,12 @@ def kind(row: Row) -> str:
 
 
 def marker(name: str) -> str:
-    """Of a kind."""
+    """The marker of a kind of row."""
     return _VERDICTS[name][0]
 
 
 def colour(name: str) -> str:
-    """Of a kind."""
+    """The colour of a kind of row."""
     return _VERDICTS[name][1]
 
 

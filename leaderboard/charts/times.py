@@ -8,10 +8,10 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from leaderboard.charts import style
-from leaderboard.columns import BY_KEY
-from leaderboard.numbers import number
-from leaderboard.ranking import YARDSTICKS, in_order
-from leaderboard.table import Row, Table
+from leaderboard.model.columns import BY_KEY
+from leaderboard.model.numbers import number
+from leaderboard.model.ranking import YARDSTICKS, in_order
+from leaderboard.model.table import Row, Table
 
 NAME = "times"
 CAPTION = "mean seconds to unlearn; the line is retraining; shorter is better; yardsticks in grey"

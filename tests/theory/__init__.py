@@ -1,1 +1,1 @@
-"""Statements of docs/certificates.md that no method rests on, for the tests that check them."""
+"""Statements of docs/theory/ that no method rests on, for the tests that check them."""

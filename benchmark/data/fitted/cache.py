@@ -57,7 +57,7 @@ class FittedCache:
         Raises:
             LetheError: if the cache cannot be written.
         """
-        return self.integers(images) * 2.0**-BITS
+        return np.multiply(self.integers(images), 2.0**-BITS, dtype=np.float64)
 
     def integers(self, images: np.ndarray) -> np.ndarray:
         """(n, inputs) int16, mapped from disk and read-only: the same in units of 2^-11."""

@@ -15,9 +15,8 @@ from benchmark.data.fitted.public_part import PublicPart, planes
 from benchmark.data.fitted.spec import PublicFeatures
 
 VERSION = 1
-#: A feature is a whole number of 2^-BITS.
-BITS = 11
-#: The largest such number, of 16 bits: just below a feature of 16.
+#: A feature is a whole number of 2^-BITS, and below CLIP on either side: 16 bits hold it.
+BITS, CLIP = 11, 16.0
 _LARGEST = 2**15 - 1
 #: A feature that varies less than this, as a share of its size, is constant but for round-off.
 _CONSTANT = 1e-6

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmark.data.array_file import tracked
 from benchmark.data.fitted.public_part import PublicPart, planes
 from benchmark.data.fitted.spec import NetSpec
 
@@ -62,7 +63,7 @@ class Net:
             self.weights.values(), lr=rate, weight_decay=spec.weight_decay
         )
         cycle = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _cycle(step, steps))
-        for _ in range(spec.epochs):
+        for _ in tracked(range(spec.epochs), "training the net of public rows"):
             order = torch.randperm(len(images), generator=generator)
             for rows in order[: len(order) // size * size].split(size):
                 logits, _ = self._passed(_augmented(images[rows], spec, generator))
@@ -100,6 +101,7 @@ class Net:
         """Logits (n, classes), and the maps of the last layers."""
         w, maps = self.weights, []
         x = (images - self.centre) / self.spread
+        x = x.contiguous(memory_format=torch.channels_last)  # a quarter less time on a CPU
         for i, (width, side, stride) in enumerate(_LAYERS):
             x = F.conv2d(x, w[f"conv{i}"], w[f"bias{i}"], stride=stride, padding=side // 2)
             x = F.silu(F.group_norm(x, width // _GROUP, w[f"scale{i}"], w[f"shift{i}"]))

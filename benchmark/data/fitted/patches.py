@@ -79,7 +79,7 @@ class Patches:
         return torch.stack([self._of_one(image, blocks) for image in images])
 
     def _of_one(self, image: Tensor, blocks: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """(inputs,) float32: K or K / 2 filters by sign by cell."""
+        """(inputs,) float32: by sign, then by cell, then by filter."""
         spec = self.spec
         image = _padded(image[None], spec)[0]
         patches = image.unfold(1, spec.size, 1).unfold(2, spec.size, 1).permute(1, 2, 0, 3, 4)

@@ -44,7 +44,7 @@ class BatchNorm(nn.Module):
 
 
 def names(module: nn.Module) -> list[str]:
-    """Of the parameters of `module` that are statistics, in their order."""
+    """Names of the parameters of `module` that are statistics, in their order."""
     return [
         f"{layer}.{statistic}"
         for layer, found in module.named_modules()

@@ -41,6 +41,19 @@ def descend(
     Each step is followed by a projection onto the ball of `radius`, if one is given. After each
     epoch `finished(weights, epochs so far)` may end it before all `epochs` are over. A `schedule`
     changes the learning rate step by step, over all epochs and up to `learning_rate`.
+
+    >>> rows = Rows(torch.tensor([[1.0], [3.0]]), torch.tensor([0, 0]))
+    >>> found = descend(
+    ...     lambda w, part: (part.x - w).square().mean(),
+    ...     torch.zeros(1),
+    ...     rows,
+    ...     torch.Generator().manual_seed(0),
+    ...     epochs=200,
+    ...     batch=2,
+    ...     learning_rate=0.1,
+    ... )
+    >>> round(float(found), 1)
+    2.0
     """
     weights = start.detach().clone().requires_grad_()
     optimiser = torch.optim.Adam([weights], lr=learning_rate, fused=True)
@@ -60,7 +73,7 @@ def descend(
 
 
 def _gradient(loss: Callable[[Tensor, Rows], Tensor], weights: Tensor, part: Rows) -> Tensor:
-    """Of the mean loss over `part`, (d,); half by half where the memory does not suffice.
+    """Gradient of the mean loss over `part`, (d,); in halves where the memory does not suffice.
 
     Raises:
         torch.OutOfMemoryError: if it does not suffice for half either.

@@ -167,7 +167,7 @@ class _Untold:
 
 
 def _keys(study: Study, unit: Unit, store: Store) -> set[str]:
-    """Of the pieces that have no record."""
+    """Keys of the pieces that have no record."""
     found = {piece.key: store.kept(piece.path, study.record, piece.key) for piece in unit.pieces}
     return {key for key, record in found.items() if record is None}
 

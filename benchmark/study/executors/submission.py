@@ -78,7 +78,7 @@ class Place:
 
     @property
     def keys(self) -> frozenset[str]:
-        """Of the pieces that it runs."""
+        """Keys of the pieces that it runs."""
         return frozenset(piece.key for piece in self.unit.pieces) if self.unit else frozenset()
 
     @property

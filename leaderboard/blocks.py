@@ -1,0 +1,405 @@
+"""Blocks of the README and of docs/ that are written from the records, figure by figure.
+
+A block stands between two comments, and nobody types in it:
+
+    <!-- generated: found -->
+    ...
+    <!-- end -->
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from benchmark import collected
+from benchmark.bench.record import read as read_solver
+from benchmark.contract.guarantee import Gaussian, compose
+from benchmark.errors import LetheError, unknown
+from benchmark.facts import Facts
+from benchmark.files import as_bytes, read_text, replace_file
+from benchmark.records import Store
+from benchmark.theory.gaussian import m_for
+
+_BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+#: A row that loses more than this many points of accuracy to retraining answers nobody's need.
+_USEFUL = 1.0
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of `board.csv`, with the facts of its experiment.
+
+    Attributes:
+        experiment, label, verdict, status: as the board has them.
+        cells: the other columns, as text.
+        facts: of the experiment's plan.
+    """
+
+    experiment: str
+    label: str
+    verdict: str
+    status: str
+    cells: dict[str, str]
+    facts: Facts
+
+    def number(self, column: str) -> float | None:
+        """The number in a column; None where the cell is empty.
+
+        Raises:
+            LetheError: if the board has no such column.
+        """
+        if column not in self.cells:
+            raise LetheError(f"board.csv has no column '{column}': run 'make leaderboard'")
+        return float(self.cells[column]) if self.cells[column] else None
+
+    @property
+    def title(self) -> str:
+        return self.cells["title"]
+
+
+@dataclass(frozen=True)
+class Board:
+    """What blocks are written from.
+
+    Attributes:
+        lines: complete rows on one CPU thread, in the order of `board.csv`.
+        bench: the folder of the solver timings.
+    """
+
+    lines: tuple[Line, ...]
+    bench: Path
+
+    def where(self, keep: Callable[[Line], bool]) -> list[Line]:
+        """The rows that `keep` keeps.
+
+        Raises:
+            LetheError: if there is none, so that a sentence has nothing to say.
+        """
+        found = [line for line in self.lines if keep(line)]
+        if not found:
+            raise LetheError("a generated block finds no row on the board: run its experiment")
+        return found
+
+    def rows(self, label: str, *verdicts: str, **facts: object) -> list[Line]:
+        """Rows by label, verdict and facts of their experiment; see `where`."""
+        return self.where(
+            lambda line: (
+                line.label == label
+                and line.verdict in verdicts
+                and all(getattr(line.facts, name) == value for name, value in facts.items())
+            )
+        )
+
+    def row(self, experiment: str, label: str) -> Line | None:
+        """The row of an experiment; None if it is not on the board."""
+        found = (one for one in self.lines if (one.experiment, one.label) == (experiment, label))
+        return next(found, None)
+
+
+def load(results: Path, board: Path) -> Board:
+    """The board beside its records.
+
+    Args:
+        results: a results folder, for the experiments' plans.
+        board: the folder of `board.csv` and `bench`.
+
+    Raises:
+        LetheError: if one of them is missing or damaged.
+    """
+    facts = {plan.experiment: plan.facts for plan in Store(results).plans() if plan.facts}
+    table = csv.DictReader(read_text(board / "board.csv", "table").splitlines())
+    lines = (
+        Line(*(cells[k] for k in ("experiment", "label", "verdict", "status")), cells, facts[name])
+        for cells in table
+        if (name := cells["experiment"]) in facts and cells["device"] == "cpu"
+    )
+    return Board(tuple(line for line in lines if line.status == "complete"), board / "bench")
+
+
+def build(root: Path, results: Path, board: Path) -> list[Path]:
+    """Write every block anew; the files that changed.
+
+    Args:
+        root: the folder of `README.md` and `docs`.
+        results: see `load`.
+        board: likewise.
+
+    Raises:
+        LetheError: for a block that there is no writer for, or a record that is missing.
+    """
+    changed = list(_changed(root, load(results, board)))
+    for path, text in changed:
+        replace_file(path, as_bytes(text))
+    return [path for path, _ in changed]
+
+
+def check(root: Path, results: Path, board: Path) -> list[Path]:
+    """The files that `build` would change."""
+    return [path for path, _ in _changed(root, load(results, board))]
+
+
+def _changed(root: Path, board: Board) -> Iterator[tuple[Path, str]]:
+    for path in (root / "README.md", *sorted((root / "docs").rglob("*.md"))):
+        text = read_text(path, "page")
+        written = _BLOCK.sub(partial(_written, board), text)
+        if written != text:
+            yield path, written
+
+
+def _written(board: Board, block: re.Match[str]) -> str:
+    head, name, end = block.groups()
+    if name not in BLOCKS:
+        raise unknown("generated block", name, BLOCKS)
+    return f"{head}{BLOCKS[name](board)}\n{end}"
+
+
+# --- figures ---------------------------------------------------------------------------------
+
+
+def _span(values: Iterable[float], digits: int = 2) -> str:
+    """The least to the largest of some numbers, to so many significant digits."""
+    numbers = sorted(values)
+    low, high = (_short(number, digits) for number in (numbers[0], numbers[-1]))
+    return low if low == high else f"{low} to {high}"
+
+
+def _short(value: float, digits: int = 2) -> str:
+    """A number to so many significant digits; all of them before the point."""
+    text = f"{value:.{digits}g}"
+    return f"{float(text):,.0f}" if "e" in text or abs(value) >= 10**digits else text
+
+
+def _factors(lines: Iterable[Line]) -> str:
+    """The speed-ups over retraining."""
+    return _span(found for line in lines if (found := line.number("speedup_geometric_mean")))
+
+
+def _lost(lines: Iterable[Line], column: str) -> float:
+    """The largest loss in a column that counts what is gained."""
+    return max(-(line.number(column) or 0.0) for line in lines)
+
+
+def _points(most: float) -> str:
+    """A loss in points of test accuracy, which may round to nothing."""
+    return f"at most {most:.2f} points" if most >= 0.005 else "less than 0.01 points"
+
+
+def _percent(line: Line) -> str:
+    return f"{line.number('accuracy_test_mean'):.2f} %"
+
+
+# --- blocks ----------------------------------------------------------------------------------
+
+
+def _found(board: Board) -> str:
+    """What the records say, in some sentences."""
+    parts = (_exact, _softmax, _biased, _slack, _nets, _streams, _solvers)
+    return "\n".join(f"* {part(board)}" for part in parts)
+
+
+def _exact(board: Board) -> str:
+    asked = {"loss": "squared", "data": "mnist", "requests": 1}
+    exact = board.rows("downdate", "exact", **asked)
+    fast = board.rows("downdate-fast", "proved", **asked)
+    squared, softmax = (board.row(name, "retrain") for name in ("mnist-hog-squared", "mnist-hog"))
+    return (
+        "**Squared loss.** On HOG features of MNIST, *Downdate* answers a request "
+        f"{_factors(exact)} times faster than retraining, and its weights are the retrained ones "
+        f"to the last bit. The proved variant with noise is {_factors(fast)} times faster. Such a "
+        f"head reaches {_percent(squared)} test accuracy; a softmax head reaches "
+        f"{_percent(softmax)}."
+    )
+
+
+def _softmax(board: Board) -> str:
+    asked = {"loss": "cross_entropy", "scenario": "random", "requests": 1}
+    at = {"linear": True, "strongly_convex": True} | asked
+    chord, newton = (
+        [one for one in board.rows(label, "proved", **at) if one.facts.target.epsilon == 1]
+        for label in ("newton-chord", "newton")
+    )
+    cost = _lost([*chord, *newton], "noise_cost_mean")
+    return (
+        "**Softmax heads.** *Chord Newton* is proved at (1, 1e-5) and faster than retraining: "
+        f"{_factors(chord)} times per request, after a one-off factorisation. *Single-step "
+        f"Newton* prepares nothing and is {_factors(newton)} times faster. The noise costs "
+        f"{_points(cost)} of test accuracy."
+    )
+
+
+def _biased(board: Board) -> str:
+    def hard(line: Line) -> bool:
+        return line.experiment.startswith("mnist-hog") and line.facts.scenario in (
+            "class",
+            "influential",
+        )
+
+    fitted = board.where(lambda line: hard(line) and line.label == "newton-measured")
+    proved = board.where(lambda line: hard(line) and line.verdict == "proved")
+    (count,) = {line.facts.forgotten for line in fitted if line.facts.scenario == "influential"}
+    lost = _span(-(line.number("noise_cost_mean") or 0.0) for line in fitted)
+    return (
+        f"**Requests that are not random.** To forget a whole class of MNIST, or the {count} most "
+        "influential rows, moves a model far. Noise that is fitted to one Newton step then costs "
+        f"{lost} points of test accuracy. Proved rows take more steps under the same public "
+        f"noise, and lose {_points(_lost(proved, 'noise_cost_mean'))}."
+    )
+
+
+def _slack(board: Board) -> str:
+    lines = board.where(
+        lambda line: (
+            line.verdict == "proved"
+            and line.facts.loss == "cross_entropy"
+            and line.facts.linear
+            and line.number("slack_mean") is not None
+        )
+    )
+    middle = median(line.number("slack_mean") for line in lines)
+    return (
+        f"**Bounds.** On softmax heads the proved bound is {_short(middle)} times the measured "
+        f"distance to the retrained weights (median of {len(lines)} rows)."
+    )
+
+
+def _nets(board: Board) -> str:
+    rows = board.where(
+        lambda line: (
+            line.verdict == "proved"
+            and not line.facts.linear
+            and line.number("control_accuracy_test_gap_mean") is not None
+        )
+    )
+    gain, around = (f"control_accuracy_test_gap_{word}" for word in ("mean", "half_width"))
+    better = sum(line.number(gain) > (line.number(around) or 0.0) for line in rows)
+    so = "" if better else " Nothing useful is certified on nets yet."
+    return (
+        f"**Nets.** Of the {len(rows)} proved rows on nets, {better or 'none'} "
+        f"{'are' if better > 1 else 'is'} more accurate than the same algorithm started from zero "
+        f"weights, by more than the interval over seeds.{so}"
+    )
+
+
+def _streams(board: Board) -> str:
+    together = compose([Gaussian(m=m_for(1.0, 1e-5))] * 10).epsilon(1e-5)
+    chord = board.row("mnist-stream", "newton-chord")
+    capacity = chord and chord.number("deletion_capacity_mean")
+    measured = (
+        f" By the bounds proved for the requests that came, *Chord Newton* keeps (1, 1e-5) for "
+        f"about {capacity:.0f} requests on MNIST."
+        if capacity
+        else ""
+    )
+    return f"**Streams.** Ten releases at ε = 1 compose to ε = {together:.2f}.{measured}"
+
+
+def _solvers(board: Board) -> str:
+    def seconds(device: str) -> tuple[float, float, float, float]:
+        paths = collected.paths(board.bench, f"{device}/mnist-mlp/0.1-norm/*.json")
+        records = [read_solver(path) for path in paths]
+        fastest = {
+            family: min(
+                found.median
+                for record in records
+                if record.family == family
+                and (found := record.outcome(1e-2)) is not None
+                and found.median is not None
+            )
+            for family in ("ours", "peer")
+        }
+        (official,) = [record.outcomes[0] for record in records if record.family == "official"]
+        return fastest["ours"], fastest["peer"], official.residual, median(official.seconds)
+
+    cpu, gpu = seconds("cpu"), seconds("cuda")
+    return (
+        "**Inverse Hessian.** On the MNIST MLP one thread solves (H + 0.1 ‖H‖) x = g to a residual "
+        f"of 0.01 in {cpu[0]:.2f} s. The fastest library takes {cpu[1]:.2f} s; the recursion of "
+        f"the paper ends at {cpu[2]:.2f} after {cpu[3]:.1f} s. On an H100 it is "
+        f"{1e3 * gpu[0]:.0f} ms, {1e3 * gpu[1]:.0f} ms and {gpu[3]:.0f} s."
+    )
+
+
+#: Experiment, label and what the model is, in the order of the README's table.
+_SHOWN = (
+    ("mnist-hog-squared", "squared loss on HOG", ("retrain", "downdate", "downdate-fast")),
+    ("mnist-hog-ovr", "one-vs-rest logistic on HOG", ("retrain", "newton-kept")),
+    ("mnist-hog", "softmax on HOG", ("retrain", "newton-chord", "newton")),
+    ("mnist-mlp", "MLP on pixels", ("retrain", "sisa", "noisy-fine-tune")),
+)
+
+
+def _results(board: Board) -> str:
+    """The rows of the README's table: MNIST, one request."""
+    head = (
+        "| model | rows to forget | method | verdict | test accuracy | times faster, per request | "
+        "break-even |",
+        "|---|--:|---|---|--:|--:|--:|",
+    )
+    body = (
+        _result(model, line)
+        for experiment, model, labels in _SHOWN
+        for label in labels
+        if (line := board.row(experiment, label)) is not None
+    )
+    return "\n".join((*head, *body))
+
+
+def _result(model: str, line: Line) -> str:
+    factor, pays = (line.number(k) for k in ("speedup_geometric_mean", "pays_after_mean"))
+    shown = "–" if line.label == "retrain" or factor is None else _short(factor, 2)
+    count = max(1, round(pays)) if pays else 0
+    after = f"{count} request{'s' if count > 1 else ''}" if count else "–"
+    asked = f"{line.facts.forgotten:,}"
+    cells = (model, asked, line.title, line.verdict, _percent(line), shown, after)
+    return f"| {' | '.join(cells)} |"
+
+
+def _useful(board: Board) -> str:
+    """Where each method that proves something is useful, and how fast it is there."""
+    head = (
+        "| method | problems where it is exact or proved | of these useful | "
+        "there times faster than retraining, per request |",
+        "|---|--:|--:|--:|",
+    )
+    return "\n".join((*head, *_uses(board)))
+
+
+def _uses(board: Board) -> Iterator[str]:
+    held = [
+        line
+        for line in board.lines
+        if line.verdict in ("exact", "proved")
+        and line.cells["role"] == "entry"
+        and line.facts.requests == 1
+    ]
+    labels = {line.label: line.title for line in held}
+    found = []
+    for label, title in labels.items():
+        lines = [line for line in held if line.label == label]
+        useful = [line for line in lines if _is_useful(line)]
+        best = max((line.number("speedup_geometric_mean") or 0.0 for line in useful), default=0.0)
+        speed = _factors(useful) if useful else "–"
+        found.append((-best, f"| {title} | {len(lines)} | {len(useful)} | {speed} |"))
+    yield from (text for _, text in sorted(found))
+
+
+def _is_useful(line: Line) -> bool:
+    """Whether a row keeps its accuracy, and owes it to the original model."""
+    gap = line.number("accuracy_test_gap_mean")
+    gain = line.number("control_accuracy_test_gap_mean")
+    around = line.number("control_accuracy_test_gap_half_width") or 0.0
+    return gap is not None and gap >= -_USEFUL and (gain is None or gain > around)
+
+
+#: Writers by the names that blocks have.
+BLOCKS: dict[str, Callable[[Board], str]] = {
+    "found": _found,
+    "results": _results,
+    "useful": _useful,
+}

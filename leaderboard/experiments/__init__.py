@@ -1,0 +1,1 @@
+"""What the board says of one experiment on one device."""

@@ -1,0 +1,170 @@
+"""The rows of the overview as JSON, small enough to lie in a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable
+from typing import Any
+
+from benchmark.contract.claim import VERDICTS
+from leaderboard.model.interval import Estimate
+from leaderboard.model.words import BADGES
+from leaderboard.overview import Overview, OverviewRow, Standing, Track
+from leaderboard.overview.cells import COLUMNS, FORGOTTEN, break_even
+from leaderboard.overview.row import LOSS
+from leaderboard.render.bibtex import entry
+
+#: Significant digits that a page needs; a mean's interval is shown to two.
+_DIGITS = 5
+#: What the page shows at first: verdicts, and rows that are useful only.
+VERDICTS_AT_FIRST = ("exact", "proved")
+
+
+class _Pool:
+    """Things that rows share, each once."""
+
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+        self._places: dict[Hashable, int] = {}
+
+    def place(self, item: Any) -> int:
+        """The number of an item, which joins the others if it is new."""
+        key = json.dumps(item)
+        if key not in self._places:
+            self._places[key] = len(self.items)
+            self.items.append(item)
+        return self._places[key]
+
+
+def payload(found: Overview, results: str) -> dict[str, Any]:
+    """Everything that the page's table, plot and comparison need.
+
+    Args:
+        found: the overview.
+        results: the folder of the records, for the commands that run them again.
+    """
+    names = ("tracks", "problems", "methods", "claims", "papers", "definitions", "constants")
+    pools = {name: _Pool() for name in (*names, "meanings")}
+    rows = [_row(row, standing, pools) for standing in found.standings for row in standing.rows]
+    return {name: pool.items for name, pool in pools.items()} | {
+        "rows": rows,
+        "columns": [
+            {"key": c.key, "header": c.header, "unit": c.unit, "heading": c.heading}
+            for c in COLUMNS
+        ],
+        "badges": BADGES,
+        "verdicts": VERDICTS,
+        "forgotten": FORGOTTEN,
+        "atFirst": VERDICTS_AT_FIRST,
+        "loss": LOSS,
+        "results": results,
+    }
+
+
+def as_script(content: Any) -> str:
+    """JSON that may stand in a script element."""
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")
+
+
+def _row(row: OverviewRow, standing: Standing, pools: dict[str, _Pool]) -> list[Any]:
+    """A row as a list, in the order that page.js names its parts in."""
+    gaps, speeds = row.values("accuracy_test_gap"), row.values("speedup")
+    seeds = sorted(gaps.keys() | speeds.keys())
+    return [
+        pools["problems"].place(_problem(row, pools["tracks"].place(_track(row.track)))),
+        pools["methods"].place(_method(row, pools["papers"])),
+        standing.rank or 0,
+        int(standing.tied),
+        VERDICTS.index(row.row.verdict),
+        row.row.void,
+        int(bool(row.row.violations)),
+        int(row.erases),
+        int(row.useful),
+        int(row.ranked),
+        pools["claims"].place(_claim(row, pools)) if row.claim else -1,
+        _short(row.epsilon),
+        _estimate(row.gap),
+        _estimate(row.speedup),
+        _mean(row.once),
+        _short(break_even(row)),
+        _mean(row.estimate("slack")),
+        row.forgotten or "",
+        ", ".join(row.told_by),
+        seeds,
+        [_short(gaps.get(seed)) for seed in seeds],
+        [_short(speeds.get(seed)) for seed in seeds],
+        row.row.found[0].seeds.split if row.row.found else -1,
+    ]
+
+
+def _track(track: Track) -> dict[str, Any]:
+    return {
+        "slug": track.slug,
+        "title": track.title,
+        "family": track.family.key,
+        "request": track.request.name.lower(),
+        "epsilon": track.epsilon,
+    }
+
+
+def _problem(row: OverviewRow, track: int) -> dict[str, Any]:
+    return {
+        "slug": row.table.slug,
+        "experiment": row.table.experiment,
+        "name": row.problem,
+        "request": row.request,
+        "data": row.data,
+        "model": model_of(row)[0],
+        "track": track,
+    }
+
+
+def model_of(row: OverviewRow) -> tuple[str, str]:
+    """What the filters call the row's model, by name and in words: a linear one by its loss."""
+    family = row.track.family
+    return (family.key, family.title) if family.linear else (row.table.facts.model, row.model)
+
+
+def _method(row: OverviewRow, papers: _Pool) -> dict[str, Any]:
+    method = row.row.found[0].method if row.row.found else None
+    # an entry point may come from anywhere: no address but a web page's becomes a link
+    url = method.url if method and method.url.startswith(("https://", "http://")) else ""
+    paper = None
+    if method and method.paper:
+        cited = entry(method.paper, url)
+        paper = papers.place([method.paper, url, cited.key, cited.text])
+    return {"label": row.row.label, "title": row.row.title, "paper": paper}
+
+
+def _claim(row: OverviewRow, pools: dict[str, _Pool]) -> dict[str, Any]:
+    definition = [row.definition.title, row.definition.words]
+    constants = [
+        [c.name, _short(c.value), c.provenance, pools["meanings"].place(c.meaning)]
+        for c in row.constants
+    ]
+    return {
+        "definition": pools["definitions"].place(definition),
+        "mode": row.mode,
+        "needs": row.needs,
+        "theorem": row.theorem,
+        "sigma": _short(row.sigma),
+        "delta": _short(row.delta),
+        "constants": [pools["constants"].place(constant) for constant in constants],
+    }
+
+
+def _estimate(found: Estimate | None) -> list[float | None] | int:
+    """Mean and half-width or factor; 0 for none."""
+    return 0 if found is None else [_short(found.mean), _short(found.spread)]
+
+
+def _mean(found: Estimate | None) -> float | None:
+    return None if found is None else _short(found.mean)
+
+
+def _short(value: float | None) -> float | int | None:
+    if value is None:
+        return None
+    short = float(f"{value:.{_DIGITS - 1}e}")
+    return int(short) if short.is_integer() and abs(short) < 1e15 else short

@@ -1,0 +1,106 @@
+"""The experiments of a group, and their records as points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from benchmark.contract.claim import Distance
+from benchmark.records import Record
+from leaderboard.model.table import Row, Table
+
+#: The statement that needs no convexity, by its id.
+GENERAL = "thm4"
+
+#: Groups of experiments that vary one setting of a problem, each with an answer of its own.
+NONCONVERGENCE, ABLATION, BUDGET, BIASED = "nonconvergence", "ablation", "budget", "biased"
+SCALE = "scale"
+_VARYING = {NONCONVERGENCE, ABLATION, BUDGET, BIASED, SCALE}
+#: The group of experiments in the paper's own setting.
+PAPER = "paper"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One seed of a row: where training and method were set, and what came out.
+
+    Attributes:
+        setting: the value of what is varied.
+        series: what the point is drawn as.
+        bounds: on the distance to the retrained weights: `certified`, and `GENERAL` if evaluated.
+        distance: measured; None where there is none, as for the residual and the gap.
+        residual: of the method's linear solve.
+        gap: of test accuracy, points.
+    """
+
+    setting: float
+    series: str
+    epsilon: float
+    bounds: dict[str, float]
+    distance: float | None
+    residual: float | None
+    gap: float | None
+
+
+def tables_of(tables: list[Table], group: str) -> list[Table]:
+    """Tables of a group's experiments, without what is for trying things out.
+
+    An experiment whose plan has no facts is in no group.
+    """
+    return [t for t in tables if t.facts and group in t.facts.group and not t.facts.trial]
+
+
+def without_variations(tables: list[Table]) -> list[Table]:
+    """A table for each problem: those of the groups above are one problem again and again."""
+    return [t for t in tables if t.facts is None or not _VARYING & set(t.facts.group)]
+
+
+def studies(tables: Iterable[Table]) -> list[str]:
+    """Names of the studies that the tables' experiments are of, in order."""
+    return list(dict.fromkeys(table.facts.study for table in tables if table.facts))
+
+
+def by_device(tables: list[Table]) -> dict[str, list[Table]]:
+    """What may share a plot."""
+    return {d: [t for t in tables if t.device == d] for d in sorted({t.device for t in tables})}
+
+
+def constant(record: Record, name: str) -> float | None:
+    """The value of a constant of the record's claim, published or measured."""
+    if record.claim is None:
+        return None
+    measured = getattr(record.claim.evidence, "measured", ())
+    return next((c.value for c in (*record.claim.constants, *measured) if c.name == name), None)
+
+
+def bounded(row: Row) -> list[Record]:
+    """The records of a row that claim a distance."""
+    claimed = [record for record in row.done.values() if record.claim]
+    return [record for record in claimed if isinstance(record.claim.evidence, Distance)]
+
+
+def bounds(record: Record) -> dict[str, float]:
+    """The bound that the noise is made for, and `GENERAL`'s where it was evaluated."""
+    evidence = record.claim.evidence
+    found = {other.theorem: other.value for other in evidence.alternatives}
+    found[evidence.theorem] = evidence.reached
+    general = {GENERAL: found[GENERAL]} if GENERAL in found else {}
+    return {"certified": evidence.bound} | general
+
+
+def point(record: Record, setting: float, series: str) -> Point:
+    """A record that claims a distance as a point."""
+
+    def metric(name: str) -> float | None:
+        value = record.metrics.get(name)
+        return None if value is None else value.value
+
+    return Point(
+        setting=setting,
+        series=series,
+        epsilon=record.claim.epsilon,
+        bounds=bounds(record),
+        distance=metric("distance"),
+        residual=constant(record, "residual"),
+        gap=metric("accuracy_test_gap"),
+    )

@@ -1,0 +1,340 @@
+"""What the overview's table has in each column, for one row or for all rows of a method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean
+
+from leaderboard.model.numbers import measured, number, span
+from leaderboard.model.shown import NOTHING
+from leaderboard.model.words import BADGES
+from leaderboard.overview.ranking import Standing, speedup, weakest, worst_gap
+from leaderboard.overview.row import OverviewRow, first_of
+
+NEVER, AT_ONCE = "never", "at once"
+#: What forget quality says, the worst first.
+FORGOTTEN = {
+    "distinguishable": "told apart",
+    "unresolved": "unresolved",
+    "indistinguishable": "not told apart",
+}
+
+
+@dataclass(frozen=True)
+class Text:
+    """A cell: what stands in it, and what stands small behind that."""
+
+    main: str
+    aside: str = ""
+
+    @property
+    def line(self) -> str:
+        if not self.aside:
+            return self.main
+        plain = self.aside.startswith(("±", "×÷", "to "))
+        return f"{self.main} {self.aside}" if plain else f"{self.main} ({self.aside})"
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One line of the table: some rows of one method in one track.
+
+    Attributes:
+        standing: of the method.
+        rows: those that the line sums up, one or more.
+        problems: how many problems of the track the table is about.
+    """
+
+    standing: Standing
+    rows: tuple[OverviewRow, ...]
+    problems: int
+
+    @cached_property
+    def first(self) -> OverviewRow:
+        """The row whose claim stands for all."""
+        return first_of(self.rows)
+
+    @property
+    def single(self) -> OverviewRow | None:
+        """The row, if the line is of one."""
+        return self.rows[0] if len(self.rows) == 1 else None
+
+    @property
+    def erasing(self) -> int:
+        """How many of the rows erase the model."""
+        return sum(row.erases for row in self.rows)
+
+    def means(self, key: str) -> list[float]:
+        """The rows' means of a column of numbers."""
+        found = (row.estimate(key) for row in self.rows)
+        return [one.mean for one in found if one is not None]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the overview.
+
+    Attributes:
+        key: its name in addresses and options.
+        header, unit: its heading.
+        meaning: what it says, in a sentence.
+        text: of a line.
+        value: what a line is sorted by, and what programs read; None where there is nothing.
+    """
+
+    key: str
+    header: str
+    unit: str
+    meaning: str
+    text: Callable[[Line], Text]
+    value: Callable[[Line], float | str | None]
+
+    @property
+    def heading(self) -> str:
+        return f"{self.header} ({self.unit})" if self.unit else self.header
+
+
+def tidy(value: float) -> str:
+    """To two digits, e.g. `1` or `0.95`."""
+    return number(value, 2).removesuffix(".0")
+
+
+def points(value: float) -> str:
+    """A difference of accuracies with its sign, e.g. `−0.05`."""
+    text = f"{value:+.2f}" if abs(value) < 10 else f"{value:+.1f}"
+    return text.replace("-", "−") if float(text) else "0"
+
+
+def whole(values: Sequence[float]) -> str:
+    """The range of some counts, e.g. `2 to 1,000`."""
+    low, high = (f"{round(end(values)):,}" for end in (min, max))
+    return low if low == high else f"{low} to {high}"
+
+
+def _rank(line: Line) -> Text:
+    rank = line.standing.rank
+    return Text(NOTHING if rank is None else f"{rank}{'=' if line.standing.tied else ''}")
+
+
+def _method(line: Line) -> Text:
+    return Text(line.first.row.title)
+
+
+def _problem(line: Line) -> Text:
+    one = line.single
+    return Text(one.problem, one.request) if one else Text(line.standing.track.title)
+
+
+def _verdict(line: Line) -> Text:
+    void = {row.row.void for row in line.rows}
+    if "" not in void:
+        return Text(sorted(void)[0])
+    text = BADGES[weakest(line.rows)]
+    text += ", violated" if any(row.row.violations for row in line.rows) else ""
+    return Text(text, "erases the model" if line.erasing else "")
+
+
+def _guarantee(line: Line) -> Text:
+    row = line.first
+    return Text(row.definition.title, row.mode) if row.definition else Text(NOTHING)
+
+
+def _epsilon_value(line: Line) -> float | None:
+    return max((row.epsilon for row in line.rows if row.epsilon is not None), default=None)
+
+
+def _epsilon(line: Line) -> Text:
+    value = _epsilon_value(line)
+    return Text(NOTHING if value is None else tidy(value))
+
+
+def _gap(line: Line) -> Text:
+    gaps = line.means("accuracy_test_gap")
+    if not gaps:
+        return Text(NOTHING)
+    if line.single:
+        found = line.single.gap
+        mean, spread = measured(found.mean, found.spread, signed=True)
+        return Text(mean, f"± {spread}" if spread else "")
+    low, high = points(min(gaps)), points(max(gaps))
+    return Text(low, "" if low == high else f"to {high}")
+
+
+def _speedup(line: Line) -> Text:
+    found = speedup(line.rows)
+    if found is None:
+        return Text(NOTHING)
+    if line.single:
+        return Text(number(found.mean), f"×÷ {number(found.spread)}" if found.spread else "")
+    ratios = line.means("speedup")
+    return Text(number(found.mean), span(ratios) if len(ratios) > 1 else "")
+
+
+def _speedup_value(line: Line) -> float | None:
+    found = speedup(line.rows)
+    return found.mean if found else None
+
+
+def _once(line: Line) -> Text:
+    costs = line.means("precomputation")
+    return Text(span(costs, 2) if costs else NOTHING)
+
+
+def break_even(row: OverviewRow) -> float | None:
+    """Requests after which a row has won its one-off cost back: 0 at once; None if never."""
+    ratio, after = row.speedup, row.estimate("pays_after")
+    if ratio is None or ratio.mean <= 1:
+        return None
+    return after.mean if after else 0.0
+
+
+def _pays(line: Line) -> Text:
+    timed = [row for row in line.rows if row.speedup is not None]
+    if not timed:
+        return Text(NOTHING)
+    known = [value for row in timed if (value := break_even(row)) is not None]
+    if not known:
+        return Text(NEVER)
+    text = AT_ONCE if max(known) == 0 else whole(known)
+    lost = len(timed) - len(known)
+    return Text(text, f"{NEVER} on {lost}" if lost else "")
+
+
+def _pays_value(line: Line) -> float | None:
+    known = [value for row in line.rows if (value := break_even(row)) is not None]
+    return max(known, default=None)
+
+
+def _slack(line: Line) -> Text:
+    slacks = line.means("slack")
+    return Text(span(slacks, 2) if slacks else NOTHING)
+
+
+def _mean(key: str) -> Callable[[Line], float | None]:
+    return lambda line: fmean(found) if (found := line.means(key)) else None
+
+
+def forgotten(rows: Sequence[OverviewRow]) -> str:
+    """The worst verdict of forget quality on some rows; "" if none was attacked."""
+    known = [row.forgotten for row in rows if row.forgotten]
+    return min(known, key=list(FORGOTTEN).index, default="")
+
+
+def _forgotten(line: Line) -> Text:
+    worst = forgotten(line.rows)
+    tested = sum(row.forgotten is not None for row in line.rows)
+    part = f"{tested} of {len(line.rows)} tested" if 0 < tested < len(line.rows) else ""
+    return Text(FORGOTTEN[worst] if worst else NOTHING, part)
+
+
+def _problems(line: Line) -> Text:
+    return Text(f"{len(line.rows)} of {line.problems}")
+
+
+COLUMNS = (
+    Column(
+        "rank",
+        "Rank",
+        "",
+        "Place in the track, 1 for the fastest; = marks methods that no interval tells apart.",
+        _rank,
+        lambda line: line.standing.rank,
+    ),
+    Column("method", "Method", "", "What answers the request.", _method, lambda x: _method(x).main),
+    Column(
+        "problem",
+        "Problem",
+        "",
+        "Data, model and features, and what is asked to be forgotten.",
+        _problem,
+        lambda line: _problem(line).main,
+    ),
+    Column(
+        "verdict",
+        "Verdict",
+        "",
+        "How far to believe the claim, the weakest over problems and seeds. A row that erases the "
+        "model is no better than the same algorithm with the same noise from zero weights.",
+        _verdict,
+        lambda line: _verdict(line).main,
+    ),
+    Column(
+        "guarantee",
+        "Guarantee",
+        "",
+        "What the release cannot be told from, and how that comes about.",
+        _guarantee,
+        lambda line: _guarantee(line).main,
+    ),
+    Column(
+        "epsilon",
+        "ε",
+        "",
+        "Certified: 0 is exact, and the smaller the stronger. Of a stream, of all releases "
+        "together. The largest over problems and seeds.",
+        _epsilon,
+        _epsilon_value,
+    ),
+    Column(
+        "gap",
+        "Test gap",
+        "points",
+        "Test accuracy less that of the retrained model of the same seed: the mean of the worst "
+        "problem, to that of the best; of one problem with the 95 % interval over seeds.",
+        _gap,
+        lambda line: worst_gap(line.rows),
+    ),
+    Column(
+        "speedup",
+        "Speed-up",
+        "×",
+        "Time to retrain over time per request: the geometric mean over problems with the range; "
+        "of one problem with the 95 % interval over seeds, as a factor.",
+        _speedup,
+        _speedup_value,
+    ),
+    Column(
+        "once",
+        "One-off cost",
+        "s",
+        "Seconds after training on what serves every later request; not part of the speed-up.",
+        _once,
+        _mean("precomputation"),
+    ),
+    Column(
+        "pays",
+        "Break-even",
+        "requests",
+        "Requests after which the one-off cost is won back against retraining for each.",
+        _pays,
+        _pays_value,
+    ),
+    Column(
+        "slack",
+        "Slack",
+        "",
+        "Proved bound over measured distance; 1 is tight.",
+        _slack,
+        _mean("slack"),
+    ),
+    Column(
+        "forgotten",
+        "Forgotten?",
+        "",
+        "Whether attacks and tests on many models tell the release from retraining; the worst "
+        "over problems. Permitted by an ε above 0, and no refutation.",
+        _forgotten,
+        lambda line: forgotten(line.rows) or None,
+    ),
+    Column(
+        "problems",
+        "Problems",
+        "k of n",
+        "On how many of the track's problems the line rests.",
+        _problems,
+        lambda line: len(line.rows),
+    ),
+)
+BY_KEY = {column.key: column for column in COLUMNS}

@@ -1,0 +1,242 @@
+"""A row of the overview: one method on one problem, from the records and typed facts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from benchmark.contract.claim import Algorithm, Claim, Constant, Construction, Distance
+from benchmark.contract.definition import Definition, find
+from benchmark.studies.quality_record import Verdict as Forgotten
+from leaderboard.experiments import details
+from leaderboard.model import words
+from leaderboard.model.columns import BY_KEY
+from leaderboard.model.interval import Estimate, geometric
+from leaderboard.model.shown import erases_the_model, last_steps
+from leaderboard.model.table import Row, Table
+from leaderboard.overview.track import Track, model_in_words, request_in_words, track
+
+#: Points of test accuracy that a useful row may lose against retraining.
+LOSS = 1.0
+#: An m found by bisection ends a little off its target, on the safe side.
+_ROUND_OFF = 1e-6
+#: A mean of exact cancellations comes out as some 1e-15.
+_NOTHING = 1e-12
+
+#: What a claim rests on, by the names of its constants.
+_NEEDS = {
+    "strong_convexity": "a strongly convex objective",
+    "self_concordance": "a self-concordant loss",
+    "radius": "weights kept in a ball of known radius",
+    "gradient_lipschitz": "a smooth objective",
+    "learning_steps": "training by noisy gradient descent",
+    "rewound": "training by gradient descent, with a checkpoint on the way",
+    "group": "private training, before any request",
+    "residual_budget": "training with a random linear term",
+}
+_CAPACITY = "a limit, set beforehand, on how many rows are forgotten"
+_CONSTRUCTION = "nothing: the release is exact by construction"
+
+
+@dataclass(frozen=True, eq=False)
+class OverviewRow:
+    """One method on one problem.
+
+    Attributes:
+        table, row: where it is from.
+        forgotten: the verdict of forget quality; None if the row was not attacked as it is.
+        told_by: the tests that tell it from retraining.
+        qualifier: what tells its problem from others of the same name; "" if there are none.
+    """
+
+    table: Table
+    row: Row
+    forgotten: Forgotten | None = None
+    told_by: tuple[str, ...] = ()
+    qualifier: str = ""
+
+    @cached_property
+    def track(self) -> Track:
+        return track(self.table.facts)
+
+    @property
+    def anchor(self) -> str:
+        """Its name in addresses."""
+        return f"{self.table.slug}/{self.row.label}"
+
+    @property
+    def problem(self) -> str:
+        """Data, model and features, with the device unless that is a CPU."""
+        device = "" if self.table.device == "cpu" else self.table.device
+        aside = ", ".join(filter(None, [self.qualifier, device]))
+        return self.table.facts.problem + (f" ({aside})" if aside else "")
+
+    @property
+    def request(self) -> str:
+        return request_in_words(self.table.facts)
+
+    @property
+    def data(self) -> str:
+        return self.table.facts.data_title
+
+    @property
+    def model(self) -> str:
+        return model_in_words(self.table.facts)
+
+    # --- what is claimed ------------------------------------------------------------------------
+
+    @property
+    def claim(self) -> Claim | None:
+        """The claim of the first seed that has one; None if none has."""
+        return self.row.claims[0] if self.row.claims else None
+
+    @property
+    def definition(self) -> type[Definition] | None:
+        return find(self.claim.definition) if self.claim else None
+
+    @property
+    def mode(self) -> str:
+        """How the guarantee comes about, in words; "" without a claim."""
+        if self.claim is None:
+            return ""
+        evidence = self.claim.evidence
+        if isinstance(evidence, Construction):
+            return "exact by construction"
+        if isinstance(evidence, Algorithm):
+            return "noise inside the algorithm"
+        if self.definition.proves:
+            return "noise on the weights, fixed beforehand"
+        return "noise on the weights, fitted to this request"
+
+    @property
+    def epsilon(self) -> float | None:
+        """The largest over seeds, of a stream's releases together where they compose."""
+        composed = [step.composed_epsilon for step in last_steps(self.row)]
+        stated = [claim.epsilon for claim in self.row.claims]
+        known = [value for value in composed if value is not None]
+        return max(known or stated, default=None)
+
+    @property
+    def delta(self) -> float | None:
+        return max((claim.delta for claim in self.row.claims), default=None)
+
+    @property
+    def theorem(self) -> str:
+        """The name of the statement, or the reason of what is exact; "" without a claim."""
+        return words.statement(self.claim.theorem) if self.claim else ""
+
+    @property
+    def constants(self) -> tuple[Constant, ...]:
+        return self.claim.constants if self.claim else ()
+
+    @property
+    def sigma(self) -> float | None:
+        """Noise per weight, of the release or of one noisy step."""
+        evidence = self.claim.evidence if self.claim else None
+        return evidence.sigma if isinstance(evidence, Distance | Algorithm) else None
+
+    @property
+    def needs(self) -> list[str]:
+        """What the claim and the answer ask of a problem, in words."""
+        if self.claim is None:
+            return []
+        names = {constant.name for constant in self.constants}
+        found = [text for name, text in _NEEDS.items() if name in names]
+        if "capacity" in names:
+            found.append(_CAPACITY)
+        if isinstance(self.claim.evidence, Construction):
+            found.append(_CONSTRUCTION)
+        if self.once and self.once.mean:
+            found.append("work done once after training")
+        return found
+
+    # --- what was measured ----------------------------------------------------------------------
+
+    def estimate(self, key: str) -> Estimate | None:
+        """The mean over seeds of a column; None without a number. Round-off of 0 is 0."""
+        found = self.row.estimate(BY_KEY[key])
+        if found is None or abs(found.mean) > _NOTHING:
+            return found
+        return Estimate(0.0, found.spread, found.n)
+
+    def values(self, key: str) -> dict[int, float]:
+        """A column's number for each seed that has one."""
+        return self.row.values(BY_KEY[key])
+
+    @property
+    def speedup(self) -> Estimate | None:
+        return self.estimate("speedup")
+
+    @cached_property
+    def alone(self) -> Estimate | None:
+        """Speed-up of a single request that bears all that was done once before it."""
+        times = [record.times for record in self.row.done.values() if record.times]
+        spent = [(t.retrain, t.unlearn + t.precomputation + (t.tuning or 0)) for t in times]
+        ratios = [retrain / cost for retrain, cost in spent if min(retrain, cost) > 0]
+        return geometric(ratios) if ratios and self.speedup else None
+
+    @property
+    def gap(self) -> Estimate | None:
+        return self.estimate("accuracy_test_gap")
+
+    @property
+    def worst_gap(self) -> float | None:
+        """The least over seeds, points."""
+        return min(self.values("accuracy_test_gap").values(), default=None)
+
+    @property
+    def once(self) -> Estimate | None:
+        """Seconds after training on what serves every request."""
+        return self.estimate("precomputation")
+
+    # --- where it stands ------------------------------------------------------------------------
+
+    @property
+    def guaranteed(self) -> bool:
+        """Whether it has every seed, proved or exact as asked for, and nothing refutes it."""
+        row, target = self.row, self.table.facts.target
+        if row.verdict not in ("exact", "proved") or row.violations or not row.complete:
+            return False
+        room = 1 + _ROUND_OFF
+        return all(
+            claim.epsilon <= target.epsilon * room and claim.delta <= target.delta * room
+            for claim in row.claims
+        )
+
+    @property
+    def accurate(self) -> bool:
+        """Whether it loses no more than `LOSS` points against retraining, on average."""
+        return self.gap is not None and self.gap.mean >= -LOSS
+
+    @property
+    def erases(self) -> bool:
+        """Whether its noise-only control does as well."""
+        return erases_the_model(self.row)
+
+    @property
+    def over_control(self) -> bool:
+        """Whether it beats its noise-only control by the interval, or has none to beat."""
+        if not self.values("control_accuracy_test_gap"):
+            return True
+        over = self.estimate("control_accuracy_test_gap")
+        return over.spread is not None and over.mean - over.spread > 0
+
+    @property
+    def useful(self) -> bool:
+        """Whether it is accurate and over its control."""
+        return self.accurate and self.over_control
+
+    @property
+    def ranked(self) -> bool:
+        """Whether it counts in the ranking: proved, useful and timed."""
+        return self.guaranteed and self.useful and self.speedup is not None
+
+    def command(self, results: str) -> str:
+        """What runs its first cell again; "" if it has no record."""
+        return details.command(self.table, self.row, results).removeprefix(".venv/bin/")
+
+
+def first_of(rows: Sequence[OverviewRow]) -> OverviewRow:
+    """The row that stands for several of one method: the first with a claim, else the first."""
+    return next((row for row in rows if row.claim is not None), rows[0])

@@ -1,0 +1,164 @@
+"""The page that a code host shows: answers first, then what they rest on in short."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from leaderboard.glossary import glossary, reading
+from leaderboard.model.chart import Chart
+from leaderboard.model.contents import ordered
+from leaderboard.model.numbers import number, span
+from leaderboard.model.section import Cell, Line, Page, Part, Prose, Section, grid, paragraph
+from leaderboard.model.shown import NOTHING
+from leaderboard.model.words import BADGES, INTRODUCTION
+from leaderboard.overview import RULE, Overview, OverviewRow, Standing, cards
+from leaderboard.overview.ranking import speedup, worst_gap
+
+_IN_FULL = (
+    "“make leaderboard” generates the rest from the records into site/, which is not committed: "
+    "every answer with its table and plots, and a page for each problem with all numbers, plots "
+    "and certificates."
+)
+_RANKED = (
+    "rank",
+    "verdict",
+    "ε",
+    "speed-up (×)",
+    "one-off cost (s)",
+    "break-even (requests)",
+    "worst test gap (points)",
+    "problems",
+)
+_COVERAGE = (
+    "Problems, k of n: k of the track's n problems have a row of the method that counts in the "
+    "ranking, or any row where none does. Methods of one rank are tied. Unranked methods follow, "
+    "by verdict and by the points they lose."
+)
+
+
+def readme(
+    found: Overview,
+    answers: Section,
+    studies: Sequence[Section],
+    figures: Sequence[Chart],
+) -> Page:
+    """The page.
+
+    Args:
+        found: the overview of all tables.
+        answers: one section a question.
+        studies: what is beside the experiments.
+        figures: what is shown at the end of the answers.
+    """
+    return Page(
+        "README",
+        "Leaderboard",
+        INTRODUCTION,
+        (
+            *_cards(found),
+            _overview(found),
+            Section(
+                answers.slug,
+                answers.heading,
+                (*answers.reading, _IN_FULL),
+                _short(answers, figures),
+            ),
+            *_beside(studies),
+            *_problems(found),
+            reading(),
+            glossary(),
+        ),
+    )
+
+
+def _cards(found: Overview) -> list[Section]:
+    """What to use for a kind of model, in a sentence each."""
+    lines = [
+        Line(card.case, "", (Cell(card.answer), Cell(card.figure or NOTHING), Cell(card.text)))
+        for card in cards(found)
+    ]
+    parts = (grid(("use", "speed-up", "because"), lines, "You have"),)
+    return [Section("cards", "What to use", parts=parts)] if lines else []
+
+
+def _overview(found: Overview) -> Section:
+    """A table for each track, ranked."""
+    tables = tuple(
+        Section(track.slug, track.title, parts=(_ranked(found.of_track(track)),))
+        for track in found.tracks
+    )
+    return Section("overview", "Every method, ranked", (RULE, _COVERAGE), tables)
+
+
+def _ranked(standings: Sequence[Standing]) -> Part:
+    return grid(_RANKED, [_standing(standing) for standing in standings], "Method")
+
+
+def _standing(standing: Standing) -> Line:
+    rows = standing.ranked or standing.rows
+    erases = all(row.erases for row in rows)
+    violated = any(row.row.violations for row in standing.rows)
+    alarm = "violated" if violated else "erases the model" if erases else ""
+    rank = "" if standing.rank is None else f"{standing.rank}{' =' if standing.tied else ''}"
+    counted = standing.coverage or sum(not row.row.void for row in standing.rows)
+    speed, gap = speedup(rows), worst_gap(rows)
+    return Line(
+        standing.title,
+        "",
+        (
+            Cell(rank or NOTHING),
+            Cell(BADGES[standing.verdict], badge=standing.verdict, alarm=alarm),
+            Cell(_range([row.epsilon for row in rows])),
+            Cell(number(speed.mean) if speed else NOTHING, best=standing.rank == 1),
+            Cell(_range([row.once.mean if row.once else None for row in rows])),
+            Cell(_range([_mean(row, "pays_after") for row in rows])),
+            Cell(number(gap, 2) if gap is not None else NOTHING),
+            Cell(f"{counted} of {standing.problems}"),
+        ),
+        alarm=violated,
+    )
+
+
+def _mean(row: OverviewRow, key: str) -> float | None:
+    found = row.estimate(key)
+    return found.mean if found else None
+
+
+def _range(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return span(known, 2) if any(known) else NOTHING
+
+
+def _short(answers: Section, figures: Sequence[Chart]) -> tuple[Part, ...]:
+    """Every question with its answer in a sentence, then the figures."""
+    lines = [
+        Line(one.heading, "", (Cell(one.summary or "No record answers this yet."),))
+        for one in answers.parts
+        if isinstance(one, Section)
+    ]
+    return (grid(("in short",), lines, "Question"), *figures)
+
+
+def _beside(studies: Sequence[Section]) -> list[Section]:
+    items = tuple(f"{one.heading}: {one.summary}" for one in studies if one.summary)
+    return [Section("studies", "Further studies", parts=(Prose(items),))] if items else []
+
+
+def _problems(found: Overview) -> list[Section]:
+    """Every problem with its fastest ranked row."""
+    tables = ordered(found.problems())
+    lines = []
+    for table in tables:
+        row = found.fastest(table)
+        device = "" if table.device == "cpu" else f" ({table.device})"
+        cells = (Cell(NOTHING),) * 3 if row is None else _fastest(row)
+        lines.append(Line(f"{table.title}{device}", "", cells))
+    text = f"{len(lines)} problems, each with the fastest method that counts in the ranking."
+    names = ("fastest ranked method", "speed-up (×)", "test gap (points)")
+    parts = (*paragraph(text), grid(names, lines, "Problem"))
+    return [Section("problems", "Problems", parts=parts)] if lines else []
+
+
+def _fastest(row: OverviewRow) -> tuple[Cell, ...]:
+    gap = NOTHING if row.gap is None else number(row.gap.mean, 2)
+    return (Cell(row.row.title), Cell(number(row.speedup.mean)), Cell(gap))

@@ -1,0 +1,1 @@
+"""What a page is written in: HTML, Markdown, a terminal's tables. None knows what a page says."""

@@ -1,0 +1,132 @@
+"""A page as Markdown, for reading where the repository is browsed."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Sequence
+from functools import singledispatch
+from urllib.parse import quote
+
+from leaderboard.model.chart import Chart
+from leaderboard.model.section import (
+    Cell,
+    Facts,
+    Grid,
+    Line,
+    Missing,
+    Page,
+    Part,
+    Prose,
+    Section,
+    numeric,
+)
+
+# what may stand in an address as it is, within a Markdown table too
+_IN_ADDRESS = "%/:?#@!$&'(*+,;=~"
+
+
+def render_markdown(page: Page, links: Sequence[tuple[str, str]] = ()) -> str:
+    """The page with a list of its sections at the top.
+
+    Args:
+        page: what to show.
+        links: titles and addresses of the files beside it.
+    """
+    beside = " · ".join(f"[{escape(title)}]({address})" for title, address in links)
+    contents = [f"- [{escape(s.heading)}](#{_address(s.heading)})" for s in page.sections]
+    parts = [f"# {escape(page.title)}", escape(page.lead), beside]
+    parts.append("\n".join(contents) if len(contents) > 1 else "")
+    for section in page.sections:
+        parts += _section(section, 2)
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _section(section: Section, level: int) -> Iterable[str]:
+    """The heading, how to read what follows, and the parts; a folded section has no heading."""
+    aside = f" ({escape(section.aside)})" if section.aside else ""
+    if section.folded:
+        yield f"**{escape(section.heading)}**{aside}"
+    else:
+        yield f"{'#' * level} {escape(section.heading)}{aside}"
+    yield _bullets(map(escape, section.reading))
+    for part in section.parts:
+        if isinstance(part, Section):
+            yield from _section(part, level + 1)
+        else:
+            yield _part(part)
+
+
+def _address(heading: str) -> str:
+    """The address that code hosts give a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@singledispatch
+def _part(part: Part) -> str:
+    """A part that is no section."""
+    raise TypeError(f"Markdown has no {type(part).__name__}")
+
+
+@_part.register
+def _(part: Prose) -> str:
+    if part.tone == "command":
+        return "\n".join(["```sh", *part.items, "```"])
+    texts = [escape(item) for item in part.items]
+    if part.numbered:
+        return "\n".join(f"{n}. {text}" for n, text in enumerate(texts, 1))
+    return texts[0] if len(texts) == 1 else _bullets(texts)
+
+
+@_part.register
+def _(part: Facts) -> str:
+    facts = _bullets(f"**{escape(name)}**: {escape(text)}" for name, text in part.pairs)
+    return "\n\n".join(filter(None, [f"*{escape(part.name)}*" if part.name else "", facts]))
+
+
+@_part.register
+def _(part: Missing) -> str:
+    command = f" `{part.command}`" if part.command else ""
+    return f"*Missing:* {escape(part.text)}{command}"
+
+
+@_part.register
+def _(part: Chart) -> str:
+    return f"![{escape(part.caption)}]({part.path})"
+
+
+@_part.register
+def _(part: Grid) -> str:
+    marks = ["--:" if number else ":--" for number in numeric(part)]
+    lines = [_line([part.name, *map(escape, part.headings)]), _line([":--", *marks])]
+    for line in part.lines:
+        lines.append(_line([_title(line), *map(_cell, line.cells)]))
+    return "\n".join(lines)
+
+
+def _title(line: Line) -> str:
+    title = escape(line.title)
+    if line.url.startswith("https://"):
+        title = f"[{title}]({quote(line.url, safe=_IN_ADDRESS)})"
+    remark = f"<br>*{escape(line.remark)}*" if line.remark else ""
+    return f"{'🔴 ' if line.alarm else ''}{title}{remark}"
+
+
+def _cell(cell: Cell) -> str:
+    text = " ".join(escape(text) for text in (cell.text, cell.aside) if text)
+    text = f"**{text}**" if cell.best else f"{text} ≈" if cell.tied else text
+    return " ".join(filter(None, [text, f"**{escape(cell.alarm)}**" if cell.alarm else ""]))
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _bullets(items: Iterable[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is, on one line; what must not break stays unbroken."""
+    line = re.sub(r"[^\S\N{NO-BREAK SPACE}]+", " ", text).strip()
+    return re.sub(r"([\\|*_`\[\]~#])", r"\\\1", html.escape(line, quote=False))

@@ -1,0 +1,451 @@
+"""The tables of the inverse-Hessian bench, read from its records."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.bench.record import (
+    TOLERANCES,
+    Folder,
+    OperatorRecord,
+    Outcome,
+    Plan,
+    PlannedRun,
+    PlannedSolver,
+    PlannedSystem,
+    Record,
+    Rule,
+    SolverRecord,
+)
+from leaderboard.charts import solvers as plot
+from leaderboard.charts.solvers import RULES
+from leaderboard.model.chart import Chart
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.numbers import number
+from leaderboard.model.section import (
+    Cell,
+    Facts,
+    Grid,
+    Line,
+    Missing,
+    Part,
+    Section,
+    bullets,
+    grid,
+)
+from leaderboard.model.table import slug
+
+ORDER = 50
+HEADING = "Inverse-Hessian solvers"
+
+READING = (
+    "Seconds until ‖b − (H + λI)x‖ is at most the tolerance times ‖b‖, set-up included: the median "
+    "over five rounds, or as many as the number in brackets says. H is the Hessian of the mean "
+    "loss over all rows. On one thread they are processor seconds, which a busy machine lengthens "
+    "less than the wall clock. A solver that ends above the tolerance has no time: what it "
+    "reached is given instead. Not run: a solve would take longer than the run's limit, about as "
+    "long as is said. Missing: planned, but not measured yet.",
+    "The libraries are told beforehand the fewest iterations that reach the tolerance, which they "
+    "do not find by themselves; that search is off the clock. The official recursion is the "
+    "paper's: 10 chains of 1,000 steps on 10 rows each.",
+    "A product over several processes is timed by the wall clock, the one of a single process that "
+    "it is held against too; its share of the matmul peak is of that of so many threads.",
+    "The matmul peak is the speed of a large square product by whichever of torch's kernels is the "
+    "faster one, torch.mm's or, on a CPU, oneDNN's, in the same run.",
+    "× official, at λ = 0.1 ‖H‖: the recursion's whole run over the time to the first tolerance "
+    "that is no worse than what the recursion reached.",
+)
+
+MISSING = "no solver has been timed here yet."
+
+#: The damping of the columns that need one.
+MAIN: Rule = "0.1-norm"
+
+_SECONDS = "Seconds to a relative residual, median of the rounds. Bold: fastest."
+_PASS = "One pass over the rows, median of the rounds."
+_FULL_ROUNDS = 5
+# characters of a remark
+_NOTE = 200
+_NO_PLAN = Plan()
+
+
+@dataclass(frozen=True)
+class SystemTables:
+    """One system on one device.
+
+    Attributes:
+        facts: what it is and where it was timed, by name.
+        solvers, operators: None if there is no record of that kind.
+        notes: why a solver has neither a time nor a residual, one a solver and reason.
+        command: what times the solvers, if that is planned and no record is there; else "".
+    """
+
+    slug: str
+    title: str
+    device: str
+    facts: tuple[tuple[str, str], ...]
+    solvers: Grid | None
+    operators: Grid | None
+    notes: tuple[str, ...] = ()
+    command: str = ""
+
+    @property
+    def section(self) -> Section:
+        """The tables with what is missing, why, and the setting."""
+        parts: list[Part] = []
+        if self.command:
+            parts.append(Missing(MISSING, self.command))
+        if self.solvers:
+            parts.append(self.solvers)
+        parts += bullets(self.notes, "quiet")
+        if self.operators:
+            parts.append(self.operators)
+        if self.facts:
+            parts.append(Facts(self.facts, "Setting"))
+        return Section(self.slug, self.title, parts=tuple(parts), aside=self.device)
+
+
+def sections(evidence: Evidence) -> list[Section]:
+    """The tables by system, and a plot a device; nothing without a record or a plan."""
+    records, plan = load_bench(evidence.bench)
+    if not records and not plan.runs:
+        return []
+    tables = [table.section for table in bench_tables(records, plan)]
+    parts = (*tables, *_charts(records))
+    return [Section("solvers", HEADING, READING, parts, _summary(records))]
+
+
+def _charts(records: list[Record]) -> list[Chart]:
+    timed = [record for record in records if isinstance(record, SolverRecord)]
+    charts = []
+    for where in sorted({device(record) for record in timed}):
+        here = [record for record in timed if device(record) == where]
+        path = f"plots/{plot.NAME}-{slug(where)}.svg"
+        charts.append(Chart(path, f"{where}: {plot.CAPTION}", plot.draw, (here,)))
+    return charts
+
+
+def _summary(records: list[Record]) -> str:
+    """On how many systems one of ours is the fastest to 0.01 at the main damping."""
+    best: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    for record in records:
+        if not isinstance(record, SolverRecord) or record.damping.rule != MAIN:
+            continue
+        if (seconds := _seconds(record, TOLERANCES[1])) is not None:
+            found = best[device(record), record.system.name]
+            found[record.family] = min(seconds, found.get(record.family, seconds))
+    both = [found for found in best.values() if {"ours", "peer"} <= found.keys()]
+    won = sum(found["ours"] < found["peer"] for found in both)
+    if not both:
+        return ""
+    return (
+        f"Ours is the fastest solver to a residual of {TOLERANCES[1]:g} on {won} of the "
+        f"{len(both)} systems that a library's solver was timed on as well."
+    )
+
+
+def load_bench(folder: Path) -> tuple[list[Record], Plan]:
+    """Every record of the bench, by path, and its plan; both empty where there is no folder.
+
+    Raises:
+        LetheError: if a record or the plan is damaged.
+    """
+    found = Folder(folder)
+    return list(found.records()), found.plan()
+
+
+def bench_tables(records: Iterable[Record], plan: Plan = _NO_PLAN) -> list[SystemTables]:
+    """The tables, by device and system; a planned system without records has its place."""
+    grouped: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        grouped[device(record), record.system.name].append(record)
+    kinds = {device(r): r.environment.device for found in grouped.values() for r in found}
+    planned = _planned(plan, kinds, grouped)
+    return [
+        _tables(where, _slug(where, kinds, name), grouped[where, name], planned.get((where, name)))
+        for where, name in sorted({*grouped, *planned})
+    ]
+
+
+_Planned = tuple[PlannedSystem, PlannedRun]
+
+
+def _planned(
+    plan: Plan, kinds: dict[str, str], timed: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], _Planned]:
+    """What is planned, by where and system's name; a plan knows no GPU's name, records do.
+
+    A system that no GPU has timed yet has its place with the first one.
+
+    Args:
+        plan: of all devices.
+        kinds: `cpu` or `cuda`, by where it was timed.
+        timed: where and system's name of what has records.
+    """
+    places: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for where, name in sorted(timed):
+        places[kinds[where], name].append(where)
+    first = {kind: where for where, kind in sorted(kinds.items(), reverse=True)}
+    return {
+        (where, system.name): (system, run)
+        for run in plan.runs
+        for system in run.systems
+        for where in places[run.device, system.name] or [first.get(run.device, run.device)]
+    }
+
+
+def _slug(where: str, kinds: dict[str, str], name: str) -> str:
+    """The system's name in addresses, with the GPU's where several were used."""
+    kind = kinds.get(where, where)
+    alone = sum(other == kind for other in kinds.values()) < 2
+    card = "" if alone else slug(where.removeprefix(kind).lower())
+    return "-".join(filter(None, ["bench", kind, card, name]))
+
+
+def _tables(where: str, slug: str, records: list[Record], planned: _Planned | None) -> SystemTables:
+    """Tables of one system, from its records or, where it has none, from its plan."""
+    system, run = planned or (None, None)
+    shown = records[0].system if records else system
+    timed = [r for r in records if isinstance(r, SolverRecord)]
+    return SystemTables(
+        slug=slug,
+        title=shown.title,
+        device=where,
+        facts=_facts(records) if records else (),
+        solvers=_solvers(timed, run),
+        operators=_operators([r for r in records if isinstance(r, OperatorRecord)]),
+        notes=_notes(timed, run),
+        command=_command(run) if run and not timed else "",
+    )
+
+
+def _command(run: PlannedRun) -> str:
+    size = "" if run.size == "full" else f" SIZE={run.size}"
+    options = "" if run.device == "cpu" else f' BENCH="--device {run.device}"'
+    return f"make bench OUT=leaderboard/bench{size}{options}"
+
+
+def device(record: Record) -> str:
+    """Where it was timed: `cpu`, or `cuda` with the GPU's name."""
+    return " · ".join(filter(None, [record.environment.device, record.environment.gpu]))
+
+
+def _facts(records: list[Record]) -> tuple[tuple[str, str], ...]:
+    system = records[0].system
+    dampings = {r.damping.rule: r.damping for r in records if isinstance(r, SolverRecord)}
+    environments = [record.environment for record in records]
+    loads = [e.load_average for e in environments if e.load_average is not None]
+    conditions = [
+        f"{RULES[rule]}: {number(d.condition, 2) if d.condition else 'indefinite'}"
+        for rule in RULES
+        if (d := dampings.get(rule))
+    ]
+    facts = {
+        "rows": f"{system.rows:,}",
+        "weights": f"{system.dimension:,}",
+        "precision": system.precision,
+        "spectrum of H": f"{number(system.smallest)} to {number(system.largest)}",
+        "condition": "; ".join(conditions),
+        "processor": _distinct(e.cpu for e in environments),
+        "clock": _distinct(r.clock for r in records),
+        "threads": _distinct(str(e.threads) for e in environments),
+        "load": f"up to {number(max(loads), 2)}" if loads else "",
+        "versions": "; ".join(_versions(records)),
+        "revision": _distinct(
+            (e.git_revision or "")[:7] + ("+" if e.git_dirty else "") for e in environments
+        ),
+    }
+    return tuple((name, text) for name, text in facts.items() if text)
+
+
+def _versions(records: list[Record]) -> list[str]:
+    shown = ("torch", "curvlinops-for-pytorch", "dattri", "pyDVL")
+    found: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        for name, version in record.environment.versions.items():
+            found[name].add(version)
+    return [f"{name} {', '.join(sorted(found[name]))}" for name in shown if name in found]
+
+
+def _distinct(texts: Iterable[str]) -> str:
+    return ", ".join(sorted({text for text in texts if text}))
+
+
+# --- solvers -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A solver on a system.
+
+    Attributes:
+        solver: who it is.
+        records: by damping.
+        planned: the dampings that it should have a record of.
+    """
+
+    solver: SolverRecord | PlannedSolver
+    records: dict[Rule, SolverRecord]
+    planned: tuple[Rule, ...]
+
+
+def _rows(records: list[SolverRecord], run: PlannedRun | None) -> list[_Row]:
+    """Every solver that has a record or should have one."""
+    by_name: dict[str, dict[Rule, SolverRecord]] = defaultdict(dict)
+    for record in records:
+        by_name[record.name][record.damping.rule] = record
+    planned = {solver.name: solver for solver in run.solvers} if run else {}
+    everyone = planned | {record.name: record for record in records}
+    rows = [
+        _Row(solver, by_name[name], run.rules if run and name in planned else ())
+        for name, solver in everyone.items()
+    ]
+    return sorted(rows, key=_order)
+
+
+def _solvers(records: list[SolverRecord], run: PlannedRun | None) -> Grid | None:
+    if not records:
+        return None
+    rows = _rows(records, run)
+    rules = [r for r in RULES if any(r in row.records or r in row.planned for row in rows)]
+    best = {
+        (rule, tolerance): min(
+            (s for row in rows if (s := _seconds(row.records.get(rule), tolerance))),
+            default=None,
+        )
+        for rule in rules
+        for tolerance in TOLERANCES
+    }
+    official = next((row.records for row in rows if row.solver.family == "official"), {})
+    lines = []
+    for row in rows:
+        found = row.records
+        cells = [
+            _time_cell(row, rule, tolerance, best[rule, tolerance])
+            for rule in rules
+            for tolerance in TOLERANCES
+        ]
+        ratio = _over_official(official.get(MAIN), found.get(MAIN))
+        memory = next((r.peak_memory for r in found.values() if r.peak_memory is not None), None)
+        cells += [
+            Cell(_products(found.get(MAIN))),
+            Cell("–" if memory is None else number(memory / 2**20, 3)),
+            Cell("–" if ratio is None else number(ratio, 2)),
+        ]
+        lines.append(Line(row.solver.title, row.solver.source, tuple(cells)))
+    tolerances = tuple(f"{tolerance:g}" for tolerance in TOLERANCES)
+    groups = [(f"{RULES[rule]}, s to", tolerances) for rule in rules]
+    groups.append(("", (f"products to {TOLERANCES[-1]:g}", "peak MB", "× official")))
+    return Grid(tuple(groups), tuple(lines), "Solver", _SECONDS)
+
+
+def _order(row: _Row) -> tuple[int, float, str]:
+    """Ours, libraries, the baseline; each by the time to 1e-2 at the main damping."""
+    family = ("ours", "peer", "official").index(row.solver.family)
+    return family, _seconds(row.records.get(MAIN), 1e-2) or float("inf"), row.solver.title
+
+
+def _outcome(record: SolverRecord | None, tolerance: float) -> Outcome | None:
+    return None if record is None else record.outcome(tolerance)
+
+
+def _seconds(record: SolverRecord | None, tolerance: float) -> float | None:
+    outcome = _outcome(record, tolerance)
+    return None if outcome is None else outcome.median
+
+
+def _time_cell(row: _Row, rule: Rule, tolerance: float, best: float | None) -> Cell:
+    outcome = _outcome(row.records.get(rule), tolerance)
+    if outcome is None:
+        return Cell("missing", missing=True) if rule in row.planned else Cell("–")
+    if outcome.state == "not run":
+        estimate = outcome.estimate
+        return Cell("not run" if estimate is None else f"≈ {number(estimate, 2)} s, not run")
+    if outcome.median is None:
+        reached = outcome.residual
+        ended = f"ends at {number(reached, 2)}" if reached is not None else "misses"
+        return Cell("fails" if outcome.state == "failed" else ended)
+    few = len(outcome.seconds) < _FULL_ROUNDS
+    text = number(outcome.median, 3) + (f" ({len(outcome.seconds)})" if few else "")
+    return Cell(text, best=outcome.median == best)
+
+
+def _notes(records: list[SolverRecord], run: PlannedRun | None) -> tuple[str, ...]:
+    """The recorded reasons behind cells without a number, in the order of the table."""
+    found = [
+        f"{row.solver.title}: {' '.join(outcome.remark.split())}"
+        for row in _rows(records, run)
+        for record in row.records.values()
+        for outcome in record.outcomes
+        if outcome.state in ("failed", "missed") and outcome.residual is None and outcome.remark
+    ]
+    return tuple(textwrap.shorten(note, _NOTE, placeholder=" …") for note in dict.fromkeys(found))
+
+
+def _products(record: SolverRecord | None) -> str:
+    outcome = _outcome(record, TOLERANCES[-1])
+    if outcome is None or outcome.products is None or outcome.state != "reached":
+        return "–"
+    return f"{outcome.products:.3g}"
+
+
+def _over_official(official: SolverRecord | None, record: SolverRecord | None) -> float | None:
+    """Its whole run over the time to the first tolerance that is no worse than it reached."""
+    run = _outcome(official, TOLERANCES[0])
+    if run is None or not run.seconds or run.residual is None:
+        return None
+    whole = sorted(run.seconds)[len(run.seconds) // 2]
+    within = [t for t in TOLERANCES if t <= run.residual] or [TOLERANCES[-1]]
+    seconds = _seconds(record, within[0])
+    if record is official or seconds is None:
+        return None
+    return whole / seconds
+
+
+# --- operators ---------------------------------------------------------------------------------
+
+
+def _operators(records: list[OperatorRecord]) -> Grid | None:
+    if not records:
+        return None
+    gradient = next((r for r in records if r.role == "gradient"), None)
+    roles = ("gradient", "product", "minibatch")
+    ordered = sorted(records, key=lambda r: (roles.index(r.role), r.median))
+    lines = [Line(r.title, "", tuple(map(Cell, _pass(r, gradient)))) for r in ordered]
+    return grid(_OPERATOR_COLUMNS, lines, "One pass", _PASS)
+
+
+_OPERATOR_COLUMNS = (
+    "ms",
+    "× gradient",
+    "µs a row",
+    "GFLOP",
+    "GFLOP/s",
+    "of matmul peak",
+    "MB of rows",
+    "of bandwidth",
+    "rel. error",
+    "set-up, ms",
+)
+
+
+def _pass(record: OperatorRecord, gradient: OperatorRecord | None) -> list[str]:
+    seconds = record.median
+    whole = gradient is not None and record.rows == gradient.rows
+    speed, moved = record.flops / seconds, record.bytes / seconds
+    return [
+        number(seconds * 1e3),
+        number(seconds / gradient.median) if gradient is not None and whole else "–",
+        number(seconds / record.rows * 1e6),
+        number(record.flops / 1e9),
+        number(speed / 1e9),
+        f"{100 * speed / (record.processes * record.peak_flops):.0f} %",
+        number(record.bytes / 1e6),
+        f"{100 * moved / record.bandwidth:.0f} %",
+        "–" if record.error is None else number(record.error, 2),
+        number(record.setup * 1e3),
+    ]

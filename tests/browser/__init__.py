@@ -1,0 +1,1 @@
+"""Tests of the front page in a real browser."""
