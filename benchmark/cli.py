@@ -24,7 +24,7 @@ from rich.table import Column, Table
 from rich.text import Text
 from typer.core import TyperGroup
 
-from benchmark import ends
+from benchmark import cli_data, ends
 from benchmark.console import console, marked, print_anything, show
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.files import sweep
@@ -54,6 +54,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cli_data.app, name="data")
 # Results go to standard output, progress and errors to standard error.
 out = console()
 err = console(stderr=True)
@@ -215,17 +216,24 @@ def status(results: Results = Path("runs")) -> None:
 
 @app.command("list")
 def list_() -> None:
-    """List experiments, and methods with their parameters."""
+    """List experiments, data sets, and methods with their parameters."""
     from benchmark import registry
+    from benchmark.data import catalogue
     from benchmark.experiments import experiment as experiments
 
-    methods = registry.discover()  # what is broken is said before anything is printed
+    # what is broken is said before anything is printed
+    methods, sets = registry.discover(), catalogue.discover()
     whole = (Column(heading, no_wrap=True) for heading in ("experiment", "group"))
     table = Table(*whole, "profiles", "title", box=None, pad_edge=False)
     for name in experiments.names():
         found = experiments.load(name)
         lists = (found.group, found.profiles)
         table.add_row(name, *(", ".join(words) or "-" for words in lists), found.title)
+    show(out, table)
+    out.print()
+    table = Table("data set", "title", "source", box=None, pad_edge=False)
+    for name, one in sets.items():
+        table.add_row(name, one.title, one.source)
     show(out, table)
     out.print()
     table = Table("method", "family", "certifies", "parameters", "source", box=None, pad_edge=False)

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from benchmark import registry
-from benchmark.data import catalogue, images, shifted
-from benchmark.data.sources import SOURCES
+from benchmark.data import catalogue, images
+from benchmark.data.named import NamedSet
 from benchmark.errors import LetheError
 from benchmark.files import cache_folder
 from benchmark.runner.environment import cpu_model, versions
@@ -69,35 +69,27 @@ def _methods() -> list[Finding]:
 
 
 def _data() -> list[Finding]:
-    findings = []
-    for name in catalogue.NAMES:
-        try:
-            if name == shifted.NAME:  # a gigabyte, to be told what is known
-                findings.append(Finding(f"data {name}", "made of mnist when asked for", None))
-                continue
-            if name in SOURCES and not _is_at_hand(name):
-                text = "not here yet: set LETHE_DATA"
-                if SOURCES[name].hub is not None:
-                    text += ", or it is downloaded when first asked for"
-                findings.append(Finding(f"data {name}", text, None))
-                continue
-            dataset = catalogue.load(name)
-            test = f", {len(dataset.test.labels)} test" if dataset.test is not None else ""
-            rows = f"{len(dataset.train.labels)} train{test} rows, content hash verified"
-            if name in SOURCES:
-                rows += f" ({SOURCES[name].citation})"
-            findings.append(Finding(f"data {name}", rows, True))
-        except LetheError as error:
-            findings.append(Finding(f"data {name}", str(error), False))
-    return findings
+    try:
+        found = catalogue.discover()
+    except LetheError as error:
+        return [Finding("data", str(error), False)]
+    return [_set(one) for one in found.values()]
 
 
-def _is_at_hand(name: str) -> bool:
-    source = SOURCES[name]
-    return all(
-        images.cached_file(source, split).exists() or images.local_files(source, split)
-        for split in source.hashes
-    )
+def _set(one: type[NamedSet]) -> Finding:
+    """A data set: whether it is here, and is what it should be."""
+    subject = f"data {one.name}"
+    if one.made_of is not None:  # it takes long, to be told what is known
+        return Finding(subject, f"made of {one.made_of} when asked for", None)
+    try:
+        if remedy := one.absent():
+            return Finding(subject, f"not here yet: {remedy}", None)
+        dataset = catalogue.load(one.name)
+    except LetheError as error:
+        return Finding(subject, str(error), False)
+    test = f", {len(dataset.test.labels)} test" if dataset.test is not None else ""
+    rows = f"{len(dataset.train.labels)} train{test} rows, content hash verified"
+    return Finding(subject, f"{rows} ({one.source})", True)
 
 
 def _existing_parent(path: Path) -> Path:

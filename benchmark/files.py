@@ -61,6 +61,19 @@ def read_text(path: Path, what: str) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise LetheError(f"{what} {path} cannot be read ({error.strerror})") from error
+    return text_in(content, f"{what} {path}")
+
+
+def text_in(content: bytes, what: str) -> str:
+    """The text that bytes are in UTF-8, with or without a mark in front.
+
+    Args:
+        content: of a file.
+        what: what to call it in an error.
+
+    Raises:
+        LetheError: if it has another encoding.
+    """
     other = next((name for mark, name in _OTHER_MARKS.items() if content.startswith(mark)), None)
     try:
         if other is None:
@@ -68,7 +81,7 @@ def read_text(path: Path, what: str) -> str:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         other = f"another encoding, perhaps Latin-1 (byte {content[error.start]:#x} in line {line})"
-    raise LetheError(f"{what} {path} is not UTF-8 but {other}: save it as UTF-8")
+    raise LetheError(f"{what} is not UTF-8 but {other}: save it as UTF-8")
 
 
 def as_bytes(text: str) -> bytes:

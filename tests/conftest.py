@@ -45,9 +45,9 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     from benchmark.data import catalogue
 
     monkeypatch.setenv("LETHE_CACHE", str(tmp_path / "cache"))
-    catalogue.load.cache_clear()
+    catalogue.clear()
     yield tmp_path / "cache"
-    catalogue.load.cache_clear()
+    catalogue.clear()
 
 
 @pytest.fixture

@@ -8,16 +8,12 @@ import numpy as np
 
 TOML = """
 title = "A small graph"
-description = "For a test."
 seeds = [0]
 
 [problem]
 data = "small"
-features = "propagated"
 graph = {{ file = "small.npz", hops = 2{graph} }}
-precision = "float64"
 split = {{ test = 20, negatives = 15 }}
-model = {{ kind = "softmax" }}
 objective = {{ loss = "{loss}", ridge = 1e-2 }}
 training = {{ algorithm = "newton-cg", tolerance = 1e-10 }}
 

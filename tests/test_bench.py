@@ -317,7 +317,7 @@ def test_a_gpu_solves_the_residual_net_as_well() -> None:
 @pytest.mark.parametrize("size", ["smoke", "full"])
 def test_every_system_is_of_a_problem_that_there_is(size: Size) -> None:
     for spec in specs(size, torch.device("cuda")):
-        known = experiments.names() if spec.net == "dense" else catalogue.NAMES
+        known = experiments.names() if spec.net == "dense" else catalogue.discover()
         assert spec.source in known
 
 

@@ -220,7 +220,7 @@ def test_build_takes_the_rows_of_the_split(own_cache: Path, tmp_path: Path, kind
 @pytest.mark.parametrize("name", ["mnist-hog", "mnist-scattering", "cifar10-hog", "svhn-hog"])
 def test_the_projects_experiments_on_features_are_valid(name: str) -> None:
     experiment = load(name)
-    assert experiment.problem.data in catalogue.NAMES
+    assert experiment.problem.data in catalogue.discover()
     assert experiment.problem.features in DESCRIPTORS
     if experiment.problem.data == "svhn-part":
         assert "not the official split" in experiment.title

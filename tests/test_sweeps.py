@@ -256,6 +256,9 @@ def test_facts_are_those_of_the_settings() -> None:
         "MNIST, shifted",
         "CIFAR-10",
         "SVHN (part, not the official split)",
+        "Adult",
+        "Breast cancer",
+        "COMPAS",
     }
 
 

@@ -94,7 +94,7 @@ def verdict(claim: Claim | None) -> Verdict:
         return "none"
     definition = find(claim.definition)
     if isinstance(claim.evidence, Construction):
-        return "exact"
+        return "conditional" if claim.caveats else "exact"
     if claim.vacuous:
         return "vacuous"
     if not definition.proves:

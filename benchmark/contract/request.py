@@ -222,6 +222,7 @@ class Request:
             published: what an algorithm with noise inside publishes, where it is not `weights`.
             noisy: the last noisy step of such an algorithm.
         """
+        claim = self._with_caveats(claim)
         if published is None:
             published = weights
             if claim is not None and claim.release_sigma > 0:
@@ -233,6 +234,13 @@ class Request:
             claim=claim,
             noisy=noisy,
         )
+
+    def _with_caveats(self, claim: Claim | None) -> Claim | None:
+        """The claim with what the data have been fitted by before any training."""
+        caveats = self.problem.declared.caveats
+        if claim is None or not caveats:
+            return claim
+        return claim.model_copy(update={"caveats": (*claim.caveats, *caveats)})
 
 
 def _numbers(rows: Tensor, trained: Tensor) -> Tensor:

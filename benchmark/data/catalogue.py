@@ -1,46 +1,109 @@
-"""Data sets by name."""
+"""Data sets by name, and a user's own."""
 
 from __future__ import annotations
 
 from functools import cache
 
-from benchmark.data import digits, images, shifted
+from benchmark import plugins
 from benchmark.data.dataset import Dataset
-from benchmark.data.sources import SOURCES
+from benchmark.data.named import NamedSet
+from benchmark.data.own.spec import Arrays, OwnData
 from benchmark.errors import unknown
 
-#: Sets that are made here, by name.
-MADE = {made.NAME: made for made in (digits, shifted)}
-NAMES = (digits.NAME, *SOURCES, shifted.NAME)
+#: How an experiment says what its data are.
+DataSpec = str | OwnData | Arrays
+
+_SETS = plugins.Kind(
+    word="data set",
+    wanted="a NamedSet class",
+    accepts=lambda cls: issubclass(cls, NamedSet),
+    packages=("benchmark.data.sets",),
+    group="lethe.data",
+)
 
 
 @cache
-def load(name: str) -> Dataset:
-    """The data set `name`, verified; read once a process.
+def discover() -> dict[str, type[NamedSet]]:
+    """All sets that have a name, in the order of files, then plug-ins.
 
     Raises:
-        LetheError: for an unknown name, or see `benchmark.data.images.load`.
+        LetheError: if a file cannot be imported, a class lacks a declaration or two share a name.
     """
-    if name in MADE:
-        return MADE[name].load()
-    if name not in SOURCES:
-        raise unknown("data set", name, NAMES)
-    return images.load(SOURCES[name])
+    return {name: found.cls for name, found in plugins.discover(_SETS).items()}
 
 
-def title(name: str) -> str:
-    """What people call the data set `name`.
+def find(name: str) -> type[NamedSet]:
+    """The set called `name`.
+
+    Raises:
+        LetheError: if there is none.
+    """
+    if name not in discover():
+        raise unknown("data set", name, discover())
+    return discover()[name]
+
+
+def load(data: DataSpec) -> Dataset:
+    """The data set, verified; one with a name is read once a process.
+
+    Raises:
+        LetheError: for an unknown name, or if it cannot be read or is not what it should be.
+    """
+    return _named(data) if isinstance(data, str) else data.load()
+
+
+def clear() -> None:
+    """Forget which sets were loaded and found."""
+    _named.cache_clear()
+    discover.cache_clear()
+
+
+@cache
+def _named(name: str) -> Dataset:
+    return find(name).load()
+
+
+def name(data: DataSpec) -> str:
+    """What the data set is called among names."""
+    return data if isinstance(data, str) else data.name
+
+
+def title(data: DataSpec) -> str:
+    """What people call the data set.
 
     Raises:
         LetheError: for an unknown name.
     """
-    if name in MADE:
-        return MADE[name].TITLE
-    if name not in SOURCES:
-        raise unknown("data set", name, NAMES)
-    return SOURCES[name].family
+    return find(data).title if isinstance(data, str) else data.name
 
 
-def levels(name: str) -> int:
-    """The largest pixel value of the data set."""
-    return MADE[name].LEVELS if name in MADE else 255
+def levels(data: DataSpec) -> int:
+    """The largest pixel value of the data set.
+
+    Raises:
+        LetheError: for an unknown name.
+    """
+    return find(data).levels if isinstance(data, str) else 255
+
+
+def default_features(data: DataSpec) -> str:
+    """What an experiment takes that names no features.
+
+    Raises:
+        LetheError: for an unknown name, or if own data cannot be read.
+    """
+    if isinstance(data, str):
+        return find(data).features
+    if not load(data).train.is_table:
+        return "unit-pixels"
+    ranged = any(column.low is not None for column in load(data).columns)
+    return "declared-ranges" if ranged else "standardised"
+
+
+def has_official_test(data: DataSpec) -> bool:
+    """Whether there are test rows beside those to train on.
+
+    Raises:
+        LetheError: for an unknown name.
+    """
+    return isinstance(data, str) and find(data).official_test

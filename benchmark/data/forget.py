@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -17,25 +17,37 @@ from pydantic import (
 from torch import Tensor
 
 from benchmark.contract.seeds import Seeds
+from benchmark.data.ids import PATTERN
 from benchmark.data.scenarios import SCENARIOS, Context
+from benchmark.data.scenarios.context import required
 from benchmark.data.scenarios.mislabelled import corrupted
+from benchmark.data.scenarios.named import named
 from benchmark.errors import LetheError
 from benchmark.graph.graph import Graph
 from benchmark.graph.scenarios import WORDS, Drawn, GraphScenario
 from benchmark.graph.scenarios import draw as draw_on_graph
 
 #: Scenarios that decide themselves how many rows a request names.
-_OWN_SIZE = ("class", "nodes-class")
+_OWN_SIZE = ("class", "named", "nodes-class")
+#: What names the rows themselves.
+_NAMES = ("numbers", "hashes")
 
 
 class ForgetSpec(BaseModel):
-    """A stream of requests, their rows chosen by a scenario and the forget seed.
+    """A stream of requests, their rows chosen by a scenario and the forget seed, or named.
 
     Attributes:
-        scenario: see `benchmark.data.scenarios`, and of a graph `benchmark.graph.scenarios`.
+        scenario: see `benchmark.data.scenarios`, and of a graph `benchmark.graph.scenarios`;
+            `named` where rows or ids are.
         count: rows of each request, or nodes or edges of a graph.
-        share: the same as a share of the training rows; one of the two, and none for a class.
-        requests: how many, one after the other.
+        share: the same as a share of the training rows; one of the two, and none for a class or
+            for rows that are named.
+        requests: how many, one after the other; they divide rows that are named in their order.
+        numbers: the very rows, by their canonical number in the data set's training part; a file
+            says `rows`, by their place.
+        hashes: the very rows, by the hash of their id (see `benchmark.data.ids`); a file says
+            `ids`.
+        class_number: the class of a `class` request, a random one if None; a file says `class`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,12 +61,45 @@ class ForgetSpec(BaseModel):
             "memorised",
             "mislabelled",
             "influential",
+            "named",
         ]
         | GraphScenario
     ) = "random"
     count: int | None = Field(None, ge=1)
     share: float | None = Field(None, gt=0, lt=1)
     requests: int = Field(1, ge=1)
+    numbers: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(None, min_length=1)
+    hashes: tuple[Annotated[str, Field(pattern=PATTERN)], ...] | None = Field(None, min_length=1)
+    class_number: int | None = Field(None, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _told(cls, values: Any) -> Any:
+        """The scenario that follows from what is named."""
+        if not isinstance(values, dict) or "scenario" in values:
+            return values
+        if any(values.get(name) is not None for name in _NAMES):
+            return values | {"scenario": "named"}
+        if values.get("class_number") is not None:
+            return values | {"scenario": "class"}
+        return values
+
+    @model_validator(mode="after")
+    def _one_way(self) -> ForgetSpec:
+        """Rows are named in one way, each once, and by the scenario that says so."""
+        given = [getattr(self, name) for name in _NAMES if getattr(self, name) is not None]
+        if (self.scenario == "named") != (len(given) == 1):
+            raise ValueError(
+                "name the rows to forget by rows or by ids, by one of them and without a scenario"
+            )
+        for names in given:
+            if len(set(names)) != len(names):
+                raise ValueError("a row to forget is named twice")
+            if len(names) < self.requests:
+                raise ValueError(f"{len(names)} rows are named for {self.requests} requests")
+        if self.class_number is not None and (self.scenario != "class" or self.requests != 1):
+            raise ValueError("a class is forgotten by one request, without another scenario")
+        return self
 
     @model_validator(mode="after")
     def _one_size(self) -> ForgetSpec:
@@ -70,6 +115,12 @@ class ForgetSpec(BaseModel):
         """Leave out what is not set: keys of earlier records, which had no `share`, still hold."""
         return {key: value for key, value in handler(self).items() if value is not None}
 
+    @property
+    def named(self) -> int | None:
+        """How many rows are named; None where a scenario chooses."""
+        names = self.numbers or self.hashes
+        return None if names is None else len(names)
+
     def draw(
         self, trained: Tensor, seeds: Seeds, context: Context | None = None
     ) -> tuple[Tensor, ...]:
@@ -81,8 +132,13 @@ class ForgetSpec(BaseModel):
             context: what scenarios other than `random` and `mislabelled` choose by.
 
         Raises:
-            LetheError: if that would leave nothing to keep, or the scenario lacks its context.
+            LetheError: if that would leave nothing to keep, the scenario lacks its context, or a
+                row is named that was not trained on.
         """
+        if self.named is not None:
+            return named(trained, self.numbers, self.hashes, self.requests, context)
+        if self.class_number is not None:
+            return (_of_class(trained, self.class_number, context),)
         count = self._count(len(trained))
         if count is not None and self.requests * count >= len(trained):
             raise LetheError(
@@ -130,3 +186,13 @@ class ForgetSpec(BaseModel):
 
     def _count(self, rows: int) -> int | None:
         return self.count if self.share is None else max(1, round(self.share * rows))
+
+
+def _of_class(trained: Tensor, label: int, context: Context | None) -> Tensor:
+    """The rows of one class, sorted."""
+    labels = required(context, "class").labels.cpu()[trained]
+    found = trained[labels == label]
+    if not 0 < len(found) < len(trained):
+        state = "has no training row" if len(found) == 0 else "is that of all training rows"
+        raise LetheError(f"forget.class = {label} {state}: name another class")
+    return found.sort().values

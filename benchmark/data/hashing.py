@@ -38,3 +38,27 @@ def content_hash(digests: np.ndarray) -> str:
 def groups_hash(groups: np.ndarray) -> str:
     """sha256, in hex, over (n,) group numbers in canonical order, 8 bytes each, little endian."""
     return hashlib.sha256(groups.astype("<i8").tobytes()).hexdigest()
+
+
+def table_digests(kinds: str, numbers: np.ndarray, texts: list[tuple[str, ...]]) -> np.ndarray:
+    """(n, 32) uint8: sha256 of each row of a table with its label.
+
+    Hashed are the kinds of the columns, the numbers as float64, little endian, and each text as
+    its length in bytes, four of them, and its UTF-8.
+
+    Args:
+        kinds: a letter a column, `n` of a number and `t` of a text.
+        numbers: (n, k) float64, of the columns of numbers.
+        texts: of each row those of the other columns, then its label.
+    """
+    start = hashlib.sha256(f"{kinds}|".encode())
+    plain = np.ascontiguousarray(numbers + 0.0, dtype="<f8")  # -0 becomes 0
+    rows = []
+    for row, words in zip(plain, texts, strict=True):
+        digest = start.copy()
+        digest.update(row.tobytes())
+        for word in words:
+            content = word.encode("utf-8", errors="replace")
+            digest.update(len(content).to_bytes(4, "little") + content)
+        rows.append(digest.digest())
+    return np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(len(texts), 32)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated, Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from torch import Tensor
 
 from benchmark.contract.seeds import Seeds
@@ -17,11 +18,26 @@ from benchmark.data.public import PublicIndex, PublicSpec, named_rows
 from benchmark.errors import LetheError
 
 
+def _one_size(value: Any) -> Any:
+    """Refuse what is neither a number of rows nor a share by one sentence."""
+    count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    share = isinstance(value, float) and 0 < value < 1
+    if not (count or share or value is None):
+        raise ValueError(f"a number of rows, 1 or more, or a share of them below 1, not {value!r}")
+    return value
+
+
+#: Rows that are held back: how many, or which share of those that there are to divide.
+Size = Annotated[int | float, BeforeValidator(_one_size)]
+
+
 class SplitSpec(BaseModel):
     """How many rows go where.
 
     Where rows are grouped, whole groups are held back until there are at least `negatives` rows,
     then at least `test` rows, then `validation`, then `public`; `train` is exact in any case.
+
+    A size is a number of rows, or a share of the data set's training rows below 1.
 
     Attributes:
         negatives: rows held back from training as never-trained examples for attacks.
@@ -30,15 +46,18 @@ class SplitSpec(BaseModel):
         validation: rows held back to tune on; none if None, and then no record's key knows of it.
         public: rows that never ask for deletion, for features and starting weights: how many, a
             share of the data set's training rows, or which ones; likewise.
+        named: rows that are trained on whatever the split seed, with their groups: those that
+            requests name, by canonical number; none if empty, likewise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    negatives: int = Field(ge=1)
-    test: int | None = Field(None, ge=1)
+    negatives: Size
+    test: Size | None = None
     train: int | None = Field(None, ge=2)
-    validation: int | None = Field(None, ge=1, exclude_if=lambda value: value is None)
+    validation: Size | None = Field(None, exclude_if=lambda value: value is None)
     public: PublicSpec = Field(None, exclude_if=lambda value: value is None)
+    named: tuple[int, ...] = Field((), exclude_if=lambda value: not value)
 
 
 @dataclass(frozen=True)
@@ -128,21 +147,24 @@ def split(dataset: Dataset, spec: SplitSpec, seeds: Seeds) -> Split:
     total, named = len(order), None
     if isinstance(spec.public, PublicIndex):
         named = named_rows(dataset, spec.public)
+        _refuse_both(dataset, spec)
         others = ~torch.isin(order, named)
         order, place = order[others], place[others]
+    kept, order, place = _kept(order, place, spec)
     ends = [0]
-    for size in (spec.negatives, spec.test, spec.validation, _drawn(spec.public, total)):
+    for size in (spec.negatives, spec.test, spec.validation, spec.public):
+        size = _rows(size, total)
         ends.append(_whole_groups(place, ends[-1] + size) if size else ends[-1])
     held, there = ends[-1], len(order)
-    wanted = spec.train if spec.train is not None else there - held
-    if wanted < 2 or held + wanted > there:
+    wanted = (spec.train if spec.train is not None else there - held + len(kept)) - len(kept)
+    if wanted < 0 or wanted + len(kept) < 2 or held + wanted > there:
         asked = held + max(wanted, 2) + total - there
         raise LetheError(f"the split asks for {asked} rows of {dataset.name}, which has {total}")
     negatives, test, validation, public = (
         order[start:end].sort().values for start, end in pairwise(ends)
     )
     return Split(
-        train=order[held : held + wanted].sort().values,
+        train=torch.cat([kept, order[held : held + wanted]]).sort().values,
         negatives=negatives,
         test=None if spec.test is None else test,
         validation=None if spec.validation is None else validation,
@@ -150,11 +172,34 @@ def split(dataset: Dataset, spec: SplitSpec, seeds: Seeds) -> Split:
     )
 
 
-def _drawn(public: int | float | PublicIndex | None, rows: int) -> int:
-    """How many public rows are to be drawn out of so many."""
-    if public is None or isinstance(public, PublicIndex):
+def _rows(size: int | float | PublicIndex | None, total: int) -> int:
+    """How many rows are to be drawn out of so many."""
+    if size is None or isinstance(size, PublicIndex):
         return 0
-    return public if isinstance(public, int) else max(1, round(public * rows))
+    return size if isinstance(size, int) else max(1, round(size * total))
+
+
+def _kept(order: Tensor, place: Tensor, spec: SplitSpec) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows that are trained on in any case, and the order and the places of the others.
+
+    Raises:
+        LetheError: if there is no such row.
+    """
+    if not spec.named:
+        return order[:0], order, place
+    named = torch.isin(order, torch.tensor(spec.named))
+    inside = torch.isin(place, place[named])
+    return order[inside], order[~inside], place[~inside]
+
+
+def _refuse_both(dataset: Dataset, spec: SplitSpec) -> None:
+    """Refuse a row that is public and asks for deletion."""
+    both = set(spec.named) & set(spec.public.rows)
+    if both:
+        raise LetheError(
+            f"row {min(both)} of {dataset.name}, by canonical number, is public and named by a "
+            "request: a public row never asks for deletion; take it out of split.public"
+        )
 
 
 def _shuffled(part: Part, seeds: Seeds) -> tuple[Tensor, Tensor]:

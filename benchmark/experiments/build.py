@@ -3,31 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
 
 from benchmark.contract.seeds import Seeds
-from benchmark.data import catalogue, feature_cache
+from benchmark.data import catalogue, columns, feature_cache
 from benchmark.data.dataset import Dataset, Part
 from benchmark.data.features import DESCRIPTORS, LARGEST_NORM
+from benchmark.data.features import Features as ImageFeatures
 from benchmark.data.fitted.cache import FittedCache
 from benchmark.data.fitted.features import BITS, CLIP
 from benchmark.data.fitted.public_part import PublicPart
 from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.split import Split, split
+from benchmark.errors import LetheError
 from benchmark.experiments.experiment import ProblemSpec
 from benchmark.experiments.graphs import graph_world, nodes_split
 from benchmark.problem.declared import Declared
 from benchmark.problem.fixed_point import FixedPoint
-from benchmark.problem.model import Model
+from benchmark.problem.model import Inputs, Model
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 
 #: The form of features that are fitted on public rows.
 STORED = FixedPoint(clip=CLIP, bits=BITS)
-#: From a part and rows of it, or all, to their features (n, inputs).
-Compute = Callable[[Part, np.ndarray], np.ndarray]
+
+
+class Features(NamedTuple):
+    """How rows become features.
+
+    Attributes:
+        compute: from a part and rows of it to their features (n, inputs).
+        longest: no row of features is longer; None where nothing is known.
+        caveats: what was fitted on rows that a request may name.
+    """
+
+    compute: Callable[[Part, np.ndarray], np.ndarray]
+    longest: float | None
+    caveats: tuple[str, ...] = ()
 
 
 def fetch(spec: ProblemSpec) -> None:
@@ -63,7 +78,18 @@ def build(spec: ProblemSpec, seeds: Seeds, device: torch.device) -> tuple[Proble
         return world.problem, nodes_split(world.roles)
     dataset = catalogue.load(spec.data)
     chosen = split(dataset, spec.split, seeds)
-    compute, longest = _features(spec, dataset, chosen)
+    return build_of(dataset, chosen, spec, seeds, device), chosen
+
+
+def build_of(
+    dataset: Dataset, chosen: Split, spec: ProblemSpec, seeds: Seeds, device: torch.device
+) -> Problem:
+    """The problem that settings make of the rows of a split.
+
+    Raises:
+        LetheError: if features or model do not fit the data.
+    """
+    compute, longest, caveats = _features(spec, dataset, chosen)
     # Features that are kept as such numbers need no copy.
     stored = isinstance(spec.features, PublicFeatures) and spec.fixed_point == STORED
 
@@ -77,10 +103,8 @@ def build(spec: ProblemSpec, seeds: Seeds, device: torch.device) -> tuple[Proble
 
     test = rows(dataset.train if dataset.test is None else dataset.test, chosen.test)
     train = rows(dataset.train, chosen.train)
-    height, width, *channels = dataset.train.images.shape[1:]
-    image = (height, width, *(channels or [1]))
-    problem = Problem(
-        model=Model(spec.model, image if spec.convolutional else train.x.shape[1], dataset.classes),
+    return Problem(
+        model=Model(spec.model, _inputs(spec, dataset, train), dataset.classes),
         objective=spec.objective,
         training=spec.training,
         train=train,
@@ -88,9 +112,16 @@ def build(spec: ProblemSpec, seeds: Seeds, device: torch.device) -> tuple[Proble
         test=test,
         validation=None if chosen.validation is None else rows(dataset.train, chosen.validation),
         public=None if chosen.public is None else rows(dataset.train, chosen.public),
-        declared=Declared(spec.rows_at_least, longest, spec.fixed_point),
+        declared=Declared(spec.rows_at_least, longest, spec.fixed_point, caveats),
     )
-    return problem, chosen
+
+
+def _inputs(spec: ProblemSpec, dataset: Dataset, train: Rows) -> Inputs:
+    """What a model sees of a row: so many numbers, or an image."""
+    if not spec.convolutional:
+        return train.x.shape[1]
+    height, width, *channels = dataset.train.images.shape[1:]
+    return (height, width, *(channels or [1]))
 
 
 def fitted_features(spec: ProblemSpec, dataset: Dataset, chosen: Split) -> FittedCache | None:
@@ -104,12 +135,36 @@ def fitted_features(spec: ProblemSpec, dataset: Dataset, chosen: Split) -> Fitte
     return FittedCache(spec.features, public)
 
 
-def _features(spec: ProblemSpec, dataset: Dataset, chosen: Split) -> tuple[Compute, float | None]:
-    """How the features of rows are computed, and what no row of them is longer than, if known."""
+def _features(spec: ProblemSpec, dataset: Dataset, chosen: Split) -> Features:
+    """How the features of rows are computed."""
     fitted, levels = fitted_features(spec, dataset, chosen), catalogue.levels(spec.data)
     if fitted is not None:
-        return lambda part, rows: fitted.rows(part.images[rows]), fitted.fitted.largest_norm
-    return (
+        return Features(
+            lambda part, rows: fitted.rows(part.images[rows]), fitted.fitted.largest_norm
+        )
+    if dataset.train.is_table:
+        return _of_table(spec.features, dataset, chosen)
+    if spec.features in columns.SCALINGS:
+        raise LetheError(
+            f"features '{spec.features}' are of tables, and {dataset.name} holds images: take "
+            f"{', '.join(get_args(ImageFeatures))}"
+        )
+    return Features(
         lambda part, rows: feature_cache.rows(part, spec.features, levels, rows),
         LARGEST_NORM.get(spec.features),
     )
+
+
+def _of_table(kind: str, dataset: Dataset, chosen: Split) -> Features:
+    """Scaled columns; by public rows if there are any, where something is fitted."""
+    table = dataset.train
+    if kind not in columns.SCALINGS:
+        raise LetheError(
+            f"features '{kind}' are of images, and {dataset.name} is a table: take "
+            f"{', '.join(map(repr, columns.SCALINGS))}"
+        )
+    by = chosen.train if chosen.public is None else chosen.public
+    scale = columns.scaling(kind, dataset.columns, table.rows[by.numpy()])
+    fitted = kind == "standardised" and chosen.public is None
+    caveats = (*dataset.caveats, *((columns.CAVEAT,) if fitted else ()))
+    return Features(lambda part, rows: scale(part.rows[rows]), columns.LONGEST.get(kind), caveats)

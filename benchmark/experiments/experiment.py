@@ -21,13 +21,17 @@ from pydantic import (
 
 from benchmark import names as folder_names
 from benchmark.contract.claim import Target
+from benchmark.data.columns import SCALINGS, Scaling
 from benchmark.data.features import PIXELS, Features
 from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.forget import ForgetSpec
 from benchmark.data.graphs import GraphSpec
+from benchmark.data.own.spec import Arrays, OwnData
 from benchmark.data.public import with_rows_of_file
 from benchmark.data.split import SplitSpec
 from benchmark.errors import LetheError, explain, unknown
+from benchmark.experiments.defaults import SEEDS, with_defaults
+from benchmark.experiments.own import resolved
 from benchmark.experiments.profile import SMALLER, Place, Variant, variant, variants
 from benchmark.experiments.rows import Name, Row, methods_of, rows_of
 from benchmark.experiments.tables import at, merged
@@ -49,11 +53,23 @@ def _one_form(value: Any) -> Any:
     """Refuse what are no features by one sentence, where a union would write several."""
     if isinstance(value, dict):
         return PublicFeatures.model_validate(value)
-    names = (*get_args(Features), PROPAGATED)
+    names = (*get_args(Features), *SCALINGS, PROPAGATED)
     if value not in names and not isinstance(value, PublicFeatures):
         raise ValueError(
             f"features are {', '.join(map(repr, names))} or a table of what is fitted on public "
             f"rows, not {value!r}"
+        )
+    return value
+
+
+def _one_source(value: Any) -> Any:
+    """Refuse what are no data by one sentence, and read a table of settings as one of them."""
+    if isinstance(value, dict):
+        return (Arrays if "arrays" in value else OwnData).model_validate(value)
+    if not isinstance(value, str | OwnData | Arrays):
+        raise ValueError(
+            "data is the name of a data set or a table, e.g. { csv = 'customers.csv', target = "
+            f"'churn' }}, not {value!r}"
         )
     return value
 
@@ -63,9 +79,9 @@ class ProblemSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    data: str
+    data: Annotated[str | OwnData | Arrays, BeforeValidator(_one_source)]
     features: Annotated[
-        Features | Literal["propagated"] | PublicFeatures, BeforeValidator(_one_form)
+        Features | Scaling | Literal["propagated"] | PublicFeatures, BeforeValidator(_one_form)
     ]
     split: SplitSpec
     model: Annotated[ModelSpec, Field(discriminator="kind")]
@@ -87,6 +103,8 @@ class ProblemSpec(BaseModel):
             raise ValueError("propagated features are of a graph: set problem.graph")
         if self.graph is None:
             return self
+        if not isinstance(self.data, str):
+            raise ValueError("problem.data is a graph's name: its file is problem.graph.file")
         if self.features != PROPAGATED:
             raise ValueError(
                 "a graph's features are propagated from each node's own, and nothing is fitted on "
@@ -97,6 +115,12 @@ class ProblemSpec(BaseModel):
         if self.split.public is not None:
             raise ValueError("a graph has no public rows: leave out split.public")
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, values: Any) -> Any:
+        """Fill in what a file need not say."""
+        return with_defaults(values) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def _fitted(self) -> ProblemSpec:
@@ -163,11 +187,11 @@ class Experiment(BaseModel):
 
     name: Name
     title: str
-    description: str
+    description: str = ""
     problem: ProblemSpec
     forget: ForgetSpec
     target: Target = Target()
-    seeds: tuple[int, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field(SEEDS, min_length=1)
     methods: tuple[str, ...] | None = None
     rows: tuple[Row, ...] = ()
     dropped: tuple[str, ...] = Field((), exclude_if=lambda value: not value)
@@ -341,6 +365,7 @@ def _experiment(content: dict[str, Any], found: Variant, path: Path, where: str)
     rest = {key: value for key, value in content.items() if key not in ("rows", "only_rows")}
     rest = {k: with_rows_of_file(v, path.parent) if k == "problem" else v for k, v in rest.items()}
     rest = {k: _with_graph(v, path.parent, where) if k == "problem" else v for k, v in rest.items()}
+    rest = resolved({"title": content["name"], **rest}, path.parent, where)
     tables = content.get("rows", {})
     rows = rows_of(tables, content.get("only_rows"), where)
     there = {row.method for row in rows}

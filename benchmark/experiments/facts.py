@@ -18,7 +18,7 @@ def facts_of(experiment: Experiment) -> Facts:
     """
     problem, forget, place = experiment.problem, experiment.forget, experiment.place
     return Facts(
-        data=problem.data,
+        data=catalogue.name(problem.data),
         data_title=_title(problem),
         features=features_in_words(problem),
         model=problem.model.kind,
@@ -29,7 +29,7 @@ def facts_of(experiment: Experiment) -> Facts:
         ridge=problem.objective.ridge,
         train=problem.split.train,
         scenario=forget.scenario,
-        forgotten=forget.count,
+        forgotten=forget.count if forget.named is None else forget.named // forget.requests,
         share=forget.share,
         requests=forget.requests,
         target=experiment.target,

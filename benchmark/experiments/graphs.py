@@ -111,7 +111,7 @@ def _check_sizes(roles: Roles, spec: SplitSpec, name: str) -> None:
     """Hold the numbers that the experiment writes down against the published parts."""
     for part in ("negatives", "test", "train"):
         wanted, found = getattr(spec, part), len(getattr(roles, part))
-        if wanted not in (None, found):
+        if wanted is not None and not isinstance(wanted, float) and wanted != found:
             raise LetheError(
                 f"split.{part} is {wanted}, and {name} has {found} published: correct it"
             )
@@ -124,8 +124,10 @@ def _random(graph: Graph, spec: ProblemSpec, seeds: Seeds) -> Roles:
     if sizes.test is None:
         raise LetheError("a graph that is divided at random needs split.test")
     order = nodes[torch.randperm(len(nodes), generator=seeds.generator("split")).numpy()]
-    ends = np.cumsum([sizes.negatives, sizes.test, sizes.validation or 0])
-    held, there = int(ends[-1]), len(order)
+    there = len(order)
+    parts = (sizes.negatives, sizes.test, sizes.validation or 0)
+    ends = np.cumsum([max(1, round(p * there)) if isinstance(p, float) else p for p in parts])
+    held = int(ends[-1])
     wanted = there - held if sizes.train is None else sizes.train
     if wanted < 2 or held + wanted > there:
         raise LetheError(

@@ -17,8 +17,11 @@ class Declared:
         rows_at_least: rows that are left after any request; None where nothing is declared.
         feature_norm: no row of features is longer; None where the features have no bound.
         fixed_point: the form that features are in; None where they are any numbers.
+        caveats: what was fitted on rows that a request may name, such as the scale of features:
+            a claim about the weights holds on condition that it is taken for public.
     """
 
     rows_at_least: int | None = None
     feature_norm: float | None = None
     fixed_point: FixedPoint | None = None
+    caveats: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmark import registry
 from benchmark.contract.method import PROBLEMS, Method
+from benchmark.data import catalogue
 from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.forget import ForgetSpec
 from benchmark.data.public import PublicIndex
@@ -78,7 +79,7 @@ def settings(experiment: Experiment) -> dict[str, str]:
     tried = f"{tuning} settings tried of each method with a search space"
     return (
         {
-            "data": f"{problem.data}, {features_in_words(problem)}",
+            "data": f"{catalogue.name(problem.data)}, {features_in_words(problem)}",
             "model": _words(model, "kind"),
             "objective": f"{problem.objective.loss}, ridge {problem.objective.ridge:g}",
             "training": _words(training, "algorithm"),
@@ -136,6 +137,9 @@ def _rows_in_words(forget: ForgetSpec) -> str:
         return WORDS[forget.scenario]
     if forget.scenario == "class":
         return "all rows of one class"
+    if forget.named is not None:
+        rows = f"{forget.named} named rows" if forget.named > 1 else "one named row"
+        return rows if forget.requests == 1 else f"together {rows}"
     count = forget.count if forget.share is None else f"{100 * forget.share:g} %"
     if forget.of_graph:
         return f"{count} {WORDS[forget.scenario]}"

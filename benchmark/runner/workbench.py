@@ -71,15 +71,8 @@ class Workbench:
         self._corrupt_labels()
         self._seal.put_problem(lambda: self.problem)
         self._seal.put("row numbers", lambda: self.rows)
-        context = Context(
-            correct.y,
-            correct.x,
-            leave_out_effect=self._leave_out_effect,
-            sizes=self._image_norms,
-            most_influential=self._most_influential if self.problem.strong_convexity else None,
-        )
         #: Of each request the rows that are lost, and those that it alters.
-        self.requests, self.altered = self._requests(context)
+        self.requests, self.altered = self._requests(correct)
         self.forget = torch.cat(self.requests).sort().values
         self.split.refuse_public(self.forget)
         self.retain = self.rows[~torch.isin(self.rows, self.forget)]
@@ -230,10 +223,19 @@ class Workbench:
             forget=len(self.forget),
         )
 
-    def _requests(self, context: Context) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    def _requests(self, correct: Rows) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         if self.stream is not None:
             edits = self.stream.edits
             return tuple(e.lost for e in edits), tuple(e.altered for e in edits)
+        context = Context(
+            correct.y,
+            correct.x,
+            leave_out_effect=self._leave_out_effect,
+            sizes=self._sizes,
+            most_influential=self._most_influential if self.problem.strong_convexity else None,
+            numbers=tuple(self.split.train.tolist()),
+            ids=self._ids(),
+        )
         lost = self._inputs.forget.draw(self.rows, self._inputs.seeds, context)
         return lost, (lost[0][:0],) * len(lost)
 
@@ -256,9 +258,17 @@ class Workbench:
         probabilities = expit(label_margins(predictors, self.problem.train))
         return torch.from_numpy(leave_out_effect(probabilities, bank.members))
 
-    def _image_norms(self) -> Tensor:
-        """(n,) float64, in the units of the pixels."""
-        images = catalogue.load(self._inputs.problem.data).train.images[self.split.train.numpy()]
+    def _ids(self) -> tuple[str, ...] | None:
+        """(n,) the hashes of the training rows' ids."""
+        ids = catalogue.load(self._inputs.problem.data).train.ids
+        return None if ids is None else tuple(ids[row] for row in self.split.train.tolist())
+
+    def _sizes(self) -> Tensor:
+        """(n,) float64, the norms of images in the units of pixels, of a table's rows as scaled."""
+        part = catalogue.load(self._inputs.problem.data).train
+        if part.is_table:
+            return torch.linalg.vector_norm(self.problem.train.x.double().cpu(), dim=1)
+        images = part.images[self.split.train.numpy()]
         flat = images.reshape(len(images), -1)
         squares = np.einsum("ij,ij->i", flat, flat, dtype=np.int64)
         return torch.from_numpy(np.sqrt(squares))

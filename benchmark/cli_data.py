@@ -1,0 +1,83 @@
+"""The commands of data: `lethe data hash`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from benchmark.console import console
+from benchmark.errors import LetheError, explain
+
+app = typer.Typer(no_args_is_help=True, help="A data set of one's own: its content hash.")
+out = console()
+
+#: What a file is by the end of its name; a folder is a data set on disk.
+KINDS = {".csv": "csv", ".csv.gz": "csv", ".tsv": "csv", ".parquet": "parquet", ".npz": "npz"}
+
+
+@app.callback()
+def _data() -> None:
+    """Say of data what a record will hold."""
+
+
+@app.command("hash")
+def hash_(
+    file: Annotated[
+        Path,
+        typer.Argument(help="csv, parquet, npz, a folder of datasets, or an experiment's .toml."),
+    ],
+    target: Annotated[str | None, typer.Option(help="The column to predict, of a table.")] = None,
+    id: Annotated[str | None, typer.Option(help="The column that names a row.")] = None,
+    group: Annotated[str | None, typer.Option(help="The column of what stays together.")] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(help="A column to leave out; repeatable.")
+    ] = None,
+) -> None:
+    """Read data, check them, and print their content hash, which no order of rows changes."""
+    from pydantic import ValidationError
+
+    from benchmark.data.own.spec import OwnData
+    from benchmark.experiments.experiment import load
+
+    roles = {"target": target, "id": id, "group": group, "drop": tuple(drop or ())}
+    given = {name: value for name, value in roles.items() if value}
+    if file.suffix == ".toml":
+        if given:
+            raise LetheError(
+                "an experiment's file says what its columns are for: leave options out"
+            )
+        data = load(str(file)).problem.data
+        if not isinstance(data, OwnData):
+            raise LetheError(f"{file.name} is of the data set '{data}', whose hash Lethe knows")
+    else:
+        try:
+            data = OwnData.model_validate(_settings(file, given))
+        except ValidationError as error:
+            raise explain(error, file.name) from error
+        data = data.located(Path.cwd())
+    found = data.load()
+    part = found.train
+    inputs = "x".join(map(str, part.rows.shape[1:]))
+    columns = f"{len(found.columns)} columns, " if found.columns else ""
+    out.print(part.content_hash)
+    out.print(f"{len(part.labels)} rows, {columns}{inputs} inputs, {found.classes} classes")
+    for caveat in found.caveats:
+        out.print(f"caveat: {caveat}", soft_wrap=True)
+
+
+def _settings(file: Path, roles: dict[str, Any]) -> dict[str, Any]:
+    """What an experiment would say of a file.
+
+    Raises:
+        LetheError: if its name does not tell its kind, or a table has no target.
+    """
+    kind = next((kind for end, kind in KINDS.items() if file.name.endswith(end)), None)
+    kind = "datasets" if file.is_dir() else kind
+    if kind is None:
+        raise LetheError(f"{file.name} is no {', '.join(KINDS)}, .toml or folder: rename it")
+    if kind != "npz" and "target" not in roles:
+        raise LetheError(f"{file.name}: name the column to predict with --target")
+    separator = {"separator": "\t"} if file.suffix == ".tsv" else {}
+    return {kind: str(file)} | separator | roles

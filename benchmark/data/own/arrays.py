@@ -1,0 +1,240 @@
+"""Data that are arrays: in memory, in an npz file, or bundled with scikit-learn."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.data.dataset import Dataset, Part
+from benchmark.data.hashing import canonical_order, content_hash, row_digests
+from benchmark.data.ids import hashed, text_of
+from benchmark.data.own.table import Roles, Table, dataset, described
+from benchmark.errors import LetheError, unknown
+
+TARGET, ID, GROUP = "target", "id", "group"
+#: The arrays of an npz file, by the role they have.
+ARRAYS = {"X": "rows", "y": "labels", "ids": "ids", "groups": "groups", "columns": "names"}
+#: scikit-learn's sets of labelled rows.
+BUNDLED = ("breast_cancer", "iris", "wine")
+
+
+@dataclass(frozen=True)
+class Given:
+    """Arrays that belong together.
+
+    Attributes:
+        where: what to call them in a sentence.
+        x: (n, inputs) numbers, or (n, height, width[, channel]) uint8 images.
+        y: (n,) labels, numbers or texts.
+        ids, groups: (n,), see `Roles`; None where there are none.
+        names: of the inputs; `x0`, `x1`, ... if None.
+    """
+
+    where: str
+    x: np.ndarray
+    y: np.ndarray
+    ids: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.x) if self.x.ndim else 0
+        for name, other in {"y": self.y, "ids": self.ids, "groups": self.groups}.items():
+            if other is not None and other.shape != (n,):
+                raise LetheError(
+                    f"{self.where}: X has {n} rows and {name} is of shape "
+                    f"{'x'.join(map(str, other.shape))}: give one value a row"
+                )
+        if self.x.ndim not in (2, 3, 4):
+            raise LetheError(
+                f"{self.where}: X has {self.x.ndim} dimensions: a table has 2, rows x columns, "
+                "and images have 3 or 4"
+            )
+        if self.is_images and self.x.dtype != np.uint8:
+            raise LetheError(
+                f"{self.where}: X holds images of type {self.x.dtype}: turn their pixels into "
+                "uint8 from 0 to 255"
+            )
+        if not self.is_images and self.x.dtype.kind not in "fiub":
+            raise LetheError(
+                f"{self.where}: X is of type {self.x.dtype}, not of numbers: encode texts first, "
+                "or write a CSV or Parquet file, whose texts Lethe encodes"
+            )
+        if self.names is not None and len(self.names) != self.x.shape[1]:
+            raise LetheError(
+                f"{self.where}: {len(self.names)} names for {self.x.shape[1]} columns: give one "
+                "name a column"
+            )
+
+    @property
+    def is_images(self) -> bool:
+        """Whether a row is an image."""
+        return self.x.ndim > 2
+
+
+def from_arrays(
+    x: Any,
+    y: Any,
+    *,
+    ids: Sequence[object] | None = None,
+    groups: Sequence[object] | None = None,
+    columns: Sequence[str] | None = None,
+    ranges: dict[str, tuple[float, float]] | None = None,
+    classes: Sequence[object] | None = None,
+    name: str = "arrays",
+) -> Dataset:
+    """A data set made of arrays; whatever has `__array__` is one.
+
+    Args:
+        x: (n, inputs) numbers, or (n, height, width[, channel]) uint8 images.
+        y: (n,) labels, numbers or texts.
+        ids: (n,) a name for each row, by which requests name it.
+        groups: (n,) equal for rows that must not be divided.
+        columns: names of the inputs; `x0`, `x1`, ... by default.
+        ranges: of inputs, by name: the least and the largest number that there can be.
+        classes: the labels in order; those that occur, sorted, by default.
+        name: of the data set.
+
+    Raises:
+        LetheError: for whatever is wrong with them; it never says what a cell holds.
+    """
+    names = getattr(x, "columns", None) if columns is None else columns  # a data frame has them
+    given = Given(
+        name,
+        _array(x, "X", name),
+        _array(y, "y", name),
+        None if ids is None else _array(ids, "ids", name),
+        None if groups is None else _array(groups, "groups", name),
+        None if names is None else tuple(map(str, names)),
+    )
+    roles = Roles(
+        TARGET,
+        ranges=ranges or {},
+        classes=None if classes is None else tuple(map(text_of, classes)),
+    )
+    return of_arrays(given, roles, name, constant=True)
+
+
+def of_arrays(given: Given, roles: Roles, name: str, *, constant: bool = False) -> Dataset:
+    """The data set of arrays; `roles` says of the inputs what the arrays do not.
+
+    Raises:
+        LetheError: as of `benchmark.data.own.table.dataset`.
+    """
+    names = given.names or tuple(f"x{i}" for i in range(given.x.shape[1]))
+    used = {TARGET, ID, GROUP} & set(names)
+    if used and not given.is_images:
+        raise LetheError(f"{given.where}: a column is called '{min(used)}': rename it")
+    columns = {} if given.is_images else dict(zip(names, given.x.T.astype(np.float64), strict=True))
+    columns[TARGET] = _cells(given.y)
+    whole = Roles(
+        TARGET,
+        None if given.ids is None else ID,
+        None if given.groups is None else GROUP,
+        roles.drop,
+        roles.categories,
+        roles.ranges,
+        roles.classes,
+    )
+    for role, cells in {ID: given.ids, GROUP: given.groups}.items():
+        if cells is not None:
+            columns[role] = _cells(cells)
+    table = Table(given.where, columns)
+    if given.is_images:
+        return _images(given, table, whole, name)
+    return dataset(table, whole, name, constant=constant)
+
+
+def read_npz(path: Path) -> Given:
+    """The arrays `X` and `y`, and where they are there `ids`, `groups` and `columns`.
+
+    Raises:
+        LetheError: if the file cannot be read, is none, or lacks one.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise ValueError("a single array")
+            found = {name: file[name] for name in file.files}
+    except OSError as error:
+        reason = error.strerror or "damaged"
+        raise LetheError(f"data file {path} cannot be read ({reason})") from error
+    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise LetheError(
+            f"{path.name} is no npz file without pickles, or a damaged one: write it with "
+            "numpy.savez(file, X=..., y=...), texts as arrays of dtype str"
+        ) from error
+    for name in ("X", "y"):
+        if name not in found:
+            raise LetheError(
+                f"{path.name}: there is no array '{name}' in it: write it with "
+                "numpy.savez(file, X=..., y=...)"
+            )
+    other = next((name for name in found if name not in ARRAYS), None)
+    if other is not None:
+        raise unknown(f"array in {path.name}:", other, ARRAYS)
+    names = found.get("columns")
+    return Given(
+        path.name,
+        found["X"],
+        found["y"],
+        found.get("ids"),
+        found.get("groups"),
+        None if names is None else tuple(map(str, names.tolist())),
+    )
+
+
+def bundled(name: str) -> Given:
+    """A set that comes with scikit-learn.
+
+    Raises:
+        LetheError: if there is none of that name.
+    """
+    from sklearn import datasets
+
+    if name not in BUNDLED:
+        raise unknown("set of scikit-learn:", name, BUNDLED)
+    found = getattr(datasets, f"load_{name}")()
+    return Given(f"scikit-learn's {name}", found.data, found.target, None, None, _plain(found))
+
+
+def _plain(found: Any) -> tuple[str, ...]:
+    return tuple(str(one) for one in found.feature_names)
+
+
+def _array(value: Any, name: str, where: str) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise LetheError(f"{where}: {name} is no array: its rows differ in length") from error
+
+
+def _cells(values: np.ndarray) -> np.ndarray:
+    """(n,) float64 of numbers, else texts."""
+    if values.dtype.kind in "fiub":
+        return values.astype(np.float64)
+    missing = (v is None or v != v for v in values)
+    return np.array(
+        [None if none else text_of(v) for v, none in zip(values, missing, strict=True)],
+        dtype=object,
+    )
+
+
+def _images(given: Given, table: Table, roles: Roles, name: str) -> Dataset:
+    labels, names, ids, groups = described(table, roles)
+    digests = row_digests(given.x, labels)
+    found, order = content_hash(digests), canonical_order(digests)
+    part = Part(
+        given.x[order],
+        labels[order],
+        found,
+        None if groups is None else groups[order],
+        None if ids is None else hashed((ids[i] for i in order), found),
+        order.astype(np.int64),
+    )
+    return Dataset(name, len(names), part, None, (), names)

@@ -1,0 +1,240 @@
+"""How an experiment says where a user's own data are, and what their columns are for."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+from benchmark.data.dataset import Dataset, refuse_other_content
+from benchmark.data.ids import text_of
+from benchmark.data.own.arrays import bundled, of_arrays, read_npz
+from benchmark.data.own.arrow_file import read_parquet, read_saved
+from benchmark.data.own.csv_file import read_csv
+from benchmark.data.own.table import ALL, Roles, dataset
+from benchmark.errors import LetheError
+
+KINDS = ("csv", "parquet", "npz", "datasets", "sklearn")
+#: Of them, those that are files or folders.
+_FILES = KINDS[:-1]
+_HASH = r"^[0-9a-f]{64}$"
+
+Cell = str | int | float
+
+
+class OwnData(BaseModel):
+    """Data in a file of the user's, or bundled with scikit-learn: one of `KINDS`.
+
+    A record says what the file is called and what was in it, not where it lay.
+
+    Attributes:
+        csv: a file of separated values, also compressed by gzip.
+        parquet: a Parquet file.
+        npz: a NumPy file of the arrays X and y, and maybe ids, groups and columns.
+        datasets: a folder that `datasets.Dataset.save_to_disk` wrote.
+        sklearn: one of scikit-learn's bundled sets.
+        target, id, group, drop, categories, ranges, classes: see `benchmark.data.own.table.Roles`.
+        separator: between the cells of a csv.
+        content_hash: of the rows; set when they are read first, and checked from then on.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    csv: str | None = None
+    parquet: str | None = None
+    npz: str | None = None
+    datasets: str | None = None
+    sklearn: str | None = None
+    target: str | None = None
+    id: str | None = None
+    group: str | None = None
+    drop: tuple[str, ...] = ()
+    categories: dict[str, Literal["all"] | tuple[Cell, ...]] = {}
+    ranges: dict[str, tuple[float, float]] = {}
+    classes: tuple[Cell, ...] | None = Field(None, min_length=2)
+    separator: str | None = Field(None, min_length=1, max_length=1)
+    content_hash: Annotated[str, Field(pattern=_HASH)] | None = None
+    _folder: Path | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> OwnData:
+        given = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise ValueError(f"data is one of {', '.join(KINDS)}, and one of these alone")
+        if given[0] not in ("npz", "sklearn") and self.target is None:
+            raise ValueError("set data.target, the column to predict")
+        arrays = {"npz": "its arrays y, ids and groups", "sklearn": "the set"}
+        named = [name for name in ("target", "id", "group") if getattr(self, name) is not None]
+        if given[0] in arrays and named:
+            raise ValueError(f"data.{named[0]} is of tables: here {arrays[given[0]]} say it")
+        if self.separator is not None and self.csv is None:
+            raise ValueError("data.separator is of csv files")
+        return self
+
+    @field_validator("ranges")
+    @classmethod
+    def _ascending(cls, ranges: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        for name, (low, high) in ranges.items():
+            if not low < high:
+                raise ValueError(f"the range of '{name}' is [low, high] with low below high")
+        return ranges
+
+    @model_serializer(mode="wrap")
+    def _portable(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is set, a file by its name alone: where it lies says nothing of the numbers."""
+        found = {key: value for key, value in handler(self).items() if value not in (None, (), {})}
+        found = {key: value for key, value in found.items() if value != []}
+        return found | {self.kind: self.file} if self.kind in _FILES else found
+
+    @property
+    def kind(self) -> str:
+        """Which of `KINDS` it is."""
+        return next(kind for kind in KINDS if getattr(self, kind) is not None)
+
+    @property
+    def file(self) -> str:
+        """The name of the file or folder, or of the set."""
+        return Path(getattr(self, self.kind)).name
+
+    @property
+    def name(self) -> str:
+        """What the data are called: the file's name without what follows the first dot."""
+        return self.file.split(".")[0] or self.file
+
+    @property
+    def roles(self) -> Roles:
+        """What the columns are for."""
+        categories = {
+            name: ALL if texts == ALL else tuple(map(text_of, texts))
+            for name, texts in self.categories.items()
+        }
+        classes = None if self.classes is None else tuple(map(text_of, self.classes))
+        target = self.target or "target"
+        return Roles(target, self.id, self.group, self.drop, categories, self.ranges, classes)
+
+    def located(self, folder: Path) -> OwnData:
+        """The same read from a path that starts at `folder`, with its content hash.
+
+        Raises:
+            LetheError: if the data cannot be read, are wrong or are not those of `content_hash`.
+        """
+        found = self.model_copy()
+        found._folder = folder.resolve()
+        content_hash = found.load().train.content_hash
+        read = found.model_copy(update={"content_hash": content_hash})
+        read._folder = found._folder
+        return read
+
+    def load(self) -> Dataset:
+        """The data set.
+
+        Raises:
+            LetheError: as of `located`.
+        """
+        found = _read(self.model_dump_json(exclude={"content_hash"}), *self._state())
+        expected = self.content_hash
+        if expected is not None:
+            part = found.train
+            refuse_other_content(
+                part.content_hash,
+                expected,
+                len(part.labels),
+                self.file,
+                "the file has changed, or data.content_hash is of other columns: correct one",
+            )
+        return found
+
+    def path(self) -> Path:
+        """Where the file is: at the study, else in the current folder or in `$LETHE_DATA`."""
+        given = Path(getattr(self, self.kind))
+        if self._folder is not None:
+            return self._folder / given
+        folders = [Path.cwd(), *filter(None, [os.environ.get("LETHE_DATA")])]
+        places = [Path(folder) / given for folder in folders]
+        return next((place for place in places if place.exists()), places[0])
+
+    def _state(self) -> tuple[str, int, int]:
+        """The path, size and time of the file, by which a change of it is seen."""
+        if self.kind not in _FILES:
+            return "", 0, 0
+        path = self.path()
+        try:
+            newest = max((one.stat() for one in _files(path)), key=lambda s: s.st_mtime_ns)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is empty"
+            raise LetheError(
+                f"data file {path} cannot be read ({reason}): correct problem.data.{self.kind}, "
+                "which starts from the experiment's folder"
+            ) from error
+        return str(path), newest.st_size, newest.st_mtime_ns
+
+
+@lru_cache(maxsize=8)
+def _read(settings: str, path: str, size: int, changed: int) -> Dataset:
+    """The data set that settings, as JSON, describe; once a process and state of the file."""
+    spec = OwnData.model_validate_json(settings)
+    if spec.kind == "sklearn":
+        return of_arrays(bundled(spec.sklearn), spec.roles, spec.name)
+    if spec.kind == "npz":
+        return of_arrays(read_npz(Path(path)), spec.roles, spec.name)
+    if spec.kind == "csv":
+        table = read_csv(Path(path), spec.separator or ",")
+    else:
+        table = (read_parquet if spec.kind == "parquet" else read_saved)(Path(path))
+    return dataset(table, spec.roles, spec.name)
+
+
+def _files(path: Path) -> list[Path]:
+    return [one for one in path.iterdir() if one.is_file()] if path.is_dir() else [path]
+
+
+class Arrays(BaseModel):
+    """Data that are arrays in memory: what records say of them.
+
+    Attributes:
+        arrays: the data set's name.
+        content_hash: of the rows.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    arrays: str
+    content_hash: Annotated[str, Field(pattern=_HASH)]
+    _dataset: Dataset | None = PrivateAttr(None)
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Arrays:
+        """The account of a data set, which goes with it."""
+        found = cls(arrays=dataset.name, content_hash=dataset.train.content_hash)
+        found._dataset = dataset
+        return found
+
+    @property
+    def name(self) -> str:
+        """What the data are called."""
+        return self.arrays
+
+    def load(self) -> Dataset:
+        """The data set.
+
+        Raises:
+            LetheError: if this was read from a record, which does not hold it.
+        """
+        if self._dataset is None:
+            raise LetheError(
+                f"the data '{self.arrays}' were arrays in memory, which no record holds: make it "
+                "from the arrays again"
+            )
+        return self._dataset

@@ -1,0 +1,31 @@
+"""CIFAR-10: colour photographs of ten kinds, 32 x 32."""
+
+from __future__ import annotations
+
+from benchmark.data.named import ImageSet
+from benchmark.data.sources import Source
+
+CIFAR10 = Source(
+    name="cifar10",
+    title="CIFAR-10",
+    family="CIFAR-10",
+    folder="cifar10",
+    hub="uoft-cs/cifar10",
+    image_column="img",
+    classes=10,
+    hashes={
+        "train": "6a3b2c04d0a79ce272dcdacaf0bc440275db5a8cbe3717521a28fada2ea0d2ed",
+        "test": "65a6ffe079453e514083f99356b35e02cbfd581b4951e3937fae188974b79f39",
+    },
+    citation="Krizhevsky 2009: Learning multiple layers of features from tiny images",
+)
+
+
+class Cifar10(ImageSet):
+    """See `CIFAR10`."""
+
+    name = CIFAR10.name
+    title = CIFAR10.family
+    source = CIFAR10.citation
+    official_test = True
+    images = CIFAR10

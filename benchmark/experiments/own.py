@@ -1,0 +1,169 @@
+"""An experiment's own data and the rows that it names, read when its file is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from benchmark.data import catalogue
+from benchmark.data.dataset import Dataset
+from benchmark.data.ids import hashed, text_of
+from benchmark.data.own.csv_file import read_csv
+from benchmark.data.own.spec import Arrays, OwnData
+from benchmark.data.split import SplitSpec
+from benchmark.errors import LetheError, explain, unknown
+from benchmark.experiments.defaults import with_defaults
+
+#: How a file names what is to be forgotten.
+_NAMES = ("rows", "ids", "class")
+
+
+def resolved(content: dict[str, Any], folder: Path, where: str) -> dict[str, Any]:
+    """An experiment's settings, with own data read, ids hashed and rows by canonical number.
+
+    What was found before, as a dump of an experiment's settings has it, stays as it is.
+
+    Args:
+        content: as the file says it.
+        folder: of the file, which paths start from.
+        where: what is read, for errors.
+
+    Raises:
+        LetheError: if the data or the requests cannot be read or are wrong.
+    """
+    problem, forget = content.get("problem"), content.get("forget")
+    if not isinstance(problem, dict):
+        return content
+    if isinstance(data := problem.get("data"), dict):
+        problem = problem | {"data": _own(data, folder, where)}
+    if isinstance(problem.get("data"), OwnData | Arrays):
+        problem = _with_public(problem, where)
+    content = content | {"problem": problem}
+    names = [name for name in _NAMES if isinstance(forget, dict) and name in forget]
+    if len(names) > 1:
+        raise LetheError(f"{where}: forget names {' and '.join(names)}: name what to forget once")
+    return content | _named(problem, forget, folder, where) if names else content
+
+
+def _own(data: dict[str, Any], folder: Path, where: str) -> OwnData:
+    try:
+        return OwnData.model_validate(data).located(folder)
+    except ValidationError as error:
+        raise explain(error, f"{where}: problem.data") from error
+
+
+def _with_public(problem: dict[str, Any], where: str) -> dict[str, Any]:
+    """The problem with the public rows that it names by canonical number."""
+    split = problem.get("split")
+    public = split.get("public") if isinstance(split, dict) else None
+    if not (isinstance(public, dict) and "rows" in public):
+        return problem
+    dataset = catalogue.load(problem["data"])
+    rows = _numbers(public["rows"], dataset, f"{where}: problem.split.public.rows")
+    return problem | {"split": split | {"public": public | {"rows": rows}}}
+
+
+def _named(
+    problem: dict[str, Any], forget: dict[str, Any], folder: Path, where: str
+) -> dict[str, Any]:
+    """The tables `problem` and `forget`, the latter by canonical numbers, hashes and labels."""
+    data = problem.get("data")
+    if not isinstance(data, str | OwnData | Arrays):
+        return {}
+    dataset = catalogue.load(data)
+    if "class" in forget:
+        return {"forget": _instead(forget, "class_number", _label(forget["class"], dataset))}
+    if "rows" in forget:
+        numbers = _numbers(forget["rows"], dataset, f"{where}: forget.rows")
+        forget = _instead(forget, "numbers", tuple(numbers))
+    else:
+        numbers, hashes = _by_ids(forget["ids"], dataset, folder, where)
+        forget = _instead(forget, "hashes", hashes)
+    split = problem.get("split", with_defaults({"data": data})["split"])
+    named = {"named": tuple(sorted(set(numbers)))}
+    if isinstance(split, SplitSpec):
+        split = split.model_copy(update=named)
+    elif isinstance(split, dict):  # anything else is refused elsewhere
+        split = split | named
+    return {"problem": problem | {"split": split}, "forget": forget}
+
+
+def _instead(forget: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """The table with what was found for the one name in it."""
+    return {key: one for key, one in forget.items() if key not in _NAMES} | {name: value}
+
+
+def _label(value: Any, dataset: Dataset) -> int:
+    """The number of a class that a file names as its data do."""
+    names = dataset.label_names or tuple(map(str, range(dataset.classes)))
+    if isinstance(value, bool) or text_of(value) not in names:
+        raise unknown("class in forget.class:", str(value), names)
+    return names.index(text_of(value))
+
+
+def _numbers(rows: Any, dataset: Dataset, where: str) -> list[int]:
+    """Canonical numbers of the rows that stand at some places; `where` names the list."""
+    whole = isinstance(rows, list | tuple) and all(type(row) is int for row in rows)
+    if not whole or not rows:
+        raise LetheError(f"{where} is a list of row numbers, counted from 0")
+    try:
+        return dataset.train.canonical(np.array(rows, dtype=np.int64)).tolist()
+    except LetheError as error:
+        raise LetheError(f"{where}: {error}") from error
+
+
+def _by_ids(
+    ids: Any, dataset: Dataset, folder: Path, where: str
+) -> tuple[list[int], tuple[str, ...]]:
+    """Canonical numbers and hashes of the rows that ids name.
+
+    Args:
+        ids: the path of a csv file, or a list.
+        dataset: with ids.
+        folder: which the path starts from.
+        where: what is read, for errors.
+
+    Raises:
+        LetheError: if the data have no ids, or there is no row of one of them; none is printed.
+    """
+    part = dataset.train
+    if part.ids is None:
+        raise LetheError(
+            f"{where}: forget.ids names rows by ids, and the data have none: set data.id, or name "
+            "forget.rows"
+        )
+    if isinstance(ids, str):
+        texts, place = _listed(folder / ids)
+    elif isinstance(ids, list | tuple) and all(type(one) in (str, int) for one in ids):
+        texts, place = list(map(text_of, ids)), lambda index: f"{where}: forget.ids, entry {index}"
+    else:
+        raise LetheError(f"{where}: forget.ids is the path of a csv file or a list of ids")
+    if not texts:
+        raise LetheError(f"{where}: forget.ids names no row: list at least one id")
+    number = {one: row for row, one in enumerate(part.ids)}
+    hashes = hashed(texts, part.content_hash)
+    first: dict[str, int] = {}
+    for index, one in enumerate(hashes):
+        if one not in number:
+            raise LetheError(
+                f"{place(index)}: no row of {dataset.name} has this id, so it was not trained on: "
+                "take it out of the request"
+            )
+        if (other := first.setdefault(one, index)) != index:
+            raise LetheError(f"{place(index)}: the same id as {place(other)}: name it once")
+    return [number[one] for one in hashes], hashes
+
+
+def _listed(path: Path) -> tuple[list[str], Any]:
+    """The ids in the first column of a csv file below its header, and what to call a line."""
+    table = read_csv(path)
+    if len(table.columns) != 1:
+        raise LetheError(
+            f"{path.name}: it has {len(table.columns)} columns: requests have one, of ids, under "
+            "its name"
+        )
+    (cells,) = table.columns.values()
+    return list(cells), lambda index: f"{path.name}, {table.row(index)}"
