@@ -21,7 +21,7 @@ from benchmark.errors import LetheError
 from benchmark.experiments import graphs as worlds
 from benchmark.experiments.experiment import load as load_experiment
 from benchmark.experiments.facts import facts_of
-from benchmark.runner.plans import rows_of
+from benchmark.runner.plans import rows_of, settings
 from tests import graphs as small
 
 CPU = torch.device("cpu")
@@ -35,6 +35,15 @@ def test_published_graphs_have_their_content_hash(name: str) -> None:
     found = load(name)
     assert found.graph.content_hash == SOURCES[name].content_hash
     assert found.caveats
+
+
+def test_features_fitted_on_all_nodes_make_a_claim_conditional(tmp_path: Path) -> None:
+    problem = spec_of(tmp_path)
+    data = problem.graph.load("small")
+    roles = worlds.roles_of(data, problem, Seeds())
+    fitted = graphs.GraphData(data.graph, data.parts, fitted=SOURCES["cora-ml"].fitted)
+    world = worlds._world(problem, data.graph, roles, fitted, CPU)
+    assert "tf-idf" in world.problem.declared.caveats[0]
 
 
 def test_the_embedded_graph_is_the_same_everywhere() -> None:
@@ -293,6 +302,8 @@ def test_a_graph_experiment_says_so_and_leaves_out_who_cannot_alter(tmp_path: Pa
     assert facts.problem == "small, softmax on SGC, 2 hops"
     assert not facts_of(load_experiment("digits-softmax")).graph
     assert "graph" not in facts_of(load_experiment("digits-softmax")).model_dump()
+    assert settings(found)["split"] == "random"
+    assert "vocabulary" in settings(load_experiment("cora-sgc"))["caveats"]
     taking_part = {row.method for row in rows_of(found)}
     assert "newton-chord" in taking_part
     assert "recollection" not in taking_part

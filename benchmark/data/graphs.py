@@ -37,6 +37,8 @@ class GraphSource:
         content_hash: of features, labels and edges, see `Graph.content_hash`.
         citation: whom to thank.
         caveats: what a reader of its numbers should know.
+        fitted: what of its features was fitted on nodes that a request may name: a claim holds on
+            condition that it is taken for public.
     """
 
     name: str
@@ -45,6 +47,7 @@ class GraphSource:
     content_hash: str
     citation: str
     caveats: tuple[str, ...] = ()
+    fitted: tuple[str, ...] = ()
 
 
 _WORDS = "the vocabulary of its features was chosen over all nodes"
@@ -74,7 +77,8 @@ SOURCES = {
             file="graphs/cora-ml.npz",
             content_hash="541a649c1e4d38636f9ae2999338595dfb99adc4156d6a4b98101e1c0b044cf2",
             citation="Bojchevski, Günnemann 2018",
-            caveats=("its features are tf-idf over all nodes, and so functions of forgotten ones",),
+            caveats=(_WORDS,),
+            fitted=("features are tf-idf over all nodes, and so functions of forgotten ones",),
         ),
         GraphSource(
             name="amazon-photo",
@@ -107,11 +111,13 @@ class GraphData:
         graph: as published.
         parts: sorted node numbers of `PARTS`, empty where nothing is published.
         caveats: what a reader of its numbers should know.
+        fitted: see `GraphSource`.
     """
 
     graph: Graph
     parts: dict[str, np.ndarray]
     caveats: tuple[str, ...] = ()
+    fitted: tuple[str, ...] = ()
 
     @property
     def classes(self) -> int:
@@ -217,6 +223,12 @@ def load(name: str) -> GraphData:
         raise
 
 
+def caveats(name: str) -> tuple[str, ...]:
+    """What a reader of the graph's numbers should know; nothing of a graph of one's own."""
+    source = SOURCES.get(name)
+    return () if source is None else (*source.caveats, *source.fitted)
+
+
 def title(name: str) -> str:
     """What people call the graph."""
     return TITLES.get(name, name)
@@ -293,4 +305,4 @@ def _verified(found: GraphData, source: GraphSource, where: str, remedy: str) ->
             f"{where}: its content hash is {content[:16]}..., not {source.content_hash[:16]}... "
             f"({len(found.graph)} nodes read); {remedy}"
         )
-    return GraphData(found.graph, found.parts, source.caveats)
+    return GraphData(found.graph, found.parts, source.caveats, source.fitted)

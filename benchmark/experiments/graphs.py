@@ -55,7 +55,7 @@ def graph_world(spec: ProblemSpec, seeds: Seeds, device: torch.device) -> World:
         inside = np.zeros(len(graph), dtype=bool)
         inside[roles.held_out] = True
         graph = graph.cut(inside)
-    return _world(spec, graph, roles, data.classes, device)
+    return _world(spec, graph, roles, data, device)
 
 
 def stream(spec: ProblemSpec, forget: ForgetSpec, seeds: Seeds, device: torch.device) -> Stream:
@@ -64,11 +64,11 @@ def stream(spec: ProblemSpec, forget: ForgetSpec, seeds: Seeds, device: torch.de
     Raises:
         LetheError: if the graph cannot be had, or split and requests do not fit it.
     """
-    plain = graph_world(spec, seeds, device)
+    plain, data = graph_world(spec, seeds, device), spec.graph.load(spec.data)
     drawn = forget.draw_on(plain.graph, plain.roles.train, seeds)
     start = plain
     if drawn.graph is not plain.graph:
-        start = _world(spec, drawn.graph, plain.roles, plain.problem.model.classes, device)
+        start = _world(spec, drawn.graph, plain.roles, data, device)
     edits, world = [], start
     for change in drawn.changes:
         edits.append(world.after(change))
@@ -140,13 +140,14 @@ def _random(graph: Graph, spec: ProblemSpec, seeds: Seeds) -> Roles:
 
 
 def _world(
-    spec: ProblemSpec, graph: Graph, roles: Roles, classes: int, device: torch.device
+    spec: ProblemSpec, graph: Graph, roles: Roles, data: GraphData, device: torch.device
 ) -> World:
-    model = Model(spec.model, graph.x.shape[1], classes)
+    model = Model(spec.model, graph.x.shape[1], data.classes)
     dtype = getattr(torch, spec.precision)
     empty = Rows(torch.zeros(1, graph.x.shape[1]), torch.zeros(1, dtype=torch.int64))
     empty = empty.to(device, dtype)
-    declared = Declared(spec.rows_at_least, spec.graph.largest_norm, spec.fixed_point)
+    longest = spec.graph.largest_norm
+    declared = Declared(spec.rows_at_least, longest, spec.fixed_point, data.fitted)
     bare = Problem(model, spec.objective, spec.training, empty, empty, empty, declared=declared)
 
     def rows(nodes: np.ndarray | None) -> Rows | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from benchmark import registry
 from benchmark.contract.method import PROBLEMS, Method
-from benchmark.data import catalogue
+from benchmark.data import catalogue, graphs
 from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.forget import ForgetSpec
 from benchmark.data.public import PublicIndex
 from benchmark.errors import LetheError, unknown
-from benchmark.experiments.experiment import Experiment, Row
+from benchmark.experiments.experiment import Experiment, ProblemSpec, Row
 from benchmark.experiments.facts import facts_of, features_in_words
 from benchmark.graph.scenarios import WORDS
 from benchmark.records import Plan, PlannedRow
@@ -88,8 +88,20 @@ def settings(experiment: Experiment) -> dict[str, str]:
             "precision": problem.precision,
         }
         | _public(experiment)
+        | _graph(problem)
         | ({} if tuning is None else {"tuning": tried})
     )
+
+
+def _graph(problem: ProblemSpec) -> dict[str, str]:
+    """Which nodes are for what, how features are propagated, and what to know of them."""
+    if problem.graph is None:
+        return {}
+    rest = problem.graph.model_dump(exclude_none=True, exclude={"split", "inductive"})
+    split = f"{problem.graph.split}{', inductive' if problem.graph.inductive else ''}"
+    known = "; ".join(graphs.caveats(problem.data))
+    found = {"graph": _words({"kind": rest.pop("normalisation"), **rest}, "kind"), "split": split}
+    return found | ({"caveats": known} if known else {})
 
 
 def _public(experiment: Experiment) -> dict[str, str]:
