@@ -9,6 +9,7 @@ from scipy import sparse
 
 from benchmark.contract.request import Request, State
 from benchmark.errors import LetheError
+from benchmark.graph import propagation
 from benchmark.graph.graph import Change, Graph
 from benchmark.graph.propagation import Propagation
 from benchmark.graph.world import Roles, World
@@ -99,6 +100,16 @@ SPECS = [
 def test_propagation_is_its_definition(spec: Propagation) -> None:
     g = random_graph(3)
     np.testing.assert_allclose(spec.full(g), dense(g, spec), atol=1e-14)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_dense_and_sparse_features_give_the_same_bits(
+    spec: Propagation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    g = random_graph(7)
+    dense_first = spec.full(g)
+    monkeypatch.setattr(propagation, "DENSE", 2.0)
+    assert np.array_equal(dense_first, spec.full(g))
 
 
 def test_written_down_weights() -> None:

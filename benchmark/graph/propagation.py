@@ -22,6 +22,11 @@ def _one_form(value: object) -> object:
     return tuple(value) if numbers else value
 
 
+#: Share of entries of the features from which on they are multiplied as dense numbers: the same
+#: sums in the same order, in less time.
+DENSE = 0.05
+
+
 class Propagation(BaseModel):
     """Z = sum over k <= K of theta_k P^k N(X), each row of Z then brought to norm 1.
 
@@ -87,7 +92,10 @@ class Propagation(BaseModel):
         for _ in range(self.hops):
             balls.append(graph.ball(balls[-1], 1).nonzero()[0])
         steps = [self._step(graph, inner, outer) for inner, outer in pairwise(balls)]
-        z = self._horner(_unit(graph.x[balls[-1]]), steps, balls).toarray()
+        x = _unit(graph.x[balls[-1]])
+        dense = graph.x.nnz > DENSE * len(graph) * graph.x.shape[1]
+        z = self._horner(x.toarray() if dense else x, steps, balls)
+        z = z if dense else z.toarray()
         if self.unit_rows:
             norms = np.sqrt(np.einsum("ij,ij->i", z, z))
             z /= np.where(norms > 0, norms, 1.0)[:, None]
@@ -110,8 +118,11 @@ class Propagation(BaseModel):
         return inside.nonzero()[0]
 
     def _horner(
-        self, x: sparse.csr_array, steps: list[sparse.csr_array], balls: list[np.ndarray]
-    ) -> sparse.csr_array:
+        self,
+        x: sparse.csr_array | np.ndarray,
+        steps: list[sparse.csr_array],
+        balls: list[np.ndarray],
+    ) -> sparse.csr_array | np.ndarray:
         """From the outside in: theta_k x + P (what was found of the wider ball)."""
         theta = self.theta
         found = theta[-1] * x
