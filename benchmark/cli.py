@@ -154,11 +154,20 @@ def run(
         list[str] | None,
         typer.Option(help="Every experiment of a group of `lethe list`; repeatable."),
     ] = None,
-    method: Annotated[list[str] | None, typer.Option(help="Only this method; repeatable.")] = None,
-    seed: Annotated[list[int] | None, typer.Option(help="Only this seed; repeatable.")] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this method, beside the yardsticks; repeatable."),
+    ] = None,
+    only: Annotated[
+        bool, typer.Option("--only", help="With --method: without retraining and doing nothing.")
+    ] = False,
+    seed: Annotated[
+        list[int] | None, typer.Option(help="Only this seed, the file's or another; repeatable.")
+    ] = None,
     profile: Profile = None,
     device: Annotated[
-        str | None, typer.Option(help="cpu or cuda; by default what the experiments need.")
+        str | None,
+        typer.Option(help="cpu, cuda, cuda:1, mps; by default what the experiments need."),
     ] = None,
     threads: Threads = 1,
     no_board: NoBoard = False,
@@ -166,10 +175,15 @@ def run(
     how: How,
 ) -> None:
     """Run experiments, keep finished cells, and render the leaderboard."""
+    from benchmark.experiments.experiment import with_seeds
+    from benchmark.runner.device import refuse_precision
+    from benchmark.runner.plans import with_yardsticks
     from benchmark.studies.experiments import Experiments, given
 
     loaded, device = _load(_asked(experiment or [], group or [], profile), device, _gpus(how))
-    _check_seeds(loaded, seed)
+    refuse_precision(device, (one.problem.precision for one in loaded))
+    loaded = [with_seeds(one, seed or ()) for one in loaded]
+    method = method if only or method is None else with_yardsticks(loaded, method)
     study = Experiments(experiments=tuple(loaded), methods=given(method), seeds=given(seed))
     done = _carried_out(study, how, device, threads)
     if done is None:
@@ -217,7 +231,7 @@ def status(results: Results = Path("runs")) -> None:
 @app.command("list")
 def list_() -> None:
     """List experiments, data sets, and methods with their parameters."""
-    from benchmark import registry
+    from benchmark import kinds, registry
     from benchmark.data import catalogue
     from benchmark.experiments import experiment as experiments
 
@@ -243,6 +257,67 @@ def list_() -> None:
         certifies = "yes" if cls.evidence else "no"
         table.add_row(name, registered.family, certifies, params or "-", cls.source.paper)
     show(out, table)
+    others = kinds.installed()
+    if not others:
+        return
+    out.print()
+    table = Table("plug-in", "kind", "title", "from", box=None, pad_edge=False)
+    for kind, found in others:
+        table.add_row(found.cls.name, kind, found.cls.title, found.origin)
+    show(out, table)
+
+
+@app.command()
+def new(
+    kind: Annotated[Literal["method", "attack", "model"], typer.Argument(help="What to write.")],
+    name: Annotated[str, typer.Argument(help="By which experiments know it.")],
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the file; by default the project's, else this one."),
+    ] = None,
+) -> None:
+    """Write the file of a method, an attack or a model of your own, and say how to check it."""
+    from benchmark.extend import write
+
+    path = write(kind, name, to)
+    out.print(f"Written: {path}", soft_wrap=True)
+    out.print(f"To check it: lethe check {path}", soft_wrap=True)
+
+
+@app.command()
+def check(
+    what: Annotated[
+        str,
+        typer.Argument(help="A name, a .py file, or a class or factory: my_package.nets:small."),
+    ],
+    inputs: Annotated[
+        str, typer.Option(help="Of a model: features of a row, or an image as 8x8x1.")
+    ] = "20",
+    classes: Annotated[int, typer.Option(min=2, help="Of a model.")] = 3,
+    precision: Annotated[
+        Literal["float32", "float64"], typer.Option(help="Of a model's rows.")
+    ] = "float64",
+) -> None:
+    """Hold a method, an attack or a model against its contract, ours or yours."""
+    from benchmark.extend import check as hold
+    from benchmark.extend import sizes
+    from benchmark.runner.device import prepare
+
+    prepare("cpu", threads=1)
+    lines = hold(what, sizes(inputs), classes, precision)
+    marks = {
+        True: marked("green", "ok"),
+        False: marked("red", "broken"),
+        None: marked("yellow", "note"),
+    }
+    table = Table("", "what", "found", box=None, pad_edge=False, show_header=False)
+    for line in lines:
+        table.add_row(marks[line.ok], line.what, line.text)
+    show(out, table)
+    broken = sum(line.ok is False for line in lines)
+    out.print(f"{len(lines) - broken} of {len(lines)} kept" if broken else "The contract is kept.")
+    if broken:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -734,11 +809,9 @@ def _end(failed: bool, done: Done) -> None:
 
 def _device(name: str, threads: int, *, elsewhere: bool) -> torch.device:
     """The device, prepared unless it is another machine's."""
-    import torch
+    from benchmark.runner.device import named, prepare
 
-    from benchmark.runner.device import prepare
-
-    return torch.device(name) if elsewhere else prepare(name, threads)
+    return named(name) if elsewhere else prepare(name, threads)
 
 
 def _cluster(how: How, device: str, threads: int) -> Slurm | None:

@@ -13,9 +13,6 @@ from benchmark.errors import LetheError, explain
 app = typer.Typer(no_args_is_help=True, help="A data set of one's own: its content hash.")
 out = console()
 
-#: What a file is by the end of its name; a folder is a data set on disk.
-KINDS = {".csv": "csv", ".csv.gz": "csv", ".tsv": "csv", ".parquet": "parquet", ".npz": "npz"}
-
 
 @app.callback()
 def _data() -> None:
@@ -73,10 +70,13 @@ def _settings(file: Path, roles: dict[str, Any]) -> dict[str, Any]:
     Raises:
         LetheError: if its name does not tell its kind, or a table has no target.
     """
-    kind = next((kind for end, kind in KINDS.items() if file.name.endswith(end)), None)
-    kind = "datasets" if file.is_dir() else kind
+    from benchmark.data.own.spec import own_kind
+
+    kind = "datasets" if file.is_dir() else own_kind(file.name)
     if kind is None:
-        raise LetheError(f"{file.name} is no {', '.join(KINDS)}, .toml or folder: rename it")
+        raise LetheError(
+            f"{file.name} is no .csv, .tsv, .parquet, .npz, .toml or folder: rename it"
+        )
     if kind != "npz" and "target" not in roles:
         raise LetheError(f"{file.name}: name the column to predict with --target")
     separator = {"separator": "\t"} if file.suffix == ".tsv" else {}

@@ -55,9 +55,9 @@ def discover(kind: Kind) -> dict[str, Found]:
             shares its name with another.
     """
     found: dict[str, Found] = {}
-    for one in [*_in_packages(kind), *_in_entry_points(kind)]:
+    for one in [*in_packages(kind), *in_entry_points(kind)]:
         cls = one.cls
-        _check(cls, kind)
+        check(cls, kind)
         other = found.get(cls.name)
         if other is not None and other.cls is not cls:
             raise LetheError(
@@ -67,7 +67,7 @@ def discover(kind: Kind) -> dict[str, Found]:
     return found
 
 
-def _check(cls: type, kind: Kind) -> None:
+def check(cls: type, kind: Kind) -> None:
     """Refuse a class that lacks a declaration, or has one that is of no use.
 
     Raises:
@@ -90,7 +90,12 @@ def _check(cls: type, kind: Kind) -> None:
         raise LetheError(f"{place(cls)} {lacks}")
 
 
-def _in_packages(kind: Kind) -> Iterator[Found]:
+def in_packages(kind: Kind) -> Iterator[Found]:
+    """The classes of a kind that are files of the project's packages.
+
+    Raises:
+        LetheError: if a file cannot be imported.
+    """
     for name in kind.packages:
         package = importlib.import_module(name)
         for info in pkgutil.iter_modules(package.__path__, f"{name}."):
@@ -99,7 +104,12 @@ def _in_packages(kind: Kind) -> Iterator[Found]:
                     yield Found(cls, name)
 
 
-def _in_entry_points(kind: Kind) -> Iterator[Found]:
+def in_entry_points(kind: Kind) -> Iterator[Found]:
+    """The classes of a kind that installed packages bring.
+
+    Raises:
+        LetheError: if one cannot be loaded, or is none.
+    """
     for point in sorted(entry_points(group=kind.group), key=lambda p: (p.name, p.value)):
         try:
             with kept_alive():

@@ -193,6 +193,16 @@ def kept(who: str) -> Iterator[None]:
         raise _complaint(who, changed)
 
 
+@contextmanager
+def restored() -> Iterator[None]:
+    """A block after which every setting is as before, for callers with settings of their own."""
+    before = {name: setting.get() for name, setting in _SETTINGS.items()}
+    try:
+        yield
+    finally:
+        _put_back(before)
+
+
 def _put_back(before: dict[str, Any]) -> list[str]:
     """Set what is different as it was; the names of those."""
     now = {name: _SETTINGS[name].get() for name in before}

@@ -45,6 +45,7 @@ FIGURES = (
 SITE = "site"
 #: Holds the names of the files that the board wrote beside it: nothing else is replaced.
 _LIST = ".board"
+_COUNTS = "Rows of each problem's table, and the records that they rest on."
 _ROOT = Path(__file__).resolve().parents[1]
 _LINKS = (
     ("index.html: search, filter and compare", "index.html"),
@@ -233,7 +234,7 @@ def _contents(tables: list[Table]) -> tuple[Section, ...]:
         Section(
             f"data-{place}",
             name,
-            parts=(grid(("rows", "records"), [_entry(table) for table in found], "Problem"),),
+            parts=(grid(("rows", "records"), list(map(_entry, found)), "Problem", _COUNTS),),
         )
         for place, (name, found) in enumerate(by_data_set(tables).items(), 1)
     )

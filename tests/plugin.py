@@ -1,7 +1,10 @@
-"""A method as an outside package would bring it."""
+"""A method and a model as an outside package would bring them."""
 
-from benchmark.contract.method import Method, Source
-from benchmark.contract.request import Release, Request
+from typing import Literal
+
+from torch import nn
+
+from lethe import Method, ModelSpec, Release, Request, Source
 
 NOT_A_METHOD = 3
 
@@ -16,3 +19,27 @@ class Outside(Method):
 
     def unlearn(self, request: Request) -> Release:
         return request.release(request.original.weights / 2)
+
+
+class OutsideNet(ModelSpec):
+    """A net with one hidden layer."""
+
+    title = "Outside net"
+
+    kind: Literal["outside-net"] = "outside-net"
+    width: int = 4
+
+    def module(self, inputs: int, classes: int) -> nn.Module:
+        return nn.Sequential(
+            nn.Linear(inputs, self.width), nn.GELU(), nn.Linear(self.width, classes)
+        )
+
+
+class LinearNet(OutsideNet):
+    """A net that is not linear and says that it is."""
+
+    kind: Literal["linear-net"] = "linear-net"
+
+    @property
+    def linear(self) -> bool:
+        return True

@@ -1,89 +1,14 @@
 """Small random problems for tests."""
 
-from __future__ import annotations
+from benchmark.checks.problems import (
+    declared,
+    every_row,
+    mlp,
+    one_vs_rest,
+    rows,
+    softmax,
+    squared,
+    tangent,
+)
 
-from dataclasses import replace
-
-import torch
-
-from benchmark.problem.declared import Declared
-from benchmark.problem.fixed_point import FixedPoint
-from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec
-from benchmark.problem.objective import Objective
-from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
-from benchmark.problem.training import AdamTraining, DirectTraining, NewtonTraining
-
-
-def rows(n: int, inputs: int, classes: int, seed: int, dtype: torch.dtype) -> Rows:
-    """Gaussian clusters, one a class, that overlap."""
-    generator = torch.Generator().manual_seed(seed)
-    centres = torch.randn(classes, inputs, generator=torch.Generator().manual_seed(99))
-    y = torch.randint(classes, (n,), generator=generator)
-    x = centres[y] + torch.randn(n, inputs, generator=generator)
-    return Rows(x.to(dtype), y)
-
-
-def softmax(
-    seed: int = 0,
-    *,
-    n: int = 60,
-    inputs: int = 5,
-    classes: int = 3,
-    ridge: float = 0.05,
-    loss: str = "cross_entropy",
-) -> Problem:
-    """Strongly convex, float64, trained to a gradient norm of 1e-10."""
-    return Problem(
-        model=Model(SoftmaxSpec(), inputs, classes),
-        objective=Objective(loss=loss, ridge=ridge),
-        training=NewtonTraining(tolerance=1e-10),
-        train=rows(n, inputs, classes, seed, torch.float64),
-        negatives=rows(20, inputs, classes, seed + 1000, torch.float64),
-        test=rows(30, inputs, classes, seed + 2000, torch.float64),
-    )
-
-
-def squared(seed: int = 0, **more: object) -> Problem:
-    """Squared loss on features in fixed point, trained by one direct solve."""
-    problem = softmax(seed, **({"ridge": 0.1} | more), loss="squared")
-    form = FixedPoint(clip=16.0, bits=16)
-    parts = ("train", "negatives", "test")
-    rows = {part: getattr(problem, part) for part in parts}
-    rounded = {part: Rows(form.truncated(r.x), r.y) for part, r in rows.items()}
-    return replace(
-        problem,
-        training=DirectTraining(tolerance=1e-10),
-        declared=Declared(fixed_point=form),
-        **rounded,
-    )
-
-
-def one_vs_rest(seed: int = 0, **more: object) -> Problem:
-    """A binary logistic loss for each class, as `softmax` else."""
-    return softmax(seed, **more, loss="one_vs_rest")
-
-
-def mlp(seed: int = 0, *, activation: str = "tanh", radius: float | None = 10.0) -> Problem:
-    """A small net trained in a ball."""
-    return Problem(
-        model=Model(MLPSpec(kind="mlp", hidden=(6, 6), activation=activation), 5, 3),
-        objective=Objective(ridge=1e-3),
-        training=AdamTraining(
-            algorithm="adam", epochs=8, batch=16, learning_rate=0.02, radius=radius
-        ),
-        train=rows(60, 5, 3, seed, torch.float32),
-        negatives=rows(20, 5, 3, seed + 1000, torch.float32),
-        test=rows(30, 5, 3, seed + 2000, torch.float32),
-    )
-
-
-def declared(problem: Problem, rows_at_least: int) -> Problem:
-    """The same problem with public bounds on how many rows are left and how long they are."""
-    norm = problem.train.largest_norm(bias=False)
-    return replace(problem, declared=Declared(rows_at_least, norm, problem.declared.fixed_point))
-
-
-def every_row(problem: Problem) -> torch.Tensor:
-    """Indices of all training rows."""
-    return torch.arange(len(problem.train))
+__all__ = ["declared", "every_row", "mlp", "one_vs_rest", "rows", "softmax", "squared", "tangent"]

@@ -81,6 +81,13 @@ def test_imports_point_one_way(package: str) -> None:
         assert not within(module, FORBIDDEN[package]), f"{path} imports {module}"
 
 
+@pytest.mark.parametrize("package", ["benchmark", "methods", "baselines", "leaderboard", "benches"])
+def test_nothing_comes_in_by_the_front_door(package: str) -> None:
+    """`lethe` hands on what others define."""
+    for path, module in imported(package):
+        assert not within(module, ("lethe",)), f"{path} imports {module}"
+
+
 @pytest.mark.parametrize("package", ALLOWED)
 def test_what_stands_alone_imports_nothing_else(package: str) -> None:
     for path, module in imported(package):
@@ -109,7 +116,7 @@ def test_a_renderer_knows_sections_and_nothing_of_what_they_say(name: str) -> No
 
 def test_the_global_generator_is_never_used() -> None:
     """`torch.manual_seed`, `np.random.seed` and `random.seed` reset everybody's randomness."""
-    for package in ("benchmark", "methods", "baselines", "leaderboard"):
+    for package in ("benchmark", "methods", "baselines", "leaderboard", "lethe"):
         for path in (ROOT / package).rglob("*.py"):
             text = path.read_text()
             for call in ("torch.manual_seed(", "np.random.seed(", "random.seed("):

@@ -49,7 +49,7 @@ def refused(result: tuple[int, str, str], *words: str) -> None:
 
 def run(lethe: Run, folder: Path, *changes: tuple[str, str], more: tuple[str, ...] = ()) -> tuple:
     toml = tiny_experiment.write(folder, *changes)
-    return lethe("run", str(toml), "--seed", "0", "--method", "newton", *more)
+    return lethe("run", str(toml), "--seed", "0", "--method", "newton", "--only", *more)
 
 
 def test_run_prints_the_table_and_the_page_and_keeps_what_is_there(
@@ -70,7 +70,7 @@ def test_a_file_that_is_named_twice_runs_once(lethe: Run, tmp_path: Path) -> Non
     tiny_experiment.write(tmp_path / "copy")
     names = ("tiny.toml", "./tiny.toml", str(tmp_path / "tiny.toml"), "copy/tiny.toml")
     scales = ("--profile", "paper", "--profile", "paper")
-    own = ("--seed", "0", "--method", "nothing", "--no-board", "--jobs", "2")
+    own = ("--seed", "0", "--method", "nothing", "--only", "--no-board", "--jobs", "2")
     code, out, error = lethe("run", *names, *scales, *own)
     assert code == 0, error
     assert "1 cells run, 0 kept, 0 failed" in out
@@ -117,7 +117,9 @@ def test_a_filtered_run_prints_the_rows_that_were_asked_for(lethe: Run, tmp_path
     assert f"tiny: {cells - 1} of its {cells} cells are not run; every row: {every}" in out
     # an experiment that was run before is no part of the answer either
     toml = tiny_experiment.write(tmp_path, ('title = "Tiny"', 'title = "Other"'), name="other")
-    _, out, _ = lethe("run", str(toml), "--method", "nothing", "--seed", "1", "--seed", "0")
+    _, out, _ = lethe(
+        "run", str(toml), "--method", "nothing", "--only", "--seed", "1", "--seed", "0"
+    )
     assert "Other (cpu)" in out
     assert "Tiny" not in out
     assert f"other: {cells - 2} of its {cells} cells are not run" in out
@@ -177,7 +179,7 @@ def test_leaderboard_check(lethe: Run, tmp_path: Path, monkeypatch: pytest.Monke
 def test_unknown_names(lethe: Run, tmp_path: Path) -> None:
     refused(lethe("run", "digits-softmx"), "did you mean 'digits-softmax'?")
     refused(lethe("run", "absent.toml"), "absent.toml", "does not exist")
-    refused(lethe("run", "nosuch"), "unknown experiment 'nosuch': there is: cifar10-allcnn, ")
+    refused(lethe("run", "nosuch"), "unknown experiment 'nosuch': there is: adult, ")
     gone = lethe("run", "digits-softmax", "--method", "gone")
     refused(gone, "unknown method 'gone': there is: ", "downdate, ")
     refused(lethe("run", "digits-softmax", "--method", "newtno"), "did you mean 'newton'?")
@@ -222,6 +224,8 @@ def test_cuda_where_there_is_none(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     refused(run(lethe, tmp_path, more=("--device", "cuda")), "--device cpu")
     refused(run(lethe, tmp_path, more=("--device", "tpu")), "'cpu' or 'cuda'")
+    refused(run(lethe, tmp_path, more=("--device", "cuda:1")), "--device cpu")
+    refused(run(lethe, tmp_path, more=("--device", "mps")), "mps has no float64")
     refused(run(lethe, tmp_path, more=("--threads", "0")), "threads")
 
 
@@ -279,10 +283,25 @@ def test_reproduce_never_advises_to_delete(lethe: Run, tmp_path: Path, schema: i
 
 def test_a_seed_that_the_experiment_does_not_have(lethe: Run, tmp_path: Path) -> None:
     toml = str(tiny_experiment.write(tmp_path))
-    for command in ("run", "forget-quality"):
-        result = lethe(command, toml, "--seed", "1", "--seed", "99")
-        refused(result, "experiment tiny has no seed 99: its seeds are 0, 1")
+    result = lethe("forget-quality", toml, "--seed", "1", "--seed", "99")
+    refused(result, "experiment tiny has no seed 99: its seeds are 0, 1")
     assert not (tmp_path / "runs").exists()
+    own = ("--method", "newton", "--only")
+    code, out, error = lethe("run", toml, "--seed", "7", *own)
+    assert code == 0, error
+    assert "1 cells run" in out
+    plan = json.loads((tmp_path / "runs" / "tiny" / "plan.json").read_text())
+    assert plan["seeds"] == [0, 1, 7], "the board counts it"
+
+
+def test_a_method_runs_beside_the_yardsticks(lethe: Run, tmp_path: Path) -> None:
+    toml = str(tiny_experiment.write(tmp_path))
+    code, out, error = lethe("run", toml, "--seed", "0", "--method", "newton")
+    assert code == 0, error
+    assert "3 cells run" in out
+    for title in ("Single-step Newton", "Retrain", "Do nothing"):
+        assert title in out
+    assert "0 cells run, 1 kept" in run(lethe, tmp_path)[1], "--only leaves them out"
 
 
 def test_a_broken_plug_in_is_said_before_a_table(

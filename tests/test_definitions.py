@@ -22,6 +22,7 @@ from benchmark.studies.random_problem import (
     draw,
     in_ball,
     in_fixed_point,
+    linearised,
     one_vs_rest,
     public_distance,
 )
@@ -105,11 +106,21 @@ def one_vs_rest_head(seed: int) -> tuple[World, Tensor, Target]:
     return World(problem), forget, Target(distance=public_distance(problem, len(forget), seed))
 
 
+@cache
+def tangent(seed: int) -> tuple[World, Tensor, Target]:
+    """A random small net, linearised."""
+    problem, forget = draw(seed)
+    problem = linearised(problem)
+    return World(problem), forget, Target(distance=public_distance(problem, len(forget), seed))
+
+
 def head_of(name: str) -> object:
     """Random heads that the method can be asked about."""
     needs = registry.find(name).method.needs
     if "one_vs_rest" in needs:
         return one_vs_rest_head
+    if "tangent" in needs:
+        return tangent
     return squared_head if "squared_loss" in needs else head
 
 

@@ -515,7 +515,7 @@ def lethe(
 def test_shards_of_the_command_line_leave_the_board_to_others(
     tiny: Experiment, lethe: Callable, tmp_path: Path
 ) -> None:
-    command = ("run", "tiny.toml", "--method", "newton", "--no-board")
+    command = ("run", "tiny.toml", "--method", "newton", "--only", "--no-board")
     for number, count in ((1, 2), (2, 1)):
         code, said = lethe(*command, "--shard", f"{number}/2")
         assert (code, f"{count} cells run, 0 kept" in said) == (0, True)

@@ -158,7 +158,7 @@ def test_what_a_plug_in_is_called(
     monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], words: str
 ) -> None:
     odd = type("Odd", (Outside,), {"__annotations__": {}, **changes})
-    monkeypatch.setattr(plugins, "_in_entry_points", lambda _: [plugins.Found(odd, "outside")])
+    monkeypatch.setattr(plugins, "in_entry_points", lambda _: [plugins.Found(odd, "outside")])
     with pytest.raises(LetheError, match=words):
         registry.discover()
 

@@ -81,6 +81,7 @@ def test_a_track_is_told_by_facts_and_not_by_a_title() -> None:
             net | {"requests": 10},
             {"scenario": "class"},
             {"target": Target(epsilon=8.0)},
+            {"model": "tangent"},
         )
     ]
     assert found == [
@@ -90,6 +91,7 @@ def test_a_track_is_told_by_facts_and_not_by_a_title() -> None:
         "net-stream-1",
         "linear-cross-entropy-chosen-1",
         "linear-cross-entropy-random-8",
+        "tangent-random-1",
     ]
     assert track(facts()).title.endswith("one request of random rows, ε = 1")
 
@@ -169,6 +171,14 @@ def test_a_row_that_lacks_a_seed_or_is_refuted_does_not_count() -> None:
     refuted = row()
     refuted.cells[0] = metric(refuted.cells[0], "slack", 0.5, "lower")
     assert not only(refuted).ranked
+
+
+@pytest.mark.parametrize("lead", [2.0, -0.1])
+def test_a_row_must_beat_what_public_rows_give_alone(lead: float) -> None:
+    found = row()
+    for seed, cell in found.cells.items():
+        found.cells[seed] = metric(cell, "public_accuracy_test_gap", lead, "higher")
+    assert only(found).ranked is (lead > 0)
 
 
 def test_a_control_of_one_seed_tells_nothing() -> None:

@@ -17,8 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from benchmark import plugins
+from benchmark.cli import app
 from benchmark.contract.claim import Claim
 from benchmark.contract.definition import verdict
 from benchmark.contract.seeds import Seeds
@@ -182,6 +184,30 @@ def test_images_are_data_too(tmp_path: Path) -> None:
         build(spec.model_copy(update={"features": "as-is"}), Seeds(), torch.device("cpu"))
 
 
+def test_images_of_a_saved_data_set_are_read(tmp_path: Path) -> None:
+    import datasets
+    from PIL import Image
+
+    pixels = DRAWS.integers(0, 256, (12, 4, 5, 3), dtype=np.uint8)
+    columns = {"image": [Image.fromarray(one) for one in pixels], "label": list(range(3)) * 4}
+    found = datasets.Dataset.from_dict(columns | {"name": [f"secret-{i}" for i in range(12)]})
+    found.save_to_disk(str(tmp_path / "set"))
+    saved = read(tmp_path, datasets="set", target="label", id="name").train
+    given = from_arrays(pixels, columns["label"]).train
+    assert saved.content_hash == given.content_hash
+    assert np.array_equal(saved.images, given.images)
+    with pytest.raises(LetheError, match=r"column 'name' lies beside images.*data.drop"):
+        read(tmp_path, datasets="set", target="label")
+    found.remove_columns("name").to_parquet(str(tmp_path / "set.parquet"))
+    assert np.array_equal(
+        read(tmp_path, parquet="set.parquet", target="label").train.rows, saved.rows
+    )
+    columns["image"][7] = Image.fromarray(pixels[7, :3])
+    datasets.Dataset.from_dict(columns).save_to_disk(str(tmp_path / "other"))
+    with pytest.raises(LetheError, match=r"row 7, column 'image': an image of another shape"):
+        read(tmp_path, datasets="other", target="label")
+
+
 # --- what is wrong is one line that says where, and never what a cell holds ----------------------
 
 
@@ -215,11 +241,23 @@ WRONG = {
     "many classes": (every("churn", lambda i: f"{SECRET}{i}"), {}, r"60 different values in 60"),
     "names": (every("city", lambda i: f"{SECRET}{i}"), {}, r"60 different texts in 60 rows, as na"),
     "id twice": (cell(9, "id", IDS[2]), {}, r"line 4 and line 11 have the same 'id'"),
-    "no target": (None, {"target": "chrun"}, r"unknown column in data.target.*mean 'churn'\?"),
-    "no id": (None, {"id": "name"}, r"unknown column in data.id of set.csv"),
-    "no group": (None, {"group": "household"}, r"unknown column in data.group of set.csv"),
-    "no drop": (None, {"drop": ["salary"]}, r"unknown column in data.drop of set.csv"),
-    "no range": (None, {"ranges": {"agee": [0, 1]}}, r"unknown column in data.ranges.*'age'\?"),
+    "no target": (
+        None,
+        {"target": "chrun"},
+        r"no column is called 'chrun', as data.target says: .*'churn'\?",
+    ),
+    "no id": (None, {"id": "name"}, r"no column is called 'name', as data.id says"),
+    "no group": (
+        None,
+        {"group": "household"},
+        r"no column is called 'household', as data.group says",
+    ),
+    "no drop": (None, {"drop": ["salary"]}, r"no column is called 'salary', as data.drop says"),
+    "no range": (
+        None,
+        {"ranges": {"agee": [0, 1]}},
+        r"no column is called 'agee', as data.ranges.*'age'\?",
+    ),
     "outside": (None, {"ranges": {"age": [0, 20]}}, r"column 'age': outside its declared range"),
     "range of a label": (
         None,
@@ -256,8 +294,9 @@ FILES = {
     "short line": (b"age,churn\n1,1\n2\n", r"line 3 has 1 cells and the header 2: mend the line"),
     "long line": (b"age,churn\n1,1,1\n", r"line 2 has 3 cells and the header 2"),
     "quotes": (b'age,churn\n"1,1\n', r"line 2 cannot be read as separated values"),
-    "same names": (b"age,age,churn\n1,1,1\n", r"line 1 has two columns called 'age'"),
-    "no name": (b"age,,churn\n1,1,1\n", r"line 1 has a column without name"),
+    "same names": (b"age,age,churn\n1,1,1\n", r"line 1, column 1 has the name of another one"),
+    "no name": (b"age,,churn\n1,1,1\n", r"line 1, column 2 has no name"),
+    "no names": (b"hush,34,Ulm\nhush,36,Bonn\n", r"no column is called 'churn', as data.target"),
     "semicolons": (b"age;churn\n1;1\n", r"separated by ';': set data.separator = ';'"),
     "parquet": (b"PAR1....", r"no text: it looks like a file for data = \{ parquet"),
     "zip": (b"PK\x03\x04....", r"looks like a file for data = \{ npz"),
@@ -272,6 +311,7 @@ def test_a_wrong_file_is_one_line(what: str, tmp_path: Path) -> None:
     with pytest.raises(LetheError, match=message) as caught:
         read(tmp_path, csv="set.csv", target="churn")
     assert "\n" not in str(caught.value)
+    assert "hush" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "npz", "datasets"])
@@ -282,7 +322,9 @@ def test_what_is_not_there_or_something_else_is_one_line(kind: str, tmp_path: Pa
     (tmp_path / "file").write_text("nothing\nof the kind\n", encoding="utf-8")
     with pytest.raises(LetheError) as caught:
         read(tmp_path, **{kind: "file"}, **target)
-    assert re.search("write it again|write it with|no folder|unknown column", str(caught.value))
+    assert re.search(
+        "write it again|write it with|no folder|no column is called", str(caught.value)
+    )
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "some").write_text("", encoding="utf-8")
     with pytest.raises(LetheError) as caught:
@@ -348,6 +390,10 @@ def test_wrong_arrays_are_one_line(x: Any, y: Any, more: dict, message: str) -> 
         ({"npz": "a.npz", "id": "id"}, "data.id is of tables: here its arrays"),
         ({"parquet": "a", "target": "y", "separator": ";"}, "data.separator is of csv files"),
         ({"csv": "a.csv", "target": "y", "ranges": {"a": [1, 1]}}, "low below high"),
+        (
+            {"csv": "a.csv", "target": "y", "ranges": {"a": ["0", 1]}},
+            "ranges.a.0: '0' is not a num",
+        ),
         ({"csv": "a.csv", "traget": "y"}, "Extra inputs are not permitted"),
     ],
 )
@@ -405,7 +451,7 @@ DECLARED = {
     [
         ({}, "standardised", (CATEGORIES, SCALE)),
         ({"data": {"categories": DECLARED["categories"]}}, "standardised", (SCALE,)),
-        ({"split": {"negatives": 0.2, "test": 0.2, "public": 0.2}}, "standardised", (CATEGORIES,)),
+        ({"split": {"public": 0.2}}, "standardised", (CATEGORIES,)),
         ({"data": DECLARED}, "declared-ranges", ()),
     ],
 )
@@ -484,7 +530,9 @@ def toml(value: Any) -> str:
 
 
 def test_a_study_of_four_lines_runs_and_no_record_names_anybody(tmp_path: Path) -> None:
-    (tmp_path / "requests.csv").write_text("id\nsecret-17\nsecret-41\n", encoding="utf-8")
+    (tmp_path / "requests.csv").write_text(
+        "day,id\nMonday,secret-17\nTuesday,secret-41\n", encoding="utf-8"
+    )
     study = write(tmp_path, 'ids = "requests.csv"')
     assert len(study.read_text(encoding="utf-8").split("\n")) <= 6
     found = load(str(study))
@@ -575,7 +623,7 @@ def test_settings_that_were_found_are_not_looked_for_again(forget: str, tmp_path
 
 
 def test_public_rows_are_named_by_their_place_too(tmp_path: Path) -> None:
-    more = "split = { negatives = 6, test = 6, public = { rows = [0, 1, 2] } }"
+    more = "split = { negatives = 6, public = { rows = [0, 1, 2] } }"
     found = load(str(write(tmp_path, "rows = [9]", more=more)))
     part = found.problem.data.load().train
     assert sorted(part.places[list(found.problem.split.public.rows)]) == [0, 1, 2]
@@ -597,7 +645,7 @@ def test_a_stream_takes_named_rows_in_their_order(tmp_path: Path) -> None:
 
 REQUESTS = {
     'ids = "nowhere.csv"': r"nowhere.csv cannot be read",
-    'ids = "two.csv"': r"two.csv: it has 2 columns: requests have one, of ids",
+    'ids = "bare.csv"': r"bare.csv: line 1 does not name the column of ids: write 'id' above them",
     'ids = "unknown.csv"': r"unknown.csv, line 3: no row of set has this id, so it was not trained",
     'ids = "twice.csv"': r"twice.csv, line 4: the same id as twice.csv, line 2: name it once",
     'ids = "none.csv"': r"forget.ids names no row",
@@ -619,7 +667,7 @@ REQUESTS = {
 
 @pytest.mark.parametrize("forget", REQUESTS)
 def test_a_wrong_request_is_one_line_that_names_nobody(forget: str, tmp_path: Path) -> None:
-    (tmp_path / "two.csv").write_text("id,why\nsecret-1,so\n", encoding="utf-8")
+    (tmp_path / "bare.csv").write_text("secret-1\nsecret-2\n", encoding="utf-8")
     (tmp_path / "unknown.csv").write_text("id\nsecret-1\nhush\n", encoding="utf-8")
     (tmp_path / "twice.csv").write_text("id\nsecret-1\nsecret-2\nsecret-1\n", encoding="utf-8")
     (tmp_path / "none.csv").write_text("id\n", encoding="utf-8")
@@ -673,7 +721,7 @@ def test_an_id_is_the_same_text_whatever_it_was_read_from(value: object, text: s
     assert text_of(value) == text
 
 
-@pytest.mark.parametrize("size", [0, 1.0, -0.5, True, "5"])
+@pytest.mark.parametrize("size", [0, 1.0, -0.5, "5"])
 def test_a_size_is_a_number_of_rows_or_a_share(size: Any) -> None:
     with pytest.raises(ValueError, match="a number of rows, 1 or more, or a share of them below 1"):
         SplitSpec(negatives=size)
@@ -761,6 +809,33 @@ def test_a_table_that_is_not_there_says_where_it_is_looked_for(
     with pytest.raises(LetheError, match=r"to a folder that holds tabular/adult.data.gz"):
         catalogue.load("adult")
     assert catalogue.find("adult").absent().startswith("set LETHE_DATA to a folder")
+
+
+def test_a_file_in_place_of_a_name_says_how_to_write_it(tmp_path: Path) -> None:
+    study = tmp_path / "study.toml"
+    study.write_text('[problem]\ndata = "a.csv"\n[forget]\nrows = [1]\n', encoding="utf-8")
+    with pytest.raises(LetheError, match=r"of a file write data = \{ csv = 'a.csv', target = "):
+        load(str(study))
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["set.csv"], "name the column to predict with --target"),
+        (["set.txt", "--target", "churn"], "is no .csv, .tsv, .parquet, .npz, .toml or folder"),
+        (["set.npz", "--id", "id"], "data.id is of tables"),
+        (["study.toml", "--target", "churn"], "says what its columns are for"),
+        (["set.csv", "--target", "churn", "--drop", "house"], "as names or dates have"),
+    ],
+)
+def test_a_wrong_hash_command_is_one_line(
+    command: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path)
+    found = CliRunner().invoke(app, ["data", "hash", *command])
+    assert isinstance(found.exception, LetheError)
+    assert words in str(found.exception)
 
 
 @pytest.mark.parametrize("name", ["breast-cancer", "adult", "compas"])

@@ -73,7 +73,7 @@ def scrambled(dataset: Dataset, kept: np.ndarray) -> Dataset:
     images = rng.integers(0, 17, dataset.train.images.shape, dtype=np.uint8)
     labels = rng.integers(0, 10, len(images))
     images[kept], labels[kept] = dataset.train.images[kept], dataset.train.labels[kept]
-    return replace(dataset, train=replace(dataset.train, images=images, labels=labels))
+    return replace(dataset, train=replace(dataset.train, rows=images, labels=labels))
 
 
 def test_a_fit_never_sees_a_private_row() -> None:

@@ -305,7 +305,7 @@ def test_a_study_from_outside_cannot_take_records_that_are_not_its_own(
         "__annotations__": dict.fromkeys(("name", "title", "source", "record"), ClassVar[object]),
     }
     outside = type(Study)("Outside", (Study,), declared)
-    monkeypatch.setattr(plugins, "_in_entry_points", lambda _: [plugins.Found(outside, "outside")])
+    monkeypatch.setattr(plugins, "in_entry_points", lambda _: [plugins.Found(outside, "outside")])
     with pytest.raises(LetheError, match=complaint):
         discover.__wrapped__()
 

@@ -347,7 +347,7 @@ def test_the_command_line_runs_a_group(
 
     write(tmp_path, ROWS + SWEEPS, head='group = ["mine", "too"]')
     monkeypatch.setattr(experiment, "FOLDER", tmp_path)
-    own = ("--method", "nothing", "--seed", "0", "--no-board")
+    own = ("--method", "nothing", "--only", "--seed", "0", "--no-board")
     refused(lethe("run", *own), "name an experiment, or a group", "there is mine, other, too")
     refused(lethe("run", "--group", "mime", *own), "unknown group 'mime'", "did you mean 'mine'")
     refused(lethe("run", "--group", "mine", "--profile", "x", *own), "no profile 'x'")

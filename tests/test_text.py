@@ -112,9 +112,9 @@ def test_a_truth_value_is_no_number_of_a_method_either() -> None:
     ],
 )
 def test_a_run_in_any_locale(tmp_path: Path, locale: dict[str, str]) -> None:
-    toml = odd(tmp_path)
+    toml, own = odd(tmp_path), ("--seed", "0", "--method", "nothing", "--only")
     done = subprocess.run(
-        [sys.executable, "-m", "benchmark", "run", str(toml), "--seed", "0", "--method", "nothing"],
+        [sys.executable, "-m", "benchmark", "run", str(toml), *own],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **locale},
         capture_output=True,

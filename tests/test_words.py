@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("baselines", "benches", "benchmark", "docs", "leaderboard", "methods", "tests")
+PACKAGES = ("baselines", "benches", "benchmark", "docs", "leaderboard", "lethe", "methods", "tests")
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 

@@ -55,6 +55,8 @@ class Clock:
         """Seconds on a monotonic clock, once the device has finished what was asked of it."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()
         elif torch.get_num_threads() == 1:
             return time.process_time()
         return time.perf_counter()

@@ -51,7 +51,7 @@ class Definition(ABC):
         """
 
 
-_DEFINITIONS = plugins.Kind(
+KIND = plugins.Kind(
     word="definition",
     wanted="a Definition class",
     accepts=lambda cls: issubclass(cls, Definition),
@@ -67,7 +67,7 @@ def discover() -> dict[str, type[Definition]]:
     Raises:
         LetheError: if a file cannot be imported, a class lacks a declaration or two share a name.
     """
-    return {name: found.cls for name, found in plugins.discover(_DEFINITIONS).items()}
+    return {name: found.cls for name, found in plugins.discover(KIND).items()}
 
 
 def find(name: str) -> type[Definition]:

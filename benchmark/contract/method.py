@@ -20,10 +20,12 @@ from benchmark.problem.problem import Problem
 #: `reference` is what the rest is measured against, `floor` how close a second retraining comes
 #: to it, `ceiling` what doing nothing gives; every other method is an `entry`.
 Role = Literal["entry", "reference", "floor", "ceiling"]
-Need = Literal["retain", "forget", "strong_convexity", "squared_loss", "exact_sums", "one_vs_rest"]
+Need = Literal[
+    "retain", "forget", "strong_convexity", "squared_loss", "exact_sums", "one_vs_rest", "tangent"
+]
 #: Needs that are of the problem, not of what a request looks at.
 PROBLEMS: frozenset[Need] = frozenset(
-    {"strong_convexity", "squared_loss", "exact_sums", "one_vs_rest"}
+    {"strong_convexity", "squared_loss", "exact_sums", "one_vs_rest", "tangent"}
 )
 #: What the claims of a method rest on, see `benchmark.contract.claim`.
 EvidenceKind = Literal["construction", "distance", "algorithm"]
@@ -52,8 +54,9 @@ class Method(BaseModel, ABC):
       for exactly may be answered by construction all the same.
     * `needs` says which rows' data a request looks at: without `retain` it can be answered where
       the training data are no longer held. It also says what the problem must be:
-      `strong_convexity`, `squared_loss` or `one_vs_rest` (of a linear model with a ridge), and
-      `exact_sums`, squared loss on features in fixed point with direct training.
+      `strong_convexity`, `squared_loss` or `one_vs_rest` (of a linear model with a ridge),
+      `exact_sums`, squared loss on features in fixed point with direct training, and `tangent`, a
+      net linearised at public weights.
     * `answers_altered` says whether a request may alter rows instead of losing them. By default it
       may where nothing is certified, and where a request looks at no forgotten row: what is
       computed from the kept rows alone sees their new versions and no others.

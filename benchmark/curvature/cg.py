@@ -22,6 +22,7 @@ def conjugate_gradients(
     tolerance: float,
     max_products: int,
     preconditioner: Callable[[Tensor], Tensor] | None = None,
+    recompute: bool = True,
 ) -> Solution:
     """Solve A x = b for symmetric A until ||b - A x|| <= tolerance ||b|| (Hestenes & Stiefel 1952).
 
@@ -34,6 +35,8 @@ def conjugate_gradients(
         tolerance: relative to ||b||.
         max_products: budget of operator products.
         preconditioner: r -> P^{-1} r for a symmetric positive definite P near A.
+        recompute: whether the residual is computed anew at the end, by a product more; else it is
+            what the recursion says, for callers that find out by themselves.
     """
     norm = float(b.norm())
     goal, size = tolerance * norm, norm
@@ -55,6 +58,9 @@ def conjugate_gradients(
         history.append((products, size / norm))
         if not size > goal:
             break
+    if not recompute:
+        converged = curvature is None and size <= goal
+        return Solution(x, size, products, converged, curvature, tuple(history))
     return measured(
         operator, b, x, goal=goal, products=products, curvature=curvature, history=tuple(history)
     )

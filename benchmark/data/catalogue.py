@@ -7,13 +7,13 @@ from functools import cache
 from benchmark import plugins
 from benchmark.data.dataset import Dataset
 from benchmark.data.named import NamedSet
-from benchmark.data.own.spec import Arrays, OwnData
-from benchmark.errors import unknown
+from benchmark.data.own.spec import Arrays, OwnData, own_kind
+from benchmark.errors import LetheError, unknown
 
 #: How an experiment says what its data are.
 DataSpec = str | OwnData | Arrays
 
-_SETS = plugins.Kind(
+KIND = plugins.Kind(
     word="data set",
     wanted="a NamedSet class",
     accepts=lambda cls: issubclass(cls, NamedSet),
@@ -29,7 +29,7 @@ def discover() -> dict[str, type[NamedSet]]:
     Raises:
         LetheError: if a file cannot be imported, a class lacks a declaration or two share a name.
     """
-    return {name: found.cls for name, found in plugins.discover(_SETS).items()}
+    return {name: found.cls for name, found in plugins.discover(KIND).items()}
 
 
 def find(name: str) -> type[NamedSet]:
@@ -39,6 +39,12 @@ def find(name: str) -> type[NamedSet]:
         LetheError: if there is none.
     """
     if name not in discover():
+        kind = own_kind(name)
+        if kind is not None:
+            raise LetheError(
+                f"data '{name}' is no name of a set: of a file write data = {{ {kind} = '{name}', "
+                "target = '...' }"
+            )
         raise unknown("data set", name, discover())
     return discover()[name]
 

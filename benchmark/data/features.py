@@ -12,9 +12,17 @@ from benchmark.data import hog, scattering
 from benchmark.data.pixels import pixels
 from benchmark.errors import LetheError, unknown
 
-Features = Literal["unit-pixels", "centred-pixels", "pixels", "pooled-pixels", "hog", "scattering"]
+Features = Literal[
+    "unit-pixels",
+    "plain-pixels",
+    "centred-pixels",
+    "pixels",
+    "pooled-pixels",
+    "hog",
+    "scattering",
+]
 #: Those that keep an image's rows, columns and channels: what convolutions can look at.
-PIXELS = ("unit-pixels", "centred-pixels", "pixels")
+PIXELS = ("unit-pixels", "plain-pixels", "centred-pixels", "pixels")
 #: Features whose rows are no longer than this, whatever the image.
 LARGEST_NORM = {"unit-pixels": 1.0, "pooled-pixels": 1.0, "hog": 1.0, "scattering": 1.0}
 
@@ -43,11 +51,11 @@ DESCRIPTORS = {
 def compute(kind: Features, images: np.ndarray, levels: int) -> np.ndarray:
     """(n, inputs) features of uint8 `images` (n, height, width[, channel]) in 0..levels.
 
-    `centred-pixels` maps pixels to -1..1, in float64; `pixels` normalises the channels of colour
-    images, in float32 (see `benchmark.data.pixels`). All others have rows of norm 1 at most,
-    which makes the norm of a row with its bias column at most sqrt(2): `unit-pixels` in float64,
-    up to its rounding; `pooled-pixels` (means over blocks of 4 x 4), `hog` and `scattering` in
-    float32, exactly (see `unit_rows`). A blank image's row is 0.
+    `plain-pixels` maps pixels to 0..1 and `centred-pixels` to -1..1, in float64; `pixels`
+    normalises the channels of colour images, in float32 (see `benchmark.data.pixels`). All others
+    have rows of norm 1 at most, which makes the norm of a row with its bias column at most
+    sqrt(2): `unit-pixels` in float64, up to its rounding; `pooled-pixels` (means over blocks of
+    4 x 4), `hog` and `scattering` in float32, exactly (see `unit_rows`). A blank image's row is 0.
 
     Raises:
         LetheError: for an unknown kind, `pixels` of images without colour, or `pooled-pixels` of
@@ -60,6 +68,8 @@ def compute(kind: Features, images: np.ndarray, levels: int) -> np.ndarray:
     if kind == "pooled-pixels":
         return unit_rows(_pooled(images / levels))
     flat = images.reshape(len(images), -1).astype(np.float64)
+    if kind == "plain-pixels":
+        return flat / levels
     if kind == "centred-pixels":
         return flat / (levels / 2) - 1
     if kind == "unit-pixels":

@@ -124,7 +124,7 @@ def _decode(table: pa.Table, column: str, where: str) -> tuple[np.ndarray, np.nd
     """(n, height, width[, channel]) uint8 images and (n,) int64 labels."""
     try:
         blobs = pa.chunked_array(table.column(column)).combine_chunks().field("bytes")
-        images = np.stack([_image(blob.as_py()) for blob in blobs])
+        images = np.stack([decoded(blob.as_py()) for blob in blobs])
         labels = table.column("label").to_numpy()
         if labels.dtype.kind not in "iu":
             raise ValueError(f"labels are of type {table.column('label').type}, not whole numbers")
@@ -137,8 +137,12 @@ def _decode(table: pa.Table, column: str, where: str) -> tuple[np.ndarray, np.nd
     return images, labels
 
 
-def _image(content: bytes) -> np.ndarray:
-    """(height, width[, channel]); its size is looked at before it is decoded."""
+def decoded(content: bytes) -> np.ndarray:
+    """(height, width[, channel]); its size is looked at before it is decoded.
+
+    Raises:
+        ValueError: if it is too large; Pillow raises others for what is no image.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         image = Image.open(io.BytesIO(content))

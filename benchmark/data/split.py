@@ -19,8 +19,11 @@ from benchmark.errors import LetheError
 
 
 def _one_size(value: Any) -> Any:
-    """Refuse what is neither a number of rows nor a share by one sentence."""
-    count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    """Refuse what is neither a number of rows nor a share by one sentence.
+
+    A truth value passes for 1: where settings are read, it is refused by its place.
+    """
+    count = isinstance(value, int) and value >= 1
     share = isinstance(value, float) and 0 < value < 1
     if not (count or share or value is None):
         raise ValueError(f"a number of rows, 1 or more, or a share of them below 1, not {value!r}")

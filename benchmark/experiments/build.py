@@ -21,9 +21,11 @@ from benchmark.data.split import Split, split
 from benchmark.errors import LetheError
 from benchmark.experiments.experiment import ProblemSpec
 from benchmark.experiments.graphs import graph_world, nodes_split
+from benchmark.experiments.linearised import linearised
 from benchmark.problem.declared import Declared
 from benchmark.problem.fixed_point import FixedPoint
-from benchmark.problem.model import Inputs, Model
+from benchmark.problem.model import Inputs, Model, TangentSpec
+from benchmark.problem.models.convolutional import Shape
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 
@@ -103,8 +105,12 @@ def build_of(
 
     test = rows(dataset.train if dataset.test is None else dataset.test, chosen.test)
     train = rows(dataset.train, chosen.train)
-    return Problem(
-        model=Model(spec.model, _inputs(spec, dataset, train), dataset.classes),
+    inputs = _inputs(spec, dataset, train)
+    tangent = isinstance(spec.model, TangentSpec)
+    net = spec.model.net if tangent else spec.model
+    net.check(inputs, dataset.classes, train.x.dtype)
+    problem = Problem(
+        model=Model(net, inputs, dataset.classes),
         objective=spec.objective,
         training=spec.training,
         train=train,
@@ -114,13 +120,18 @@ def build_of(
         public=None if chosen.public is None else rows(dataset.train, chosen.public),
         declared=Declared(spec.rows_at_least, longest, spec.fixed_point, caveats),
     )
+    return linearised(problem, spec.model, _image(dataset), seeds) if tangent else problem
 
 
 def _inputs(spec: ProblemSpec, dataset: Dataset, train: Rows) -> Inputs:
     """What a model sees of a row: so many numbers, or an image."""
-    if not spec.convolutional:
-        return train.x.shape[1]
-    height, width, *channels = dataset.train.images.shape[1:]
+    return _image(dataset) if spec.convolutional else train.x.shape[1]
+
+
+def _image(dataset: Dataset) -> Shape:
+    """Height, width and channels; the rows of a table count as images of one line."""
+    shape = dataset.train.rows.shape[1:]
+    height, width, *channels = (1, *shape) if dataset.train.is_table else shape
     return (height, width, *(channels or [1]))
 
 

@@ -40,9 +40,10 @@ def with_defaults(problem: dict[str, Any]) -> dict[str, Any]:
         return {"features": "propagated", "split": {"negatives": SHARE, "test": SHARE}} | found
     if "features" not in problem and _is_known(data):
         found["features"] = catalogue.default_features(data)
-    if "split" not in problem and _is_known(data):
+    split = problem.get("split", {})
+    if isinstance(split, dict) and _is_known(data):
         own_test = catalogue.has_official_test(data)
-        found["split"] = {"negatives": SHARE} | ({} if own_test else {"test": SHARE})
+        found["split"] = {"negatives": SHARE} | ({} if own_test else {"test": SHARE}) | split
     return found
 
 

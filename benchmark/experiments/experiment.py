@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    SerializeAsAny,
     ValidationError,
     field_validator,
     model_validator,
@@ -39,8 +40,10 @@ from benchmark.files import read_text
 from benchmark.graph.scenarios import WORDS
 from benchmark.parameters import refuse_conversions
 from benchmark.problem.fixed_point import FixedPoint
-from benchmark.problem.model import ModelSpec
-from benchmark.problem.models.convolutional import ConvolutionalSpec
+from benchmark.problem.models import kinds
+from benchmark.problem.models.factory import search_beside
+from benchmark.problem.models.spec import ModelSpec
+from benchmark.problem.models.tangent import TangentSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.training import AdamTraining, DirectTraining, NewtonTraining
 
@@ -84,7 +87,7 @@ class ProblemSpec(BaseModel):
         Features | Scaling | Literal["propagated"] | PublicFeatures, BeforeValidator(_one_form)
     ]
     split: SplitSpec
-    model: Annotated[ModelSpec, Field(discriminator="kind")]
+    model: Annotated[SerializeAsAny[ModelSpec], BeforeValidator(kinds.read)]
     objective: Objective
     training: Annotated[
         NewtonTraining | AdamTraining | DirectTraining, Field(discriminator="algorithm")
@@ -138,6 +141,8 @@ class ProblemSpec(BaseModel):
         augmented = isinstance(training, AdamTraining) and training.augment is not None
         if augmented and not self.convolutional:
             raise ValueError("training.augment is for convolutional nets")
+        if isinstance(self.model, TangentSpec):
+            self._check_tangent(self.model)
         direct = isinstance(training, DirectTraining)
         if direct and not ("squared_loss" in self.offers and self.precision == "float64"):
             raise ValueError(
@@ -146,10 +151,24 @@ class ProblemSpec(BaseModel):
             )
         return self
 
+    def _check_tangent(self, model: TangentSpec) -> None:
+        if self.split.public is None:
+            raise ValueError(
+                "a tangent model starts from weights that public rows train: set "
+                "problem.split.public, e.g. to 500"
+            )
+        if self.objective.loss != "cross_entropy" or self.precision != "float64":
+            raise ValueError(
+                "a tangent model is certified for the cross-entropy in float64: set "
+                "objective.loss = 'cross_entropy' and precision = 'float64'"
+            )
+        if model.augment is not None and self.features not in PIXELS:
+            raise ValueError(f"model.augment is for images: take features {', '.join(PIXELS)}")
+
     @property
     def convolutional(self) -> bool:
         """Whether the model sees rows as images."""
-        return isinstance(self.model, ConvolutionalSpec)
+        return self.model.sees_images
 
     @property
     def offers(self) -> frozenset[str]:
@@ -160,6 +179,7 @@ class ProblemSpec(BaseModel):
         held = {
             "strong_convexity": convex,
             "squared_loss": squared,
+            "tangent": convex and isinstance(self.model, TangentSpec),
             "exact_sums": direct,
             "one_vs_rest": convex and self.objective.loss == "one_vs_rest",
         }
@@ -291,6 +311,12 @@ def distinct(experiments: tuple[Experiment, ...]) -> tuple[Experiment, ...]:
     return tuple(one for one, _ in found)
 
 
+def with_seeds(experiment: Experiment, seeds: Iterable[int]) -> Experiment:
+    """The experiment with further seeds, so that the board counts them."""
+    seeds = tuple(dict.fromkeys((*experiment.seeds, *seeds)))
+    return experiment.model_copy(update={"seeds": seeds})
+
+
 #: The experiments of a study.
 Distinct = Annotated[tuple[Experiment, ...], AfterValidator(distinct)]
 
@@ -364,18 +390,36 @@ def _experiment(content: dict[str, Any], found: Variant, path: Path, where: str)
         raise LetheError(f"{where}: 'dropped' is not set by a file: list methods, or only_rows")
     rest = {key: value for key, value in content.items() if key not in ("rows", "only_rows")}
     rest = {k: with_rows_of_file(v, path.parent) if k == "problem" else v for k, v in rest.items()}
-    rest = {k: _with_graph(v, path.parent, where) if k == "problem" else v for k, v in rest.items()}
-    rest = resolved({"title": content["name"], **rest}, path.parent, where)
     tables = content.get("rows", {})
     rows = rows_of(tables, content.get("only_rows"), where)
     there = {row.method for row in rows}
     dropped = tuple(dict.fromkeys(m for m in methods_of(tables, where) if m not in there))
+    rest = {"title": content["name"], **rest, "rows": rows, "dropped": dropped}
+    experiment = of_tables(rest, path.parent, where)
+    experiment._path, experiment._place = path.resolve(), found.place
+    return experiment
+
+
+def of_tables(content: dict[str, Any], folder: Path, where: str) -> Experiment:
+    """The experiment of settings at hand, with own data read and named rows found.
+
+    Args:
+        content: as of a file, but for its rows, which are `Row`s.
+        folder: which paths start from.
+        where: what is read, for errors.
+
+    Raises:
+        LetheError: for settings that are not valid, or data that cannot be read.
+    """
+    search_beside(content.get("problem"), folder)
+    if "problem" in content:
+        content = content | {"problem": _with_graph(content["problem"], folder, where)}
+    content = resolved(content, folder, where)
     try:
-        experiment = Experiment.model_validate(rest | {"rows": rows, "dropped": dropped})
-        refuse_conversions(rest, experiment, where)
+        experiment = Experiment.model_validate(content)
+        refuse_conversions(content, experiment, where)
     except ValidationError as error:
         raise explain(error, where) from error
-    experiment._path, experiment._place = path.resolve(), found.place
     return experiment
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from benchmark.data.own.csv_file import read_csv
 from benchmark.data.own.spec import Arrays, OwnData
 from benchmark.data.split import SplitSpec
 from benchmark.errors import LetheError, explain, unknown
-from benchmark.experiments.defaults import with_defaults
+from benchmark.parameters import refuse_conversions
 
 #: How a file names what is to be forgotten.
 _NAMES = ("rows", "ids", "class")
@@ -50,9 +51,11 @@ def resolved(content: dict[str, Any], folder: Path, where: str) -> dict[str, Any
 
 def _own(data: dict[str, Any], folder: Path, where: str) -> OwnData:
     try:
-        return OwnData.model_validate(data).located(folder)
+        found = OwnData.model_validate(data)
     except ValidationError as error:
         raise explain(error, f"{where}: problem.data") from error
+    refuse_conversions(data, found, f"{where}: problem.data")
+    return found.located(folder)
 
 
 def _with_public(problem: dict[str, Any], where: str) -> dict[str, Any]:
@@ -80,9 +83,10 @@ def _named(
         numbers = _numbers(forget["rows"], dataset, f"{where}: forget.rows")
         forget = _instead(forget, "numbers", tuple(numbers))
     else:
-        numbers, hashes = _by_ids(forget["ids"], dataset, folder, where)
+        header = getattr(data, "id", None) or "id"
+        numbers, hashes = _by_ids(forget["ids"], dataset, header, folder, where)
         forget = _instead(forget, "hashes", hashes)
-    split = problem.get("split", with_defaults({"data": data})["split"])
+    split = problem.get("split", {})
     named = {"named": tuple(sorted(set(numbers)))}
     if isinstance(split, SplitSpec):
         split = split.model_copy(update=named)
@@ -116,13 +120,14 @@ def _numbers(rows: Any, dataset: Dataset, where: str) -> list[int]:
 
 
 def _by_ids(
-    ids: Any, dataset: Dataset, folder: Path, where: str
+    ids: Any, dataset: Dataset, header: str, folder: Path, where: str
 ) -> tuple[list[int], tuple[str, ...]]:
     """Canonical numbers and hashes of the rows that ids name.
 
     Args:
         ids: the path of a csv file, or a list.
         dataset: with ids.
+        header: what the column of ids is called.
         folder: which the path starts from.
         where: what is read, for errors.
 
@@ -136,7 +141,7 @@ def _by_ids(
             "forget.rows"
         )
     if isinstance(ids, str):
-        texts, place = _listed(folder / ids)
+        texts, place = _listed(folder / ids, header)
     elif isinstance(ids, list | tuple) and all(type(one) in (str, int) for one in ids):
         texts, place = list(map(text_of, ids)), lambda index: f"{where}: forget.ids, entry {index}"
     else:
@@ -157,13 +162,17 @@ def _by_ids(
     return [number[one] for one in hashes], hashes
 
 
-def _listed(path: Path) -> tuple[list[str], Any]:
-    """The ids in the first column of a csv file below its header, and what to call a line."""
+def _listed(path: Path, header: str) -> tuple[list[str], Callable[[int], str]]:
+    """The ids in a csv file, and what to call the place of one.
+
+    Args:
+        path: of the file.
+        header: the name of the column of ids; without it the first id would pass for a name.
+    """
     table = read_csv(path)
-    if len(table.columns) != 1:
+    if header not in table.columns:
         raise LetheError(
-            f"{path.name}: it has {len(table.columns)} columns: requests have one, of ids, under "
-            "its name"
+            f"{path.name}: line 1 does not name the column of ids: write '{header}' above them, as "
+            "the data call it"
         )
-    (cells,) = table.columns.values()
-    return list(cells), lambda index: f"{path.name}, {table.row(index)}"
+    return list(table.columns[header]), lambda index: f"{path.name}, {table.row(index)}"

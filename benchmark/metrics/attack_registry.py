@@ -13,7 +13,7 @@ def _is_attack(cls: type) -> bool:
     return issubclass(cls, RowAttack | ModelAttack) and not inspect.isabstract(cls)
 
 
-_ATTACKS = plugins.Kind(
+KIND = plugins.Kind(
     word="attack",
     wanted="a RowAttack or ModelAttack class",
     accepts=_is_attack,
@@ -28,7 +28,7 @@ def discover() -> dict[str, type[Attack]]:
     Raises:
         LetheError: if a file cannot be imported, a class lacks a declaration or two share a name.
     """
-    return {name: found.cls for name, found in plugins.discover(_ATTACKS).items()}
+    return {name: found.cls for name, found in plugins.discover(KIND).items()}
 
 
 def find(name: str) -> type[Attack]:

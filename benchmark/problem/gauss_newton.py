@@ -40,7 +40,7 @@ def gauss_newton(
     spec, loss, ridge = problem.model.spec, problem.objective.loss, problem.objective.ridge
     if spec.linear:
         return problem.hessian(weights, rows, chunk=chunk)
-    if isinstance(spec, MLPSpec):
+    if isinstance(spec, MLPSpec) and spec.by_hand:
         return by_units(problem, weights, rows, chunk, kept_rows, gauss_newton=True)
     if problem.model.statistics is not None:
         raise LetheError("no Gauss-Newton matrix of a net with BatchNorm: use norm = 'group'")

@@ -11,17 +11,24 @@ from torch.func import functional_call
 from benchmark.errors import AssumptionBroken
 from benchmark.problem.models import batch_norm
 from benchmark.problem.models.allcnn import AllCNNSpec
-from benchmark.problem.models.convolutional import ConvolutionalSpec, Shape
+from benchmark.problem.models.convolutional import Shape
 from benchmark.problem.models.fully_connected import MLPSpec, SoftmaxSpec
 from benchmark.problem.models.resnet18 import ResNet18Spec
-from benchmark.problem.models.start import kaiming, uniform
+from benchmark.problem.models.spec import ModelSpec
+from benchmark.problem.models.tangent import TangentSpec
 
 #: Features per row; of a convolutional net, height, width and channels of the image in a row.
 Inputs = int | Shape
 
-ModelSpec = SoftmaxSpec | MLPSpec | AllCNNSpec | ResNet18Spec
-
-__all__ = ["AllCNNSpec", "MLPSpec", "Model", "ModelSpec", "ResNet18Spec", "SoftmaxSpec"]
+__all__ = [
+    "AllCNNSpec",
+    "MLPSpec",
+    "Model",
+    "ModelSpec",
+    "ResNet18Spec",
+    "SoftmaxSpec",
+    "TangentSpec",
+]
 
 
 class Model:
@@ -49,7 +56,7 @@ class Model:
         self.spec = spec
         self.inputs = inputs
         self.classes = classes
-        self.chunk = spec.chunk if isinstance(spec, ConvolutionalSpec) else None
+        self.chunk = spec.chunk
         # On the meta device no weight is drawn, so the global generator stays untouched.
         with torch.device("meta"):
             self._module = spec.module(inputs, classes)
@@ -68,14 +75,14 @@ class Model:
 
     def __call__(self, weights: Tensor, x: Tensor) -> Tensor:
         """Logits (n, classes) for `weights` (d,) and `x` (n, inputs)."""
-        return functional_call(self._module, self._named(weights), (x,))
+        return functional_call(self._module, self.named(weights), (x,))
 
     def in_training(self, weights: Tensor, x: Tensor) -> Tensor:
         """Logits as training has them: a row's depend on the others in `x` if there is BatchNorm.
 
         The statistics in `weights` (d,) are not looked at.
         """
-        named = self._named(weights) | dict.fromkeys(self._statistics)
+        named = self.named(weights) | dict.fromkeys(self._statistics)
         return functional_call(self._module, named, (x,))
 
     def with_statistics(self, weights: Tensor, x: Tensor, batch: int) -> Tensor:
@@ -88,7 +95,7 @@ class Model:
         found = batch_norm.population(
             self._module, lambda part: self.in_training(weights, part), x.split(batch)
         )
-        named = self._named(weights) | found
+        named = self.named(weights) | found
         return torch.cat([piece.flatten().to(weights) for piece in named.values()])
 
     def without_statistics(self, weights: Tensor) -> Tensor:
@@ -100,12 +107,17 @@ class Model:
     @property
     def smallest_chunk(self) -> int:
         """Rows with which matrix products run at speed; an image is many rows of each."""
-        return 16 if isinstance(self.spec, ConvolutionalSpec) else 64
+        return 16 if self.spec.sees_images else 64
 
     @property
     def module(self) -> nn.Module:
         """The net on the meta device: its layers, whose own weights have no values."""
         return self._module
+
+    @property
+    def shapes(self) -> dict[str, torch.Size]:
+        """Shapes of the parameters by name, in the order of the flat weights."""
+        return dict(self._shapes)
 
     @property
     def layers(self) -> list[slice]:
@@ -119,10 +131,9 @@ class Model:
 
     def initial_weights(self, generator: torch.Generator) -> Tensor:
         """(d,) float64 on the CPU, drawn as the architecture asks for."""
-        draw = kaiming if isinstance(self.spec, ConvolutionalSpec) else uniform
-        return draw(self._shapes, generator)
+        return self.spec.start(self, generator)
 
-    def _named(self, weights: Tensor) -> dict[str, Tensor]:
+    def named(self, weights: Tensor) -> dict[str, Tensor]:
         """Views of `weights` (d,) by the names of the module's parameters."""
         pieces = torch.split(weights, self._sizes)
         return {

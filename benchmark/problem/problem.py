@@ -15,15 +15,18 @@ from benchmark.curvature.factor import Factor, linear_factor
 from benchmark.curvature.hessian import Differentiated
 from benchmark.curvature.linear import LinearHessian
 from benchmark.curvature.minibatches import Products, differentiated, fully_connected
+from benchmark.curvature.tangent import TangentHessian
+from benchmark.curvature.tangent_preconditioner import TangentPreconditioner
 from benchmark.curvature.within_memory import WithinMemory
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.problem.declared import Declared
 from benchmark.problem.fixed_point import FixedPoint
-from benchmark.problem.model import MLPSpec, Model
+from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.products import by_units, default, find, kept_graph
 from benchmark.problem.rows import Rows
 from benchmark.problem.sums import squared_head
+from benchmark.problem.tangent import Tangent, inverse
 from benchmark.problem.training import DirectTraining, Training
 
 
@@ -84,6 +87,11 @@ class Problem:
             )
         if isinstance(training, DirectTraining):
             squared_head(self)
+        if isinstance(self.model, Tangent) and self.objective.loss != "cross_entropy":
+            raise LetheError(
+                "the constants of a tangent model are those of the cross-entropy: set "
+                "objective.loss = 'cross_entropy'"
+            )
 
     @property
     def device(self) -> torch.device:
@@ -102,9 +110,13 @@ class Problem:
     def row_norm(self) -> float:
         """R, a bound on the norm of a training row with its bias, which is declared if it can be.
 
+        Of a tangent it is the norm that Jacobians are clipped to.
+
         Raises:
-            AssumptionBroken: if a row is longer than declared.
+            AssumptionBroken: if a row is longer than declared, or a tangent's public net too long.
         """
+        if isinstance(self.model, Tangent):
+            return self.model.row_norm(self.objective.ridge)
         found, declared = self.train.largest_norm(bias=True), self.declared.feature_norm
         if declared is None:
             return found
@@ -244,9 +256,12 @@ class Problem:
     ) -> Differentiated:
         spec = self.model.spec
         same = {"loss": self.objective.loss, "ridge": self.objective.ridge, "shares": shares}
+        if isinstance(self.model, Tangent):
+            tangent = self.model.tangent
+            return TangentHessian(tangent, rows.x, rows.y, weights, chunk=chunk, **same)
         if spec.linear:
             return LinearHessian(rows.x, rows.y, weights, chunk=chunk, **same)
-        if isinstance(spec, MLPSpec):
+        if isinstance(spec, MLPSpec) and spec.by_hand:
             return by_units(self, weights, rows, chunk, kept_rows, shares=shares)
         if default(self) == "r-operator":
             return ConvolutionalHessian(
@@ -263,7 +278,7 @@ class Problem:
     def minibatch_hessians(self, weights: Tensor) -> Products:
         """Products with the Hessians, at `weights` (d,), of the data loss on many minibatches."""
         spec = self.model.spec
-        if not isinstance(spec, MLPSpec):
+        if not (isinstance(spec, MLPSpec) and spec.by_hand):
             return differentiated(self.data_loss, weights)
         return fully_connected(
             weights,
@@ -285,14 +300,19 @@ class Problem:
         part = self.hessian(weights, self.train.take(left))
         return Downdated(whole, part, len(self.train), len(left))
 
-    def factor(self, weights: Tensor, index: Tensor, *, neglect: float) -> Factor:
-        """Hess L(w, train[index]) of a linear model, factorised in float32.
+    def factor(
+        self, weights: Tensor, index: Tensor, *, neglect: float
+    ) -> Factor | TangentPreconditioner:
+        """Hess L(w, train[index]) of a linear model, factorised in float32; of a tangent, inverted.
 
         Raises:
-            AssumptionBroken: if the model is not linear, or float32 does not suffice.
+            AssumptionBroken: if the model is not linear, has too many weights for a matrix, or
+                float32 does not suffice.
         """
-        if not self.model.spec.linear:
-            raise AssumptionBroken("a factor is kept of a linear model's Hessian only")
+        if isinstance(self.model, Tangent):
+            return inverse(self.model, self.trained(index), weights, self.objective.ridge)
+        if not isinstance(self.model.spec, SoftmaxSpec):
+            raise AssumptionBroken("a factor is kept of a linear head's Hessian only")
         x = self.trained(index).x
         return linear_factor(
             x,

@@ -47,7 +47,7 @@ def default(problem: Problem) -> str:
     if spec.linear:
         return "closed-form"
     if isinstance(spec, MLPSpec):
-        return "r-operator"
+        return "r-operator" if spec.by_hand else "kept-graph"
     by_layers = isinstance(spec, ConvolutionalSpec) and has_rules(problem.model.module)
     return "r-operator" if by_layers else "kept-graph"
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from benchmark.problem.model import Model
+from benchmark.problem.tangent import refuse
 
 
 class Units:
@@ -18,6 +19,7 @@ class Units:
     """
 
     def __init__(self, model: Model) -> None:
+        refuse(model, "this method")
         self._chunk = model.chunk
         with torch.device("meta"):
             self._module = model.spec.module(model.inputs, model.classes)

@@ -13,7 +13,7 @@ from benchmark.data.forget import ForgetSpec
 from benchmark.errors import explain
 from benchmark.experiments.experiment import Experiment, ProblemSpec, Row
 from benchmark.records import MethodInfo, cell_path, fingerprint
-from benchmark.registry import Registered
+from benchmark.registry import GUESTS, Registered
 from benchmark.runner.source import source_hash
 from benchmark.runner.tuning import TuningSpec, tuning_of
 
@@ -98,7 +98,7 @@ class Cell(BaseModel):
             seeds=Seeds.all(seed),
             device=device,
             method=method.name,
-            method_source=source_hash(registered.method),
+            method_source=source_hash(registered.method, typed=registered.family == GUESTS),
             params=method.model_dump(mode="json"),
             tuning=tuning_of(method, experiment.tuning, row.search, experiment.forget.requests),
         )

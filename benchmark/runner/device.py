@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
+from collections.abc import Iterable
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -15,28 +17,61 @@ from benchmark.errors import LetheError
 from benchmark.problem.rows import Rows
 from benchmark.problem.training.descent import descend
 
+#: Kinds of devices, and what a word for one may be.
+_DEVICE = re.compile(r"cpu|mps|cuda(:\d{1,3})?")
+
+
+def named(name: str) -> torch.device:
+    """The device called `name`, whether or not this machine has it.
+
+    Raises:
+        LetheError: for anything but `cpu`, `cuda`, `cuda:<n>` and `mps`.
+    """
+    if not _DEVICE.fullmatch(name):
+        raise LetheError(f"unknown device '{name}': it is 'cpu' or 'cuda', 'cuda:1' or 'mps'")
+    return torch.device(name)
+
+
+def refuse_precision(name: str, precisions: Iterable[str]) -> None:
+    """Refuse float64 where the device has none.
+
+    Raises:
+        LetheError: it says what to do.
+    """
+    if named(name).type == "mps" and "float64" in precisions:
+        raise LetheError(
+            "mps has no float64: set problem.precision = 'float32', or use --device cpu"
+        )
+
 
 def prepare(name: str, threads: int) -> torch.device:
-    """The device called `name` (`cpu` or `cuda`), held to deterministic arithmetic and warm.
+    """The device called `name`, held to deterministic arithmetic and warm.
 
     TensorFloat-32 is off, which torch has on for convolutions: a residual of 1e-3 is out of its
     reach.
 
+    Args:
+        name: `cpu`, `cuda`, `cuda:<n>` for one of several GPUs, or `mps`.
+        threads: of the processor.
+
     Raises:
-        LetheError: for another name, or CUDA where there is none.
+        LetheError: for another name, or a device that this machine has not.
     """
-    if name not in ("cpu", "cuda"):
-        raise LetheError(f"unknown device '{name}': it is 'cpu' or 'cuda'")
-    if name == "cuda" and not torch.cuda.is_available():
+    device = named(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
         raise LetheError("CUDA was asked for, but torch sees no GPU here: use --device cpu")
+    if (device.index or 0) >= max(1, torch.cuda.device_count()):
+        last = torch.cuda.device_count() - 1
+        raise LetheError(f"there is no GPU {device.index} here: the last one is cuda:{last}")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise LetheError("torch sees no Apple GPU here: use --device cpu")
     refuse_count("threads", threads)
     # cuBLAS is deterministic with workspaces of a fixed size, which it reads when it is first used
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
     threadpool_limits(limits=threads)  # SciPy's BLAS has threads of its own
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    torch.use_deterministic_algorithms(True, warn_only=name == "cuda")
-    device = torch.device(name)
+    torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
     _warm_up(device)
     return device
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from benchmark import registry
 from benchmark.contract.method import PROBLEMS, Method
 from benchmark.data import catalogue, graphs
@@ -73,7 +75,7 @@ def plan_of(experiment: Experiment) -> Plan:
 def settings(experiment: Experiment) -> dict[str, str]:
     """The experiment in words, for people."""
     problem, target = experiment.problem, experiment.target
-    model = problem.model.model_dump()
+    model = problem.model.in_words()
     training = problem.training.model_dump(exclude_none=True)
     tuning = experiment.tuning
     tried = f"{tuning} settings tried of each method with a search space"
@@ -140,6 +142,17 @@ def _fits(method: type[Method], experiment: Experiment, missing: frozenset[str])
     return not method.needs & missing and (method.can_alter() or not edits)
 
 
+def with_yardsticks(experiments: Iterable[Experiment], methods: Iterable[str]) -> list[str]:
+    """Some methods, and beside them what they are measured by: retraining and doing nothing.
+
+    Those yardsticks that the experiments have.
+    """
+    found = registry.discover()
+    there = {row.method: found[row.method].method for one in experiments for row in rows_of(one)}
+    beside = [name for name, cls in there.items() if cls.role in ("reference", "ceiling")]
+    return list(dict.fromkeys((*methods, *beside)))
+
+
 def _stream(requests: int) -> str:
     return "" if requests == 1 else f"a stream of {requests} × "
 
@@ -148,7 +161,8 @@ def _rows_in_words(forget: ForgetSpec) -> str:
     if forget.scenario == "nodes-class":
         return WORDS[forget.scenario]
     if forget.scenario == "class":
-        return "all rows of one class"
+        chosen = forget.class_number
+        return "all rows of one class" if chosen is None else f"all rows of class {chosen}"
     if forget.named is not None:
         rows = f"{forget.named} named rows" if forget.named > 1 else "one named row"
         return rows if forget.requests == 1 else f"together {rows}"

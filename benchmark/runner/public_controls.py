@@ -15,6 +15,7 @@ from benchmark.experiments.build import fitted_features
 from benchmark.experiments.experiment import ProblemSpec
 from benchmark.problem.predictor import Predictor
 from benchmark.problem.problem import Problem
+from benchmark.problem.tangent import Tangent
 
 
 def public_controls(
@@ -34,7 +35,7 @@ def public_controls(
     if problem.public is None:
         return {}
     found = {"head": best_head(problem, seeds)}
-    if (outputs := _net_outputs(spec, chosen)) is not None:
+    if (outputs := _net_outputs(spec, problem, chosen)) is not None:
         found["net"] = (outputs.argmax(dim=1) == problem.test.y.cpu()).numpy()
     return found
 
@@ -59,8 +60,11 @@ def _head(problem: Problem, ridge: float, seeds: Seeds) -> np.ndarray:
     return (outputs.argmax(dim=1) == problem.test.y).cpu().numpy()
 
 
-def _net_outputs(spec: ProblemSpec, chosen: Split) -> Tensor | None:
+def _net_outputs(spec: ProblemSpec, problem: Problem, chosen: Split) -> Tensor | None:
     """(n, classes) on the test rows; None where no net was trained on the public rows."""
+    if isinstance(problem.model, Tangent):
+        public = torch.zeros(problem.model.dimension, dtype=problem.dtype, device=problem.device)
+        return Predictor(problem.model, public).log_probabilities(problem.test.x).cpu()
     dataset = catalogue.load(spec.data)
     cache = fitted_features(spec, dataset, chosen)
     if cache is None or cache.spec.net is None:

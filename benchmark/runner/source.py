@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import importlib.util
-import json
-import sys
-from collections.abc import Iterator
+import inspect
+import marshal
 from functools import cache
 from pathlib import Path
-from typing import Any
 
+from benchmark import code
+from benchmark.code import hash_of
 from benchmark.contract.method import Method
 from benchmark.errors import LetheError
 from benchmark.registry import FAMILIES
-from benchmark.runner.syntax import SHARED, package_of, parsed, plain
 from benchmark.runner.theory_source import Theory
+from benchmark.syntax import SHARED, package_of, parsed
 
 _theory = Theory(Path(__file__).resolve().parents[2])
 
 
 @cache
-def source_hash(method: type[Method]) -> str:
+def source_hash(method: type[Method], *, typed: bool = False) -> str:
     """sha256, in hex, of the code of a method: an edit of it puts the method's records out of date.
 
+    Args:
+        method: whose code.
+        typed: whether it may be in no file, as what is typed into a notebook. Its own functions
+            count then, and no theorem.
+
     Raises:
-        LetheError: if the class is in no file.
+        LetheError: if the class is in no file and is not `typed`.
     """
+    if typed and code.file_of(method.__module__) is None:
+        return code.hash_of([_typed(method)])
     return hash_by(method, _theory)
+
+
+def _typed(method: type[Method]) -> bytes:
+    """What a class in no file says: its source if Python still has it, else its byte code."""
+    try:
+        return inspect.getsource(method).encode()
+    except (OSError, TypeError):
+        functions = (one for one in vars(method).values() if inspect.isfunction(one))
+        return b"".join(marshal.dumps(one.__code__) for one in functions)
 
 
 def hash_by(method: type[Method], theory: Theory) -> str:
@@ -57,60 +70,10 @@ def files_of(method: type[Method]) -> list[Path]:
     """
     bases = [cls for cls in method.__mro__ if issubclass(cls, Method)]
     packages = {*FAMILIES, *(package_of(cls.__module__) for cls in bases)} - {SHARED}
-    found: dict[str, Path] = {}
-    todo = [cls.__module__ for cls in method.__mro__]
-    while todo:
-        module = todo.pop()
-        if module in found or package_of(module) not in packages:
-            continue
-        if (path := _file_of(module)) is not None:
-            found[module] = path
-            todo += _imports(module, path)
+    modules = [cls.__module__ for cls in method.__mro__]
+    found = code.files(modules, lambda module: package_of(module) in packages)
     if method.__module__ not in found:
         raise LetheError(
             f"method '{method.name}' is in no file: write it to one, for records' keys"
         )
     return [found[module] for module in sorted(found)]
-
-
-def hash_of(sources: list[bytes], theory: dict[str, str] | None = None) -> str:
-    """sha256, in hex, of what Python files say, whatever their comments, docstrings and layout.
-
-    Args:
-        sources: the files' contents; what is not Python is taken byte by byte.
-        theory: the hash of what each theorem says that they use, if any.
-    """
-    said = [_said(source) for source in sources] + ([theory] if theory else [])
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
-
-
-def _said(source: bytes) -> Any:
-    tree = parsed(source)
-    return hashlib.sha256(source).hexdigest() if tree is None else plain(tree)
-
-
-def _imports(module: str, path: Path) -> Iterator[str]:
-    """Every name after `import` in a file, whether it is a module or something in one."""
-    tree = parsed(path.read_bytes())
-    package = module if path.stem == "__init__" else module.rpartition(".")[0]
-    for node in ast.walk(tree) if tree else ():
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            name = "." * node.level + (node.module or "")
-            origin = importlib.util.resolve_name(name, package)
-            yield origin
-            yield from (f"{origin}.{alias.name}" for alias in node.names)
-
-
-def _file_of(module: str) -> Path | None:
-    """The file of a module, imported or not; None if there is no such module."""
-    if module in sys.modules:
-        name = getattr(sys.modules[module], "__file__", None)
-    else:
-        try:
-            spec = importlib.util.find_spec(module)
-        except ImportError:  # a class or a function, looked for as if it were a module
-            return None
-        name = spec.origin if spec else None
-    return Path(name) if name and Path(name).is_file() else None

@@ -7,10 +7,10 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
-from benchmark.runner.syntax import SHARED, parsed, plain
+from benchmark.syntax import DOOR, SHARED, parsed, plain
 
 #: Packages of theorems and of the claims made by them.
 PACKAGES = tuple(f"{SHARED}.{part}" for part in ("theory", "claims", "definitions"))
@@ -84,12 +84,24 @@ class Theory:
                         found[alias.asname or alias.name.partition(".")[0]] = (alias.name, "")
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 for alias in node.names:
-                    inner = f"{node.module}.{alias.name}"
+                    module = self._door.get(alias.name) if node.module == DOOR else node.module
+                    inner = f"{module}.{alias.name}"
                     if self._is_theory(inner):
                         found[alias.asname or alias.name] = (inner, "")
-                    elif self._is_theory(node.module):
-                        found[alias.asname or alias.name] = (node.module, alias.name)
+                    elif self._is_theory(module):
+                        found[alias.asname or alias.name] = (module, alias.name)
         return found
+
+    @cached_property
+    def _door(self) -> dict[str, str]:
+        """The module of each name that the front door hands on; none where it is not there."""
+        path = self._root / DOOR / "__init__.py"
+        tree = parsed(path.read_bytes()) if path.is_file() else None
+        for node in tree.body if tree else ():
+            match node:
+                case ast.Assign(targets=[ast.Name(id="_MODULES")], value=value):
+                    return ast.literal_eval(value)
+        return {}
 
     def _uses(self, node: ast.AST, known: dict[str, Name]) -> Iterator[Name]:
         """What names stand for in some code; of `module.name` the name in the module."""

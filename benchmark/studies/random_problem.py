@@ -16,10 +16,11 @@ from benchmark.contract.seeds import Seeds
 from benchmark.problem.ball import project
 from benchmark.problem.declared import Declared
 from benchmark.problem.fixed_point import FixedPoint
-from benchmark.problem.model import Model, SoftmaxSpec
+from benchmark.problem.model import Model, SoftmaxSpec, TangentSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
+from benchmark.problem.tangent import PublicNet, Tangent
 from benchmark.problem.training import DirectTraining, NewtonTraining
 from benchmark.theory.constants import a_priori_distance
 
@@ -139,6 +140,34 @@ def in_fixed_point(problem: Problem) -> Problem:
         test=rows,
         training=DirectTraining(tolerance=problem.training.tolerance),
         declared=replace(problem.declared, fixed_point=form),
+    )
+
+
+def linearised(problem: Problem) -> Problem:
+    """The same rows under a small net linearised at random weights, with softmax's loss.
+
+    About every second row is clipped. The ridge is 0.3 at most, or no net has a last layer that is
+    short enough.
+    """
+    inputs, classes = problem.model.inputs, problem.model.classes
+    generator = Seeds.all(len(problem.train)).generator("split", "random net")
+    spec = TangentSpec(kind="tangent", hidden=(5, 4), clip=1e9)
+    weights = Model(spec.net, inputs, classes).initial_weights(generator)
+    units = Rows(torch.eye(inputs, dtype=torch.float64), torch.arange(inputs) % classes)
+    public = PublicNet.of(weights, units)
+    norms = Tangent(spec, inputs, classes, public).rows(problem.train).x[:, -1]
+    spec = spec.model_copy(update={"clip": float(norms.median())})
+    model = Tangent(spec, inputs, classes, public)
+    rows, ridge = model.rows(problem.train), min(problem.objective.ridge, 0.3)
+    return replace(
+        problem,
+        model=model,
+        objective=Objective(ridge=ridge),
+        train=rows,
+        negatives=rows,
+        test=rows,
+        public=model.rows(units),
+        declared=replace(problem.declared, feature_norm=spec.clip),
     )
 
 

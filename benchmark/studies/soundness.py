@@ -28,6 +28,7 @@ from benchmark.studies.random_problem import (
     draw,
     in_ball,
     in_fixed_point,
+    linearised,
     one_vs_rest,
     public_distance,
     squared,
@@ -49,7 +50,12 @@ BALL = 20
 #: Problems of a block.
 STRIDE = 40
 #: Problems of the methods that need a loss, made from those of the others.
-KINDS = {"squared": squared, "fixed point": in_fixed_point, "one against the rest": one_vs_rest}
+KINDS = {
+    "squared": squared,
+    "fixed point": in_fixed_point,
+    "one against the rest": one_vs_rest,
+    "tangent": linearised,
+}
 # A method whose mean over the first PROBES problems of a block is above SLOW seconds a request is
 # asked about none of the others.
 PROBES, SLOW = 2, 0.05
@@ -127,6 +133,8 @@ def kind(method: Method) -> str:
         return "fixed point"
     if "one_vs_rest" in method.needs:
         return "one against the rest"
+    if "tangent" in method.needs:
+        return "tangent"
     return "squared" if "squared_loss" in method.needs else "any"
 
 

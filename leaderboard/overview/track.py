@@ -22,7 +22,13 @@ _SCENARIOS = {
     "largest": ("", "with the largest images"),
     "subpopulation": ("", "of a sub-population"),
 }
-_MODELS = {"softmax": "linear", "mlp": "MLP", "allcnn": "AllCNN", "resnet18": "ResNet-18"}
+_MODELS = {
+    "softmax": "linear",
+    "mlp": "MLP",
+    "allcnn": "AllCNN",
+    "resnet18": "ResNet-18",
+    "tangent": "tangent",
+}
 
 
 class Request(Enum):
@@ -87,7 +93,9 @@ def track(facts: Facts) -> Track:
 
 
 def family(facts: Facts) -> Family:
-    """The family of a problem with these facts: nets, or linear heads by their loss."""
+    """The family of a problem with these facts: nets, their tangents, or linear heads by loss."""
+    if facts.model == "tangent":
+        return Family("tangent", "Tangent of a net", linear=True)
     if not facts.linear:
         return Family("net", "Net", linear=False)
     loss = _LOSSES.get(facts.loss, facts.loss.replace("_", " "))

@@ -146,7 +146,7 @@ def of_arrays(given: Given, roles: Roles, name: str, *, constant: bool = False) 
             columns[role] = _cells(cells)
     table = Table(given.where, columns)
     if given.is_images:
-        return _images(given, table, whole, name)
+        return _images(given.where, given.x, table, whole, name)
     return dataset(table, whole, name, constant=constant)
 
 
@@ -189,6 +189,28 @@ def read_npz(path: Path) -> Given:
     )
 
 
+def of_table(table: Table, roles: Roles, name: str) -> Dataset:
+    """The data set of a table as it was read; of images if there is a column of them.
+
+    Raises:
+        LetheError: as of `benchmark.data.own.table.dataset`, or for images beside other columns.
+    """
+    images = [one for one, cells in table.columns.items() if cells.ndim > 1]
+    images = [one for one in images if one not in roles.drop]
+    if not images:
+        return dataset(table, roles, name)
+    others = {*images[:1], roles.target, roles.id, roles.group, *roles.drop}
+    beside = next((one for one in table.columns if one not in others), None)
+    if beside is not None:
+        raise LetheError(
+            f"{table.where}: column '{beside}' lies beside images, which are all that is learnt "
+            f"from: leave it out with data.drop = ['{beside}']"
+        )
+    columns = {one: cells for one, cells in table.columns.items() if cells.ndim == 1}
+    pixels = table.columns[images[0]]
+    return _images(table.where, pixels, Table(table.where, columns, table.row), roles, name)
+
+
 def bundled(name: str) -> Given:
     """A set that comes with scikit-learn.
 
@@ -225,12 +247,20 @@ def _cells(values: np.ndarray) -> np.ndarray:
     )
 
 
-def _images(given: Given, table: Table, roles: Roles, name: str) -> Dataset:
-    labels, names, ids, groups = described(table, roles)
-    digests = row_digests(given.x, labels)
+def _images(where: str, pixels: np.ndarray, table: Table, roles: Roles, name: str) -> Dataset:
+    """The data set of images (n, height, width[, channel]) and a table of what is beside them."""
+    unused = {"categories": roles.categories, "ranges": roles.ranges}
+    if named := next((what for what, names in unused.items() if names), None):
+        raise LetheError(f"{where}: data.{named} is of tables, and these are images: leave it out")
+    labels, names, ids, groups = described(
+        table, Roles(roles.target, roles.id, roles.group, classes=roles.classes)
+    )
+    if len(names) > 256:
+        raise LetheError(f"{where}: images have at most 256 classes, not {len(names)}: merge some")
+    digests = row_digests(pixels, labels)
     found, order = content_hash(digests), canonical_order(digests)
     part = Part(
-        given.x[order],
+        pixels[order],
         labels[order],
         found,
         None if groups is None else groups[order],

@@ -1,4 +1,4 @@
-"""Tables in Parquet files and in data sets that the `datasets` library saved."""
+"""Tables and images in Parquet files and in data sets that the `datasets` library saved."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmark.data.images import decoded
 from benchmark.data.own.table import Table
 from benchmark.errors import LetheError
 
@@ -68,8 +69,10 @@ def _table(found: pa.Table, where: str) -> Table:
 
 
 def _cells(column: pa.ChunkedArray, name: str, where: str) -> np.ndarray:
-    """(n,) float64 or texts."""
+    """(n,) float64 or texts; of images (n, height, width[, channel]) uint8."""
     kind = column.type
+    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        return _images(column, name, where)
     if pa.types.is_dictionary(kind):
         column = pa.chunked_array([chunk.dictionary_decode() for chunk in column.chunks])
         kind = column.type if column.num_chunks else kind.value_type
@@ -86,3 +89,23 @@ def _cells(column: pa.ChunkedArray, name: str, where: str) -> np.ndarray:
         f"{where}: column '{name}' is of type {kind}, neither numbers nor texts: write it as "
         "numbers, or leave it out with data.drop"
     )
+
+
+def _images(column: pa.ChunkedArray, name: str, where: str) -> np.ndarray:
+    """(n, height, width[, channel]) uint8, from what the `datasets` library calls images."""
+    found: list[np.ndarray] = []
+    for index, cell in enumerate(column.to_pylist()):
+        try:
+            image = decoded(cell["bytes"])
+        except Exception as error:  # Pillow has dozens of ways to say that it is no image
+            raise LetheError(
+                f"{where}: row {index}, column '{name}': no image in it, or one that is too large: "
+                "leave the row out, or save images with their bytes"
+            ) from error
+        if (found and image.shape != found[0].shape) or image.dtype != np.uint8:
+            raise LetheError(
+                f"{where}: row {index}, column '{name}': an image of another shape or type than "
+                "the first: bring all to one size and to 8 bits a channel"
+            )
+        found.append(image)
+    return np.stack(found) if found else np.zeros((0, 1, 1), np.uint8)

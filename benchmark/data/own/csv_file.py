@@ -98,5 +98,8 @@ def _check_header(names: tuple[str, ...], separator: str, where: str) -> None:
             )
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice or "" in names:
-        what = f"two columns called '{twice[0]}'" if twice and twice[0] else "a column without name"
-        raise LetheError(f"{where}: line 1 has {what}: give every column a name of its own")
+        column = names.index("" if "" in names else twice[0]) + 1
+        what = "has no name" if "" in names else "has the name of another one"
+        raise LetheError(
+            f"{where}: line 1, column {column} {what}: give every column a name of its own"
+        )

@@ -20,10 +20,10 @@ from pydantic import (
 
 from benchmark.data.dataset import Dataset, refuse_other_content
 from benchmark.data.ids import text_of
-from benchmark.data.own.arrays import bundled, of_arrays, read_npz
+from benchmark.data.own.arrays import bundled, of_arrays, of_table, read_npz
 from benchmark.data.own.arrow_file import read_parquet, read_saved
 from benchmark.data.own.csv_file import read_csv
-from benchmark.data.own.table import ALL, Roles, dataset
+from benchmark.data.own.table import ALL, Roles
 from benchmark.errors import LetheError
 
 KINDS = ("csv", "parquet", "npz", "datasets", "sklearn")
@@ -31,7 +31,15 @@ KINDS = ("csv", "parquet", "npz", "datasets", "sklearn")
 _FILES = KINDS[:-1]
 _HASH = r"^[0-9a-f]{64}$"
 
+#: Kinds by what the name of a file ends with.
+_ENDINGS = {".csv": "csv", ".csv.gz": "csv", ".tsv": "csv", ".parquet": "parquet", ".npz": "npz"}
+
 Cell = str | int | float
+
+
+def own_kind(name: str) -> str | None:
+    """The one of `KINDS` that the name of a file tells; None if it tells none."""
+    return next((kind for end, kind in _ENDINGS.items() if name.endswith(end)), None)
 
 
 class OwnData(BaseModel):
@@ -193,7 +201,7 @@ def _read(settings: str, path: str, size: int, changed: int) -> Dataset:
         table = read_csv(Path(path), spec.separator or ",")
     else:
         table = (read_parquet if spec.kind == "parquet" else read_saved)(Path(path))
-    return dataset(table, spec.roles, spec.name)
+    return of_table(table, spec.roles, spec.name)
 
 
 def _files(path: Path) -> list[Path]:

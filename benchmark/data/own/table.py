@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from benchmark.data.columns import Column
 from benchmark.data.dataset import Dataset, Part
 from benchmark.data.hashing import content_hash, table_digests
 from benchmark.data.ids import hashed, text_of
-from benchmark.errors import LetheError, unknown
+from benchmark.errors import LetheError
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 #: A text column with more texts than this share of the rows names rows instead of describing them.
@@ -147,7 +148,7 @@ class _Reader:
         for name in self._input_names():
             cells = self._cells(name)
             self._refuse_missing(name, cells)
-            if not constant and len(cells) and all(cell == cells[0] for cell in cells[1:]):
+            if not constant and np.all(cells == cells[0]):
                 raise LetheError(
                     f"{self.where}: column '{name}' is the same in every row: leave it out with "
                     f"data.drop = ['{name}']"
@@ -298,8 +299,12 @@ class _Reader:
         return self.table.columns[name]
 
     def _refuse_missing(self, name: str, cells: np.ndarray) -> None:
-        empty = next((i for i, cell in enumerate(cells) if _is_missing(cell)), None)
-        if empty is not None:
+        if cells.dtype == object:
+            missing = np.array([_is_missing(cell) for cell in cells])
+        else:
+            missing = np.isnan(cells)
+        if missing.any():
+            empty = int(missing.argmax())
             mend = "fill it in, leave the row out, or leave the column out with data.drop ="
             raise LetheError(
                 f"{self.where}: {self.table.row(empty)}, column '{name}': nothing there: {mend}"
@@ -334,7 +339,7 @@ class _Reader:
         for what, names in named.items():
             for name in names:
                 if name not in there:
-                    raise unknown(f"column in data.{what} of {self.where}:", name, there)
+                    raise _no_column(self.where, what, name, there)
         inputs = self._input_names()
         for what in ("categories", "ranges"):
             wrong = next((name for name in named[what] if name not in inputs), None)
@@ -343,6 +348,15 @@ class _Reader:
                     f"{self.where}: data.{what} names '{wrong}', which is not learnt from: take it "
                     f"out of data.{what}"
                 )
+
+
+def _no_column(where: str, what: str, name: str, there: Iterable[str]) -> LetheError:
+    """The error for a column that there is not; of a file without names it tells no cell."""
+    near = get_close_matches(name, there, n=1, cutoff=0.6)
+    hint = (
+        f"did you mean '{near[0]}'?" if near else "the first line of a csv file names its columns"
+    )
+    return LetheError(f"{where}: no column is called '{name}', as data.{what} says: {hint}")
 
 
 def _is_missing(cell: object) -> bool:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from benchmark.problem.models.batch_norm import BatchNorm
+from benchmark.problem.models.spec import ModelSpec
+from benchmark.problem.models.start import kaiming
+
+if TYPE_CHECKING:
+    from benchmark.problem.model import Model
 
 #: Height, width and channels of an image.
 Shape = tuple[int, int, int]
@@ -24,7 +30,7 @@ ACTIVATIONS = {
 }
 
 
-class ConvolutionalSpec(BaseModel):
+class ConvolutionalSpec(ModelSpec):
     """A convolutional net on images of any size, given as flat rows.
 
     Smooth by default, and each image on its own: SiLU has bounded derivatives of every order, and
@@ -38,8 +44,6 @@ class ConvolutionalSpec(BaseModel):
         chunk: rows of a pass over all data that are taken at a time, to bound its memory.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     chunk: ClassVar[int] = 250
 
     width: int = Field(ge=1)
@@ -47,12 +51,16 @@ class ConvolutionalSpec(BaseModel):
     activation: Literal["silu", "gelu", "softplus", "tanh", "relu"] = "silu"
 
     @property
-    def linear(self) -> bool:
-        return False
+    def sees_images(self) -> bool:
+        return True
 
     @property
     def smooth(self) -> bool:
         return self.activation != "relu"
+
+    def start(self, model: Model, generator: torch.Generator) -> Tensor:
+        """See `ModelSpec`: as He et al. draw it."""
+        return kaiming(model.shapes, generator)
 
     def normalisation(self, channels: int) -> nn.Module:
         """The layer after a convolution with so many channels."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import nn
 
-ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+from benchmark.problem.models.spec import ModelSpec
+
+Activation = Literal["tanh", "relu", "gelu"]
+
+ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
 
 
-class SoftmaxSpec(BaseModel):
+class SoftmaxSpec(ModelSpec):
     """Softmax regression: one linear layer with a bias."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: ClassVar[str] = "softmax"
 
@@ -31,23 +33,22 @@ class SoftmaxSpec(BaseModel):
         return nn.Linear(inputs, classes)
 
 
-class MLPSpec(BaseModel):
+class MLPSpec(ModelSpec):
     """Fully connected net; the paper's MNIST model is 784-32-32-10.
 
     tanh is the default because a ReLU net has no Lipschitz Hessian (Zhang et al. assume one).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     title: ClassVar[str] = "MLP"
 
     kind: Literal["mlp"]
     hidden: tuple[int, ...] = Field((32, 32), min_length=1)
-    activation: Literal["tanh", "relu"] = "tanh"
+    activation: Activation = "tanh"
 
     @property
-    def linear(self) -> bool:
-        return False
+    def by_hand(self) -> bool:
+        """Whether passes over rows are written out for its activation; if not, autograd has it."""
+        return self.activation != "gelu"
 
     @property
     def smooth(self) -> bool:

@@ -50,6 +50,8 @@ def private_descent(
     Raises:
         LetheError: if Opacus is not installed.
     """
+    if problem.model.spec.kind == "tangent":
+        raise LetheError("DP-SGD goes by a net's layers: take another model.kind than 'tangent'")
     try:
         from opacus import GradSampleModule
         from opacus.optimizers import DPOptimizer

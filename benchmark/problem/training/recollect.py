@@ -40,8 +40,11 @@ def recollect(
         w_T (d,) and the corrections (rows, d) float32.
 
     Raises:
-        LetheError: if the corrections take more than `LARGEST` bytes.
+        LetheError: for another model than a linear head, or if the corrections take more than
+            `LARGEST` bytes.
     """
+    if problem.model.spec.kind != "softmax":
+        raise LetheError("recollection is of a linear head: set model.kind = 'softmax'")
     needed = 4 * len(rows) * len(start)
     if needed > LARGEST:
         raise LetheError(

@@ -8,6 +8,8 @@ from typing import Any
 
 #: The package whose code all methods share.
 SHARED = __name__.partition(".")[0]
+#: The package that hands on its names.
+DOOR = "lethe"
 
 
 @lru_cache(maxsize=8)  # one method's files are asked for several times in a row
@@ -40,5 +42,5 @@ def _is_idle(statement: Any) -> bool:
         case ast.Expr(value=ast.Constant()):
             return True
         case ast.ImportFrom(module=str(module), level=0):
-            return package_of(module) == SHARED
+            return package_of(module) in (SHARED, DOOR)
     return False

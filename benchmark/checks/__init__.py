@@ -1,0 +1,1 @@
+"""The contract of methods as checks that anybody can run on theirs."""

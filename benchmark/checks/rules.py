@@ -1,0 +1,348 @@
+"""The rules of the contract, each a check of a method on a small problem."""
+
+from __future__ import annotations
+
+import types
+import typing
+from dataclasses import replace
+
+import torch
+
+from benchmark.checks import problems
+from benchmark.checks.asking import (
+    FORGET,
+    KINDS,
+    LATER,
+    NOTHING,
+    answer_of,
+    ask,
+    head,
+    kinds,
+    problem_of,
+    rests_on,
+    same,
+    start_of,
+    stream,
+    trained,
+)
+from benchmark.contract.claim import Target
+from benchmark.contract.clock import Clock
+from benchmark.contract.definition import verdict
+from benchmark.contract.method import Method
+from benchmark.contract.seeds import Seeds
+from benchmark.errors import LetheError
+from benchmark.problem.rows import Rows
+
+
+class RuleBroken(LetheError, AssertionError):
+    """A method does not keep a rule of the contract; its text says which and what to do."""
+
+
+def hold(kept: bool, text: str) -> None:
+    """Go on where a rule is kept.
+
+    Raises:
+        RuleBroken: where it is not.
+    """
+    if not kept:
+        raise RuleBroken(text)
+
+
+def weights_are_sound(cls: type[Method], kind: str) -> None:
+    """Weights are finite and of the right shape, and the state holds the retained rows."""
+    problem = problem_of(kind)
+    request, release = answer_of(cls(), kind)
+    members = release.predictor.members
+    hold(members.shape[1] == problem.model.dimension, f"weights have shape {members.shape}")
+    hold(bool(torch.isfinite(members).all()), "weights are not finite")
+    outputs = release.predictor.log_probabilities(problem.test.x)
+    hold(bool(torch.isfinite(outputs).all()), "predictions are not finite")
+    hold(
+        torch.equal(release.state.rows, request.retain),
+        "the state's rows are not those to keep: publish by request.release",
+    )
+
+
+def same_seeds_give_the_same_bytes(cls: type[Method], kind: str) -> None:
+    """Same seeds, same bytes."""
+    method = cls()
+    first, second = answer_of(method, kind)[1], ask(method, KINDS[kind]())[1]
+    hold(same(first, second), "two runs differ: draw from request.generator(axis, ...) alone")
+
+
+def noise_follows_its_seed(cls: type[Method], kind: str) -> None:
+    """Another noise seed changes the noise and nothing else."""
+    method, problem = cls(), problem_of(kind)
+    first, second = answer_of(method, kind)[1], ask(method, problem, seeds=Seeds(noise=1))[1]
+    hold(first.claim == second.claim, "the claim changes with the seed of the noise")
+    if rests_on(first.claim) != "algorithm":
+        hold(
+            torch.equal(first.state.weights, second.state.weights),
+            "the state changes with the seed of the noise: it is kept before noise",
+        )
+    noisy = rests_on(first.claim) in ("distance", "algorithm")
+    hold(
+        same(first, second) != noisy,
+        "the same is published with another seed of the noise: draw it by request.release"
+        if noisy
+        else "what is published changes with the seed of the noise, and no claim says so",
+    )
+
+
+def noise_differs_between_releases(cls: type[Method], kind: str) -> None:
+    """Two requests of a stream share no draw of noise."""
+    method, problem = cls(), problem_of(kind)
+    _, first = answer_of(method, kind)
+    _, second = ask(method, problem, original=start_of(method, kind), number=1)
+    if rests_on(first.claim) not in ("distance", "algorithm"):
+        hold(
+            torch.equal(first.predictor.weights, first.state.weights),
+            "what is published is not the state, and no claim says why",
+        )
+        return
+    if rests_on(first.claim) == "algorithm":  # between steps: tests/test_noisy_methods.py
+        same_again = bool(torch.isclose(first.predictor.weights, second.predictor.weights).all())
+        # a model that was trained with all the noise there is may be published twice
+        hold(same_again == method.does_nothing, "two requests of a stream share their noise")
+        return
+    noise = first.predictor.weights - first.state.weights
+    other = second.predictor.weights - second.state.weights
+    hold(not torch.isclose(noise, other).any(), "two requests of a stream share their noise")
+
+
+def nothing_is_mutated(cls: type[Method], kind: str) -> None:
+    """Inputs and the global random generator are left alone."""
+    method, problem = cls(), KINDS[kind]()
+    global_state = torch.get_rng_state()
+    original = trained(method, problem, Seeds())
+    held = {
+        "training rows": problem.train.x,
+        "training labels": problem.train.y,
+        "test rows": problem.test.x,
+        "the original's weights": original.weights,
+        "the original's row numbers": original.rows,
+    }
+    before = {name: tensor.clone() for name, tensor in held.items()}
+    forget = FORGET.clone()
+    ask(method, problem, forget, original=original)
+    for name, tensor in held.items():
+        hold(torch.equal(tensor, before[name]), f"it changed {name} in place: work on a copy")
+    hold(torch.equal(forget, FORGET), "it changed the rows to forget in place: work on a copy")
+    hold(
+        torch.equal(torch.get_rng_state(), global_state),
+        "it used torch's global generator: draw from request.generator(axis, ...)",
+    )
+
+
+def it_does_something(cls: type[Method], kind: str) -> None:
+    """The weights change unless `does_nothing` is declared."""
+    method = cls()
+    request, release = answer_of(method, kind)
+    unchanged = torch.equal(release.state.weights, request.original.weights)
+    hold(
+        unchanged == method.does_nothing,
+        "the weights are the original's: declare does_nothing = True"
+        if unchanged
+        else "it declares does_nothing, and the weights change",
+    )
+
+
+def nothing_to_forget_changes_nothing(cls: type[Method], kind: str) -> None:
+    """Forgetting nothing returns the original, up to release noise."""
+    method = cls()
+    request, release = ask(method, problem_of(kind), NOTHING, original=start_of(method, kind))
+    if method.role == "floor":  # another training seed is what this row is about
+        hold(
+            release.state.weights.shape == request.original.weights.shape,
+            "weights have another shape than the original's",
+        )
+        return
+    unchanged = torch.equal(release.state.weights, request.original.weights)
+    # What definition `reference` holds it against is the same noisy algorithm on D_r, so with
+    # nothing to forget it is that algorithm: its absence would tell that nothing was asked.
+    noisy = rests_on(release.claim) == "algorithm" and release.claim.definition == "reference"
+    hold(
+        unchanged != noisy,
+        "with nothing to forget the noisy algorithm does not run, which tells that nothing was "
+        "asked"
+        if noisy
+        else "with nothing to forget the state is not the original's",
+    )
+
+
+def an_observer_is_not_told(cls: type[Method], kind: str) -> None:
+    """What is public of a claim is the same whatever is forgotten."""
+    method, problem = cls(), problems.declared(KINDS[kind](), 30)
+    original = trained(method, problem, Seeds())
+    claims = [
+        ask(method, problem, forget, original=original)[1].claim
+        for forget in (FORGET, torch.arange(25), NOTHING)
+    ]
+    if None in claims:
+        hold(claims == [None] * 3, "some requests are answered with a claim, some without")
+        return
+    if claims[0].definition == "this-pair":
+        differs = claims[0].evidence.sigma != claims[1].evidence.sigma
+        hold(differs, "its noise follows the request, which is what makes it a yardstick")
+        return
+    told = [claim.public() for claim in claims]
+    hold(
+        told[0] == told[1] == told[2],
+        "Claim.public() depends on what is forgotten: let noise and constants follow from settings "
+        "and from what the experiment declares",
+    )
+
+
+def a_second_request_goes_on(cls: type[Method], kind: str) -> None:
+    """A second request goes on from the first."""
+    method, problem = cls(), problem_of(kind)
+    _, first = answer_of(method, kind)
+    request, second = ask(method, problem, LATER, original=first.state, number=1)
+    hold(
+        not torch.isin(torch.cat([FORGET, LATER]), second.state.rows).any(),
+        "rows that were forgotten are in the state again",
+    )
+    left = len(problem.train) - len(FORGET) - len(LATER)
+    hold(len(request.retain) == left, "the second request does not start from the first's rows")
+
+
+def what_it_does_not_need_does_not_matter(cls: type[Method], kind: str) -> None:
+    """Rows that `needs` leaves out may have other features and labels, in a stream of two requests.
+
+    Where the rows' norm is declared; without, it is that of all rows at hand.
+    """
+    method, problem = cls(), KINDS[kind]()
+    norm = 2 * problem.train.largest_norm(bias=False)
+    problem = replace(problem, declared=replace(problem.declared, feature_norm=norm))
+    original = trained(method, problem, Seeds())
+    plain = stream(method, problem, original)
+    for part in ("retain", "forget"):
+        if part in method.needs:
+            continue
+        spoilt, labels = problem.train.x.clone(), problem.train.y.clone()
+        # the later request's rows are retained by the first one
+        rows = problems.every_row(problem)
+        forgotten = part == "forget"
+        hit = torch.isin(rows, FORGET if forgotten else torch.cat([FORGET, LATER]))
+        hit = hit if forgotten else ~hit
+        spoilt[hit] *= -2
+        labels[hit] = (labels[hit] + 1) % problem.model.classes
+        found = stream(method, replace(problem, train=Rows(spoilt, labels)), original)
+        hold(
+            all(map(same, found, plain)),
+            f"it looked at the rows to {part}, which its needs leave out: declare '{part}'",
+        )
+
+
+def every_parameter_matters(cls: type[Method], parameter: str) -> None:
+    """A parameter with another value changes what is published or claimed, on some problem."""
+    beside = _BESIDE.get((cls.name, parameter), {})
+    before, changed = (
+        cls.build(beside | more) for more in ({}, {parameter: _another_value(cls, parameter)})
+    )
+    for kind in kinds(cls):
+        plain, other = answer_of(before, kind)[1], ask(changed, problem_of(kind))[1]
+        if plain.predictor.members.shape != other.predictor.members.shape:
+            return
+        if not same(plain, other) or plain.claim != other.claim:
+            return
+    raise RuleBroken(f"parameter {parameter} changes nothing: leave it out")
+
+
+def the_bound_holds(cls: type[Method], seed: int) -> None:
+    """The claimed distance is at least the measured one, on a random problem.
+
+    Against A(D_r), where A is the method's own training if it has one.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    n = int(torch.randint(30, 120, (), generator=generator))
+    sizes = {
+        "n": n,
+        "inputs": int(torch.randint(2, 9, (), generator=generator)),
+        "classes": int(torch.randint(2, 6, (), generator=generator)),
+        "ridge": 10 ** float(-3 + 2.5 * torch.rand((), generator=generator)),
+    }
+    kind = head(cls)
+    problem = KINDS[kind](seed, **({} if kind == "mlp" else sizes))
+    forget = torch.randperm(len(problem.train), generator=generator)[: int(1 + seed % 5)]
+    method = cls()
+    request, release = ask(method, problem, forget)
+    if release.claim is None:
+        return
+    if method.does_nothing and rests_on(release.claim) == "algorithm":
+        return  # all noise is in training: no weights before it, no distance that is claimed
+    retrained = method.train(problem, request.retain, Seeds(), Clock())
+    distance = float((release.state.weights - retrained.weights).norm())
+    if rests_on(release.claim) == "construction":
+        hold(distance == 0, f"it claims to be exact, and is {distance:.3g} from retraining")
+        return
+    reached, bound = release.claim.evidence.reached, release.claim.bound
+    hold(
+        distance <= reached <= bound,
+        f"the weights are {distance:.6g} from the retrained ones, and the claim says {reached:.6g} "
+        f"of {bound:.6g}",
+    )
+    hold(verdict(release.claim) != "none", "the claim has no verdict")
+
+
+def noise_answers_the_target(cls: type[Method], kind: str) -> None:
+    """A tighter target gets a tighter guarantee, and more noise."""
+    method, problem = cls(), problem_of(kind)
+    loose, tight = (
+        ask(method, problem, target=target, original=start_of(method, kind))[1].claim
+        for target in (Target(epsilon=8, delta=1e-5), Target(epsilon=0.5, delta=1e-6))
+    )
+    if None in (loose, tight):
+        return
+    if rests_on(tight) == "construction":
+        exact = (tight.epsilon, tight.release_sigma) == (0, 0)
+        hold(exact, "an exact claim has epsilon 0 and no noise")
+        return
+    hold(
+        0 < tight.epsilon <= 0.5 * (1 + 1e-9) and tight.delta == 1e-6,
+        f"asked for (0.5, 1e-6), it claims ({tight.epsilon:.3g}, {tight.delta:.3g})",
+    )
+    # noise inside may answer by more steps of the same sigma
+    hold(tight.guarantee.m < loose.guarantee.m, "a tighter target gets no tighter guarantee")
+    hold(
+        rests_on(tight) == "algorithm" or tight.release_sigma > loose.release_sigma > 0,
+        "a tighter target gets no more noise",
+    )
+
+
+def declarations_are_complete(cls: type[Method]) -> None:
+    """Docstring, title and source are there."""
+    hold(bool(cls.__doc__), "the class has no docstring: say in a sentence what it does")
+    hold(bool(cls.title), "title is empty")
+    hold(bool(cls.source.paper), "source.paper is empty")
+    hold(cls.source.url.startswith("https://"), "source.url is no https address")
+
+
+#: What a parameter wants beside it to matter.
+_BESIDE = {
+    ("newton", "hessian_lipschitz"): {"retrain_gradient": 1.0},
+    ("newton", "retrain_gradient"): {"hessian_lipschitz": 1.0},
+    ("newton-lissa", "hessian_lipschitz"): {"retrain_gradient": 1.0},
+    ("newton-lissa", "retrain_gradient"): {"hessian_lipschitz": 1.0},
+    ("newton-lissa", "tolerance"): {"noise": "measured"},
+    ("newton-lissa", "max_products"): {"noise": "measured"},
+}
+
+
+def _another_value(cls: type[Method], parameter: str) -> object:
+    """A value of the parameter that is not its default."""
+    info = cls.model_fields[parameter]
+    if info.examples:
+        return info.examples[0]
+    kind, default = info.annotation, info.default
+    united = typing.get_origin(kind) in (typing.Union, types.UnionType)
+    if not united and default is not None:
+        if typing.get_origin(kind) is typing.Literal:
+            return next(value for value in typing.get_args(kind) if value != default)
+        if kind is bool:
+            return not default
+        if kind is int:
+            return default + 1
+        if kind is float:
+            return default * 2 if default else 1.0
+    raise RuleBroken(f"parameter {parameter} wants another value in Field(examples=[...])")

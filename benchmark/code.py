@@ -1,0 +1,76 @@
+"""The files that a piece of code consists of, and the hash of what they say."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmark.syntax import parsed, plain
+
+
+def files(modules: Iterable[str], belongs: Callable[[str], bool]) -> dict[str, Path]:
+    """The files of some modules, and of those that they import, by module.
+
+    Args:
+        modules: to begin with.
+        belongs: whether a module is looked at.
+    """
+    found: dict[str, Path] = {}
+    todo = list(modules)
+    while todo:
+        module = todo.pop()
+        if module in found or not belongs(module):
+            continue
+        if (path := file_of(module)) is not None:
+            found[module] = path
+            todo += _imports(module, path)
+    return found
+
+
+def hash_of(sources: list[bytes], theory: dict[str, str] | None = None) -> str:
+    """sha256, in hex, of what Python files say, whatever their comments, docstrings and layout.
+
+    Args:
+        sources: the files' contents; what is not Python is taken byte by byte.
+        theory: the hash of what each theorem says that they use, if any.
+    """
+    said = [_said(source) for source in sources] + ([theory] if theory else [])
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+def file_of(module: str) -> Path | None:
+    """The file of a module, imported or not; None if there is no such module."""
+    if module in sys.modules:
+        name = getattr(sys.modules[module], "__file__", None)
+    else:
+        try:
+            spec = importlib.util.find_spec(module)
+        except ImportError:  # a class or a function, looked for as if it were a module
+            return None
+        name = spec.origin if spec else None
+    return Path(name) if name and Path(name).is_file() else None
+
+
+def _said(source: bytes) -> Any:
+    tree = parsed(source)
+    return hashlib.sha256(source).hexdigest() if tree is None else plain(tree)
+
+
+def _imports(module: str, path: Path) -> Iterator[str]:
+    """Every name after `import` in a file, whether it is a module or something in one."""
+    tree = parsed(path.read_bytes())
+    package = module if path.stem == "__init__" else module.rpartition(".")[0]
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            name = "." * node.level + (node.module or "")
+            origin = importlib.util.resolve_name(name, package)
+            yield origin
+            yield from (f"{origin}.{alias.name}" for alias in node.names)

@@ -1,0 +1,210 @@
+"""A fully connected net linearised at fixed weights: its logits, and the Hessian of its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmark.curvature.chunks import default_chunk, slices
+from benchmark.curvature.output_loss import (
+    Loss,
+    loss_curvature,
+    loss_error,
+    loss_sizes,
+    probabilities,
+)
+
+#: A clipped row's norm stays this share below the declared one, more than rounding can add.
+_ROOM = 1e-13
+
+#: A layer's matrix (units, inputs) and biases (units,).
+Layer = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class TangentRows:
+    """All that the tangent needs of n rows, as views.
+
+    Attributes:
+        inputs: of each layer that moves, (n, units of the layer before).
+        slopes: of each but the first, (n, units): the activation's derivative at its inputs.
+        offset: (n, classes), the logits at the fixed weights.
+        norm: (n, 1), ||J||.
+        scale: (n, 1), c, what the row is multiplied by.
+    """
+
+    inputs: list[Tensor]
+    slopes: list[Tensor]
+    offset: Tensor
+    norm: Tensor
+    scale: Tensor
+
+
+@dataclass(frozen=True)
+class TangentMap:
+    """v -> c (f + J v), the logits of the tangent; J is the Jacobian at the fixed weights.
+
+    A row comes with its activations and slopes, so that no pass through the net is left to do:
+    its columns are the inputs of the first layer that moves, activations and slopes of each hidden
+    layer after that, the logits f and ||J||. c is min(1, clip / ||J||).
+
+    Attributes:
+        sizes: inputs and units of each layer that moves.
+        matrices: fixed ones, (units, inputs), of each layer that moves but the first.
+        clip: above every c ||J||.
+    """
+
+    sizes: tuple[int, ...]
+    matrices: tuple[Tensor, ...]
+    clip: float
+
+    @property
+    def dimension(self) -> int:
+        """Entries of v."""
+        return sum(units * (inputs + 1) for inputs, units in pairwise(self.sizes))
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """How many columns each part of a row has, in their order."""
+        hidden = [size for size in self.sizes[1:-1] for _ in range(2)]
+        return (self.sizes[0], *hidden, self.sizes[-1], 1)
+
+    def to(self, dtype: torch.dtype) -> TangentMap:
+        """The same in another precision."""
+        return replace(self, matrices=tuple(matrix.to(dtype) for matrix in self.matrices))
+
+    def rows(self, x: Tensor) -> TangentRows:
+        """The parts of rows (n, sum of `columns`)."""
+        first, *hidden, offset, norm = x.split(self.columns, dim=1)
+        scale = (self.clip * (1 - _ROOM) / norm).clamp(max=1)
+        return TangentRows([first, *hidden[::2]], hidden[1::2], offset, norm, scale)
+
+    def layers(self, flat: Tensor) -> list[Layer]:
+        """Views of (d,): each layer's matrix and biases."""
+        layers, start = [], 0
+        for inputs, units in pairwise(self.sizes):
+            middle, end = start + units * inputs, start + units * (inputs + 1)
+            layers.append((flat[start:middle].view(units, inputs), flat[middle:end]))
+            start = end
+        return layers
+
+    def logits(self, v: Tensor, x: Tensor) -> Tensor:
+        """(n, classes) at v (d,), for rows x; it can be differentiated."""
+        rows = self.rows(x)
+        return rows.scale * (rows.offset + self.push(self.layers(v), rows))
+
+    def push(self, v: Sequence[Layer], rows: TangentRows) -> Tensor:
+        """J v, (n, classes), before the scale."""
+        change = F.linear(rows.inputs[0], *v[0])
+        later = zip(v[1:], rows.inputs[1:], rows.slopes, self.matrices, strict=True)
+        for (matrix, bias), a, slope, fixed in later:
+            change = F.linear(change * slope, fixed) + F.linear(a, matrix, bias)
+        return change
+
+    def pull(self, u: Tensor, rows: TangentRows, total: Sequence[Layer]) -> None:
+        """Add J^T u to `total`, for u (n, classes) with the scale in it.
+
+        By MKL: oneDNN takes a thousand times as long of views into wider rows.
+        """
+        for j in range(len(total) - 1, -1, -1):
+            matrix, bias = total[j]
+            matrix.addmm_(u.T, rows.inputs[j])
+            bias.add_(u.sum(dim=0))
+            if j:
+                u = (u @ self.matrices[j - 1]).mul_(rows.slopes[j - 1])
+
+
+class TangentHessian:
+    """v -> hess L(w) v for a mean loss of the tangent's logits plus (ridge / 2) ||w||^2.
+
+    It is J^T (hess loss) J + ridge I with J fixed: the Gauss-Newton matrix of the net at its fixed
+    weights, but for the probabilities, which are those of the tangent. Two matrix products with
+    the rows a product and no graph. Of w only the probabilities are kept; `x` is not copied and
+    must not change.
+
+    Args:
+        tangent: the map.
+        x: (n, columns).
+        y: (n,) labels.
+        weights: (d,).
+        loss: of the objective.
+        ridge: of the objective.
+        shares: (n,) of each row in L, in place of 1 / n.
+        chunk: rows multiplied at a time; one that suits the device by default.
+        logits: (n, classes) at w where they are known, to save a pass.
+    """
+
+    def __init__(
+        self,
+        tangent: TangentMap,
+        x: Tensor,
+        y: Tensor,
+        weights: Tensor,
+        *,
+        loss: Loss,
+        ridge: float,
+        shares: Tensor | None = None,
+        chunk: int | None = None,
+        logits: Tensor | None = None,
+    ) -> None:
+        self._tangent, self._x, self._y = tangent, x, y
+        self._loss, self._ridge, self._shares = loss, ridge, shares
+        self._weights = weights.detach().clone()
+        self._scale = 1 / len(x) if shares is None else 1.0
+        self._slices = list(slices(len(x), default_chunk(x) if chunk is None else chunk))
+        self._logits = self.change(self._weights, 1.0) if logits is None else logits
+        self._p = probabilities(loss, self._logits, dim=1)
+
+    @cached_property
+    def gradient(self) -> Tensor:
+        """Gradient of L at w, (d,); computed when it is first asked for."""
+        error, _ = loss_error(self._loss, self._logits, self._y, dim=1)
+        total = torch.zeros_like(self._weights)
+        layers = self._tangent.layers(total)
+        for part in self._slices:
+            self._backward(error[part], part, layers)
+        return total.mul_(self._scale).add_(self._weights, alpha=self._ridge)
+
+    @property
+    def logits(self) -> Tensor:
+        """(n, classes) at w."""
+        return self._logits
+
+    @cached_property
+    def importance(self) -> Tensor:
+        """How much each row has to do with H, (n,)."""
+        return loss_sizes(self._loss, self._p, self._y, dim=1)
+
+    def __matmul__(self, vector: Tensor) -> Tensor:
+        """The Hessian of L at w times `vector`, (d,)."""
+        direction, total = self._tangent.layers(vector.detach()), torch.zeros_like(vector)
+        layers = self._tangent.layers(total)
+        for part in self._slices:
+            rows = self._tangent.rows(self._x[part])
+            change = rows.scale * self._tangent.push(direction, rows)
+            p = None if self._p is None else self._p[part]
+            self._backward(loss_curvature(self._loss, p, change, dim=-1), part, layers)
+        return total.mul_(self._scale).add_(vector, alpha=self._ridge)
+
+    def change(self, v: Tensor, offset: float = 0.0) -> Tensor:
+        """C J v of every row, (n, classes); with so much of the offset c f."""
+        layers, parts = self._tangent.layers(v), []
+        for part in self._slices:
+            rows = self._tangent.rows(self._x[part])
+            change = self._tangent.push(layers, rows)
+            parts.append(change.add_(rows.offset, alpha=offset).mul_(rows.scale))
+        return torch.cat(parts)
+
+    def _backward(self, error: Tensor, part: slice, total: Sequence[Layer]) -> None:
+        """Add the part's J^T times errors (m, classes) to `total`, each row by its share."""
+        rows = self._tangent.rows(self._x[part])
+        error = error * rows.scale
+        if self._shares is not None:
+            error = error * self._shares[part].unsqueeze(1)
+        self._tangent.pull(error, rows, total)

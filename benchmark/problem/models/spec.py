@@ -1,0 +1,85 @@
+"""What a kind of model says of itself: the contract of `problem.model` in an experiment."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from benchmark.problem.models.start import uniform
+
+if TYPE_CHECKING:
+    from benchmark.problem.model import Inputs, Model
+
+
+class ModelSpec(BaseModel, ABC):
+    """An architecture with its settings; a file in `benchmark/problem/models` registers it.
+
+    Packages outside this repository register theirs through the entry-point group `lethe.models`.
+    A subclass has a field `kind`, a literal of one text that experiments name it by.
+
+    Attributes:
+        name: the same text.
+        title: for people.
+        source: the paper, if there is one.
+        linear: whether the logits are linear in the weights, so that the Hessian has a closed form
+            and a ridge makes the objective strongly convex. The project's kinds alone may say so:
+            closed forms go by their layouts.
+        smooth: whether the loss has a Lipschitz Hessian, as theorems about Newton steps assume.
+        chunk: rows that a pass over all data takes at a time; all of them if None.
+        sees_images: whether a row is an image, given as height, width and channels.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    source: ClassVar[str] = ""
+    chunk: ClassVar[int | None] = None
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Name the class after its kind."""
+        if "kind" in cls.model_fields:
+            cls.name = get_args(cls.model_fields["kind"].annotation)[0]
+
+    @property
+    def linear(self) -> bool:
+        return False
+
+    @property
+    def smooth(self) -> bool:
+        return False
+
+    @property
+    def sees_images(self) -> bool:
+        return False
+
+    @abstractmethod
+    def module(self, inputs: Inputs, classes: int) -> nn.Module:
+        """The net, from flat rows (n, features) to logits (n, classes).
+
+        It is built on the meta device, where no weight is drawn.
+
+        Args:
+            inputs: features per row; of an image height, width and channels.
+            classes: number of labels.
+        """
+
+    def start(self, model: Model, generator: torch.Generator) -> Tensor:
+        """(d,) float64 on the CPU: where training starts."""
+        return uniform(model.shapes, generator)
+
+    def check(self, inputs: Inputs, classes: int, dtype: torch.dtype) -> None:
+        """Refuse, before anything is trained, what no certificate covers; by default nothing.
+
+        Raises:
+            LetheError: it says what to change.
+        """
+
+    def in_words(self) -> dict[str, Any]:
+        """The settings that people read, the kind first."""
+        return self.model_dump()

@@ -1,0 +1,154 @@
+"""Lethe: certified machine unlearning, measured on data, models and methods of your own.
+
+    import lethe
+
+    problem = lethe.Problem.from_arrays(X, y, ids=ids, ridge=1e-2)
+    table = lethe.evaluate(["newton-chord", "retrain"], problem, forget=["u17", "u81"])
+    print(table)
+    print(lethe.advise(problem, requests=50))
+
+What a plug-in is written with is here too: `Method` and what it is given, `RowAttack`, `Study`,
+`ModelSpec`, `Definition`. Each name is looked up when it is first asked for, so that
+`import lethe` waits for no numerical library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from benchmark.checks.check import Outcome, check_method
+    from benchmark.contract.claim import Claim, Constant, Construction, Distance, Target
+    from benchmark.contract.clock import Clock
+    from benchmark.contract.definition import Definition
+    from benchmark.contract.guarantee import Curve, Exact, Gaussian
+    from benchmark.contract.method import Method, Source
+    from benchmark.contract.request import NoisyStep, Release, Request, State
+    from benchmark.contract.seeds import Seeds
+    from benchmark.errors import AssumptionBroken, DidNotConverge, LetheError
+    from benchmark.metrics.attack_contract import ModelAttack, ModelCase, RowAttack, RowCase
+    from benchmark.problem.examine import Finding
+    from benchmark.problem.models.batch_norm import BatchNorm
+    from benchmark.problem.models.spec import ModelSpec
+    from benchmark.problem.problem import Problem as LearningProblem
+    from benchmark.problem.rows import Rows
+    from benchmark.problem.training.descent import descend
+    from benchmark.study.study import Study
+    from lethe.advice import Advice, Choice, advise
+    from lethe.evaluation import evaluate
+    from lethe.model import check_model
+    from lethe.problem import Problem
+    from lethe.sklearn import Translation, from_sklearn
+    from lethe.table import Row, Table
+
+#: The module of each public name.
+_MODULES = {
+    "Advice": "lethe.advice",
+    "AssumptionBroken": "benchmark.errors",
+    "BatchNorm": "benchmark.problem.models.batch_norm",
+    "Choice": "lethe.advice",
+    "Claim": "benchmark.contract.claim",
+    "Clock": "benchmark.contract.clock",
+    "Constant": "benchmark.contract.claim",
+    "Construction": "benchmark.contract.claim",
+    "Curve": "benchmark.contract.guarantee",
+    "Definition": "benchmark.contract.definition",
+    "DidNotConverge": "benchmark.errors",
+    "Distance": "benchmark.contract.claim",
+    "Exact": "benchmark.contract.guarantee",
+    "Finding": "benchmark.problem.examine",
+    "Gaussian": "benchmark.contract.guarantee",
+    "LearningProblem": "benchmark.problem.problem:Problem",
+    "LetheError": "benchmark.errors",
+    "Method": "benchmark.contract.method",
+    "ModelAttack": "benchmark.metrics.attack_contract",
+    "ModelCase": "benchmark.metrics.attack_contract",
+    "ModelSpec": "benchmark.problem.models.spec",
+    "NoisyStep": "benchmark.contract.request",
+    "Outcome": "benchmark.checks.check",
+    "Problem": "lethe.problem",
+    "Release": "benchmark.contract.request",
+    "Request": "benchmark.contract.request",
+    "Row": "lethe.table",
+    "RowAttack": "benchmark.metrics.attack_contract",
+    "RowCase": "benchmark.metrics.attack_contract",
+    "Rows": "benchmark.problem.rows",
+    "Seeds": "benchmark.contract.seeds",
+    "Source": "benchmark.contract.method",
+    "State": "benchmark.contract.request",
+    "Study": "benchmark.study.study",
+    "Table": "lethe.table",
+    "Target": "benchmark.contract.claim",
+    "Translation": "lethe.sklearn",
+    "advise": "lethe.advice",
+    "check_method": "benchmark.checks.check",
+    "check_model": "lethe.model",
+    "descend": "benchmark.problem.training.descent",
+    "evaluate": "lethe.evaluation",
+    "from_sklearn": "lethe.sklearn",
+}
+
+__all__ = [
+    "Advice",
+    "AssumptionBroken",
+    "BatchNorm",
+    "Choice",
+    "Claim",
+    "Clock",
+    "Constant",
+    "Construction",
+    "Curve",
+    "Definition",
+    "DidNotConverge",
+    "Distance",
+    "Exact",
+    "Finding",
+    "Gaussian",
+    "LearningProblem",
+    "LetheError",
+    "Method",
+    "ModelAttack",
+    "ModelCase",
+    "ModelSpec",
+    "NoisyStep",
+    "Outcome",
+    "Problem",
+    "Release",
+    "Request",
+    "Row",
+    "RowAttack",
+    "RowCase",
+    "Rows",
+    "Seeds",
+    "Source",
+    "State",
+    "Study",
+    "Table",
+    "Target",
+    "Translation",
+    "advise",
+    "check_method",
+    "check_model",
+    "descend",
+    "evaluate",
+    "from_sklearn",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The name out of the module that defines it."""
+    if name == "__version__":
+        try:
+            return version("lethe")
+        except PackageNotFoundError:  # run from a copy of the files
+            return "unknown"
+    if name not in _MODULES:
+        raise AttributeError(f"module 'lethe' has no attribute '{name}'")
+    module, _, other = _MODULES[name].partition(":")
+    return getattr(import_module(module), other or name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__, "__version__"]

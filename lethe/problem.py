@@ -1,0 +1,175 @@
+"""A learning problem of one's own: data, model and objective, before any seed divides the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmark.data import catalogue
+from benchmark.data.dataset import Dataset
+from benchmark.data.own.arrays import from_arrays
+from benchmark.data.own.spec import Arrays
+from benchmark.errors import LetheError
+from benchmark.experiments import experiment
+from benchmark.experiments.defaults import with_defaults
+from lethe.model import Model, spec_of
+
+#: Rows to forget: by ids or numbers, so many at random, or a table as in an experiment's file.
+Forget = Sequence[str | int] | int | dict[str, Any] | None
+Loss = Literal["cross_entropy", "squared", "one_vs_rest"]
+#: Of the rows, what a request forgets that says nothing.
+_SHARE = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What `lethe.evaluate` and `lethe.advise` work on.
+
+    Make one with `from_arrays`, or with `of` from an experiment's file. A method is given something
+    else, `lethe.LearningProblem`: rows that one seed has divided, in torch's tensors.
+
+    Attributes:
+        name: of the data, for records.
+        title: for people.
+        settings: the table `[problem]` of an experiment, with the data themselves.
+        request: the table `[forget]` of the experiment that it was made from; None from arrays.
+    """
+
+    name: str
+    title: str
+    settings: dict[str, Any]
+    request: dict[str, Any] | None = None
+
+    @classmethod
+    def from_arrays(
+        cls,
+        X: Any,
+        y: Any,
+        *,
+        ids: Sequence[object] | None = None,
+        groups: Sequence[object] | None = None,
+        ridge: float = 1e-2,
+        loss: Loss = "cross_entropy",
+        model: Model = "softmax",
+        columns: Sequence[str] | None = None,
+        ranges: dict[str, tuple[float, float]] | None = None,
+        classes: Sequence[object] | None = None,
+        name: str = "arrays",
+        **settings: Any,
+    ) -> Problem:
+        """The problem of arrays in memory.
+
+        Args:
+            X: (n, inputs) numbers, a data frame of them, or (n, height, width[, channel]) uint8
+                images.
+            y: (n,) labels, numbers or texts.
+            ids: (n,) a name for each row, by which requests name it; records hold their hashes.
+            groups: (n,) equal for rows that must not be divided between training and test.
+            ridge: of the mean loss: (ridge / 2) ||w||^2 is added to it.
+            loss: of the objective.
+            model: a kind, a table, or a factory of torch modules; see `lethe.check_model`.
+            columns: names of the inputs.
+            ranges: the least and the largest number of inputs, declared, by name.
+            classes: the labels in order.
+            name: what the data are called.
+            **settings: of the table `[problem]` in an experiment's file: `features`, `split`,
+                `training`, `precision`, `rows_at_least`.
+
+        Raises:
+            LetheError: for whatever is wrong with them; it never says what a cell holds.
+
+        Example:
+            >>> from sklearn.datasets import load_iris
+            >>> problem = Problem.from_arrays(*load_iris(return_X_y=True), name="iris")
+            >>> problem
+            Problem 'iris': 150 rows, 3 classes, softmax, ridge 0.01
+        """
+        kinds = {"ids": ids, "groups": groups, "columns": columns, "ranges": ranges}
+        dataset = from_arrays(X, y, **kinds, classes=classes, name=name)
+        table = {
+            "data": Arrays.of(dataset),
+            "model": spec_of(model),
+            "objective": {"loss": loss, "ridge": ridge},
+        }
+        twice = table.keys() & settings.keys()
+        if twice:
+            raise LetheError(f"{min(twice)} is set by arguments of its own: leave it out")
+        return cls._checked(name, name, table | settings)
+
+    @classmethod
+    def of(cls, name: str, profile: str | None = None) -> Problem:
+        """The problem of an experiment that comes with Lethe, or of one in a file.
+
+        Args:
+            name: as `lethe list` has it, or the path of a .toml file.
+            profile: of the file.
+
+        Raises:
+            LetheError: if there is none.
+        """
+        found = experiment.load(name, profile)
+        settings = {key: getattr(found.problem, key) for key in type(found.problem).model_fields}
+        settings = {key: value for key, value in settings.items() if value is not None}
+        forget = found.forget.model_dump(exclude_none=True)
+        return cls(found.name, found.title, settings, forget)
+
+    @classmethod
+    def _checked(cls, name: str, title: str, table: dict[str, Any]) -> Problem:
+        """The problem, once its settings are known to be valid."""
+        problem = cls(name, title, with_defaults(table))
+        problem.experiment({"count": 1}, (0,))
+        return problem
+
+    def experiment(
+        self, forget: Forget, seeds: Sequence[int], **more: Any
+    ) -> experiment.Experiment:
+        """The experiment in memory that forgets some rows.
+
+        Args:
+            forget: see `lethe.evaluate`.
+            seeds: of its cells.
+            **more: settings of the experiment.
+
+        Raises:
+            LetheError: for rows that there are not, or settings that do not go together.
+        """
+        content = {
+            "name": self.name,
+            "title": self.title,
+            "description": "",
+            "problem": self.settings,
+            "forget": self._forget(forget),
+            "seeds": tuple(seeds),
+        }
+        return experiment.of_tables(content | more, Path.cwd(), f"problem '{self.name}'")
+
+    @property
+    def dataset(self) -> Dataset:
+        """The rows, as they were read."""
+        return catalogue.load(self.settings["data"])
+
+    def _forget(self, forget: Forget) -> dict[str, Any]:
+        """The table `[forget]` that a caller means."""
+        if forget is None:
+            return self.request or {"share": _SHARE}
+        if isinstance(forget, dict):
+            return forget
+        if isinstance(forget, int):
+            return {"count": forget}
+        if isinstance(forget, str):
+            raise LetheError("forget is a list of ids or row numbers, not one text")
+        names = [one.item() if hasattr(one, "item") else one for one in forget]
+        return {"ids" if self.dataset.train.ids is not None else "rows": names}
+
+    def __repr__(self) -> str:
+        """The problem in a line."""
+        part, objective = self.dataset.train, self.settings["objective"]
+        ridge = objective["ridge"] if isinstance(objective, dict) else objective.ridge
+        model = self.settings["model"]
+        kind = model["kind"] if isinstance(model, dict) else model.kind
+        return (
+            f"Problem '{self.name}': {len(part.labels):,} rows, {self.dataset.classes} classes, "
+            f"{kind}, ridge {ridge:.4g}"
+        )

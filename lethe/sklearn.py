@@ -1,0 +1,189 @@
+"""From an estimator of scikit-learn to a problem, exactly where that can be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from benchmark.errors import LetheError
+from benchmark.problem.model import Model, SoftmaxSpec
+from benchmark.problem.objective import Objective
+from benchmark.problem.problem import Problem as LearningProblem
+from benchmark.problem.rows import Rows
+from benchmark.problem.training import NewtonTraining
+from lethe.problem import Problem
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
+_ROUND_OFF = 1e-4
+
+
+@dataclass(frozen=True)
+class Translation:
+    """What became of an estimator.
+
+    Attributes:
+        problem: with the estimator's loss and ridge, on the rows as they are.
+        exact: whether both minimise the same function of the same weights.
+        notes: what is not the same, and what to do, a line each.
+        difference: the largest difference of a predicted probability, or of a score where there
+            are none, on the rows: the estimator's fit against ours.
+        disagreement: the share of rows that get another label.
+    """
+
+    problem: Problem
+    exact: bool
+    notes: tuple[str, ...]
+    difference: float
+    disagreement: float
+
+    def __str__(self) -> str:
+        """What holds, then the notes."""
+        head = "The same function is minimised." if self.exact else "Not the same function:"
+        found = (
+            f"On these rows predictions differ by {self.difference:.2g} at most, and "
+            f"{100 * self.disagreement:.2g} % of the labels."
+        )
+        return "\n".join([head, *self.notes, found])
+
+
+def from_sklearn(estimator: BaseEstimator, X: Any, y: Any, **arrays: Any) -> Translation:
+    """The problem that a LogisticRegression or a RidgeClassifier solves on some rows.
+
+    Lethe minimises the mean loss plus (ridge / 2) ||w||^2, with the biases in w. So C becomes
+    ridge = 1 / (C n), twice that for two classes, whose one vector is two here; and alpha becomes
+    alpha / n. A ridge stays what it is when rows are forgotten, where C and alpha count for more.
+
+    Args:
+        estimator: not fitted, or fitted; a copy is fitted here.
+        X: (n, inputs) rows, scaled as the estimator is given them.
+        y: (n,) labels.
+        **arrays: `ids`, `groups`, `name` and settings of `lethe.Problem.from_arrays`.
+
+    Raises:
+        LetheError: for an estimator that has no counterpart.
+
+    Example:
+        >>> from sklearn.datasets import load_wine
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> X, y = load_wine(return_X_y=True)
+        >>> found = from_sklearn(LogisticRegression(solver="liblinear"), X[:, :2], y > 0)
+        >>> found.exact, found.disagreement
+        (True, 0.0)
+    """
+    kind = type(estimator).__name__
+    readers = {"LogisticRegression": _logistic, "RidgeClassifier": _ridge}
+    if kind not in readers:
+        remedy = "; Ridge predicts numbers: take RidgeClassifier" if kind == "Ridge" else ""
+        raise LetheError(
+            f"{kind} has no counterpart: there is {' and '.join(readers)}{remedy}, or "
+            "lethe.Problem.from_arrays with a model of your own"
+        )
+    x, labels = np.asarray(X, dtype=np.float64), np.asarray(y)
+    if estimator.get_params().get("class_weight") is not None:
+        raise LetheError(f"{kind}: rows have the same weight here: leave class_weight out")
+    loss, ridge, differences, remark = readers[kind](estimator, *_sizes(x, labels))
+    settings = {"features": "as-is"} | arrays
+    problem = Problem.from_arrays(x, labels, ridge=ridge, loss=loss, **settings)
+    difference, disagreement = _compared(estimator, x, labels, loss, ridge)
+    notes = (*differences, remark)
+    return Translation(problem, not differences, notes, difference, disagreement)
+
+
+def _sizes(x: np.ndarray, labels: np.ndarray) -> tuple[int, int]:
+    return len(x), len(np.unique(labels))
+
+
+def _logistic(estimator: Any, n: int, classes: int) -> tuple[str, float, list[str], str]:
+    """Loss, ridge, what is not the same, and a remark on the ridge."""
+    params, found = estimator.get_params(), []
+    penalty, l1 = params.get("penalty"), params.get("l1_ratio") or 0.0
+    c = params["C"]
+    if penalty is None or not np.isfinite(c):
+        raise LetheError(
+            "LogisticRegression without a penalty has no counterpart: nothing is certified "
+            "without a ridge; set C"
+        )
+    if penalty in ("l1", "elasticnet") or (penalty == "deprecated" and l1):
+        found.append(
+            "the penalty is l1, which is not smooth and has no certificate; an l2 "
+            "penalty of the same C is taken"
+        )
+    liblinear = params["solver"] == "liblinear"
+    unit = liblinear and params["fit_intercept"] and params["intercept_scaling"] == 1
+    found += _intercept(params["fit_intercept"], penalised=unit)
+    apart = liblinear and classes > 2
+    ridge = (2 if classes == 2 else 1) / (c * n)
+    remark = (
+        f"C = {c:g} on {n:,} rows is ridge = {ridge:.4g}; after a request scikit-learn would keep "
+        "C, and so a larger ridge"
+    )
+    return "one_vs_rest" if apart else "cross_entropy", ridge, found, remark
+
+
+def _ridge(estimator: Any, n: int, classes: int) -> tuple[str, float, list[str], str]:
+    params = estimator.get_params()
+    if params.get("positive"):
+        raise LetheError("RidgeClassifier(positive=True) has no counterpart: leave it out")
+    ridge = params["alpha"] / n
+    remark = (
+        f"alpha = {params['alpha']:g} on {n:,} rows is ridge = {ridge:.4g}; after a request "
+        "scikit-learn would keep alpha, and so a larger ridge"
+    )
+    if not ridge:
+        raise LetheError("RidgeClassifier(alpha=0) has no counterpart: nothing is certified")
+    return "squared", ridge, _intercept(params["fit_intercept"], penalised=False), remark
+
+
+def _intercept(fitted: bool, *, penalised: bool) -> list[str]:
+    if penalised:
+        return []
+    if fitted:
+        return [
+            "the intercept is free there, and here a weight under the ridge like "
+            "all others; centre the columns of X, and it matters less"
+        ]
+    return ["there is no intercept there, and here each class has one"]
+
+
+def _compared(
+    estimator: Any, x: np.ndarray, y: np.ndarray, loss: str, ridge: float
+) -> tuple[float, float]:
+    """The largest difference of predictions, and the share of labels that differ."""
+    from sklearn.base import clone
+
+    fitted = clone(estimator).fit(x, y)
+    names, labels = np.unique(y, return_inverse=True)
+    logits = _ours(x, labels, len(names), loss, ridge)
+    disagreement = float((names[logits.argmax(axis=1)] != fitted.predict(x)).mean())
+    if loss == "cross_entropy":
+        ours, theirs = _softmax(logits), fitted.predict_proba(x)
+    else:
+        theirs = fitted.decision_function(x)
+        ours = 2 * logits - 1 if loss == "squared" else logits  # labels are -1 and 1 there
+        ours = ours[:, 1] if theirs.ndim == 1 else ours
+    return float(np.abs(ours - theirs).max()), disagreement
+
+
+def _ours(x: np.ndarray, y: np.ndarray, classes: int, loss: str, ridge: float) -> np.ndarray:
+    """(n, classes) logits of our minimiser on all rows."""
+    rows = Rows(torch.from_numpy(x), torch.from_numpy(y).long())
+    problem = LearningProblem(
+        model=Model(SoftmaxSpec(), x.shape[1], classes),
+        objective=Objective(loss=loss, ridge=ridge),
+        training=NewtonTraining(tolerance=_ROUND_OFF * ridge, max_products=5000),
+        train=rows,
+        negatives=rows,
+        test=rows,
+    )
+    weights = problem.fit(torch.arange(len(rows)), torch.Generator())
+    return problem.model(weights, rows.x).numpy()
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)

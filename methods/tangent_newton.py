@@ -1,0 +1,256 @@
+"""Newton steps on a tangent net, by a preconditioner that was set up once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from benchmark.claims.bounds import tolerance
+from benchmark.claims.uniform import Point, uniform_claim, within_distance
+from benchmark.contract.clock import Clock
+from benchmark.contract.method import Method, Source
+from benchmark.contract.request import Release, Request, State
+from benchmark.contract.seeds import Seeds
+from benchmark.curvature.cg import conjugate_gradients
+from benchmark.curvature.downdate import downdated
+from benchmark.curvature.tangent import TangentHessian
+from benchmark.curvature.tangent_preconditioner import TangentPreconditioner, precondition
+from benchmark.errors import AssumptionBroken
+from benchmark.problem.problem import Problem
+from benchmark.problem.rows import Rows
+from benchmark.problem.tangent import Tangent
+
+#: Single precision aims this far below the gradient that Delta_0 allows.
+AIM = 0.6
+#: A solve leaves this share of the gradient at most, and at least.
+LOOSE, TIGHT = 0.1, 1e-2
+#: Two steps do where the goal is this share of the gradient; below, the gradient is no guide.
+NEAR = 3e-4
+#: A retraining makes a preconditioner of its own once the gradient has fallen to this share.
+FALLEN = 0.1
+#: A change of the loss by this share of it drowns in single precision.
+DROWNED = 1e-6
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the next request starts from: of rows that are trained on, and secret like them.
+
+    Attributes:
+        gradient: (d,) of the objective on the state's rows at the state's weights.
+        preconditioner: of the Hessian as it was when the model was trained.
+        rows: all training rows in single precision.
+    """
+
+    gradient: Tensor
+    preconditioner: TangentPreconditioner
+    rows: Rows
+
+
+class TangentNewton(Method):
+    """Preconditioned Newton steps in single precision, judged by one gradient in double.
+
+    The Jacobian of a tangent never changes, so a preconditioner of its Hessian is set up once, from
+    a sample of rows. The first gradient comes from the kept one and the forgotten rows. Steps in
+    single precision go on until the gradient is what the experiment's Delta_0 allows. Then one
+    gradient in double precision and Theorem 5 decide: nothing else carries the proof.
+    """
+
+    name = "tangent-newton"
+    title = "Tangent Newton"
+    source = Source(
+        paper="Golatkar, Achille, Ravichandran, Polito, Soatto: Mixed-Privacy Forgetting in Deep "
+        "Networks (CVPR 2021), with a proved bound",
+        url="https://arxiv.org/abs/2012.13431",
+    )
+    evidence = "distance"
+    needs = frozenset({"retain", "forget", "strong_convexity", "tangent"})
+
+    #: Axes of the inputs on which the preconditioner is the whole Hessian.
+    axes: int = Field(60, ge=0, examples=[1])
+    #: Rows that it is made of, drawn by their part in the Hessian.
+    sample: int = Field(6000, ge=1, examples=[10])
+    max_products: int = Field(500, ge=1, examples=[1])
+    #: What a request is to be compared with: retraining from the public net by the same steps,
+    #: with the preconditioner that was `kept`, or its `own`, of public rows until it is near.
+    retrain: Literal["kept", "own"] | None = Field(None, examples=["kept"])
+
+    def prepare(self, problem: Problem, original: State, seeds: Seeds, clock: Clock) -> State:
+        """Sum up the gradient, copy the rows to single precision and make the preconditioner.
+
+        Raises:
+            AssumptionBroken: for another model, or training in a ball.
+        """
+        _check(problem)
+        with clock.phase("gradient"):
+            gradient = problem.hessian_on(original.weights, original.rows).gradient
+            rows = Rows(problem.train.x.float(), problem.train.y)
+        with clock.phase("preconditioner"):
+            if self.retrain == "own":  # public rows alone: nothing private is kept for it
+                public = Rows(problem.public.x.float(), problem.public.y)
+                start = torch.zeros_like(original.weights)
+                made = self.made(problem, public, torch.arange(len(public)), start, seeds)
+            else:
+                made = self.made(problem, rows, original.rows, original.weights, seeds)
+        return replace(original, memory=Kept(gradient, made, rows))
+
+    def unlearn(self, request: Request) -> Release:
+        kept = request.original.memory
+        if not isinstance(kept, Kept):
+            raise AssumptionBroken(
+                "tangent-newton answers by a preconditioner that was kept: prepare the state"
+            )
+        with request.clock.phase("gradient"):
+            start = self._start(request, kept)
+        reached = within_distance(request, start, _Steps(self, request, kept).all_from)
+        end = reached.point
+        claim = uniform_claim(request, reached)
+        return request.release(end.weights, claim, replace(kept, gradient=end.gradient))
+
+    def _start(self, request: Request, kept: Kept) -> Point:
+        """Where steps begin, with the gradient on the retained rows."""
+        weights, left = request.original.weights, len(request.forget)
+        if not left:  # the other side of the definition is the original itself
+            return Point(weights, kept.gradient)
+        if self.retrain is not None:
+            return Point.at(request, torch.zeros_like(weights))
+        forgotten = request.problem.gradient(weights, request.forget_rows)
+        trained = len(request.original.rows)
+        return Point(weights, downdated(kept.gradient, forgotten, trained, left))
+
+    def made(
+        self, problem: Problem, rows: Rows, index: Tensor, weights: Tensor, seeds: Seeds
+    ) -> TangentPreconditioner:
+        """A preconditioner at `weights` (d,) on `index` (n,) of some rows in single precision.
+
+        Of more than `sample` rows so many are drawn, each as often as its part in the Hessian says:
+        the trace of its second derivative in the logits times the norm of its Jacobian, squared.
+        """
+        rows = rows if len(index) == len(rows) else rows.take(index)
+        p = problem.model(weights.float(), rows.x).softmax(dim=1)
+        shares = torch.full_like(p[:, 0], 1 / len(rows))
+        if self.sample < len(rows):
+            parts = problem.model.tangent.rows(rows.x)
+            sizes = (parts.scale * parts.norm)[:, 0].square()
+            chances = ((1 - p.square().sum(dim=1)).clamp(min=1e-9) * sizes).double()
+            chances /= chances.sum()
+            draws = seeds.generator("training", self.name)
+            drawn = torch.multinomial(chances.cpu(), self.sample, True, generator=draws)
+            shares = (1 / (len(rows) * self.sample * chances[drawn])).float()
+            rows, p = rows.take(drawn), p[drawn]
+        return precondition(
+            problem.model.tangent,
+            rows.x,
+            p,
+            shares,
+            ridge=problem.objective.ridge,
+            axes=problem.model.axes,
+            leading=self.axes,
+        )
+
+
+def _check(problem: Problem) -> None:
+    """Refuse what is no tangent, or has no Theorem 5 without a ball.
+
+    Raises:
+        AssumptionBroken: if it is so.
+    """
+    if not isinstance(problem.model, Tangent) or problem.strong_convexity is None:
+        raise AssumptionBroken(
+            "tangent-newton is for nets linearised at public weights: take model.kind = 'tangent' "
+            "and a ridge above 0"
+        )
+    if problem.training.radius is not None:
+        raise AssumptionBroken("tangent-newton steps without a ball: set no radius")
+
+
+class _Steps:
+    """Newton steps in single precision on the retained rows of a request."""
+
+    def __init__(self, method: TangentNewton, request: Request, kept: Kept) -> None:
+        self._method, self._request, self._rows = method, request, kept.rows
+        self._preconditioner = kept.preconditioner
+        retain = request.retain.to(kept.rows.y.device)
+        self._shares = kept.rows.x.new_zeros(len(kept.rows))
+        self._shares[retain] = 1 / len(retain)
+        mu, held = tolerance(request.problem)
+        self._goal = AIM * (mu * request.target.distance - held)
+        self._renewed = method.retrain != "own"
+
+    def all_from(self, point: Point) -> Tensor:
+        """(d,) of the way from a point to where the gradient is within the goal, or stalls."""
+        start, gradient = point.weights.float(), point.gradient.float()
+        moved, at = torch.zeros_like(start), self._at(start)
+        first = norm = float(gradient.norm())
+        while True:
+            if not self._renewed and norm <= FALLEN * first:
+                self._renew(start - moved)
+            step = self._solved(at, gradient, norm)
+            length, logits, seen = self._searched(at, start - moved, gradient, step)
+            moved = moved.add(step, alpha=length)
+            at = self._at(start - moved, logits)
+            gradient, before = at.gradient, norm
+            norm = float(gradient.norm())
+            if norm <= self._goal or (norm > before / 2 and not seen):
+                return moved.to(point.weights.dtype)
+
+    def _renew(self, weights: Tensor) -> None:
+        """A preconditioner of the retained rows at `weights` (d,)."""
+        request, self._renewed = self._request, True
+        self._preconditioner = self._method.made(
+            request.problem, self._rows, request.retain, weights, request.seeds
+        )
+
+    def _at(self, weights: Tensor, logits: Tensor | None = None) -> TangentHessian:
+        problem = self._request.problem
+        return TangentHessian(
+            problem.model.tangent.to(torch.float32),
+            self._rows.x,
+            self._rows.y,
+            weights,
+            loss=problem.objective.loss,
+            ridge=problem.objective.ridge,
+            shares=self._shares,
+            logits=logits,
+        )
+
+    def _solved(self, at: TangentHessian, gradient: Tensor, norm: float) -> Tensor:
+        """A step (d,), solved as well as it takes for one or two to reach the goal."""
+        share = self._goal / norm
+        wanted = share / 2 if share >= 2 * TIGHT else share**0.5 if share >= NEAR else LOOSE
+        return conjugate_gradients(
+            at,
+            gradient,
+            tolerance=min(wanted, LOOSE),
+            max_products=self._method.max_products,
+            preconditioner=self._preconditioner.solve,
+            recompute=False,
+        ).x
+
+    def _searched(
+        self, at: TangentHessian, weights: Tensor, gradient: Tensor, step: Tensor
+    ) -> tuple[float, Tensor, bool]:
+        """The first of 1, 1/2, ... that does not raise the loss, 0 if none, and the logits there.
+
+        The logits are linear in the step: one pass serves every length. The last value is whether
+        single precision sees the loss fall.
+        """
+        change, slope = at.change(step), float(gradient.dot(step))
+        before, length = self._loss(at.logits, weights), 1.0
+        while length > 1e-4:
+            logits = at.logits.sub(change, alpha=length)
+            after = self._loss(logits, weights.sub(step, alpha=length))
+            if after <= before - 1e-4 * length * slope + DROWNED * before:
+                return length, logits, after < before * (1 - DROWNED)
+            length /= 2
+        return 0.0, at.logits, False
+
+    def _loss(self, logits: Tensor, weights: Tensor) -> float:
+        """The objective on the retained rows, summed in double precision."""
+        right = logits.gather(1, self._rows.y.unsqueeze(1))[:, 0]
+        losses = (logits.logsumexp(dim=1) - right).double().dot(self._shares.double())
+        return float(losses + self._request.problem.objective.penalty(weights.double()))
