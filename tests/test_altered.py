@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from benchmark import registry
+from benchmark.checks import asking
+from benchmark.checks.asking import KINDS
 from benchmark.contract.clock import Clock
-from benchmark.contract.method import PROBLEMS, Method
+from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import AssumptionBroken, LetheError
@@ -20,7 +22,6 @@ from benchmark.problem.rows import Rows
 from methods.dp_sgd import DPSGD
 from methods.sekhari import Sekhari
 from tests import problems
-from tests.test_contract import BOUNDED_GRADIENTS, KINDS, OFFERS
 
 METHODS = registry.discover()
 LOST, ALTERED = torch.tensor([3, 17]), torch.tensor([5, 8, 41])
@@ -62,9 +63,7 @@ def answered(method: Method, kind: str, seed: int = 0) -> tuple[Request, Release
 
 def kind_of(name: str) -> str:
     """A problem that the method can run on, a convex one if it can."""
-    wanted = METHODS[name].method.needs & PROBLEMS
-    found = [kind for kind in KINDS if wanted <= OFFERS[kind]]
-    return next(k for k in found if k != "squared" or name not in BOUNDED_GRADIENTS)
+    return asking.kinds(METHODS[name].method)[0]
 
 
 CAN = [name for name, found in METHODS.items() if found.method.can_alter()]
