@@ -35,6 +35,7 @@ from leaderboard.render.terminal import render_terminal
 
 #: The plots that are committed: README.md, the docs and the board's README.md show them.
 FIGURES = (
+    "plots/scale.svg",
     "plots/slack.svg",
     "plots/budget.svg",
     "plots/nonconvergence.svg",
