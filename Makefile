@@ -30,7 +30,7 @@ $(foreach one,VENV WHEELS,$(if $(word 2,$($(one))),$(error $(one) must be a path
 ATTACKED ?=
 RUNS     ?=
 # groups of experiments, which `lethe list` names; an experiment says itself what it belongs to
-GROUPS  := demo mnist cifar10 svhn sequential nonconvergence heads squared public kept scenarios biased ablation budget scale paper tabular
+GROUPS  := demo mnist cifar10 svhn sequential nonconvergence heads squared public kept scenarios biased ablation budget graphs scale paper tabular
 
 .DEFAULT_GOAL := help
 .PHONY: help setup $(GROUPS) hessian all test test-slurm chromium lint docs leaderboard check soundness slack \
@@ -67,6 +67,7 @@ squared: ## heads by squared loss on digits and HOG: exact to the last bit, and 
 public: ## heads on features of public rows: digits, MNIST, SVHN and CIFAR-10; PROFILE=smoke
 kept: ## one-vs-rest logistic heads on digits and HOG, from derivatives that were kept
 scenarios: ## a class, a sub-population, memorised and mislabelled digits forgotten
+graphs: ## nodes, edges and features of Cora, Citeseer, Amazon Photo and Coauthor CS forgotten
 heads: ## proved heads on fixed features: HOG and scattering on MNIST, CIFAR-10 and SVHN
 biased: ## requests that are not random: a class, a sub-population, the rows that move the model most
 tabular: ## tables of people: breast cancer, Adult and COMPAS; PROFILE=smoke

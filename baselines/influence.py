@@ -18,7 +18,8 @@ class Influence(Method):
     """w + (1 / n_r) (H_r + damping I)^-1 (sum of the forgotten rows' gradients), no noise.
 
     H_r is the Hessian on the retained rows, each row's objective with its ridge. At the optimum
-    of a quadratic objective, undamped, it is retraining.
+    of a quadratic objective, undamped, it is retraining. Of rows that are altered the new versions'
+    gradients are subtracted: on a graph that is GIF (Wu et al., WWW 2023).
     """
 
     name = "influence"
@@ -41,6 +42,9 @@ class Influence(Method):
         ratio = len(request.forget) / len(request.retain)
         with request.clock.phase("gradient"):
             b = ratio * problem.gradient(weights, request.forget_rows)
+            if len(request.altered):
+                share = len(request.altered) / len(request.retain)
+                b = b - share * problem.gradient(weights, request.altered_rows)
         with request.clock.phase("inverse_hessian"):
             system = System(problem, weights, request.retain_rows, self.damping, b)
             generator = request.generator("training", self.name)

@@ -75,6 +75,9 @@ class LCodec(Method):
     def _newton_step(self, request: Request, part: Problem, w: Tensor) -> Tensor:
         ratio = len(request.forget) / len(request.retain)
         b = ratio * part.gradient(w, request.forget_rows)
+        if len(request.altered):
+            share = len(request.altered) / len(request.retain)
+            b = b - share * part.gradient(w, request.altered_rows)
         system = System(part, w, request.retain_rows, self.damping, b)
         generator = request.generator("training", self.name, "solver")
         found = SOLVERS["cg"].solve(system, self.tolerance, self.products, generator)

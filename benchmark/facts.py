@@ -25,6 +25,7 @@ class Facts(BaseModel):
         axis, value: of the sweep that it is a point of; None if it is none.
         group: what it is run together with.
         trial: whether it is for trying things out, and its numbers mean nothing.
+        graph: whether the data are a graph, and requests name nodes, edges or features.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -50,6 +51,7 @@ class Facts(BaseModel):
     value: float | str | None
     group: tuple[str, ...]
     trial: bool
+    graph: bool = Field(False, exclude_if=lambda value: not value)
 
     @property
     def varies(self) -> bool:

@@ -12,7 +12,7 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature.downdate import downdated
+from benchmark.curvature.downdate import downdated, exchanged
 from benchmark.curvature.factor import Factor
 from benchmark.problem.problem import Problem
 
@@ -48,6 +48,7 @@ class ChordNewton(Method):
     )
     evidence = "distance"
     needs = frozenset({"retain", "forget", "strong_convexity"})
+    answers_altered = True
 
     #: Share of each block's weight that is left out of P, lightest rows first.
     neglect: float = Field(1e-3, ge=0, lt=1, examples=[0.5])
@@ -70,8 +71,18 @@ class ChordNewton(Method):
         return request.release(end.weights, claim, replace(kept, gradient=end.gradient))
 
     def _without_forgotten(self, request: Request, gradient: Tensor) -> Tensor:
-        """The gradient on the retained rows, from the kept one and the forgotten rows alone."""
+        """The gradient on the retained rows, from the kept one and the rows that change alone."""
         if len(request.forget) == 0:
             return gradient
-        forgotten = request.problem.gradient(request.original.weights, request.forget_rows)
-        return downdated(gradient, forgotten, len(request.original.rows), len(request.forget))
+        weights, trained = request.original.weights, len(request.original.rows)
+        forgotten = request.problem.gradient(weights, request.forget_rows)
+        if len(request.altered) == 0:
+            return downdated(gradient, forgotten, trained, len(request.forget))
+        return exchanged(
+            gradient,
+            forgotten,
+            request.problem.gradient(weights, request.altered_rows),
+            rows=trained,
+            old_rows=len(request.forget),
+            new_rows=len(request.altered),
+        )

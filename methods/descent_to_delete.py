@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from benchmark.claims.altered import check_counted
 from benchmark.claims.bounds import Bound, diameter, gradient_residual
 from benchmark.claims.descent_to_delete import Promise, descent_promise, moved_minimiser
 from benchmark.claims.stated import caveats
@@ -41,6 +42,7 @@ class DescentToDelete(Method):
     capacity: int = Field(20, ge=1)
 
     def unlearn(self, request: Request) -> Release:
+        check_counted(request)
         problem, weights = request.problem, request.original.weights
         promise = descent_promise(
             problem,
@@ -62,7 +64,10 @@ class DescentToDelete(Method):
         """None for nothing; K, or what a request beyond the capacity may need."""
         if len(request.forget) == 0:
             return 0
-        moved = moved_minimiser(request.problem, len(request.retain), len(request.forget))
+        unaltered = len(request.retain) - len(request.altered)
+        if unaltered == 0:  # as many as there were: no count of rows says less than the ridge
+            return promise.steps(diameter(request.problem), self.steps)
+        moved = moved_minimiser(request.problem, unaltered, len(request.forget))
         return promise.steps(moved, self.steps)
 
     def _claim(self, request: Request, promise: Promise, measured: Bound) -> Claim:

@@ -21,7 +21,8 @@ class Downdate(Method):
 
     With features in fixed point both sums are exact, so that what is left is what retraining would
     sum up, and the same solve gives the same weights to the last bit, over any stream of requests.
-    No retained row is read. The kept sums are secret: they are those of the rows that are left.
+    Of altered rows the new versions are added; no other retained row is read. The kept sums are
+    secret: they are those of the rows that are left.
     """
 
     name = "downdate"
@@ -33,6 +34,7 @@ class Downdate(Method):
     )
     evidence = "construction"
     needs = frozenset({"forget", "strong_convexity", "squared_loss", "exact_sums"})
+    answers_altered = True
 
     def prepare(self, problem: Problem, original: State, seeds: Seeds, clock: Clock) -> State:
         """Sum up the training rows.
@@ -59,6 +61,9 @@ class Downdate(Method):
             forgotten = request.forget_rows
             with request.clock.phase("downdate"):
                 kept = kept.without(forgotten.x, forgotten.y)
+                if len(request.altered):
+                    _ = request.problem.fixed_point  # checked: the new versions have the form, too
+                    kept = kept.including(request.altered_rows.x, request.altered_rows.y)
             with request.clock.phase("solve"):
                 weights = solved(request.problem, kept)
         claim = Claim.by_construction("the normal equations of the retained rows, summed exactly")

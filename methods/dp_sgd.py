@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import Field
 from torch import Tensor
@@ -26,11 +26,13 @@ class Kept:
 
     Attributes:
         trained: rows that were trained on.
+        altered: rows that requests have altered since, each as often as it was.
         rows: n of the divisor q n of a step: declared, or those trained on.
     """
 
     trained: int
     rows: int
+    altered: int = 0
 
 
 class DPSGD(Method):
@@ -76,11 +78,16 @@ class DPSGD(Method):
     def unlearn(self, request: Request) -> Release:
         original, target = request.original, request.target
         kept: Kept = original.memory
-        forgotten = kept.trained - len(request.retain)
+        kept = replace(kept, altered=kept.altered + len(request.altered))
+        original = replace(original, memory=kept)
+        forgotten = kept.trained - len(request.retain) + kept.altered
         with request.clock.phase("certificate"):
             settings = self._settings()
             epsilon = group_epsilon(delta=target.delta, **settings)
-        if forgotten > self.group or epsilon > target.epsilon:
+        beyond = forgotten > self.group
+        if kept.altered:
+            beyond = not self._covers_altered(forgotten, epsilon, target.delta, settings)
+        if beyond or epsilon > target.epsilon:
             with request.clock.phase("training"):
                 original = self._train(
                     request.problem, request.retain, request.seeds, request.number
@@ -90,6 +97,19 @@ class DPSGD(Method):
         else:  # whatever was done: an observer is not told how many rows are gone
             claim = self._claim(request, original.memory.rows, epsilon, settings)
         return request.release(original.weights, claim, original.memory)
+
+    def _covers_altered(
+        self, changed: int, epsilon: float, delta: float, settings: dict[str, float]
+    ) -> bool:
+        """Whether training covers so many lost and altered rows as well as `group` lost ones.
+
+        An altered row moves a sum of clipped gradients by up to 2 C, with one coin for both of its
+        versions: that is one row of the group at half the noise multiplier.
+        """
+        if 2 * changed > self.group:
+            return False
+        halved = settings | {"group": changed, "noise_multiplier": settings["noise_multiplier"] / 2}
+        return group_epsilon(delta=delta, **halved) <= epsilon
 
     def _claim(
         self, request: Request, rows: int, epsilon: float, settings: dict[str, float]

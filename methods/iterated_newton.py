@@ -27,6 +27,7 @@ class IteratedNewton(Method):
     )
     evidence = "distance"
     needs = frozenset({"retain", "forget", "strong_convexity"})
+    answers_altered = True
 
     #: Each step solves to this residual, relative to the gradient.
     tolerance: float = Field(1e-3, gt=0, lt=1, examples=[0.3])

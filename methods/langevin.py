@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from benchmark.claims.algorithmic import algorithmic_claim, setting
+from benchmark.claims.altered import beyond_capacity, check_counted
 from benchmark.claims.bounds import of_head
 from benchmark.claims.rows import rows_constant, rows_left
 from benchmark.claims.spectra import head_constants
@@ -70,8 +71,16 @@ class Langevin(Method):
         problem, start, target = request.problem, request.original.weights, request.target
         chain: Chain = request.original.memory
         problem.rows_at_least(len(request.retain))  # checked, if any are declared
+        check_counted(request)
         steps, m = chain.steps(m_for(target.epsilon, target.delta))
-        if chain.learned is not None and len(request.forget) > self.capacity:
+        beyond = beyond_capacity(
+            len(request.forget),
+            capacity=self.capacity,
+            trained=len(request.original.rows),
+            rows=chain.rows,
+            altered=len(request.altered) > 0,
+        )
+        if chain.learned is not None and beyond:
             with request.clock.phase("training"):
                 draws = request.generator("training", self.name)
                 fresh = problem.model.initial_weights(request.generator("training"))

@@ -57,6 +57,7 @@ class Newton(Method):
         url="https://arxiv.org/abs/2408.00920",
     )
     evidence = "distance"
+    answers_altered = True
 
     #: lambda; by default 0 where the objective is strongly convex, else 0.1 ||H|| + 2 |lambda_min|.
     damping: float | None = Field(None, ge=0, examples=[10.0])
@@ -87,6 +88,12 @@ class Newton(Method):
 
     def unlearn(self, request: Request) -> Release:
         convex = request.problem.strong_convexity is not None
+        if len(request.altered) and not (convex and self.gradient == "retained"):
+            raise AssumptionBroken(
+                f"{self.name} answers altered rows on a strongly convex objective and by the "
+                "retained gradient alone: what it takes from the forgotten rows leaves out their "
+                "new versions"
+            )
         return self._on_head(request) if convex else self._on_net(request)
 
     def _on_head(self, request: Request) -> Release:

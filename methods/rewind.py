@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import Field
 from torch import Tensor
 
+from benchmark.claims.altered import beyond_capacity, check_counted
 from benchmark.claims.bounds import Bound, ball_bound, constant, of_head, round_off
 from benchmark.claims.rows import rows_constant, rows_left
 from benchmark.claims.spectra import head_constants
@@ -36,6 +37,8 @@ class Kept:
         bounds: on the distance to retraining, before any request; the first gives the noise.
         trivial: the bound for doing nothing.
         caveats: of the claim.
+        rows: that a request within the capacity leaves, as the bounds have it.
+        altered: rows that requests have altered so far, each as often as it was.
     """
 
     checkpoint: Tensor
@@ -44,6 +47,8 @@ class Kept:
     bounds: list[Bound]
     trivial: float
     caveats: tuple[str, ...]
+    rows: int
+    altered: int = 0
 
 
 class Rewind(Method):
@@ -90,7 +95,15 @@ class Rewind(Method):
     def unlearn(self, request: Request) -> Release:
         problem, kept = request.problem, request.original.memory
         problem.rows_at_least(len(request.retain))  # checked, if any are declared
-        beyond = kept.trained - len(request.retain) > self.capacity
+        check_counted(request)
+        kept = replace(kept, altered=kept.altered + len(request.altered))
+        beyond = beyond_capacity(
+            kept.trained - len(request.retain) + kept.altered,
+            capacity=self.capacity,
+            trained=kept.trained,
+            rows=kept.rows,
+            altered=kept.altered > 0,
+        )
         with request.clock.phase("descent"):
             start = self._start(problem, request.seeds) if beyond else kept.checkpoint
             steps = self.steps if beyond else self.rewound
@@ -137,6 +150,7 @@ class Rewind(Method):
         lipschitz, gradient = self._smoothness(problem)
         named = {"gradient_lipschitz": lipschitz, "sample_gradient": gradient}
         missing = [name for name, value in named.items() if value is None]
+        rows = rows_left(problem, trained, self.capacity)
         within = [] if problem.training.radius is None else [ball_bound(problem)]
         if missing and not within:
             raise AssumptionBroken(
@@ -144,8 +158,7 @@ class Rewind(Method):
             )
         if missing:
             caveat = f"Rewind-to-Delete's bound was not evaluated: it wants {' and '.join(missing)}"
-            return Kept(checkpoint, trained, step_size, within, within[0].value, (caveat,))
-        rows = rows_left(problem, trained, self.capacity)
+            return Kept(checkpoint, trained, step_size, within, within[0].value, (caveat,), rows)
         given = (problem, rows, step_size, lipschitz, gradient)
         bounds = [*self._bounds(*given, self.rewound), *within]
         idle = [*self._bounds(*given, 0), *within]
@@ -153,7 +166,7 @@ class Rewind(Method):
         others = [bound for bound in bounds if bound is not best and bound.value < float("inf")]
         smooth = problem.model.spec.smooth
         caveats = () if smooth else ("a ReLU net's gradient is not Lipschitz",)
-        return Kept(checkpoint, trained, step_size, [best, *others], trivial, caveats)
+        return Kept(checkpoint, trained, step_size, [best, *others], trivial, caveats, rows)
 
     def _smoothness(self, problem: Problem) -> tuple[Constant | None, Constant | None]:
         """L and G: exact of a linear model, as far as there are any, else as assumed."""

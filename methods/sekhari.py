@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from benchmark.claims.altered import counts_altered
 from benchmark.claims.sekhari import published_bounds
 from benchmark.claims.uniform import Point, uniform_claim, within_distance
 from benchmark.contract.clock import Clock
@@ -28,12 +29,15 @@ class Kept:
     Attributes:
         weights: (d,) w*, as trained; secret.
         trained: n, rows they were trained on.
-        pull: (d,) sum of the gradients at w* of all rows forgotten since.
+        pull: (d,) sum of the gradients at w* of all rows forgotten since, less that of what
+            altered rows have become.
+        forgotten: n_u, how many those were, altered ones included.
     """
 
     weights: Tensor
     trained: int
     pull: Tensor
+    forgotten: int = 0
 
 
 class Sekhari(Method):
@@ -54,6 +58,7 @@ class Sekhari(Method):
     )
     evidence = "distance"
     needs = frozenset({"retain", "forget", "strong_convexity"})
+    answers_altered = True
 
     #: The linear solve stops at this residual, relative to its right-hand side.
     tolerance: float = Field(1e-6, gt=0, lt=1, examples=[0.3])
@@ -68,7 +73,14 @@ class Sekhari(Method):
         with request.clock.phase("gradient"):
             if len(request.forget):
                 forgotten = problem.gradient(kept.weights, request.forget_rows)
-                kept = replace(kept, pull=kept.pull + len(request.forget) * forgotten)
+                kept = replace(
+                    kept,
+                    pull=kept.pull + len(request.forget) * forgotten,
+                    forgotten=kept.forgotten + len(request.forget),
+                )
+            if len(request.altered):
+                new = problem.gradient(kept.weights, request.altered_rows)
+                kept = replace(kept, pull=kept.pull - len(request.altered) * new)
             hessian = problem.hessian_on(kept.weights, request.retain)
         with request.clock.phase("inverse_hessian"):
             step = self._solve(hessian, kept.pull / len(request.retain))
@@ -78,7 +90,9 @@ class Sekhari(Method):
         reached = within_distance(
             request, start, lambda at: self._solve(at.hessian, at.gradient).x, own=1
         )
-        published = published_bounds(problem, kept.trained, len(request.retain), step.residual)
+        published = published_bounds(problem, kept.trained, kept.forgotten, step.residual)
+        if kept.forgotten > kept.trained - len(request.retain) and not counts_altered(problem):
+            published = []
         return request.release(
             reached.point.weights, uniform_claim(request, reached, others=published), kept
         )

@@ -259,6 +259,11 @@ def test_facts_are_those_of_the_settings() -> None:
         "Adult",
         "Breast cancer",
         "COMPAS",
+        "Digits, nearest neighbours",
+        "Cora",
+        "Citeseer",
+        "Amazon Photo",
+        "Coauthor CS",
     }
 
 

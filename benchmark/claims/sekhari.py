@@ -8,7 +8,9 @@ from benchmark.problem.problem import Problem
 from benchmark.theory.sekhari import sekhari_bound
 
 
-def published_bounds(problem: Problem, trained: int, left: int, residual: float) -> list[Bound]:
+def published_bounds(
+    problem: Problem, trained: int, forgotten: int, residual: float
+) -> list[Bound]:
     """The bound with the constants of a linear model; none where a row's gradient has no bound.
 
     Nor is there one where training is held to a ball: it takes the gradient to vanish.
@@ -16,15 +18,15 @@ def published_bounds(problem: Problem, trained: int, left: int, residual: float)
     Args:
         problem: with the linear model, trained to a tolerance.
         trained: n.
-        left: n_r, rows that are kept.
+        forgotten: n_u, lost and altered; with as many as n, or more, there is no bound.
         residual: ||r||, measured.
     """
     head, held = head_constants(problem), problem.training.gradient_bound
-    if head.sample_gradient is None or problem.training.radius is not None:
+    if head.sample_gradient is None or problem.training.radius is not None or forgotten >= trained:
         return []
     value = sekhari_bound(
         trained=trained,
-        forgotten=trained - left,
+        forgotten=forgotten,
         sample_gradient=head.sample_gradient,
         strong_convexity=head.strong_convexity,
         hessian_lipschitz=head.hessian_lipschitz,

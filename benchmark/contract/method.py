@@ -14,7 +14,7 @@ from benchmark.contract import batch_statistics
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
-from benchmark.errors import LetheError
+from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.problem.problem import Problem
 
 #: `reference` is what the rest is measured against, `floor` how close a second retraining comes
@@ -57,6 +57,9 @@ class Method(BaseModel, ABC):
       `strong_convexity`, `squared_loss` or `one_vs_rest` (of a linear model with a ridge),
       `exact_sums`, squared loss on features in fixed point with direct training, and `tangent`, a
       net linearised at public weights.
+    * `answers_altered` says whether a request may alter rows instead of losing them. By default it
+      may where nothing is certified, and where a request looks at no forgotten row: what is
+      computed from the kept rows alone sees their new versions and no others.
     * `control` asks the runner for the noise-only control: the same request answered once more,
       with the same noise, from zero weights. What does not beat it has erased the model.
     * `search` is the search space of its tuning: candidate values of some parameters. Methods that
@@ -90,6 +93,7 @@ class Method(BaseModel, ABC):
     source: ClassVar[Source]
     evidence: ClassVar[EvidenceKind | None] = None
     needs: ClassVar[frozenset[Need]] = frozenset({"retain", "forget"})
+    answers_altered: ClassVar[bool | None] = None
     role: ClassVar[Role] = "entry"
     does_nothing: ClassVar[bool] = False
     control: ClassVar[bool] = False
@@ -108,6 +112,13 @@ class Method(BaseModel, ABC):
     def has_own_training(cls) -> bool:
         """Whether the method trains its own original instead of sharing the problem's."""
         return cls.train is not Method.train
+
+    @classmethod
+    def can_alter(cls) -> bool:
+        """Whether it answers requests that alter rows."""
+        if cls.answers_altered is not None:
+            return cls.answers_altered
+        return cls.evidence is None or "forget" not in cls.needs
 
     def train(self, problem: Problem, rows: Tensor, seeds: Seeds, clock: Clock) -> State:
         """Train on the training rows `rows` (n,); by default as the problem says.
@@ -134,12 +145,18 @@ class Method(BaseModel, ABC):
         """`unlearn`, held to the contract: nothing to forget changes nothing, weights are sound.
 
         Raises:
+            AssumptionBroken: if rows are altered and the method forgets whole rows alone.
             LetheError: if the weights have another shape than the original's or are not finite, if
                 a claim rests on other evidence than the method declares, or for BatchNorm's
                 statistics among the weights (`benchmark.contract.batch_statistics`).
         """
         if len(request.forget) == 0 and self.evidence is None:
             return request.release(request.original.weights, memory=request.original.memory)
+        if len(request.altered) and not self.can_alter():
+            raise AssumptionBroken(
+                f"{self.name} forgets whole rows, and this request alters {len(request.altered)} "
+                "that stay: take newton, newton-chord, certified-removal or retrain"
+            )
         release = self.unlearn(request)
         members = release.predictor.members
         if members.shape != torch.atleast_2d(request.original.weights).shape:

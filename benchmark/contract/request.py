@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -74,17 +74,24 @@ class Release:
 
 @dataclass(frozen=True)
 class Request:
-    """One request: forget `forget`, given what training on `forget` and `retain` left behind.
+    """One request: an edit of the data that `original` was trained on.
+
+    Some rows are lost, others keep their number and have other content from now on. What is to be
+    forgotten are the lost rows and the old versions of the altered ones; what is to be kept are the
+    rows that stay, altered ones in their new version. Most requests alter nothing: then `forget`
+    and `retain` are disjoint, and together they are `original.rows`.
 
     Attributes:
-        problem: data, model, objective and training.
+        problem: data, model, objective and training, the data as they are from now on.
         original: the state to unlearn from.
-        forget: (n_u,) sorted row indices.
-        retain: (n_r,) sorted row indices; with `forget` they are `original.rows`.
+        forget: (n_u,) sorted row indices, lost and altered; theorems that count rows count these.
+        retain: (n_r,) sorted row indices to train on, altered ones among them.
         target: the (epsilon, delta) asked for.
         seeds: the axes of randomness.
         clock: the phase timer.
         number: position in a stream of requests, from 0.
+        altered: (c,) sorted row indices, in `forget` and in `retain`.
+        before: the training rows as they were, under the same numbers; None where none changed.
 
     Ask *Downdate* to forget three digits, and read what it certifies:
 
@@ -111,14 +118,18 @@ class Request:
     seeds: Seeds
     clock: Clock
     number: int = 0
+    altered: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
+    before: Rows | None = None
 
     @classmethod
     def of(
         cls,
         problem: Problem,
         original: State,
-        forget: Tensor,
+        lost: Tensor,
         *,
+        altered: Tensor | None = None,
+        before: Rows | None = None,
         target: Target | None = None,
         seeds: Seeds | None = None,
         clock: Clock | None = None,
@@ -127,36 +138,51 @@ class Request:
         """Build a request and audit its split: only what was trained on can be forgotten.
 
         Raises:
-            LetheError: if `forget` repeats a row, names one that was not trained on, or leaves
-                nothing to keep.
+            LetheError: if rows to forget are repeated, were not trained on or leave nothing to
+                keep, if altered rows have no old version, or if others differ from theirs.
         """
-        forget = forget.to("cpu", torch.int64).sort().values
-        if len(forget.unique()) != len(forget):
-            raise LetheError("the forget set names a row twice")
-        if not torch.isin(forget, original.rows).all():
-            raise LetheError("the forget set holds rows that the model was not trained on")
-        retain = original.rows[~torch.isin(original.rows, forget)]
+        lost = _numbers(lost, original.rows)
+        altered = _numbers(lost[:0] if altered is None else altered, original.rows)
+        if torch.isin(altered, lost).any():
+            raise LetheError("a row is lost and altered in one request: it can only be one of them")
+        retain = original.rows[~torch.isin(original.rows, lost)]
         if len(retain) == 0:
             raise LetheError("the forget set is the whole training set: nothing is left to keep")
+        if before is None and len(altered):
+            raise LetheError("rows are altered: give the rows as they were before as well")
+        if before is not None:
+            _check_kept(before, problem.train, retain[~torch.isin(retain, altered)])
         return cls(
             problem,
             original,
-            forget,
+            torch.cat([lost, altered]).sort().values,
             retain,
             target or Target(),
             seeds or Seeds(),
             clock or Clock(problem.device),
             number,
+            altered,
+            before,
         )
 
     @property
+    def lost(self) -> Tensor:
+        """(f,) sorted indices of the rows that are gone."""
+        return self.forget[~torch.isin(self.forget, self.altered)]
+
+    @property
     def forget_rows(self) -> Rows:
-        """The data to forget."""
-        return self.problem.train.take(self.forget)
+        """The data to forget: lost rows, and altered ones as they were."""
+        return (self.problem.train if self.before is None else self.before).take(self.forget)
+
+    @property
+    def altered_rows(self) -> Rows:
+        """The altered rows as they are from now on."""
+        return self.problem.train.take(self.altered)
 
     @property
     def retain_rows(self) -> Rows:
-        """The data to keep."""
+        """The data to keep, altered rows as they are from now on."""
         return self.problem.train.take(self.retain)
 
     def generator(self, axis: Axis, *scope: object) -> torch.Generator:
@@ -215,3 +241,35 @@ class Request:
         if claim is None or not caveats:
             return claim
         return claim.model_copy(update={"caveats": (*claim.caveats, *caveats)})
+
+
+def _numbers(rows: Tensor, trained: Tensor) -> Tensor:
+    """Sorted row indices, each once and each of a row that was trained on.
+
+    Raises:
+        LetheError: if they are not.
+    """
+    rows = rows.to("cpu", torch.int64).sort().values
+    if len(rows.unique()) != len(rows):
+        raise LetheError("the forget set names a row twice")
+    if not torch.isin(rows, trained).all():
+        raise LetheError("the forget set holds rows that the model was not trained on")
+    return rows
+
+
+def _check_kept(before: Rows, after: Rows, kept: Tensor) -> None:
+    """Hold the rows that an edit leaves alone to be the same, bit for bit.
+
+    Raises:
+        LetheError: naming the first row that is not, or if rows have other numbers.
+    """
+    if before.x.shape != after.x.shape:
+        raise LetheError(
+            f"the rows before have shape {tuple(before.x.shape)}, those after "
+            f"{tuple(after.x.shape)}: an edit leaves every row its number"
+        )
+    old, new = before.take(kept), after.take(kept)
+    differs = (old.x != new.x).flatten(1).any(dim=1) | (old.y != new.y)
+    if differs.any():
+        row = int(kept[differs.cpu()][0])
+        raise LetheError(f"row {row} changes and is not among the altered rows: name it")

@@ -42,3 +42,11 @@ class Downdated:
 def downdated(whole: Tensor, left: Tensor, rows: int, left_rows: int) -> Tensor:
     """The mean over n - m rows, from the mean `whole` over n and the mean `left` over m."""
     return (rows * whole - left_rows * left) / (rows - left_rows)
+
+
+def exchanged(
+    whole: Tensor, old: Tensor, new: Tensor, *, rows: int, old_rows: int, new_rows: int
+) -> Tensor:
+    """The mean over n - m + c rows: `whole` over n, of which m go, `old`, and c come, `new`."""
+    total = rows * whole - old_rows * old + new_rows * new
+    return total / (rows - old_rows + new_rows)

@@ -58,6 +58,17 @@ class NormalEquations:
         moments = self.moments.index_add(0, y, rows, alpha=-1)
         return type(self)(self.gram.plus(-1.0, rows), moments, self.rows - len(rows))
 
+    def including(self, x: Tensor, y: Tensor) -> Self:
+        """The sums with more rows: nothing else is read, and nothing is changed.
+
+        Args:
+            x: (k, inputs) float64, rows without their bias.
+            y: (k,) their labels.
+        """
+        rows = with_bias(x)
+        moments = self.moments.index_add(0, y, rows)
+        return type(self)(self.gram.plus(1.0, rows), moments, self.rows + len(rows))
+
     @property
     def waiting(self) -> Self:
         """The same sums, where rows that are taken out wait for others."""

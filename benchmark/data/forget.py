@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 from pydantic import (
     BaseModel,
@@ -22,9 +23,12 @@ from benchmark.data.scenarios.context import required
 from benchmark.data.scenarios.mislabelled import corrupted
 from benchmark.data.scenarios.named import named
 from benchmark.errors import LetheError
+from benchmark.graph.graph import Graph
+from benchmark.graph.scenarios import WORDS, Drawn, GraphScenario
+from benchmark.graph.scenarios import draw as draw_on_graph
 
 #: Scenarios that decide themselves how many rows a request names.
-_OWN_SIZE = ("class", "named")
+_OWN_SIZE = ("class", "named", "nodes-class")
 #: What names the rows themselves.
 _NAMES = ("numbers", "hashes")
 
@@ -33,8 +37,9 @@ class ForgetSpec(BaseModel):
     """A stream of requests, their rows chosen by a scenario and the forget seed, or named.
 
     Attributes:
-        scenario: see `benchmark.data.scenarios`; `named` where rows or ids are.
-        count: rows of each request.
+        scenario: see `benchmark.data.scenarios`, and of a graph `benchmark.graph.scenarios`;
+            `named` where rows or ids are.
+        count: rows of each request, or nodes or edges of a graph.
         share: the same as a share of the training rows; one of the two, and none for a class or
             for rows that are named.
         requests: how many, one after the other; they divide rows that are named in their order.
@@ -47,16 +52,19 @@ class ForgetSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    scenario: Literal[
-        "random",
-        "class",
-        "subpopulation",
-        "largest",
-        "memorised",
-        "mislabelled",
-        "influential",
-        "named",
-    ] = "random"
+    scenario: (
+        Literal[
+            "random",
+            "class",
+            "subpopulation",
+            "largest",
+            "memorised",
+            "mislabelled",
+            "influential",
+            "named",
+        ]
+        | GraphScenario
+    ) = "random"
     count: int | None = Field(None, ge=1)
     share: float | None = Field(None, gt=0, lt=1)
     requests: int = Field(1, ge=1)
@@ -140,6 +148,25 @@ class ForgetSpec(BaseModel):
         generator = seeds.generator("forget")
         sets = SCENARIOS[self.scenario](trained, count, self.requests, context, generator)
         return tuple(rows.sort().values for rows in sets)
+
+    @property
+    def of_graph(self) -> bool:
+        """Whether the requests are on a graph."""
+        return self.scenario in WORDS
+
+    def draw_on(self, graph: Graph, train: np.ndarray, seeds: Seeds) -> Drawn:
+        """Disjoint requests on a graph, and the graph that training starts from.
+
+        Args:
+            graph: to draw from.
+            train: (n,) sorted numbers of the training nodes.
+            seeds: of which the forget seed counts.
+
+        Raises:
+            LetheError: if there are too few nodes or edges to name.
+        """
+        generator = seeds.generator("forget")
+        return draw_on_graph(self.scenario, graph, train, self._count, self.requests, generator)
 
     def training_labels(self, labels: Tensor, classes: int, seeds: Seeds) -> Tensor:
         """(n,) labels to train with: `labels`, but for the rows of a `mislabelled` request.

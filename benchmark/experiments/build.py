@@ -20,6 +20,7 @@ from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.split import Split, split
 from benchmark.errors import LetheError
 from benchmark.experiments.experiment import ProblemSpec
+from benchmark.experiments.graphs import graph_world, nodes_split
 from benchmark.experiments.linearised import linearised
 from benchmark.problem.declared import Declared
 from benchmark.problem.fixed_point import FixedPoint
@@ -54,6 +55,9 @@ def fetch(spec: ProblemSpec) -> None:
     Raises:
         LetheError: if the data cannot be had or the cache cannot be written.
     """
+    if spec.graph is not None:
+        spec.graph.load(spec.data)
+        return
     dataset = catalogue.load(spec.data)
     if spec.features in DESCRIPTORS:
         for part in filter(None, (dataset.train, dataset.test)):
@@ -71,6 +75,9 @@ def build(spec: ProblemSpec, seeds: Seeds, device: torch.device) -> tuple[Proble
     >>> len(problem.train), len(problem.negatives), len(problem.test)
     (1200, 200, 397)
     """
+    if spec.graph is not None:
+        world = graph_world(spec, seeds, device)
+        return world.problem, nodes_split(world.roles)
     dataset = catalogue.load(spec.data)
     chosen = split(dataset, spec.split, seeds)
     return build_of(dataset, chosen, spec, seeds, device), chosen

@@ -16,9 +16,9 @@ SEEDS = (0, 1, 2)
 def with_defaults(problem: dict[str, Any]) -> dict[str, Any]:
     """A problem's settings with those that follow where they are not given.
 
-    Features are those of the data; a fifth of the rows is held back for tests, where the data have
-    no test rows of their own, and a fifth for attacks; the model is softmax regression with a
-    ridge, in double precision and trained to convergence.
+    Features are those of the data, or propagated where the data are a graph; a fifth of the rows is
+    held back for tests, where the data have no test rows of their own, and a fifth for attacks; the
+    model is softmax regression with a ridge, in double precision and trained to convergence.
 
     Args:
         problem: as a file says it; without data nothing follows.
@@ -36,6 +36,8 @@ def with_defaults(problem: dict[str, Any]) -> dict[str, Any]:
     } | problem
     if "training" not in problem:
         found["training"] = _training(found["model"])
+    if "graph" in problem:
+        return {"features": "propagated", "split": {"negatives": SHARE, "test": SHARE}} | found
     if "features" not in problem and _is_known(data):
         found["features"] = catalogue.default_features(data)
     split = problem.get("split", {})

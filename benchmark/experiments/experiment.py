@@ -26,6 +26,7 @@ from benchmark.data.columns import SCALINGS, Scaling
 from benchmark.data.features import PIXELS, Features
 from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.forget import ForgetSpec
+from benchmark.data.graphs import GraphSpec
 from benchmark.data.own.spec import Arrays, OwnData
 from benchmark.data.public import with_rows_of_file
 from benchmark.data.split import SplitSpec
@@ -36,6 +37,7 @@ from benchmark.experiments.profile import SMALLER, Place, Variant, variant, vari
 from benchmark.experiments.rows import Name, Row, methods_of, rows_of
 from benchmark.experiments.tables import at, merged
 from benchmark.files import read_text
+from benchmark.graph.scenarios import WORDS
 from benchmark.parameters import refuse_conversions
 from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.models import kinds
@@ -46,13 +48,15 @@ from benchmark.problem.objective import Objective
 from benchmark.problem.training import AdamTraining, DirectTraining, NewtonTraining
 
 FOLDER = Path(__file__).parent
+#: The features of a graph.
+PROPAGATED = "propagated"
 
 
 def _one_form(value: Any) -> Any:
     """Refuse what are no features by one sentence, where a union would write several."""
     if isinstance(value, dict):
         return PublicFeatures.model_validate(value)
-    names = (*get_args(Features), *SCALINGS)
+    names = (*get_args(Features), *SCALINGS, PROPAGATED)
     if value not in names and not isinstance(value, PublicFeatures):
         raise ValueError(
             f"features are {', '.join(map(repr, names))} or a table of what is fitted on public "
@@ -79,7 +83,9 @@ class ProblemSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: Annotated[str | OwnData | Arrays, BeforeValidator(_one_source)]
-    features: Annotated[Features | Scaling | PublicFeatures, BeforeValidator(_one_form)]
+    features: Annotated[
+        Features | Scaling | Literal["propagated"] | PublicFeatures, BeforeValidator(_one_form)
+    ]
     split: SplitSpec
     model: Annotated[SerializeAsAny[ModelSpec], BeforeValidator(kinds.read)]
     objective: Objective
@@ -91,6 +97,27 @@ class ProblemSpec(BaseModel):
     rows_at_least: int | None = Field(None, ge=1, exclude_if=lambda value: value is None)
     #: Features are rounded to it, towards zero, for sums that are exact.
     fixed_point: FixedPoint | None = Field(None, exclude_if=lambda value: value is None)
+    #: The data are a graph, and features are propagated over it.
+    graph: GraphSpec | None = Field(None, exclude_if=lambda value: value is None)
+
+    @model_validator(mode="after")
+    def _propagated(self) -> ProblemSpec:
+        if self.graph is None and self.features == PROPAGATED:
+            raise ValueError("propagated features are of a graph: set problem.graph")
+        if self.graph is None:
+            return self
+        if not isinstance(self.data, str):
+            raise ValueError("problem.data is a graph's name: its file is problem.graph.file")
+        if self.features != PROPAGATED:
+            raise ValueError(
+                "a graph's features are propagated from each node's own, and nothing is fitted on "
+                "nodes that may be forgotten: set features = 'propagated'"
+            )
+        if not self.model.linear:
+            raise ValueError("on a graph the model is a linear head: set model.kind = 'softmax'")
+        if self.split.public is not None:
+            raise ValueError("a graph has no public rows: leave out split.public")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -223,6 +250,16 @@ class Experiment(BaseModel):
         if len(set(seeds)) != len(seeds) or min(seeds) < 0:
             raise ValueError("seeds must be distinct and not negative")
         return seeds
+
+    @model_validator(mode="after")
+    def _on_a_graph(self) -> Experiment:
+        if (self.problem.graph is not None) != self.forget.of_graph:
+            on, of = ("a graph", WORDS) if self.problem.graph else ("rows", ("random", "class"))
+            raise ValueError(
+                f"requests are on {on}: forget.scenario is one of {', '.join(of)}, not "
+                f"{self.forget.scenario}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _can_be_tuned(self) -> Experiment:
@@ -375,6 +412,8 @@ def of_tables(content: dict[str, Any], folder: Path, where: str) -> Experiment:
         LetheError: for settings that are not valid, or data that cannot be read.
     """
     search_beside(content.get("problem"), folder)
+    if "problem" in content:
+        content = content | {"problem": _with_graph(content["problem"], folder, where)}
     content = resolved(content, folder, where)
     try:
         experiment = Experiment.model_validate(content)
@@ -382,6 +421,21 @@ def of_tables(content: dict[str, Any], folder: Path, where: str) -> Experiment:
     except ValidationError as error:
         raise explain(error, where) from error
     return experiment
+
+
+def _with_graph(problem: Any, folder: Path, where: str) -> Any:
+    """An experiment's `problem`, its own graph read from a path that starts at `folder`.
+
+    Raises:
+        LetheError: if the graph cannot be read or is wrong.
+    """
+    graph = problem.get("graph") if isinstance(problem, dict) else None
+    if not (isinstance(graph, dict) and "file" in graph):
+        return problem
+    try:
+        return problem | {"graph": GraphSpec.model_validate(graph).located(folder)}
+    except ValidationError as error:
+        raise explain(error, f"{where}: problem.graph") from error
 
 
 def _place(name: str) -> tuple[Path, str | None]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from benchmark.data import catalogue
+from benchmark.data import catalogue, graphs
 from benchmark.data.features import DESCRIPTORS
 from benchmark.data.fitted.spec import PublicFeatures
+from benchmark.data.graphs import GraphSpec
 from benchmark.experiments.experiment import Experiment, ProblemSpec
 from benchmark.facts import Facts
 
@@ -18,7 +19,7 @@ def facts_of(experiment: Experiment) -> Facts:
     problem, forget, place = experiment.problem, experiment.forget, experiment.place
     return Facts(
         data=catalogue.name(problem.data),
-        data_title=catalogue.title(problem.data),
+        data_title=_title(problem),
         features=features_in_words(problem),
         model=problem.model.kind,
         problem=_in_words(problem),
@@ -38,6 +39,7 @@ def facts_of(experiment: Experiment) -> Facts:
         value=place.value,
         group=experiment.group,
         trial=experiment.trial,
+        graph=problem.graph is not None,
     )
 
 
@@ -45,11 +47,26 @@ def _in_words(problem: ProblemSpec) -> str:
     """E.g. `CIFAR-10, MLP on HOG`."""
     losses = {"squared_loss": "squared loss", "one_vs_rest": "one-vs-rest logistic"}
     of_loss = next((losses[offer] for offer in losses if offer in problem.offers), None)
-    text = f"{catalogue.title(problem.data)}, {of_loss or problem.model.title}"
+    text = f"{_title(problem)}, {of_loss or problem.model.title}"
+    if problem.graph is not None:
+        return f"{text} on {propagation_in_words(problem.graph)}"
     if isinstance(problem.features, PublicFeatures):
         return f"{text} on {problem.features.title}"
     descriptor = DESCRIPTORS.get(problem.features)
     return f"{text} on {descriptor.title}" if descriptor else text
+
+
+def _title(problem: ProblemSpec) -> str:
+    """What people call the data."""
+    of = graphs if problem.graph is not None else catalogue
+    return of.title(problem.data)
+
+
+def propagation_in_words(graph: GraphSpec) -> str:
+    """E.g. `SGC, 2 hops`."""
+    name = graph.weights.upper() if isinstance(graph.weights, str) else "GPR"
+    hops = f"{graph.hops} hop" if graph.hops == 1 else f"{graph.hops} hops"
+    return f"{name}, {hops}" + (", symmetric" if graph.normalisation == "sym" else "")
 
 
 def features_in_words(problem: ProblemSpec) -> str:

@@ -18,6 +18,7 @@ from benchmark.metrics.utility import accuracy, losses
 from benchmark.metrics.value import Value
 from benchmark.problem.predictor import Predictor
 from benchmark.problem.problem import Problem
+from benchmark.problem.rows import Rows
 from benchmark.theory.composition import deletion_capacity
 from benchmark.theory.gaussian import m_for
 
@@ -44,17 +45,37 @@ class Outputs:
         return population_auc(self.losses["forget"], self.losses["negatives"])
 
 
-def predict(predictor: Predictor, problem: Problem, forget: Tensor, retain: Tensor) -> Outputs:
-    """Run a model over all parts of the data."""
+def predict(
+    predictor: Predictor,
+    problem: Problem,
+    forget: Tensor,
+    retain: Tensor,
+    *,
+    forgotten: Rows | None = None,
+    negatives: Rows | None = None,
+) -> Outputs:
+    """Run a model over all parts of the data; there is no accuracy on a part without a row.
+
+    Args:
+        predictor: the model.
+        problem: whose rows they are.
+        forget: (n_u,) numbers of training rows.
+        retain: (n_r,) likewise.
+        forgotten: the rows to forget, where the problem no longer has them.
+        negatives: in place of the problem's.
+    """
     parts = {
         "retain": problem.train.take(retain),
-        "forget": problem.train.take(forget),
+        "forget": problem.train.take(forget) if forgotten is None else forgotten,
         "test": problem.test,
-        "negatives": problem.negatives,
+        "negatives": problem.negatives if negatives is None else negatives,
     }
     accuracies, loss_rows, predictions = {}, {}, {}
     for name, rows in parts.items():
         outputs = predictor.log_probabilities(rows.x)
+        if len(rows) == 0:
+            loss_rows[name] = np.zeros(0)
+            continue
         accuracies[name] = accuracy(outputs, rows.y)
         loss_rows[name] = losses(outputs, rows.y).cpu().numpy()
         if name in COMPARED:
@@ -63,9 +84,30 @@ def predict(predictor: Predictor, problem: Problem, forget: Tensor, retain: Tens
 
 
 def score(outputs: Outputs, reference: Outputs) -> dict[str, Value]:
-    """Utility and forgetting of one model beside the retrained one's."""
+    """Utility and forgetting of one model beside the retrained one's.
+
+    Where no row is lost, as when an edge of a graph is, nothing is said of forgotten rows.
+    """
+    parts, compared = list(PARTS), list(COMPARED)
+    if lost := len(outputs.losses["forget"]):
+        negatives = len(outputs.losses["negatives"])
+        return _scores(outputs, reference, parts, compared) | _attacked(
+            outputs, reference, lost + negatives
+        )
+    parts.remove("forget")
+    compared.remove("forget")
+    note = "no row is lost: nothing to attack"
+    scores = _scores(outputs, reference, parts, compared)
+    names = ("accuracy_forget", "accuracy_forget_gap", "attack_auc", "attack_gap")
+    return scores | {name: Value(value=None, note=note) for name in names}
+
+
+def _scores(
+    outputs: Outputs, reference: Outputs, parts: list[str], compared: list[str]
+) -> dict[str, Value]:
+    """Accuracies and losses on `parts`, predictions on `compared`."""
     scores: dict[str, Value] = {}
-    for part in PARTS:
+    for part in parts:
         n = len(outputs.losses[part])
         ours, theirs = outputs.accuracy[part], reference.accuracy[part]
         direction = "none" if part == "forget" else "higher"
@@ -77,20 +119,25 @@ def score(outputs: Outputs, reference: Outputs) -> dict[str, Value]:
         direction = "none" if part == "forget" else "lower"
         scores[f"loss_{part}"] = Value(value=ours, unit="nats", direction=direction, n=n)
         scores[f"loss_{part}_gap"] = Value(value=ours - theirs, unit="nats", direction="zero", n=n)
-    for part in COMPARED:
+    for part in compared:
         retrained, ours = reference.log_probabilities[part], outputs.log_probabilities[part]
         found = jensen_shannon_to_retrain(retrained, ours)
         found["kl"] = kl_from_retrain(retrained, ours)
         scores |= {f"{name}_{part}": measure.as_value() for name, measure in found.items()}
-    n = len(outputs.losses["forget"]) + len(outputs.losses["negatives"])
-    scores["attack_auc"] = Value(value=outputs.attack, direction="none", n=n)
-    scores["attack_gap"] = Value(
-        value=abs(outputs.attack - reference.attack),
-        direction="lower",
-        n=n,
-        note="|AUC - AUC of retrain|",
-    )
     return scores
+
+
+def _attacked(outputs: Outputs, reference: Outputs, n: int) -> dict[str, Value]:
+    """The population attack beside that on the retrained model, on so many examples."""
+    return {
+        "attack_auc": Value(value=outputs.attack, direction="none", n=n),
+        "attack_gap": Value(
+            value=abs(outputs.attack - reference.attack),
+            direction="lower",
+            n=n,
+            note="|AUC - AUC of retrain|",
+        ),
+    }
 
 
 def score_claim(

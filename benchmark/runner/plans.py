@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from benchmark import registry
-from benchmark.contract.method import PROBLEMS
-from benchmark.data import catalogue
+from benchmark.contract.method import PROBLEMS, Method
+from benchmark.data import catalogue, graphs
 from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.forget import ForgetSpec
 from benchmark.data.public import PublicIndex
 from benchmark.errors import LetheError, unknown
-from benchmark.experiments.experiment import Experiment, Row
+from benchmark.experiments.experiment import Experiment, ProblemSpec, Row
 from benchmark.experiments.facts import facts_of, features_in_words
+from benchmark.graph.scenarios import WORDS
 from benchmark.records import Plan, PlannedRow
 from benchmark.runner.cell import Cell, describe
 
@@ -89,8 +90,20 @@ def settings(experiment: Experiment) -> dict[str, str]:
             "precision": problem.precision,
         }
         | _public(experiment)
+        | _graph(problem)
         | ({} if tuning is None else {"tuning": tried})
     )
+
+
+def _graph(problem: ProblemSpec) -> dict[str, str]:
+    """Which nodes are for what, how features are propagated, and what to know of them."""
+    if problem.graph is None:
+        return {}
+    rest = problem.graph.model_dump(exclude_none=True, exclude={"split", "inductive"})
+    split = f"{problem.graph.split}{', inductive' if problem.graph.inductive else ''}"
+    known = "; ".join(graphs.caveats(problem.data))
+    found = {"graph": _words({"kind": rest.pop("normalisation"), **rest}, "kind"), "split": split}
+    return found | ({"caveats": known} if known else {})
 
 
 def _public(experiment: Experiment) -> dict[str, str]:
@@ -119,8 +132,14 @@ def rows_of(experiment: Experiment) -> list[Row]:
     return [
         row
         for row in experiment.rows_for(list(found))
-        if row.method in set_up or not found[row.method].method.needs & missing
+        if row.method in set_up or _fits(found[row.method].method, experiment, missing)
     ]
+
+
+def _fits(method: type[Method], experiment: Experiment, missing: frozenset[str]) -> bool:
+    """Whether the method takes part in an experiment that does not name it."""
+    edits = experiment.problem.graph is not None
+    return not method.needs & missing and (method.can_alter() or not edits)
 
 
 def with_yardsticks(experiments: Iterable[Experiment], methods: Iterable[str]) -> list[str]:
@@ -139,6 +158,8 @@ def _stream(requests: int) -> str:
 
 
 def _rows_in_words(forget: ForgetSpec) -> str:
+    if forget.scenario == "nodes-class":
+        return WORDS[forget.scenario]
     if forget.scenario == "class":
         chosen = forget.class_number
         return "all rows of one class" if chosen is None else f"all rows of class {chosen}"
@@ -146,6 +167,8 @@ def _rows_in_words(forget: ForgetSpec) -> str:
         rows = f"{forget.named} named rows" if forget.named > 1 else "one named row"
         return rows if forget.requests == 1 else f"together {rows}"
     count = forget.count if forget.share is None else f"{100 * forget.share:g} %"
+    if forget.of_graph:
+        return f"{count} {WORDS[forget.scenario]}"
     return f"{count} {forget.scenario} rows"
 
 

@@ -34,7 +34,6 @@ from benchmark.runner.cell import Cell
 from benchmark.runner.environment import describe
 from benchmark.runner.evaluate import (
     Outputs,
-    predict,
     score,
     score_claim,
     score_control,
@@ -42,6 +41,8 @@ from benchmark.runner.evaluate import (
     score_restored,
     score_stream,
 )
+from benchmark.runner.graph_bounds import with_published
+from benchmark.runner.graph_metrics import graph_metrics
 from benchmark.runner.memory import PeakMemory
 from benchmark.runner.tuning import tune
 from benchmark.runner.workbench import Workbench
@@ -135,9 +136,7 @@ def _measure(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> d
     tuned, tuning = None, None
     if cell.inputs.tuning is not None:
         listener("tuning")
-        first = Request.of(
-            problem, original, bench.requests[0], target=cell.inputs.target, seeds=seeds
-        )
+        first = bench.request(0, original, target=cell.inputs.target, seeds=seeds)
         tuned, tuning = tune(method, cell.inputs.tuning, first)
         method = method.build(method.model_dump() | tuned.params)
     once = Clock(problem.device, listener)
@@ -146,25 +145,21 @@ def _measure(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> d
     clock = Clock(problem.device, listener)
     answers: list[Answer] = []
     with PeakMemory(problem.device) as memory:
-        for number, forget in enumerate(bench.requests):
+        for number in range(len(bench.requests)):
             state = answers[-1].release.state if answers else original
-            request = Request.of(
-                problem,
-                state,
-                forget,
-                target=cell.inputs.target,
-                seeds=seeds,
-                clock=clock,
-                number=number,
+            request = bench.request(
+                number, state, target=cell.inputs.target, seeds=seeds, clock=clock
             )
             start = clock.now()
             release = method.answer(request)
-            seconds = clock.now() - start
+            seconds = clock.now() - start + bench.propagation(number)
             answers[-1:] = (answer.spent() for answer in answers[-1:])
             answers.append(Answer(request, release, seconds))
     listener("scoring")
     release = answers[-1].release
-    outputs = predict(release.predictor, problem, bench.forget, bench.retain)
+    problem, outputs = bench.after, bench.predict(release.predictor)
+    propagation = sum(map(bench.propagation, range(len(answers)))) / len(answers)
+    phases = {name: total / len(answers) for name, total in clock.seconds.items()}
     claims = [answer.release.claim for answer in answers]
     return {
         "metrics": score(outputs, bench.reference_outputs)
@@ -174,16 +169,17 @@ def _measure(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> d
         | score_restored(release.predictor, problem, bench.forget, bench.true_labels)
         | _control(method, answers[-1].request, outputs, bench)
         | _public(outputs, bench)
+        | graph_metrics(bench, release.predictor)
         | _audit(answers, original.weights, reference),
-        "claim": claims[-1],
+        "claim": with_published(claims[-1], bench, original.weights, release.state.weights),
         "stream": _stream(answers),
         "verdict": max(map(verdict, claims), key=VERDICTS.index),
         "times": Times(
             unlearn=sum(answer.seconds for answer in answers) / len(answers),
-            phases={name: total / len(answers) for name, total in clock.seconds.items()},
+            phases=phases | ({"propagation": propagation} if bench.stream is not None else {}),
             training=training,
             precomputation=sum(once.seconds.values()),
-            retrain=retrain,
+            retrain=retrain + propagation,
             tuning=tuning,
         ),
         "tuned": tuned,
@@ -200,7 +196,7 @@ def _control(
     nothing = replace(request.original, weights=torch.zeros_like(request.original.weights))
     again = replace(request, original=nothing, clock=Clock(bench.problem.device))
     predictor = method.answer(again).predictor
-    return score_control(outputs, predict(predictor, bench.problem, bench.forget, bench.retain))
+    return score_control(outputs, bench.predict(predictor))
 
 
 def _public(outputs: Outputs, bench: Workbench) -> dict[str, Value]:

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +14,15 @@ from scipy.special import expit
 from torch import Tensor
 
 from benchmark.contract.clock import Clock
-from benchmark.contract.request import State
+from benchmark.contract.request import Request, State
 from benchmark.data import catalogue
 from benchmark.data.scenarios import Context
+from benchmark.errors import LetheError
 from benchmark.experiments.build import build
+from benchmark.experiments.graphs import nodes_split, stream
 from benchmark.problem.influence import most_influential
 from benchmark.problem.predictor import Predictor
+from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 from benchmark.problem.seal import InputsChanged, Seal
 from benchmark.records import DataInfo
@@ -54,22 +58,21 @@ class Workbench:
         self._inputs = inputs
         self._folder = folder
         self._seal = Seal()
-        self.problem, self.split = build(inputs.problem, inputs.seeds, device)
+        #: Of a graph, the requests with the worlds before and after each; else None.
+        self.stream = None
+        if inputs.problem.graph is not None:
+            self.stream = stream(inputs.problem, inputs.forget, inputs.seeds, device)
+            self.problem = self.stream.start.problem
+            self.split = nodes_split(self.stream.start.roles)
+        else:
+            self.problem, self.split = build(inputs.problem, inputs.seeds, device)
         self.rows = torch.arange(len(self.problem.train))
         correct = self.problem.train
         self._corrupt_labels()
         self._seal.put_problem(lambda: self.problem)
         self._seal.put("row numbers", lambda: self.rows)
-        context = Context(
-            correct.y,
-            correct.x,
-            leave_out_effect=self._leave_out_effect,
-            sizes=self._sizes,
-            most_influential=self._most_influential if self.problem.strong_convexity else None,
-            numbers=tuple(self.split.train.tolist()),
-            ids=self._ids(),
-        )
-        self.requests = inputs.forget.draw(self.rows, inputs.seeds, context)
+        #: Of each request the rows that are lost, and those that it alters.
+        self.requests, self.altered = self._requests(correct)
         self.forget = torch.cat(self.requests).sort().values
         self.split.refuse_public(self.forget)
         self.retain = self.rows[~torch.isin(self.rows, self.forget)]
@@ -77,8 +80,67 @@ class Workbench:
         self.true_labels = correct.take(self.forget).y if self._mislabelled else None
         self._seal.put("rows to forget", lambda: torch.cat([*self.requests, self.forget]))
         self._seal.put("rows to keep", lambda: self.retain)
+        for number, problem in enumerate(self.problems[1:]):
+            if problem is not self.problem:
+                self._seal.put(f"inputs of request {number}", lambda p=problem: p.train.x)
         # Constants of the data, known before any request: no method is charged for them.
-        _ = self.problem.row_norm, self.problem.fixed_point
+        for problem in self.problems:
+            _ = problem.row_norm, problem.fixed_point
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """The problem before all requests, that after the first, ...: of rows always the same."""
+        if self.stream is None:
+            return (self.problem,) * (len(self.requests) + 1)
+        return tuple(world.problem for world in self.stream.worlds)
+
+    @property
+    def after(self) -> Problem:
+        """The problem after all requests: what every model is scored on."""
+        return self.problems[-1]
+
+    def request(self, number: int, state: State, **more: Any) -> Request:
+        """The request of that number in the stream, from the `state` that the last one left."""
+        before = self.problems[number].train if self.stream is not None else None
+        return Request.of(
+            self.problems[number + 1],
+            state,
+            self.requests[number],
+            altered=self.altered[number],
+            before=before,
+            number=number,
+            **more,
+        )
+
+    def edge_generator(self) -> torch.Generator:
+        """Draws the pairs that forgotten edges are compared with."""
+        return self._inputs.seeds.generator("evaluation", "pairs without an edge")
+
+    def propagation(self, number: int) -> float:
+        """Seconds that the features of a request took: whoever answers it needs them."""
+        return self.stream.edits[number].seconds if self.stream is not None else 0.0
+
+    def predict(self, predictor: Predictor) -> Outputs:
+        """A model over all parts of the data as they are after the requests."""
+        old = {}
+        if self.stream is not None:  # members and non-members as they were when it was trained
+            old = {"forgotten": self.problem.train.take(self.forget)}
+            old["negatives"] = self.problem.negatives
+        return predict(predictor, self.after, self.forget, self.retain, **old)
+
+    @classmethod
+    def of_rows(cls, inputs: Inputs, device: torch.device, folder: Path | None) -> Workbench:
+        """The same for a study that takes requests to name whole rows.
+
+        Raises:
+            LetheError: if the data are a graph; or see the class.
+        """
+        if inputs.problem.graph is not None:
+            raise LetheError(
+                "this study is of requests that name whole rows, and here they change a graph: "
+                "take an experiment on rows, such as digits-softmax"
+            )
+        return cls(inputs, device, folder)
 
     @cached_property
     def original(self) -> tuple[State, float]:
@@ -90,7 +152,7 @@ class Workbench:
     @cached_property
     def reference(self) -> tuple[Tensor, float]:
         """A(D_r): weights retrained with the original's training seed, and the seconds."""
-        weights, seconds = self._trained(self.retain)
+        weights, seconds = self._trained(self.retain, self.after)
         self._seal.put("weights of the retrained model", lambda: weights)
         return weights, seconds
 
@@ -115,8 +177,7 @@ class Workbench:
     @cached_property
     def reference_outputs(self) -> Outputs:
         """The reference model's predictions."""
-        predictor = Predictor(self.problem.model, self.reference[0])
-        return predict(predictor, self.problem, self.forget, self.retain)
+        return self.predict(Predictor(self.problem.model, self.reference[0]))
 
     @cached_property
     def public_controls(self) -> dict[str, np.ndarray]:
@@ -126,6 +187,8 @@ class Workbench:
     @cached_property
     def data(self) -> DataInfo:
         """The record's account of the data."""
+        if self.stream is not None:
+            return self._graph_data()
         dataset = catalogue.load(self._inputs.problem.data)
         hashes = {"train": dataset.train.content_hash}
         if dataset.test is not None:
@@ -141,6 +204,40 @@ class Workbench:
             forget=len(self.forget),
             public=None if self.problem.public is None else len(self.problem.public),
         )
+
+    def _graph_data(self) -> DataInfo:
+        found = self._inputs.problem.graph.load(self._inputs.problem.data)
+        asked = b"|".join(
+            part.tobytes()
+            for change in self.stream.changes
+            for part in (change.nodes, change.edges, change.features, change.labels)
+        )
+        return DataInfo(
+            name=self._inputs.problem.data,
+            content_hash={"graph": found.graph.content_hash},
+            split_hash=self.split.fingerprint,
+            forget_hash=hashlib.sha256(asked).hexdigest(),
+            train=len(self.rows),
+            negatives=len(self.problem.negatives),
+            test=len(self.after.test),
+            forget=len(self.forget),
+        )
+
+    def _requests(self, correct: Rows) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        if self.stream is not None:
+            edits = self.stream.edits
+            return tuple(e.lost for e in edits), tuple(e.altered for e in edits)
+        context = Context(
+            correct.y,
+            correct.x,
+            leave_out_effect=self._leave_out_effect,
+            sizes=self._sizes,
+            most_influential=self._most_influential if self.problem.strong_convexity else None,
+            numbers=tuple(self.split.train.tolist()),
+            ids=self._ids(),
+        )
+        lost = self._inputs.forget.draw(self.rows, self._inputs.seeds, context)
+        return lost, (lost[0][:0],) * len(lost)
 
     @property
     def _mislabelled(self) -> bool:
@@ -180,20 +277,26 @@ class Workbench:
         """(count,) of `rows`; trains the original."""
         return most_influential(self.problem, self.original[0].weights, rows, count)
 
-    def _trained(self, rows: Tensor) -> tuple[Tensor, float]:
-        files, key = WeightFiles(self._folder), self.weights_key(rows)
+    def _trained(self, rows: Tensor, problem: Problem | None = None) -> tuple[Tensor, float]:
+        problem = problem or self.problem
+        files, key = WeightFiles(self._folder), self.weights_key(rows, problem)
         if (found := files.read(key, self.problem.device)) is not None:
             return found
         self.check("the method")  # no model is trained on, or kept of, what a method changed
         clock = Clock(self.problem.device)
         with clock.phase("training"):
-            weights = self.problem.fit(rows, self._inputs.seeds.generator("training"))
+            weights = problem.fit(rows, self._inputs.seeds.generator("training"))
         seconds = clock.seconds["training"]
         files.write(key, weights, seconds)
         return weights, seconds
 
-    def weights_key(self, rows: Tensor) -> str:
-        """sha256, in hex, of everything that determines the weights trained on `rows`."""
+    def weights_key(self, rows: Tensor, problem: Problem | None = None) -> str:
+        """sha256, in hex, of everything that determines the weights trained on `rows`.
+
+        Args:
+            rows: (n,) numbers.
+            problem: whose rows they are; that before all requests if None.
+        """
         content = {
             "recipe": self._inputs.recipe,
             "problem": self._inputs.problem.model_dump(mode="json"),
@@ -204,4 +307,7 @@ class Workbench:
         }
         if self._mislabelled:  # then what is forgotten decides what is trained on
             content["labels"] = hashlib.sha256(self.problem.train.y.cpu().numpy()).hexdigest()
+        if self.stream is not None:  # what is propagated is a function of the request
+            x = (problem or self.problem).train.take(rows).x
+            content["features"] = hashlib.sha256(x.cpu().numpy().tobytes()).hexdigest()
         return fingerprint(content)

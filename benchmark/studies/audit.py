@@ -199,7 +199,7 @@ class BothSides:
     """
 
     def __init__(self, cell: Cell, device: torch.device, folder: Path | None) -> None:
-        self._bench = Workbench(cell.inputs, device, folder)
+        self._bench = Workbench.of_rows(cell.inputs, device, folder)
         self._runs = Runs(self._bench.problem, self._bench.forget, cell.inputs.target)
 
     def check(self, who: str) -> None:

@@ -216,7 +216,7 @@ class SharedModels:
     @cached_property
     def bench(self) -> Workbench:
         """Problem and request."""
-        return Workbench(self._inputs, self._device, self._folder)
+        return Workbench.of_rows(self._inputs, self._device, self._folder)
 
     @cached_property
     def store(self) -> models_on_disk.ModelStore:

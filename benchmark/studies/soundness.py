@@ -195,7 +195,7 @@ def _checks(name: str, method: Method, stream: Stream) -> Iterator[Check]:
         other = reference(method, world, release, target=stream.target, seeds=seeds, number=number)
         state = release.state
         distance = float((state.weights - other.state.weights).norm())
-        for bound, value in _proved(release.claim).items():
+        for bound, value in proved(release.claim).items():
             yield Check(stream.seed, name, bound, value, distance)
 
 
@@ -356,7 +356,7 @@ def examined(block: Block, listener: Listener) -> Tally:
     return tally
 
 
-def _proved(claim: Claim | None) -> dict[str, float]:
+def proved(claim: Claim | None) -> dict[str, float]:
     """The bounds of a claim that must hold, by name; of an exact one it is 0.
 
     Those that are only shown need not, nor do those that rest on what somebody assumed.

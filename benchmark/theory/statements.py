@@ -12,6 +12,8 @@ NAMES = {
     "2C": "norm constraint",
     "zhang24": "published Newton formula",
     "sekhari21": "published bound of Sekhari et al.",
+    "chien22-data": "published data-dependent bound on graphs",
+    "chien22-worst": "published worst case on graphs",
     "descent": "descent, contracting",
     "rewind-contraction": "rewinding, contracting",
     "rewind-growth": "rewinding, growing",

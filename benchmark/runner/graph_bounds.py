@@ -1,0 +1,73 @@
+"""The published bounds of a graph request beside ours, where they speak of the same step."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from benchmark.contract.claim import Alternative, Claim, Distance
+from benchmark.curvature.normal_equations import matrix, with_bias
+from benchmark.runner.workbench import Workbench
+from benchmark.theory.graph_step import (
+    data_dependent_bound,
+    worst_edge_bound,
+    worst_feature_bound,
+    worst_node_bound,
+)
+
+
+def with_published(claim: Claim | None, bench: Workbench, start: Tensor, end: Tensor) -> Claim:
+    """The claim, with the bounds of Chien et al. among its alternatives where there are any.
+
+    They are of one Newton step from the original on a logistic regression, one class against the
+    rest; several nodes, edges or features add up.
+
+    Args:
+        claim: of the release, or None.
+        bench: with the request.
+        start: (d,) weights before the step.
+        end: (d,) after it.
+    """
+    evidence = claim.evidence if claim is not None else None
+    of_step = isinstance(evidence, Distance) and _one_step(claim) and bench.stream is not None
+    if not of_step or bench.problem.objective.loss != "one_vs_rest" or len(bench.requests) > 1:
+        return claim
+    published = (
+        Alternative(theorem="chien22-data", value=_of_data(bench, start - end), proved=False),
+        Alternative(theorem="chien22-worst", value=_worst(bench), proved=False),
+    )
+    more = evidence.model_copy(update={"alternatives": (*evidence.alternatives, *published)})
+    return claim.model_copy(update={"evidence": more})
+
+
+def _one_step(claim: Claim) -> bool:
+    """Whether the release is one step from the original."""
+    taken = {c.name: c.value for c in claim.evidence.measured}
+    return claim.definition == "this-pair" or taken.get("steps_taken") == 1
+
+
+def _of_data(bench: Workbench, step: Tensor) -> float:
+    problem = bench.after
+    rows = with_bias(problem.train.take(bench.retain).x)
+    spectral = float(torch.linalg.matrix_norm(rows, ord=2))
+    return sum(
+        data_dependent_bound(
+            spectral_norm=spectral,
+            step_norm=float(x.norm()),
+            moved_norm=float((rows @ x).norm()),
+            rows=len(rows),
+            ridge=problem.objective.ridge,
+        )
+        for x in matrix(step, problem.model.classes)
+    )
+
+
+def _worst(bench: Workbench) -> float:
+    (change,), graph = bench.stream.changes, bench.stream.start.graph
+    hops = bench.stream.start.propagation.hops
+    shared = {"rows": len(bench.retain), "ridge": bench.problem.objective.ridge}
+    degrees = graph.degrees.tolist()
+    found = [worst_node_bound(degree=degrees[v], hops=hops, **shared) for v in change.nodes]
+    found += [worst_feature_bound(degree=degrees[v], **shared) for v in change.features]
+    found += [worst_edge_bound(hops=hops, **shared)] * len(change.edges)
+    return bench.problem.model.classes * sum(found)

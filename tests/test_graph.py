@@ -1,0 +1,304 @@
+"""Graphs, their propagation and the worlds before and after a request."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from benchmark.contract.request import Request, State
+from benchmark.errors import LetheError
+from benchmark.graph import propagation
+from benchmark.graph.graph import Change, Graph
+from benchmark.graph.propagation import Propagation
+from benchmark.graph.world import Roles, World
+from benchmark.problem.declared import Declared
+from benchmark.problem.model import Model, SoftmaxSpec
+from benchmark.problem.objective import Objective
+from benchmark.problem.problem import Problem
+from benchmark.problem.rows import Rows
+from benchmark.problem.training import NewtonTraining
+
+PATH = [(0, 1), (1, 2), (2, 3), (3, 4)]
+
+
+def graph(edges: list[tuple[int, int]], n: int = 5, seed: int = 0) -> Graph:
+    """Two classes by parity, features without a zero."""
+    x = np.random.default_rng(seed).uniform(0.5, 1.5, (n, 3))
+    return Graph.of(sparse.csr_array(x), np.arange(n) % 2, np.array(edges).reshape(-1, 2))
+
+
+def random_graph(seed: int, n: int = 40) -> Graph:
+    draw = np.random.default_rng(seed)
+    pairs = np.array([(u, v) for u in range(n) for v in range(u + 1, n)])
+    edges = pairs[draw.random(len(pairs)) < draw.uniform(0.02, 0.12)]
+    x = sparse.random_array((n, 6), density=0.5, rng=draw, format="csr")
+    return Graph.of(x, draw.integers(0, 3, n), edges)
+
+
+def random_change(g: Graph, seed: int) -> Change:
+    draw = np.random.default_rng(seed + 1000)
+    nodes = draw.permutation(len(g))
+    kind, count = seed % 4, int(draw.integers(1, 4))
+    if kind == 0:
+        return Change(nodes=nodes[:count])
+    if kind == 1 and len(g.edges):
+        return Change(edges=g.edges[draw.permutation(len(g.edges))[:count]])
+    if kind == 2:
+        return Change(features=nodes[:count], labels=nodes[:1])
+    return Change(nodes=nodes[:1], features=nodes[1 : 1 + count])
+
+
+def world(g: Graph, propagation: Propagation, roles: Roles) -> World:
+    def rows(nodes: np.ndarray) -> Rows:
+        z = propagation.rows(g, nodes)
+        return Rows(torch.from_numpy(z), torch.from_numpy(g.y[nodes]))
+
+    problem = Problem(
+        Model(SoftmaxSpec(), g.x.shape[1], 3),
+        Objective(loss="cross_entropy", ridge=1e-2),
+        NewtonTraining(tolerance=1e-10),
+        train=rows(roles.train),
+        negatives=rows(roles.negatives),
+        test=rows(roles.test),
+        declared=Declared(feature_norm=propagation.largest_norm),
+    )
+    return World(g, propagation, roles, problem)
+
+
+def path_world(normalisation: str = "row", train: tuple[int, ...] = (0, 1, 2)) -> World:
+    g = graph(PATH, n=6)  # node 5, alone, is the negative
+    roles = Roles(np.array(train), np.array([5]), np.setdiff1d(np.arange(5), train))
+    return world(g, Propagation(normalisation=normalisation, hops=1, unit_rows=False), roles)
+
+
+def dense(g: Graph, spec: Propagation) -> np.ndarray:
+    """Z by its definition."""
+    a = g.a.toarray() + np.eye(len(g))
+    d = a.sum(axis=1)
+    p = a / d[:, None] if spec.normalisation == "row" else a / np.sqrt(np.outer(d, d))
+    x = g.x.toarray()
+    norms = np.linalg.norm(x, axis=1, keepdims=True)
+    x = x / np.where(norms > 0, norms, 1)
+    z = sum(t * np.linalg.matrix_power(p, k) @ x for k, t in enumerate(spec.theta))
+    if spec.unit_rows:
+        norms = np.linalg.norm(z, axis=1, keepdims=True)
+        z = z / np.where(norms > 0, norms, 1)
+    return z
+
+
+SPECS = [
+    Propagation(normalisation=normalisation, hops=hops, weights=weights, unit_rows=unit)
+    for normalisation in ("row", "sym")
+    for hops in (1, 2, 3)
+    for weights, unit in (("sgc", True), ("appnp", False))
+]
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_propagation_is_its_definition(spec: Propagation) -> None:
+    g = random_graph(3)
+    np.testing.assert_allclose(spec.full(g), dense(g, spec), atol=1e-14)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_dense_and_sparse_features_give_the_same_bits(
+    spec: Propagation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    g = random_graph(7)
+    dense_first = spec.full(g)
+    monkeypatch.setattr(propagation, "DENSE", 2.0)
+    assert np.array_equal(dense_first, spec.full(g))
+
+
+def test_written_down_weights() -> None:
+    spec = Propagation(weights=[0.5, -0.25, 0.25], hops=2)
+    g = random_graph(5)
+    np.testing.assert_allclose(spec.full(g), dense(g, spec), atol=1e-14)
+    with pytest.raises(ValueError, match="3 hops take 4 weights, not 3"):
+        Propagation(weights=[0.5, 0.25, 0.25], hops=3)
+    with pytest.raises(ValueError, match="'sgc', 'appnp' or a list of numbers, not 'gcn'"):
+        Propagation(weights="gcn")
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_lemma_2_covers_every_change_and_local_equals_full(seed: int) -> None:
+    g, spec = random_graph(seed), SPECS[seed % len(SPECS)]
+    change = random_change(g, seed)
+    new = g.without(change)
+    old_z, new_z = spec.full(g), spec.full(new)
+    changed = spec.changed(g, new, change)
+    differs = (old_z != new_z).any(axis=1).nonzero()[0]
+    assert set(differs) <= set(changed)
+    assert np.array_equal(spec.rows(new, changed), new_z[changed]), "to the last bit"
+    np.testing.assert_allclose(new_z, dense(new, spec), atol=1e-12)
+
+
+@pytest.mark.parametrize(("normalisation", "expected"), [("row", [0, 1]), ("sym", [0, 1, 2])])
+def test_a_node_reaches_one_hop_farther_under_sym(normalisation: str, expected: list[int]) -> None:
+    g, spec = graph(PATH), Propagation(normalisation=normalisation, hops=1, unit_rows=False)
+    change = Change(nodes=[0])
+    new = g.without(change)
+    assert spec.changed(g, new, change).tolist() == expected
+    differs = (spec.full(g) != spec.full(new)).any(axis=1)
+    assert differs.nonzero()[0].tolist() == expected
+
+
+def test_the_row_norm_before_does_not_bound_that_after() -> None:
+    """A leaf sees a hub with more weight once the hub's other edges are gone."""
+    star = graph([(0, v) for v in range(1, 9)], n=9)
+    spec = Propagation(normalisation="sym", hops=1, unit_rows=False)
+    change = Change(edges=[(0, v) for v in range(2, 9)])
+    before = np.linalg.norm(spec.full(star)[1])
+    after = np.linalg.norm(spec.full(star.without(change))[1])
+    assert after > 1.3 * before
+    assert spec.largest_norm is None
+    assert Propagation(unit_rows=False).largest_norm == 1
+    assert Propagation(normalisation="sym").largest_norm == 1
+
+
+def test_lemma_1_holds_of_rows_that_are_not_scaled() -> None:
+    for seed in range(10):
+        spec = Propagation(hops=1 + seed % 3, unit_rows=False)
+        assert np.linalg.norm(spec.full(random_graph(seed)), axis=1).max() <= 1 + 1e-12
+
+
+def test_an_unlabelled_node_removed_is_a_request() -> None:
+    edit = path_world(train=(1, 2)).after(Change(nodes=[0]))
+    assert edit.lost.tolist() == []
+    assert edit.altered.tolist() == [0], "row 0 is node 1"
+    assert edit.nodes == 2
+
+
+def test_node_numbers_are_never_positions() -> None:
+    """After node 0 is gone node 2 is still node 2, and still row 2."""
+    first = path_world(train=(0, 1, 2)).after(Change(nodes=[0]))
+    assert first.lost.tolist() == [0]
+    assert first.altered.tolist() == [1]
+    second = first.world.after(Change(nodes=[2]))
+    assert second.lost.tolist() == [2]
+    assert second.altered.tolist() == [1]
+    assert second.world.roles.train.tolist() == [0, 1, 2]
+    assert len(second.world.problem.train) == 3
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_world_after_is_that_of_the_graph_after(seed: int) -> None:
+    g, spec = random_graph(seed), SPECS[seed % len(SPECS)]
+    order = np.random.default_rng(seed).permutation(len(g))
+    roles = Roles(*(np.sort(part) for part in np.split(order, [24, 32])))
+    edit = world(g, spec, roles).after(random_change(g, seed))
+    new = edit.world
+    z = spec.full(new.graph)
+    kept = new.trained
+    assert np.array_equal(new.problem.train.x[kept].numpy(), z[roles.train[kept]])
+    assert not new.problem.train.x[edit.lost].any()
+    assert np.array_equal(new.problem.test.x.numpy(), z[new.roles.test])
+    assert np.array_equal(new.problem.negatives.x.numpy(), z[new.roles.negatives])
+    assert np.array_equal(new.problem.test.y.numpy(), g.y[new.roles.test])
+
+
+def test_old_features_at_test_would_leak() -> None:
+    """A test node next to a removed one has other features afterwards, and a removed one none."""
+    before = path_world(train=(0, 1, 2))
+    edit = before.after(Change(nodes=[4]))
+    assert before.roles.test.tolist() == [3, 4]
+    assert edit.world.roles.test.tolist() == [3]
+    assert not torch.equal(edit.world.problem.test.x[0], before.problem.test.x[0])
+
+
+def test_a_world_makes_requests() -> None:
+    before = path_world(train=(0, 1, 2))
+    edit = before.after(Change(nodes=[0]))
+    state = State(torch.zeros(before.problem.model.dimension), torch.arange(3))
+    request = Request.of(
+        edit.world.problem,
+        state,
+        edit.lost,
+        altered=edit.altered,
+        before=before.problem.train,
+    )
+    assert request.forget.tolist() == [0, 1]
+    assert torch.equal(request.forget_rows.x, before.problem.train.x[:2])
+
+
+def test_features_go_and_the_label_stays_or_goes() -> None:
+    start = path_world(train=(0, 1, 2))
+    stays = start.after(Change(features=[1]))
+    assert (stays.lost.tolist(), stays.altered.tolist()) == ([], [0, 1, 2])
+    goes = start.after(Change(features=[1], labels=[1]))
+    assert (goes.lost.tolist(), goes.altered.tolist()) == ([1], [0, 2])
+    label = start.after(Change(labels=[1]))
+    assert (label.lost.tolist(), label.altered.tolist()) == ([1], [])
+
+
+def test_the_last_test_node_cannot_go() -> None:
+    with pytest.raises(LetheError, match="forgets every node of test"):
+        path_world(train=(0, 1, 2)).after(Change(nodes=[3, 4]))
+
+
+@pytest.mark.parametrize(
+    ("edges", "message"),
+    [
+        ([(0, 1), (4, 5)], "the edge 4-5 names no node: they are 0 to 4"),
+        ([(0, 1), (2, -1)], "the edge 2--1 names no node"),
+        ([(0, 1), (1, 0)], "the edge 0-1 stands there in both directions"),
+        ([(0, 1), (0, 1)], "the edge 0-1 stands there twice"),
+        ([(0, 1), (2, 2)], "the edge 2-2 is a loop"),
+    ],
+)
+def test_malformed_edges_are_one_line(edges: list[tuple[int, int]], message: str) -> None:
+    with pytest.raises(LetheError, match=message):
+        graph(edges)
+
+
+def test_malformed_arrays_are_one_line() -> None:
+    x = sparse.csr_array(np.ones((4, 2)))
+    with pytest.raises(LetheError, match="a graph of 4 nodes needs 4 labels"):
+        Graph.of(x, np.zeros(3, dtype=int), np.zeros((0, 2)))
+    with pytest.raises(LetheError, match="pairs of node numbers"):
+        Graph.of(x, np.zeros(4, dtype=int), np.zeros((2, 3), dtype=int))
+    with pytest.raises(LetheError, match="no finite number"):
+        Graph.of(x * np.nan, np.zeros(4, dtype=int), np.zeros((0, 2)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (Change(nodes=[7]), "names node 7, the graph has 5"),
+        (Change(nodes=[1, 1]), "names node 1 twice in nodes"),
+        (Change(edges=[(0, 2)]), "forgets the edge 0-2, which is not there"),
+        (Change(edges=[(0, 1), (1, 0)]), "in both directions"),
+        (Change(features=[-1]), "names node -1"),
+    ],
+)
+def test_malformed_requests_are_one_line(change: Change, message: str) -> None:
+    with pytest.raises(LetheError, match=message):
+        graph(PATH).without(change)
+
+
+def test_a_node_is_forgotten_once() -> None:
+    new = graph(PATH).without(Change(nodes=[1]))
+    with pytest.raises(LetheError, match="names node 1, which was forgotten before"):
+        new.without(Change(nodes=[1]))
+    with pytest.raises(LetheError, match="forgets the label of node 1"):
+        graph(PATH).without(Change(labels=[1])).without(Change(labels=[1]))
+    assert new.degrees.tolist() == [0, 0, 1, 2, 1]
+    assert not new.x[[1]].nnz
+
+
+def test_planted_and_cut_edges() -> None:
+    g = graph(PATH).plus_edges(np.array([[4, 0]]))
+    assert g.edges.tolist() == [[0, 1], [0, 4], [1, 2], [2, 3], [3, 4]]
+    inside = np.array([True, True, False, False, False])
+    assert g.cut(inside).edges.tolist() == [[0, 1], [2, 3], [3, 4]]
+    with pytest.raises(LetheError, match="stands there twice"):
+        graph(PATH).plus_edges(np.array([[0, 1]]))
+
+
+def test_the_content_hash_is_that_of_sorted_parts() -> None:
+    g = graph(PATH)
+    again = Graph.of(g.x, g.y, np.array([(4, 3), (1, 0), (3, 2), (2, 1)]))
+    assert again.content_hash == g.content_hash
+    assert graph(PATH[:3]).content_hash != g.content_hash
