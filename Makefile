@@ -30,7 +30,7 @@ $(foreach one,VENV WHEELS,$(if $(word 2,$($(one))),$(error $(one) must be a path
 ATTACKED ?=
 RUNS     ?=
 # groups of experiments, which `lethe list` names; an experiment says itself what it belongs to
-GROUPS  := demo mnist cifar10 svhn sequential nonconvergence heads squared public kept scenarios biased ablation budget graphs scale paper tabular
+GROUPS  := demo mnist cifar10 svhn sequential nonconvergence heads squared public tangent kept scenarios biased ablation budget graphs scale paper tabular
 
 .DEFAULT_GOAL := help
 .PHONY: help setup $(GROUPS) hessian all test test-slurm chromium lint docs leaderboard check soundness slack \
@@ -65,6 +65,7 @@ ablation: ## damping, norm bound, noise, LiSSA's chains and depth, rows forgotte
 budget: ## noisy fine-tuning against retraining for as many epochs; PROFILE=smoke tries it out
 squared: ## heads by squared loss on digits and HOG: exact to the last bit, and in milliseconds
 public: ## heads on features of public rows: digits, MNIST, SVHN and CIFAR-10; PROFILE=smoke
+tangent: ## nets linearised at weights of public rows, on MNIST: proved, beside the nets themselves
 kept: ## one-vs-rest logistic heads on digits and HOG, from derivatives that were kept
 scenarios: ## a class, a sub-population, memorised and mislabelled digits forgotten
 graphs: ## nodes, edges and features of Cora, Citeseer, Amazon Photo and Coauthor CS forgotten

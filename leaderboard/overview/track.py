@@ -7,11 +7,11 @@ from enum import Enum
 
 from benchmark.facts import Facts
 from leaderboard.model.numbers import number
-from leaderboard.model.study import ABLATION, BUDGET, NONCONVERGENCE
+from leaderboard.model.study import ABLATION, BUDGET, NONCONVERGENCE, SCALE
 from leaderboard.model.table import Table
 
 #: Groups that vary a setting of one problem: a question of their own, and no further problems.
-_VARYING = {ABLATION, BUDGET, NONCONVERGENCE}
+_VARYING = {ABLATION, BUDGET, NONCONVERGENCE, SCALE}
 _LOSSES = {"cross_entropy": "cross-entropy", "squared": "squared loss"}
 #: What stands before and after the word "rows".
 _SCENARIOS = {
