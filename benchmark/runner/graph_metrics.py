@@ -65,7 +65,7 @@ def _edge_attack(bench: Workbench, predictor: Predictor) -> dict[str, Value]:
 
 
 def _auc(world: World, model: Predictor, edges: np.ndarray, strangers: np.ndarray) -> float:
-    """Of forgotten edges (k, 2) against other pairs (k, 2)."""
+    """The AUC of forgotten edges (k, 2) against other pairs (k, 2)."""
     distances = [_distances(world, model, pairs) for pairs in (edges, strangers)]
     return population_auc(*(d.cpu().numpy() for d in distances))
 

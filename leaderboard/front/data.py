@@ -43,7 +43,16 @@ def payload(found: Overview, results: str) -> dict[str, Any]:
         found: the overview.
         results: the folder of the records, for the commands that run them again.
     """
-    names = ("tracks", "problems", "methods", "claims", "papers", "definitions", "constants")
+    names = (
+        "tracks",
+        "problems",
+        "methods",
+        "claims",
+        "papers",
+        "definitions",
+        "constants",
+        "seeds",
+    )
     pools = {name: _Pool() for name in (*names, "meanings")}
     rows = [_row(row, standing, pools) for standing in found.standings for row in standing.rows]
     return {name: pool.items for name, pool in pools.items()} | {
@@ -91,7 +100,7 @@ def _row(row: OverviewRow, standing: Standing, pools: dict[str, _Pool]) -> list[
         _mean(row.estimate("slack")),
         row.forgotten or "",
         ", ".join(row.told_by),
-        seeds,
+        pools["seeds"].place(seeds),
         [_short(gaps.get(seed)) for seed in seeds],
         [_short(speeds.get(seed)) for seed in seeds],
         row.row.found[0].seeds.split if row.row.found else -1,

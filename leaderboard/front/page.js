@@ -19,6 +19,7 @@ const rows = data.rows.map(parts => {
   row.claim = row.claim < 0 ? null : data.claims[row.claim];
   row.definition = row.claim && data.definitions[row.claim.definition];
   row.verdict = data.verdicts[row.verdict];
+  row.seeds = data.seeds[row.seeds];
   row.lead = row.track.slug + "/" + row.method.label;
   row.id = row.problem.slug + "/" + row.method.label;
   row.text = [row.method.title, row.problem.name, row.problem.request, data.badges[row.verdict],
