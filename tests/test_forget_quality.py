@@ -469,7 +469,8 @@ def test_scenarios_that_look_at_the_data_are_drawn_from_it(tmp_path: Path, scena
 
 
 def test_the_experiments_of_each_scenario_are_there() -> None:
-    assert {one.forget.scenario for one in experiments.every()} == set(SCENARIOS)
+    rows = [one for one in experiments.every() if one.problem.graph is None]
+    assert {one.forget.scenario for one in rows} == set(SCENARIOS)
 
 
 def test_records_have_a_place_of_their_own() -> None:

@@ -178,7 +178,9 @@ def test_an_edit_of_a_method_puts_its_records_out_of_date(
     from benchmark.runner import cell as cells
 
     plain = cells.source_hash
-    monkeypatch.setattr(cells, "source_hash", lambda m: "x" if m is Newton else plain(m))
+    monkeypatch.setattr(
+        cells, "source_hash", lambda m, **more: "x" if m is Newton else plain(m, **more)
+    )
     tally = run(tmp_path, methods=["newton", "nothing"], seeds=[0])
     assert (tally.ran, tally.kept) == (1, 1)
 

@@ -102,7 +102,13 @@ def test_the_sides_of_a_stream_are_those_of_every_request() -> None:
 
 def test_every_method_whose_claims_rest_on_a_distance_is_asked() -> None:
     names = {method.name for method in methods()}
-    assert names == UNIFORM | {"descent-to-delete", "downdate", "recollection", "rewind"}
+    assert names == UNIFORM | {
+        "descent-to-delete",
+        "downdate",
+        "recollection",
+        "rewind",
+        "tangent-newton",
+    }
 
 
 @pytest.mark.parametrize("requests", [1, REQUESTS])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import sparse
-from sklearn.datasets import load_digits
 
 from benchmark.errors import LetheError
 from benchmark.graph.graph import Graph
@@ -23,6 +22,8 @@ def digits_graph() -> Graph:
     Raises:
         LetheError: if scikit-learn's digits are not what they were.
     """
+    from sklearn.datasets import load_digits  # slow to import, and only needed here
+
     bunch = load_digits()
     x = bunch.images.reshape(len(bunch.images), -1).astype(np.int64)
     squares = (x * x).sum(axis=1)

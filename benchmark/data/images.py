@@ -12,7 +12,6 @@ from zipfile import BadZipFile
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
 from benchmark.data.dataset import Dataset, Part
 from benchmark.data.sources import Source
@@ -143,6 +142,8 @@ def decoded(content: bytes) -> np.ndarray:
     Raises:
         ValueError: if it is too large; Pillow raises others for what is no image.
     """
+    from PIL import Image  # only where pixels are read
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         image = Image.open(io.BytesIO(content))
