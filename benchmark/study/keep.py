@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 import torch
@@ -51,6 +52,9 @@ def run_unit(
             bench = None  # what the method left of it is not given to the next
         store.put(piece.path, record)
         tell(Event("ran", piece.where, record=record))
+    if bench is not None:  # gigabytes in a cycle of references, which the next unit needs
+        del bench
+        gc.collect()
 
 
 def is_done(study: type[Study], unit: Unit, store: Store) -> bool:

@@ -51,12 +51,12 @@ def draw(points: list[Point]) -> bytes:
         figure = Figure(figsize=(width, 3.9), layout="constrained")
         panels = figure.subplots(1, len(problems), squeeze=False, sharex=True, sharey=True)[0]
         for axes, name in zip(panels, problems, strict=True):
-            axes.set(xscale="log", yscale="log", xlabel="training rows")
+            axes.set(xscale="log", yscale="log", xlabel="training rows (thousands)")
             _panel(axes, [p for p in points if p.problem == name], titles)
             axes.set_title(style.plain(name))
             axes.xaxis.set_major_locator(FixedLocator(counts))
             axes.xaxis.set_minor_locator(NullLocator())
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1000:,g}"))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         panels[0].set_ylabel("seconds of a request")
         handles = [_handle(name, titles) for name in (RETRAINING, *titles)]
