@@ -27,7 +27,7 @@ from benchmark.records import Store
 from benchmark.theory.gaussian import m_for
 
 _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-#: A row that loses more than this many points of accuracy to retraining answers nobody's need.
+#: A useful row loses at most this many points of test accuracy to retraining.
 _USEFUL = 1.0
 
 
@@ -198,7 +198,7 @@ def _percent(line: Line) -> str:
 
 
 def _found(board: Board) -> str:
-    """What the records say, in some sentences."""
+    """What the records say, a sentence or more for each topic."""
     parts = (_exact, _kept, _softmax, _biased, _slack, _nets, _streams, _solvers)
     return "\n".join(f"* {part(board)}" for part in parts)
 
@@ -212,8 +212,8 @@ def _exact(board: Board) -> str:
         "**Squared loss.** On HOG features of MNIST, *Downdate* answers a request "
         f"{_factors(exact)} times faster than retraining, and its weights are the retrained ones "
         f"to the last bit. *Downdate, fast*, which is proved and adds noise, is {_factors(fast)} "
-        f"times faster. Such a head reaches {_percent(squared)} test accuracy; a softmax head reaches "
-        f"{_percent(softmax)}."
+        f"times faster. Such a head reaches {_percent(squared)} test accuracy; a softmax head "
+        f"reaches {_percent(softmax)}."
     )
 
 
@@ -223,7 +223,8 @@ def _kept(board: Board) -> str:
     return (
         "**One-vs-rest heads.** On the same features *Newton, kept* is proved at (1, 1e-5) and "
         f"{_factors(sized)} times faster than retraining. It reads the rows that stay only where "
-        f"a request is too large for its bound without them. It loses {_points(_lost(sized, 'accuracy_test_gap_mean'))} of test accuracy."
+        "a request is too large for its bound without them. It loses "
+        f"{_points(_lost(sized, 'accuracy_test_gap_mean'))} of test accuracy."
     )
 
 
