@@ -1,4 +1,4 @@
-"""How do the scores of the paper's own table come out here?"""
+"""How do the scores that Zhang et al. (2024) report come out here?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from leaderboard.model.table import Row, Table
 
 ORDER = 130
 SLUG = "answer-paper"
-QUESTION = "How do the scores of the paper's own table come out here?"
+QUESTION = "How do the scores that Zhang et al. (2024) report come out here?"
 COMMAND = "make paper RESULTS=leaderboard/results"
 
 _COLUMNS = (
@@ -118,8 +118,8 @@ def _text(found: list[tuple[Reported, tuple[Row, Row | None]]]) -> str:
     differences = _differences(found)
     differing = " ".join(f"On {one.title}, {one.differs}." for one, _ in found)
     return (
-        f"The paper reports {counted(len(REPORTED), 'problem')}; {len(found)} of them ran here in "
-        f"its setting. Our scores minus the reported ones are {span(differences)} points. "
+        f"The paper has {counted(len(REPORTED), 'problem')}. {len(found)} of them ran here in its "
+        f"setting. Our scores minus the reported ones are {span(differences)} points. "
         f"{differing} The noise has the size that the paper gives it. What that proves is in the "
         "verdict of the row."
     )
