@@ -58,14 +58,14 @@ mnist: ## the same on MNIST, from $LETHE_DATA or downloaded; PROFILE=smoke tries
 cifar10: ## AllCNN on CIFAR-10; PROFILE=smoke, cpu or paper (on a GPU)
 svhn: ## ResNet-18 on a part of SVHN, from $LETHE_DATA; PROFILE likewise
 scale: ## time of a request against the number of rows, 5,500 to 550,000
-paper: ## the nets and settings of the paper's own table; the convolutional ones want a GPU
+paper: ## the nets and settings of the paper's own table; the convolutional ones need a GPU
 sequential: ## 10 x 100 deletions, one request after the other
 nonconvergence: ## training stopped early: its gradient, the certificate and the utility
 ablation: ## damping, norm bound, noise, LiSSA's chains and depth, rows forgotten
 budget: ## noisy fine-tuning against retraining for as many epochs; PROFILE=smoke tries it out
 squared: ## heads by squared loss on digits and HOG: exact to the last bit, and in milliseconds
-public: ## heads on features of public rows: digits, MNIST, SVHN and CIFAR-10; PROFILE=smoke
-tangent: ## nets linearised at weights of public rows, on MNIST: proved, beside the nets themselves
+public: ## heads on features fitted on public rows: digits, MNIST, SVHN and CIFAR-10; PROFILE=smoke
+tangent: ## nets linearised at weights that public rows trained, on MNIST, beside the nets themselves
 kept: ## one-vs-rest logistic heads on digits and HOG, from derivatives that were kept
 scenarios: ## a class, a sub-population, memorised and mislabelled digits forgotten
 graphs: ## nodes, edges and features of Cora, Citeseer, Amazon Photo and Coauthor CS forgotten

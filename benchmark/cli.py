@@ -270,7 +270,7 @@ def list_() -> None:
 @app.command()
 def new(
     kind: Annotated[Literal["method", "attack", "model"], typer.Argument(help="What to write.")],
-    name: Annotated[str, typer.Argument(help="By which experiments know it.")],
+    name: Annotated[str, typer.Argument(help="Its name in experiments.")],
     to: Annotated[
         Path | None,
         typer.Option(help="Folder of the file; by default the project's, else this one."),
@@ -291,14 +291,14 @@ def check(
         typer.Argument(help="A name, a .py file, or a class or factory: my_package.nets:small."),
     ],
     inputs: Annotated[
-        str, typer.Option(help="Of a model: features of a row, or an image as 8x8x1.")
+        str, typer.Option(help="For a model: features of a row, or an image as 8x8x1.")
     ] = "20",
-    classes: Annotated[int, typer.Option(min=2, help="Of a model.")] = 3,
+    classes: Annotated[int, typer.Option(min=2, help="For a model: number of labels.")] = 3,
     precision: Annotated[
-        Literal["float32", "float64"], typer.Option(help="Of a model's rows.")
+        Literal["float32", "float64"], typer.Option(help="For a model: precision of its rows.")
     ] = "float64",
 ) -> None:
-    """Hold a method, an attack or a model against its contract, ours or yours."""
+    """Check a method, an attack or a model, built in or yours, against its contract."""
     from benchmark.extend import check as hold
     from benchmark.extend import sizes
     from benchmark.runner.device import prepare
@@ -383,11 +383,12 @@ def table(
         str, typer.Option("--format", help="markdown, latex (with booktabs), csv or json.")
     ] = "markdown",
     columns: Annotated[
-        str | None, typer.Option(help="Names with commas, such as method,problem,speedup.")
+        str | None, typer.Option(help="Columns with commas, such as method,problem,speedup.")
     ] = None,
-    by: Annotated[str, typer.Option(help="What a line is: row, or method (all its rows).")] = "row",
+    by: Annotated[str, typer.Option(help="A line for each row, or for each method.")] = "row",
     useful: Annotated[
-        bool, typer.Option("--useful", help="Only rows that lose at most 1 point and beat control.")
+        bool,
+        typer.Option("--useful", help="Only rows that lose at most 1 point and beat controls."),
     ] = False,
     cite: Annotated[
         bool, typer.Option("--bibtex", help="BibTeX of the rows' papers instead of the table.")

@@ -10,13 +10,13 @@ import typer
 from benchmark.console import console
 from benchmark.errors import LetheError, explain
 
-app = typer.Typer(no_args_is_help=True, help="A data set of one's own: its content hash.")
+app = typer.Typer(no_args_is_help=True, help="Print the content hash of data of your own.")
 out = console()
 
 
 @app.callback()
 def _data() -> None:
-    """Say of data what a record will hold."""
+    """Commands on data of your own."""
 
 
 @app.command("hash")
@@ -25,9 +25,13 @@ def hash_(
         Path,
         typer.Argument(help="csv, parquet, npz, a folder of datasets, or an experiment's .toml."),
     ],
-    target: Annotated[str | None, typer.Option(help="The column to predict, of a table.")] = None,
-    id: Annotated[str | None, typer.Option(help="The column that names a row.")] = None,
-    group: Annotated[str | None, typer.Option(help="The column of what stays together.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="The column to predict; a table needs one.")
+    ] = None,
+    id: Annotated[str | None, typer.Option(help="The column that identifies a row.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="The column of groups that stay together.")
+    ] = None,
     drop: Annotated[
         list[str] | None, typer.Option(help="A column to leave out; repeatable.")
     ] = None,
@@ -65,7 +69,7 @@ def hash_(
 
 
 def _settings(file: Path, roles: dict[str, Any]) -> dict[str, Any]:
-    """What an experiment would say of a file.
+    """The settings that an experiment would have for a file.
 
     Raises:
         LetheError: if its name does not tell its kind, or a table has no target.

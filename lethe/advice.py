@@ -1,4 +1,4 @@
-"""Which method to take for a problem, by runs on these very data."""
+"""Advice on which method to take for a problem, from runs on its own data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Choice:
 
     Attributes:
         row: of the evaluation.
-        seconds: for all requests, with what is done once; None if it did not run.
+        seconds: for all requests and the one-off work; None if it did not run.
         fits: whether it is proved or exact, useful and over its control.
         reasons: in words, the most important first.
     """
@@ -46,7 +46,7 @@ class Advice:
     """The methods in the order in which to consider them.
 
     Attributes:
-        requests: that are to be answered, one after the other.
+        requests: how many are to be answered, one after the other.
         choices: those that fit by total time, then the others.
         table: the evaluation that it rests on.
     """
@@ -91,12 +91,12 @@ def advise(
 
     A method fits if every seed is proved or exact, it loses at most one point of test accuracy
     against retraining, and it beats the same noise from zero weights, if it draws noise inside.
-    Those that fit are ranked by the time for all requests, with what is done once before them.
+    Those that fit are ranked by the time for all requests and the one-off work before them.
 
     Args:
         problem: see `lethe.Problem`.
-        requests: that are expected.
-        rows: that a request forgets, drawn at random.
+        requests: how many are expected.
+        rows: how many a request forgets, drawn at random.
         methods: see `lethe.evaluate`; all that certify and can run on the problem if None.
             Retraining is always among them.
         epsilon: see `lethe.evaluate`.

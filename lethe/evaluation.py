@@ -41,7 +41,7 @@ def evaluate(
     threads: int = 1,
     records: str | Path | None = None,
 ) -> Table:
-    """Let methods forget some rows of a problem, and measure every answer beside retraining.
+    """Let methods forget some rows of a problem, and measure each beside retraining.
 
     Each seed divides the rows anew into training, test and held-back ones; rows that are to be
     forgotten are trained on by every seed. Nothing outlives the call but the table, unless

@@ -53,7 +53,7 @@ def check_model(
         **args: of the factory.
 
     Returns:
-        what was found; a net with a finding that is `refused` is not trained.
+        What was found; a net with a finding that is `refused` is not trained.
 
     Raises:
         LetheError: if there is no such function.

@@ -19,7 +19,7 @@ from lethe.model import Model, spec_of
 #: Rows to forget: by ids or numbers, so many at random, or a table as in an experiment's file.
 Forget = Sequence[str | int] | int | dict[str, Any] | None
 Loss = Literal["cross_entropy", "squared", "one_vs_rest"]
-#: Of the rows, what a request forgets that says nothing.
+#: Share of the rows that a request forgets by default.
 _SHARE = 0.01
 
 
@@ -78,7 +78,7 @@ class Problem:
                 `training`, `precision`, `rows_at_least`.
 
         Raises:
-            LetheError: for whatever is wrong with them; it never says what a cell holds.
+            LetheError: for anything wrong with them; no cell's content is in it.
 
         Example:
             >>> from sklearn.datasets import load_iris

@@ -29,7 +29,7 @@ class Translation:
     Attributes:
         problem: with the estimator's loss and ridge, on the rows as they are.
         exact: whether both minimise the same function of the same weights.
-        notes: what is not the same, and what to do, a line each.
+        notes: what differs, and what to do, a line each.
         difference: the largest difference of a predicted probability, or of a score where there
             are none, on the rows: the estimator's fit against ours.
         disagreement: the share of rows that get another label.
@@ -55,8 +55,9 @@ def from_sklearn(estimator: BaseEstimator, X: Any, y: Any, **arrays: Any) -> Tra
     """The problem that a LogisticRegression or a RidgeClassifier solves on some rows.
 
     Lethe minimises the mean loss plus (ridge / 2) ||w||^2, with the biases in w. So C becomes
-    ridge = 1 / (C n), twice that for two classes, whose one vector is two here; and alpha becomes
-    alpha / n. A ridge stays what it is when rows are forgotten, where C and alpha count for more.
+    ridge = 1 / (C n), twice that for two classes, where scikit-learn has one vector of weights and
+    Lethe two. Alpha becomes alpha / n. The ridge stays the same when rows are forgotten;
+    scikit-learn would keep C or alpha, which then is a larger ridge.
 
     Args:
         estimator: not fitted, or fitted; a copy is fitted here.
@@ -99,7 +100,7 @@ def _sizes(x: np.ndarray, labels: np.ndarray) -> tuple[int, int]:
 
 
 def _logistic(estimator: Any, n: int, classes: int) -> tuple[str, float, list[str], str]:
-    """Loss, ridge, what is not the same, and a remark on the ridge."""
+    """Loss, ridge, what differs, and a remark on the ridge."""
     params, found = estimator.get_params(), []
     penalty, l1 = params.get("penalty"), params.get("l1_ratio") or 0.0
     c = params["C"]

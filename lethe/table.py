@@ -1,4 +1,4 @@
-"""What an evaluation gives: a row a method, as numbers and in the formats of papers and pages."""
+"""The result of an evaluation: a row for each method, in numbers and in formats to publish."""
 
 from __future__ import annotations
 
@@ -81,16 +81,16 @@ class Row:
 
     @property
     def over_control(self) -> bool:
-        """Whether it beats the same noise from zero weights by the interval, or has no such twin.
+        """Whether it beats the same noise from zero weights by the interval, or has no control.
 
-        What does not has erased the model.
+        A row that does not has erased the model.
         """
         found = self["control_accuracy_test_gap"]
         return found is None or (found.mean - (found.spread or 0.0) > 0)
 
     @property
     def violations(self) -> list[str]:
-        """What was measured that the claim rules out."""
+        """Measurements that the claim rules out."""
         return [text for texts in self._row.violations.values() for text in texts]
 
     def numbers(self) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class TangentNewton(Method):
     #: Rows that it is made of, drawn by their part in the Hessian.
     sample: int = Field(6000, ge=1, examples=[10])
     max_products: int = Field(500, ge=1, examples=[1])
-    #: What a request is to be compared with: retraining from the public net by the same steps,
+    #: What a request is compared with: retraining from the public net by the same steps,
     #: with the preconditioner that was `kept`, or its `own`, of public rows until it is near.
     retrain: Literal["kept", "own"] | None = Field(None, examples=["kept"])
 

@@ -21,7 +21,7 @@ KINDS = {
     "tangent": problems.tangent,
     "mlp": problems.mlp,
 }
-#: What each of them offers of what a method may need a problem to be.
+#: The properties that a method may need, problem by problem.
 OFFERS = {
     "softmax": {"strong_convexity"},
     "squared": {"strong_convexity", "squared_loss", "exact_sums"},

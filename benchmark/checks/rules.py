@@ -318,7 +318,7 @@ def declarations_are_complete(cls: type[Method]) -> None:
     hold(cls.source.url.startswith("https://"), "source.url is no https address")
 
 
-#: What a parameter wants beside it to matter.
+#: Other parameters that a parameter needs in order to matter.
 _BESIDE = {
     ("newton", "hessian_lipschitz"): {"retrain_gradient": 1.0},
     ("newton", "retrain_gradient"): {"hessian_lipschitz": 1.0},

@@ -12,7 +12,7 @@ from benchmark.problem.problem import Problem
 
 
 def counts_altered(problem: Problem) -> bool:
-    """Whether one norm is known to hold of rows before and after an edit: it must be declared."""
+    """Whether a declared norm holds for rows before and after an edit."""
     return problem.declared.feature_norm is not None
 
 

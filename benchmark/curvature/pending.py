@@ -1,4 +1,4 @@
-"""A symmetric matrix and rows that are still to be added to it: a small change costs no copy."""
+"""A symmetric matrix with rows still to be added to it, so that a small change costs no copy."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ LIMIT = 128
 class Pending:
     """A + scale * sum of x x^T over some rows, where the sum is carried out by products alone.
 
-    A copy of a large matrix takes as long as many products with it, for its memory is new. So a
-    few rows wait until they are more than `LIMIT`. Nothing is ever changed in place.
+    A copy of a large matrix takes as long as many products with it, because its memory is new. So
+    rows wait until they are more than `LIMIT`. Nothing is ever changed in place.
 
     Attributes:
         matrix: A.

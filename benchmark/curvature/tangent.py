@@ -29,11 +29,11 @@ Layer = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class TangentRows:
-    """All that the tangent needs of n rows, as views.
+    """The parts of n rows that the tangent needs, as views.
 
     Attributes:
         inputs: of each layer that moves, (n, units of the layer before).
-        slopes: of each but the first, (n, units): the activation's derivative at its inputs.
+        slopes: of each but the first, (n, units), the activation's derivative at its inputs.
         offset: (n, classes), the logits at the fixed weights.
         norm: (n, 1), ||J||.
         scale: (n, 1), c, what the row is multiplied by.
@@ -178,7 +178,7 @@ class TangentHessian:
 
     @cached_property
     def importance(self) -> Tensor:
-        """How much each row has to do with H, (n,)."""
+        """The part of each row in H, (n,)."""
         return loss_sizes(self._loss, self._p, self._y, dim=1)
 
     def __matmul__(self, vector: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class Column:
 
     Attributes:
         name: in the file.
-        categories: how many there are, each an input of its own that is 0 or 1; None of a number.
+        categories: how many there are, each an input that is 0 or 1; None for a number.
         low, high: the range that a number is declared to be in; None where it is not.
     """
 
@@ -52,13 +52,13 @@ def scaling(kind: str, columns: tuple[Column, ...], fitted_on: np.ndarray) -> Sc
 
     `declared-ranges` maps each number from its range to -1..1, leaves categories 0 or 1, and
     divides by the root of the number of columns, so that no row has a norm above 1.
-    `standardised` brings numbers to mean 0 and deviation 1 instead, what is constant to 0, shortens
+    `standardised` brings numbers to mean 0 and standard deviation 1, a constant to 0, shortens
     rows to `LARGEST_DEVIATION` times that root and divides by as much. `as-is` changes nothing.
 
     Args:
         kind: one of `SCALINGS`.
         columns: of the table.
-        fitted_on: (m, inputs) rows that mean and deviation are taken of.
+        fitted_on: (m, inputs) rows that mean and standard deviation are taken from.
 
     Raises:
         LetheError: for an unknown kind, or a number without a range.

@@ -48,7 +48,7 @@ class Part:
         """
         if self.is_table:
             raise LetheError(
-                "the data are a table, and what is asked for is of images: take problem.features "
+                "the data are a table, and images are asked for: take problem.features "
                 "= 'declared-ranges', 'standardised' or 'as-is', and a model of plain rows"
             )
         return self.rows
@@ -137,8 +137,8 @@ class Dataset:
         train: the rows to draw training rows from.
         test: the official test rows, or None where there is no official test split.
         columns: of a table; none of images.
-        label_names: what the source calls the labels, in order; None where numbers are all.
-        caveats: what was fitted on all rows and so on rows that may be forgotten, in words.
+        label_names: what the source calls the labels, in order; None where it has numbers alone.
+        caveats: in words, what was fitted on all rows, and so on rows that may be forgotten.
     """
 
     name: str

@@ -29,7 +29,7 @@ from benchmark.graph.scenarios import draw as draw_on_graph
 
 #: Scenarios that decide themselves how many rows a request names.
 _OWN_SIZE = ("class", "named", "nodes-class")
-#: What names the rows themselves.
+#: The settings that name rows themselves.
 _NAMES = ("numbers", "hashes")
 
 
@@ -86,11 +86,11 @@ class ForgetSpec(BaseModel):
 
     @model_validator(mode="after")
     def _one_way(self) -> ForgetSpec:
-        """Rows are named in one way, each once, and by the scenario that says so."""
+        """Check that rows are named in one way, each once, and without another scenario."""
         given = [getattr(self, name) for name in _NAMES if getattr(self, name) is not None]
         if (self.scenario == "named") != (len(given) == 1):
             raise ValueError(
-                "name the rows to forget by rows or by ids, by one of them and without a scenario"
+                "name the rows to forget by rows or by ids, not both, and without a scenario"
             )
         for names in given:
             if len(set(names)) != len(names):

@@ -37,8 +37,8 @@ class GraphSource:
         content_hash: of features, labels and edges, see `Graph.content_hash`.
         citation: whom to thank.
         caveats: what a reader of its numbers should know.
-        fitted: what of its features was fitted on nodes that a request may name: a claim holds on
-            condition that it is taken for public.
+        fitted: which of its features were fitted on nodes that a request may name; a claim holds
+            on condition that these are taken for public.
     """
 
     name: str
@@ -224,7 +224,7 @@ def load(name: str) -> GraphData:
 
 
 def caveats(name: str) -> tuple[str, ...]:
-    """What a reader of the graph's numbers should know; nothing of a graph of one's own."""
+    """What a reader of the graph's numbers should know; nothing for a graph of one's own."""
     source = SOURCES.get(name)
     return () if source is None else (*source.caveats, *source.fitted)
 

@@ -15,12 +15,12 @@ class NamedSet(ABC):
 
     Attributes:
         name: as in experiments.
-        title: what people call it, the same where a list of experiments is sorted by data set.
-        source: whom to thank.
+        title: what people call it; lists of experiments are sorted by it.
+        source: whom to cite.
         levels: the largest pixel value there can be.
-        features: what an experiment takes that names none.
+        features: those of an experiment that names none.
         official_test: whether it has test rows of its own.
-        made_of: the set that it is made of, which takes long; None where it is read.
+        made_of: the set that it is computed from, which takes long; None where it is read.
     """
 
     name: ClassVar[str]
@@ -37,7 +37,7 @@ class NamedSet(ABC):
         """The whole set, verified.
 
         Raises:
-            LetheError: if it can be had from nowhere, or is not what it should be.
+            LetheError: if no source has it, or its content is not what it should be.
         """
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Public rows: training rows that never ask for deletion, and which of them there are."""
+"""Public rows: training rows that never ask for deletion, and how an experiment names them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PublicIndex(BaseModel):
 
 
 def _one_form(value: Any) -> Any:
-    """Refuse what is none of the forms by one sentence, where a union would write several."""
+    """Refuse, in one sentence, what has none of the forms; a union would write several."""
     if isinstance(value, PublicIndex) or value is None:
         return value
     if isinstance(value, dict):

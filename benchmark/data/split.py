@@ -30,7 +30,7 @@ def _one_size(value: Any) -> Any:
     return value
 
 
-#: Rows that are held back: how many, or which share of those that there are to divide.
+#: Rows that are held back: their number, or their share of the rows to divide.
 Size = Annotated[int | float, BeforeValidator(_one_size)]
 
 
@@ -94,7 +94,7 @@ class Split:
                 )
 
     def refuse_public(self, forget: Tensor) -> None:
-        """Refuse a request that touches public rows, which features or weights owe much to.
+        """Refuse a request for public rows, on which features or weights were fitted.
 
         Args:
             forget: (n,) indices into the training rows, as requests have them.

@@ -124,7 +124,7 @@ def build_of(
 
 
 def _inputs(spec: ProblemSpec, dataset: Dataset, train: Rows) -> Inputs:
-    """What a model sees of a row: so many numbers, or an image."""
+    """The inputs of a model: a number of features, or the shape of an image."""
     return _image(dataset) if spec.convolutional else train.x.shape[1]
 
 
@@ -138,7 +138,7 @@ def _image(dataset: Dataset) -> Shape:
 def fitted_features(spec: ProblemSpec, dataset: Dataset, chosen: Split) -> FittedCache | None:
     """The features of a problem that are fitted on public rows; None where they are not.
 
-    The fit is passed the public rows of the split, and has no way to any other.
+    The fit is passed the public rows of the split, and has no access to any other.
     """
     if not isinstance(spec.features, PublicFeatures):
         return None

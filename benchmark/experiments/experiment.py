@@ -53,7 +53,7 @@ PROPAGATED = "propagated"
 
 
 def _one_form(value: Any) -> Any:
-    """Refuse what are no features by one sentence, where a union would write several."""
+    """Refuse, in one sentence, what are no features; a union would write several."""
     if isinstance(value, dict):
         return PublicFeatures.model_validate(value)
     names = (*get_args(Features), *SCALINGS, PROPAGATED)
@@ -66,7 +66,7 @@ def _one_form(value: Any) -> Any:
 
 
 def _one_source(value: Any) -> Any:
-    """Refuse what are no data by one sentence, and read a table of settings as one of them."""
+    """Refuse, in one sentence, what are no data, and read a table of settings as data."""
     if isinstance(value, dict):
         return (Arrays if "arrays" in value else OwnData).model_validate(value)
     if not isinstance(value, str | OwnData | Arrays):

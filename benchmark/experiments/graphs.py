@@ -24,7 +24,7 @@ from benchmark.problem.rows import Rows
 
 @dataclass(frozen=True)
 class Stream:
-    """Requests on a graph, drawn in advance: what they name hangs on no model.
+    """Requests on a graph, drawn in advance: what they name depends on no model.
 
     Attributes:
         start: the world that training starts from.

@@ -132,7 +132,7 @@ def _by_ids(
         where: what is read, for errors.
 
     Raises:
-        LetheError: if the data have no ids, or there is no row of one of them; none is printed.
+        LetheError: if the data have no ids, or no row has one of them; no id is printed.
     """
     part = dataset.train
     if part.ids is None:

@@ -13,7 +13,7 @@ from benchmark.graph.graph import Change, Graph
 
 
 def _one_form(value: object) -> object:
-    """Refuse what are no weights by one sentence, where a union would write several."""
+    """Refuse, in one sentence, what are no weights; a union would write several."""
     numbers = isinstance(value, list | tuple) and all(
         isinstance(v, int | float) and not isinstance(v, bool) for v in value
     )
@@ -72,7 +72,7 @@ class Propagation(BaseModel):
 
     @property
     def largest_norm(self) -> float | None:
-        """What no row of Z is longer than on any graph; None where degrees decide (Lemma 1)."""
+        """A bound on the norm of a row of Z on any graph; None where degrees decide (Lemma 1)."""
         if self.unit_rows:
             return 1.0
         return sum(map(abs, self.theta)) if self.normalisation == "row" else None

@@ -1,4 +1,4 @@
-"""What requests on graphs name: nodes, edges or features, by the forget seed."""
+"""Requests on graphs: nodes, edges or features, drawn by the forget seed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GraphScenario = Literal[
     "features",
     "features-and-labels",
 ]
-#: Each in words, with the number before it.
+#: Each scenario in words that follow the number.
 WORDS = {
     "nodes": "training nodes",
     "nodes-any": "nodes, with a label or without",

@@ -1,4 +1,4 @@
-"""What public rows are good for by themselves, and what a release has over that."""
+"""Test accuracy from public rows alone, and the gain of a release over it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONTROLS = {
 
 
 def score_public(ours: np.ndarray, controls: Mapping[str, np.ndarray]) -> dict[str, Value]:
-    """Test accuracy of each control, and what a release has over it.
+    """Test accuracy of each control, and the gain of a release over it.
 
     Args:
         ours: (n,) bool, whether the release is right on a test row.

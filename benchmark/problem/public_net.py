@@ -12,7 +12,7 @@ from benchmark.problem.rows import Rows
 from benchmark.problem.training.affine import affine
 from benchmark.problem.training.descent import descend
 
-#: Of all weights; it keeps the last layer short.
+#: Decay of all weights; it keeps the last layer short.
 RIDGE = 1e-4
 
 

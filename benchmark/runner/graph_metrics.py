@@ -1,4 +1,4 @@
-"""What is measured of requests on a graph: how far they reach, and whether edges can be seen."""
+"""Metrics of requests on a graph: how far they reach, and whether edges can be seen."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _edge_attack(bench: Workbench, predictor: Predictor) -> dict[str, Value]:
     """How well forgotten edges are told from pairs without one, less than from a retrained model.
 
     The score of a pair is minus the distance of the two nodes' probabilities (He et al. 2021). Its
-    AUC is high of every model, a retrained one, too, as neighbours are alike: only the gap counts.
+    AUC is high for every model, also a retrained one, as neighbours are alike. Only the gap counts.
     """
     edges = np.concatenate([change.edges for change in bench.stream.changes])
     if len(edges) == 0:

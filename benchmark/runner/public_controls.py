@@ -1,4 +1,4 @@
-"""The controls of a problem with public rows: what these are good for without a private row."""
+"""The controls of a problem with public rows: models that have seen no private row."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def public_controls(
 def best_head(problem: Problem, seeds: Seeds) -> np.ndarray:
     """(n,) bool, whether the model trained on the public rows alone is right on each test row.
 
-    Once with the ridge of the mean as it is, and once with that of the sum, which is more to each
-    of fewer rows. What is better on the test rows counts, in the control's favour.
+    It is trained with the ridge of the mean, and again with that of the sum, which weighs more on
+    fewer rows. The one with the higher test accuracy counts, which favours the control.
     """
     public, ridge = problem.public, problem.objective.ridge
     ridges = {ridge, ridge * len(problem.train) / len(public)}

@@ -58,7 +58,7 @@ class Workbench:
         self._inputs = inputs
         self._folder = folder
         self._seal = Seal()
-        #: Of a graph, the requests with the worlds before and after each; else None.
+        #: For a graph, the requests with the worlds before and after each; else None.
         self.stream = None
         if inputs.problem.graph is not None:
             self.stream = stream(inputs.problem, inputs.forget, inputs.seeds, device)
@@ -71,7 +71,7 @@ class Workbench:
         self._corrupt_labels()
         self._seal.put_problem(lambda: self.problem)
         self._seal.put("row numbers", lambda: self.rows)
-        #: Of each request the rows that are lost, and those that it alters.
+        #: For each request, the rows that are lost and those that it alters.
         self.requests, self.altered = self._requests(correct)
         self.forget = torch.cat(self.requests).sort().values
         self.split.refuse_public(self.forget)

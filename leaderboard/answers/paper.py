@@ -1,4 +1,4 @@
-"""How do the scores of the paper's own table come out here?"""
+"""How do the scores that Zhang et al. (2024) report come out here?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from leaderboard.model.table import Row, Table
 
 ORDER = 130
 SLUG = "answer-paper"
-QUESTION = "How do the scores of the paper's own table come out here?"
+QUESTION = "How do the scores that Zhang et al. (2024) report come out here?"
 COMMAND = "make paper RESULTS=leaderboard/results"
 
 _COLUMNS = (
@@ -46,7 +46,7 @@ class Reported:
         title: of the problem, as there.
         data, model: their names here.
         scores: micro-F1 in % on the forgotten, the retained and the test rows.
-        differs: what is otherwise here.
+        differs: what is different here.
     """
 
     title: str
@@ -95,7 +95,7 @@ def answer(evidence: Evidence) -> Answer:
         QUESTION,
         text=_text(found),
         short=_short(found),
-        missing=f"Not run here: {'; '.join(absent)}. The nets want a GPU." if absent else "",
+        missing=f"Not run here: {'; '.join(absent)}. The nets need a GPU." if absent else "",
         command=COMMAND if absent else "",
         lines="Rows",
         grid=grid(_COLUMNS, [line for one in REPORTED for line in _lines(one, tables)]),
@@ -118,8 +118,8 @@ def _text(found: list[tuple[Reported, tuple[Row, Row | None]]]) -> str:
     differences = _differences(found)
     differing = " ".join(f"On {one.title}, {one.differs}." for one, _ in found)
     return (
-        f"The paper reports {counted(len(REPORTED), 'problem')}; {len(found)} of them ran here in "
-        f"its setting. Our scores less the reported ones are {span(differences)} points. "
+        f"The paper has {counted(len(REPORTED), 'problem')}. {len(found)} of them ran here in its "
+        f"setting. Our scores minus the reported ones are {span(differences)} points. "
         f"{differing} The noise has the size that the paper gives it. What that proves is in the "
         "verdict of the row."
     )
@@ -131,7 +131,7 @@ def _short(found: list[tuple[Reported, tuple[Row, Row | None]]]) -> str:
 
 
 def _differences(found: list[tuple[Reported, tuple[Row, Row | None]]]) -> list[float]:
-    """Our scores less the reported ones, points."""
+    """Our scores minus the reported ones, points."""
     return [
         ours.mean - reported
         for one, (row, _) in found

@@ -55,7 +55,7 @@ class Growth:
 
     @property
     def factor(self) -> float:
-        """How many times longer a request takes at the most rows than at the fewest."""
+        """The time of a request at the most rows over that at the fewest."""
         return mean(self.points[-1][1], "unlearn") / mean(self.points[0][1], "unlearn")
 
 
@@ -71,7 +71,7 @@ def answer(evidence: Evidence) -> Answer:
         QUESTION,
         text=_text(found),
         short=_short(found),
-        missing=f"Not all seeds are there of {'; '.join(missing)}." if missing else "",
+        missing=f"Seeds are missing of {'; '.join(missing)}." if missing else "",
         command=COMMAND if missing else "",
         lines="Row",
         grid=grid(_COLUMNS, [line for growth in found for line in _lines(growth)]),
@@ -109,15 +109,15 @@ def _text(found: list[Growth]) -> str:
     if flat:
         speedups = [s for g in flat if (s := mean(g.points[-1][1], "speedup")) is not None]
         parts.append(
-            f"The time of a request hardly changes for {_listed(flat)}: it is "
-            f"{span([g.factor for g in flat])} times what it was."
-            + (f" At the most rows they are {span(speedups)} times faster than retraining."
+            f"The time of a request hardly changes for {_listed(flat)}: with the most rows it is "
+            f"{span([g.factor for g in flat])} times what it was with the fewest."
+            + (f" With the most rows they are {span(speedups)} times faster than retraining."
                if speedups else "")
         )  # fmt: skip
     if rest:
         parts.append(
-            f"It grows {span([g.factor for g in rest])} times for {_listed(rest)}, as retraining "
-            "does."
+            f"It grows {span([g.factor for g in rest])} times for {_listed(rest)}. The time of "
+            "retraining grows as well."
         )
     return " ".join(parts)
 

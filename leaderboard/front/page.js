@@ -354,7 +354,7 @@ function compared(lines) {
   const ratio = ([middle, half], words) => [number(Math.exp(middle)) + (half === null ? "" : ` ×÷ ${number(Math.exp(half))}`), words];
   const facts = ["verdict", "guarantee", "epsilon", "gap", "speedup", "once", "pays", "slack", "forgotten", "problems"];
   return `<div class="wide" tabindex="0" role="region" aria-label="Comparison"><table><thead><tr><td></td>${lines.map(line => `<th scope="col">${esc(label(line))}${lines.some(one => one.track !== base.track) ? `<small>${esc(line.track.title)}</small>` : ""}</th>`).join("")}</tr></thead><tbody>`
-    + `<tr><th scope="row">Test gap less that of ${esc(first(base).method.title)} (points)</th>${against("gaps", (a, b) => a - b, gap)}</tr>`
+    + `<tr><th scope="row">Test gap minus that of ${esc(first(base).method.title)} (points)</th>${against("gaps", (a, b) => a - b, gap)}</tr>`
     + `<tr><th scope="row">Speed over that of ${esc(first(base).method.title)} (×)</th>${against("speeds", (a, b) => Math.log(a / b), ratio)}</tr>`
     + facts.map(key => `<tr><th scope="row">${esc(heading(key))}</th>${lines.map(line => both(...text(key, line).map(esc))).join("")}</tr>`).join("")
     + "</tbody></table></div><p class=\"quiet\">Differences are taken seed by seed on shared problems, with the 95 % t interval of their mean. An interval that holds 0, or for a ratio 1, tells nothing apart.</p>";

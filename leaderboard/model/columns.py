@@ -153,15 +153,15 @@ UTILITY = (
         "public_accuracy_test_gap",
         "Over public",
         "points",
-        "Where rows are public: test accuracy less that of the same model trained on the public "
+        "Where rows are public: test accuracy minus that of the same model trained on the public "
         "rows alone. At 0 the private rows contribute nothing.",
     ),
     _metric(
         "public_net_accuracy_test_gap",
         "Over public net",
         "points",
-        "Where features are of a net trained on public rows: test accuracy less that of this net "
-        "by itself.",
+        "Where features come from a net trained on public rows: test accuracy minus that of this "
+        "net alone.",
     ),
 )
 FORGETTING = (

@@ -272,8 +272,8 @@ COLUMNS = (
         "epsilon",
         "ε",
         "",
-        "Certified: 0 is exact, and the smaller the stronger. Of a stream, of all releases "
-        "together. The largest over problems and seeds.",
+        "The certified ε: 0 is exact, and a smaller one is stronger. For a stream it is that of "
+        "all releases together. Shown is the largest over problems and seeds.",
         _epsilon,
         _epsilon_value,
     ),
@@ -281,8 +281,8 @@ COLUMNS = (
         "gap",
         "Test gap",
         "points",
-        "Test accuracy less that of the retrained model of the same seed: the mean of the worst "
-        "problem, to that of the best; of one problem with the 95 % interval over seeds.",
+        "Test accuracy minus that of the retrained model of the same seed: the means of the worst "
+        "and of the best problem; for one problem with the 95 % interval over seeds.",
         _gap,
         lambda line: worst_gap(line.rows),
     ),
@@ -290,8 +290,8 @@ COLUMNS = (
         "speedup",
         "Speed-up",
         "×",
-        "Time to retrain over time per request: the geometric mean over problems with the range; "
-        "of one problem with the 95 % interval over seeds, as a factor.",
+        "Time to retrain divided by time per request: the geometric mean over problems, with their "
+        "range; for one problem with the 95 % interval over seeds, as a factor.",
         _speedup,
         _speedup_value,
     ),
@@ -299,7 +299,7 @@ COLUMNS = (
         "once",
         "One-off cost",
         "s",
-        "Seconds after training on what serves every later request; not part of the speed-up.",
+        "Seconds of work after training that serves every later request; not part of the speed-up.",
         _once,
         _mean("precomputation"),
     ),
@@ -307,7 +307,7 @@ COLUMNS = (
         "pays",
         "Break-even",
         "requests",
-        "Requests after which the one-off cost is won back against retraining for each.",
+        "Number of requests whose savings against retraining pay for the one-off cost.",
         _pays,
         _pays_value,
     ),
@@ -324,7 +324,7 @@ COLUMNS = (
         "Forgotten?",
         "",
         "Whether attacks and tests on many models tell the release from retraining; the worst "
-        "over problems. Permitted by an ε above 0, and no refutation.",
+        "over problems. An ε above 0 permits that, so it refutes no claim.",
         _forgotten,
         lambda line: forgotten(line.rows) or None,
     ),
@@ -332,7 +332,7 @@ COLUMNS = (
         "problems",
         "Problems",
         "k of n",
-        "On how many of the track's problems the line rests.",
+        "The line rests on k of the n problems of the track.",
         _problems,
         lambda line: len(line.rows),
     ),

@@ -14,9 +14,9 @@ from leaderboard.overview.track import Track
 
 RULE = (
     f"Ranked are rows that are proved or exact, lose at most {LOSS:g} point of test accuracy and "
-    "beat their controls, such as the same noise from zero weights; a method's rank is one more "
-    "than the number of ranked methods that are faster on the problems that both have, where the "
-    "95 % interval of the ratio excludes 1."
+    "beat their controls, such as the same noise from zero weights. A method's rank is one more "
+    "than the number of ranked methods that are faster. Two methods are compared on the problems "
+    "that both have, and one is faster if the 95 % interval of the ratio excludes 1."
 )
 
 

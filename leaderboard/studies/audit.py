@@ -18,10 +18,10 @@ READING = (
     "Each method with a claim on digits, run again and again with fresh noise, against as many "
     "runs of what its definition names as the other side, through the same code. What is random "
     "in training is drawn anew as well where the claim rests on it.",
-    "Of a linear head an observer looks at how far each release lies along the way that the "
-    "forgotten rows moved the model, of a net at the loss on them. A tenth of the runs choose a "
-    "threshold, or half of them where the guarantee is not a Gaussian's; the table counts the "
-    "others, which judge it.",
+    "On a linear head an observer looks at how far each release lies in the direction in which "
+    "the forgotten rows moved the model; on a net, at the loss on these rows. A tenth of the runs "
+    "choose a threshold, or half of them where the guarantee is not a Gaussian's. The table counts "
+    "the others, which judge it.",
     "Proved ε is a lower bound at 95 % confidence, 0 where nothing was found. A claim is refuted "
     "if it is below that, if a release says of itself what the other side does not, or if the "
     "published noise is not what is claimed. The outcome says which.",

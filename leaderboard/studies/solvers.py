@@ -50,10 +50,10 @@ READING = (
     "reached is given instead. Not run: a solve would take longer than the run's limit, about as "
     "long as is said. Missing: planned, but not measured yet.",
     "The libraries are told beforehand the fewest iterations that reach the tolerance, which they "
-    "do not find by themselves; that search is off the clock. The official recursion is the "
-    "paper's: 10 chains of 1,000 steps on 10 rows each.",
-    "A product over several processes is timed by the wall clock, the one of a single process that "
-    "it is held against too; its share of the matmul peak is of that of so many threads.",
+    "do not find by themselves; that search is off the clock. The official recursion is that "
+    "of Zhang et al. (2024): 10 chains of 1,000 steps on 10 rows each.",
+    "A product over several processes is timed by the wall clock, and so is the product of a "
+    "single process beside it. Its share of the matmul peak is of the peak with as many threads.",
     "The matmul peak is the speed of a large square product by whichever of torch's kernels is the "
     "faster one, torch.mm's or, on a CPU, oneDNN's, in the same run.",
     "× official, at λ = 0.1 ‖H‖: the recursion's whole run over the time to the first tolerance "

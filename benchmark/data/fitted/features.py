@@ -24,7 +24,7 @@ _CONSTANT = 1e-6
 
 @dataclass(frozen=True)
 class Fitted:
-    """Whatever was fitted on public rows, and the mean and deviation of its features there.
+    """What was fitted on public rows, with the mean and standard deviation of its features there.
 
     Attributes:
         spec: the settings.
@@ -42,7 +42,7 @@ class Fitted:
 
     @classmethod
     def fit(cls, spec: PublicFeatures, public: PublicPart) -> Fitted:
-        """Fit on public rows, of which nothing but these is passed.
+        """Fit on public rows; nothing else is passed.
 
         Raises:
             LetheError: if settings do not fit the images; see `Patches.fit`.
@@ -60,7 +60,7 @@ class Fitted:
 
     @property
     def largest_norm(self) -> float:
-        """What no row of features is longer than, whatever the image."""
+        """A bound on the norm of a row of features, whatever the image."""
         return self.spec.longest * math.sqrt(len(self.mean))
 
     def integers(self, images: np.ndarray) -> np.ndarray:

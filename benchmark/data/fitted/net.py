@@ -1,4 +1,4 @@
-"""A small convolutional net that is trained on public rows, and what its layers see of an image."""
+"""A small convolutional net that is trained on public rows, and the features from its layers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VERSION = 1
 _LAYERS = ((32, 3, 1), (32, 3, 2), (64, 3, 2), (64, 3, 1), (64, 1, 1))
 #: Channels that are normalised together.
 _GROUP = 8
-#: Of the layers whose maps are features, the first, and the cells along a side that they keep.
+#: The first of the layers whose maps are features, and the cells that they keep along a side.
 _FIRST, _POOL = 2, 4
 #: Images of one pass. All passes have as many: an image's numbers must not depend on others.
 _BATCH = 100
@@ -82,7 +82,7 @@ class Net:
         return self._by_batch(images)[1]
 
     def log_probabilities(self, images: Tensor) -> Tensor:
-        """(n, classes) float32 of `images`, as for `features`."""
+        """(n, classes) float32: the logits of `images`, given as for `features`."""
         return self._by_batch(images)[0].log_softmax(dim=1)
 
     @torch.no_grad()

@@ -15,7 +15,7 @@ from benchmark.data.fitted.spec import PatchesSpec
 from benchmark.errors import LetheError
 
 VERSION = 1
-#: Patches that statistics are of.
+#: Number of patches that statistics are computed from.
 _SAMPLE = 100_000
 #: Filters whose responses are computed at a time: those at all places of an image fit a cache.
 _COLUMNS = 256
@@ -26,8 +26,8 @@ class Patches:
     """Filters with mean and whitening folded in, and how their responses become features.
 
     The response of filter k to a patch p is u_k.q - o_k, where q = (p - mean p) / sqrt(var p +
-    contrast); it has deviation 1 over patches of public rows. Of a response z two features are
-    left, max(z - t, 0) and max(-z - t, 0), in the mean over each pooling cell.
+    contrast). It has standard deviation 1 over patches of public rows. A response z gives two
+    features, max(z - t, 0) and max(-z - t, 0), each a mean over a pooling cell.
 
     Attributes:
         spec: the settings.

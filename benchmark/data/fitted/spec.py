@@ -21,8 +21,8 @@ class PatchesSpec(BaseModel):
         pad: pixels of 0 around an image.
         pool: cells along a side of an image that responses are averaged over.
         whitening: added to the variances of patches along their principal axes.
-        contrast: added to a patch's variance, in squares of pixels of 0..255.
-        threshold: in deviations of a response, what is left of it on either side.
+        contrast: added to a patch's variance; pixels are in 0..255.
+        threshold: in standard deviations of a response; what exceeds it on either side is kept.
         mirrored: whether each feature is averaged with that of the mirrored image, which takes
             twice the filters. Not where left and right differ, as in digits.
         seed: of the drawing.
@@ -68,8 +68,8 @@ class NetSpec(BaseModel):
 class PublicFeatures(BaseModel):
     """Features that are fitted on public rows alone, one kind beside the other.
 
-    All are brought to mean 0 and deviation 1 over the public rows, clipped at 16, and stored as
-    multiples of 2^-11.
+    All are brought to mean 0 and standard deviation 1 over the public rows, clipped at 16, and
+    stored as multiples of 2^-11.
 
     Attributes:
         patches: random whitened patches; None for none.

@@ -101,7 +101,7 @@ def from_arrays(
         name: of the data set.
 
     Raises:
-        LetheError: for whatever is wrong with them; it never says what a cell holds.
+        LetheError: for anything wrong with them; no cell's content is in it.
     """
     names = getattr(x, "columns", None) if columns is None else columns  # a data frame has them
     given = Given(
@@ -203,7 +203,7 @@ def of_table(table: Table, roles: Roles, name: str) -> Dataset:
     beside = next((one for one in table.columns if one not in others), None)
     if beside is not None:
         raise LetheError(
-            f"{table.where}: column '{beside}' lies beside images, which are all that is learnt "
+            f"{table.where}: column '{beside}' lies beside images, and only images are learnt "
             f"from: leave it out with data.drop = ['{beside}']"
         )
     columns = {one: cells for one, cells in table.columns.items() if cells.ndim == 1}
@@ -251,7 +251,7 @@ def _images(where: str, pixels: np.ndarray, table: Table, roles: Roles, name: st
     """The data set of images (n, height, width[, channel]) and a table of what is beside them."""
     unused = {"categories": roles.categories, "ranges": roles.ranges}
     if named := next((what for what, names in unused.items() if names), None):
-        raise LetheError(f"{where}: data.{named} is of tables, and these are images: leave it out")
+        raise LetheError(f"{where}: data.{named} is for tables, and these are images: leave it out")
     labels, names, ids, groups = described(
         table, Roles(roles.target, roles.id, roles.group, classes=roles.classes)
     )

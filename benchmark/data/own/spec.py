@@ -27,7 +27,7 @@ from benchmark.data.own.table import ALL, Roles
 from benchmark.errors import LetheError
 
 KINDS = ("csv", "parquet", "npz", "datasets", "sklearn")
-#: Of them, those that are files or folders.
+#: The kinds that are files or folders.
 _FILES = KINDS[:-1]
 _HASH = r"^[0-9a-f]{64}$"
 

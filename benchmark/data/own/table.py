@@ -52,9 +52,9 @@ class Roles:
         target: the column of the label.
         id: names a row; None where rows have no ids.
         group: equal for rows that must not be divided.
-        drop: columns that are not looked at.
-        categories: by column, the texts that there can be, or `ALL`.
-        ranges: by column, the least and the largest number that there can be.
+        drop: columns to ignore.
+        categories: by column, the possible texts, or `ALL`.
+        ranges: by column, the least and the largest possible number.
         classes: the labels in order; those that occur, sorted, if None.
     """
 
@@ -77,7 +77,7 @@ def dataset(table: Table, roles: Roles, name: str, *, constant: bool = False) ->
         constant: whether a column may have one value in all rows.
 
     Raises:
-        LetheError: for whatever is wrong with the table; it names the column, the row and the
+        LetheError: for anything wrong with the table; it names the column, the row and the
             cure, and never what a cell holds.
     """
     reader = _Reader(table, roles)

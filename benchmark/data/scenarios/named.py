@@ -1,4 +1,4 @@
-"""The very rows that somebody names."""
+"""Rows that a request names one by one."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from benchmark.data.own.table import Roles, Table
 from benchmark.data.table_set import TableSet
 from benchmark.errors import LetheError
 
-#: Of the files, which have no header.
+#: Columns of the files, which have no header.
 COLUMNS = (
     "age",
     "workclass",
@@ -52,8 +52,8 @@ CATEGORIES = {
 class Adult(TableSet):
     """32,561 rows and 16,281 official test rows, two classes.
 
-    The weight that the census gave a row says nothing of its person, and the name of the degree
-    the same as its number: both are left out.
+    The weight that the census gave a row says nothing about its person. The name of the degree
+    says the same as its number. Both are left out.
     """
 
     name = "adult"

@@ -17,9 +17,8 @@ _DAYS = "days_b_screening_arrest"
 class Compas(TableSet):
     """6172 rows, two classes; there is no official test split.
 
-    ProPublica's own choice of rows: arrested within 30 days of the screening. What the score says
-    and what followed is left out, and so is nothing that names anybody: the file has no such
-    column.
+    ProPublica's own choice of rows: arrested within 30 days of the screening. The score and what
+    followed it are left out. The file has no column that names anybody.
     """
 
     name = "compas"

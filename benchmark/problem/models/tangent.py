@@ -21,7 +21,7 @@ class TangentSpec(ModelSpec):
 
     Attributes:
         clip: declared; no row's Jacobian counts for more than this norm. There is no default.
-        layers: how many of the last ones move; all if None.
+        layers: how many of the last ones are trained; all if None.
         epochs, batch, learning_rate: of the public net, by Adam with half a cosine.
         augment: `affine` turns, shears, scales and shifts every image of the public net's batches.
     """

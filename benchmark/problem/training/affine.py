@@ -17,8 +17,8 @@ ANGLE, SHEAR, SIZE, SHIFT = 15.0, 0.2, 0.15, 0.15
 def affine(x: Tensor, shape: Shape, generator: torch.Generator) -> Tensor:
     """Flat images (n, height * width * channels), each seen through a random affine map.
 
-    Angle, shear, size and shifts are uniform up to the constants above; pixels between pixels are
-    interpolated linearly, and those beyond the border are the border's.
+    Angle, shear, size and shifts are uniform up to the constants above. Values between pixels are
+    interpolated linearly; beyond the border they are those of the border.
 
     Args:
         x: the images.
