@@ -1164,10 +1164,15 @@ def test_scale_tells_a_time_that_stays_from_one_that_grows_with_the_rows(tmp_pat
     ]
     answer = scale.answer(Evidence(tables(tmp_path, *cells, facts=SIZES)))
     assert "from 1,000 to 100,000" in answer.text
-    assert "hardly changes for Kept" in answer.text
+    assert "at most doubles for Kept" in answer.text
     assert "1.50 times what it was" in answer.text
     assert "they are 667 times faster" in answer.text
     assert "It grows 100 times for Chord" in answer.text
+    assert "and retraining beside it 100 times" in answer.text
+    assert answer.short == (
+        "No for Kept: a request takes 1.50 times as long at 100 times the training rows. "
+        "For Chord it takes 100 times as long."
+    )
     assert [line.cells[0].text for line in answer.grid.lines] == ["1,000", "100,000"] * 2
     (chart,) = answer.charts
     series = {
@@ -1179,6 +1184,37 @@ def test_scale_tells_a_time_that_stays_from_one_that_grows_with_the_rows(tmp_pat
         ("Kept", 100_000): 0.15,
     }
     assert chart.svg == scale.answer(Evidence(tables(tmp_path, *cells, facts=SIZES))).charts[0].svg
+
+
+def test_scale_calls_no_row_flat_that_grows_on_another_problem(tmp_path):
+    cells = [
+        *of_size(1000, chord=(0.1, 0.1), kept=(0.1, 0.1), retrain=(1.0, 1.0)),
+        *of_size(100_000, chord=(0.1, 0.1), kept=(0.1, 0.1), retrain=(30.0, 30.0)),
+        *of_size(2000, chord=(0.1, 0.1), retrain=(1.0, 1.0)),
+        *of_size(200_000, chord=(5.0, 5.0), retrain=(40.0, 40.0)),
+    ]
+    more = {
+        f"scale-{rows}": facts(group=("scale",), train=rows, study="scale", problem="another")
+        for rows in (2000, 200_000)
+    }
+    answer = scale.answer(Evidence(tables(tmp_path, *cells, facts=SIZES | more)))
+    assert answer.short.startswith("No for Kept: a request takes 1.00 times as long at 100 times")
+    assert answer.short.endswith("For Chord it takes 1.00 to 50.0 times as long.")
+    assert "It grows 50.0 times for Chord (another, 2,000 to 200,000 rows)" in answer.text
+    assert "retraining beside it 40.0 times" in answer.text
+
+
+def test_scale_says_nothing_about_growth_where_rows_hardly_grow(tmp_path):
+    cells = [
+        *of_size(1000, kept=(0.1, 0.2), retrain=(1.0, 2.0)),
+        *of_size(2000, kept=(0.1, 0.2), retrain=(2.0, 4.0)),
+    ]
+    known = {
+        f"scale-{rows}": facts(group=("scale",), train=rows, study="scale") for rows in (1000, 2000)
+    }
+    answer = scale.answer(Evidence(tables(tmp_path, *cells, facts=known)))
+    assert "nothing is said about growth" in answer.text
+    assert answer.short == ""
 
 
 def test_scale_says_nothing_about_growth_where_one_size_ran(tmp_path):
