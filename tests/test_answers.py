@@ -1228,9 +1228,8 @@ def test_scale_says_nothing_about_growth_where_one_size_ran(tmp_path):
 
 def test_the_papers_scores_stand_beside_ours_and_what_did_not_run_says_so(tmp_path):
     scores = {"accuracy_forget": 97.0, "accuracy_retain": 98.0, "accuracy_test": 96.5}
-    ours = [
-        made("paper", seed, params={"sigma": 1e-3}, claim=VACUOUS, extra=scores) for seed in (0, 1)
-    ]
+    how = {"method_name": "newton", "params": {"sigma": 1e-3}, "claim": VACUOUS, "extra": scores}
+    ours = [made("paper", seed, **how) for seed in (0, 1)]
     cells = [c.model_copy(update={"experiment": "own"}) for c in (*ours, made("retrain", 0))]
     known = {"own": facts(group=("paper",), data="mnist", model="mlp")}
     answer = paper.answer(Evidence(tables(tmp_path, *cells, facts=known)))
@@ -1243,3 +1242,12 @@ def test_the_papers_scores_stand_beside_ours_and_what_did_not_run_says_so(tmp_pa
     small = {"own": facts(group=("paper",), data="mnist", model="mlp", profile="cpu")}
     answer = paper.answer(Evidence(tables(tmp_path / "b", *cells, facts=small)))
     assert answer.missing.startswith("No record answers"), "another scale is no answer"
+
+
+@pytest.mark.parametrize(("name", "sigma"), [("newton", 1e-2), ("noisy-fine-tune", 1e-3)])
+def test_another_noise_or_method_is_not_the_papers(tmp_path, name, sigma):
+    cell = made("paper", method_name=name, params={"sigma": sigma}, claim=VACUOUS)
+    cell = cell.model_copy(update={"experiment": "own"})
+    known = {"own": facts(group=("paper",), data="mnist", model="mlp")}
+    answer = paper.answer(Evidence(tables(tmp_path, cell, facts=known)))
+    assert answer.missing.startswith("No record answers")

@@ -154,7 +154,8 @@ UTILITY = (
         "Over public",
         "points",
         "Where rows are public: test accuracy less that of the same model trained on the public "
-        "rows alone. At 0 the private rows contribute nothing.",
+        "rows alone. Of two ridges this control has the one that is better on the test rows, which "
+        "is in its favour. At 0 the private rows contribute nothing.",
     ),
     _metric(
         "public_net_accuracy_test_gap",

@@ -15,9 +15,9 @@ ORDER = 30
 HEADING = "What whole runs can refute"
 
 READING = (
-    "Each method with a claim on digits, run again and again with fresh noise, against as many "
-    "runs of what its definition names as the other side, through the same code. What is random "
-    "in training is drawn anew as well where the claim rests on it.",
+    "Each method with a claim on the digits' heads and MLP, run again and again with fresh noise, "
+    "against as many runs of what its definition names as the other side, through the same code. "
+    "What is random in training is drawn anew as well where the claim rests on it.",
     "Of a linear head an observer looks at how far each release lies along the way that the "
     "forgotten rows moved the model, of a net at the loss on them. A tenth of the runs choose a "
     "threshold, or half of them where the guarantee is not a Gaussian's; the table counts the "
