@@ -15,7 +15,10 @@ import lethe
 from benchmark import registry, settings
 from benchmark.checks.check import check_method
 from benchmark.errors import LetheError
+from leaderboard.model.columns import CONTROLS, Column
+from leaderboard.model.interval import Estimate
 from lethe.advice import certifying
+from lethe.table import Row
 from tests.plugin import Outside
 
 DRAWS = np.random.default_rng(0)
@@ -172,6 +175,20 @@ def test_advice_ranks_what_is_proved_and_says_why() -> None:
     assert "for whoever sees all 20 releases" in " ".join(chord.reasons)
     assert "not proved, none" in found.choices[-1].reasons[0]
     assert str(found).startswith(f"Take {found.best.row.title}")
+
+
+@pytest.mark.parametrize("key", CONTROLS)
+@pytest.mark.parametrize(
+    ("spread", "over"), [(0.5, True), (1.0, False), (2.0, False), (None, False)]
+)
+def test_a_control_is_beaten_by_the_interval_and_by_no_single_seed(
+    key: str, spread: float | None, over: bool
+) -> None:
+    class Measured:
+        def estimate(self, column: Column) -> Estimate | None:
+            return Estimate(1.0, spread, 3) if column.key == key else None
+
+    assert Row("a", "A", "proved", None, "", (), Measured()).over_control is over
 
 
 def test_every_method_that_can_certify_is_asked() -> None:

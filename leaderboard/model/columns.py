@@ -165,6 +165,13 @@ UTILITY = (
         "by itself.",
     ),
 )
+#: Metrics of what the original model, or the private rows, have to add: the lead over a control,
+#: in points. These are the same noise from zero weights, and what public rows give alone.
+CONTROLS = (
+    "control_accuracy_test_gap",
+    "public_accuracy_test_gap",
+    "public_net_accuracy_test_gap",
+)
 FORGETTING = (
     _metric(
         "accuracy_forget_gap",
