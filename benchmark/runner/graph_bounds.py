@@ -23,8 +23,8 @@ def with_published(
 
     They are of one exact Newton step from the original on a logistic regression without a bias, of
     rows no longer than 1, one class against the rest. Here the bias is one more column, a step that
-    was solved inexactly or with a kept Hessian counts as exact, and several nodes, edges or features
-    add up. So they are shown beside ours, never `proved`, and stand for no claim.
+    was solved inexactly or with a kept Hessian counts as exact, and several nodes, edges or
+    features add up. So they are shown beside ours, never `proved`, and stand for no claim.
 
     Args:
         claim: of the release, or None.
