@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 import lethe
 from benchmark import registry, settings
 from benchmark.checks.check import check_method
-from benchmark.errors import LetheError
+from benchmark.errors import AssumptionBroken, LetheError
 from leaderboard.model.columns import CONTROLS, Column
 from leaderboard.model.interval import Estimate
 from lethe.advice import certifying
@@ -249,6 +249,31 @@ def test_checks_find_what_the_contract_tests_do() -> None:
     assert all(outcome.kept for outcome in check_method(Outside))
     broken = {outcome.broken for outcome in check_method(Failing()) if not outcome.kept}
     assert broken == {"ValueError: not today"}
+
+
+def test_a_method_that_refuses_everything_or_claims_nothing_does_not_pass() -> None:
+    class Refusing(Faded):
+        """Refuse every request."""
+
+        name = "refusing"
+        title = "Refusing"
+
+        def unlearn(self, request: lethe.Request) -> lethe.Release:
+            raise AssumptionBroken("not here")
+
+    class Silent(Faded):
+        """Declare evidence, and claim nothing."""
+
+        name = "silent"
+        title = "Silent"
+        evidence = "distance"
+
+    refusing, silent = (
+        {one.broken for one in check_method(method) if not one.kept}
+        for method in (Refusing, Silent)
+    )
+    assert refusing == {"it answers on no problem at all: not here"}
+    assert "it declares evidence = 'distance' and claims nothing" in silent
 
 
 def test_a_frame_is_what_a_spreadsheet_reads(table: lethe.Table) -> None:
