@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from benchmark import json_file
 from benchmark.contract.claim import Claim
+from benchmark.experiments.experiment import load as load_experiment
 from benchmark.facts import Facts
 from benchmark.metrics.value import Value
 from benchmark.records import Failure, Plan, PlannedRow, Record, Step, Store
@@ -1242,6 +1243,17 @@ def test_the_papers_scores_stand_beside_ours_and_what_did_not_run_says_so(tmp_pa
     small = {"own": facts(group=("paper",), data="mnist", model="mlp", profile="cpu")}
     answer = paper.answer(Evidence(tables(tmp_path / "b", *cells, facts=small)))
     assert answer.missing.startswith("No record answers"), "another scale is no answer"
+
+
+@pytest.mark.parametrize("name", ["mnist-paper", "cifar10-allcnn", "svhn-resnet18"])
+def test_what_differs_from_the_paper_is_what_the_experiment_says(name):
+    problem = load_experiment(name).problem
+    (one,) = (r for r in paper.REPORTED if (r.data, r.model) == (problem.data, problem.model.kind))
+    rows = problem.split.train or problem.split.negatives
+    assert f"{rows:,} of the" in one.differs
+    assert ("GroupNorm and SiLU" in one.differs) == (problem.model.kind != "mlp")
+    assert ("has a schedule" in one.differs) == (problem.training.schedule is not None)
+    assert ("are augmented" in one.differs) == (problem.training.augment is not None)
 
 
 @pytest.mark.parametrize(("name", "sigma"), [("newton", 1e-2), ("noisy-fine-tune", 1e-3)])
