@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark import registry
-from benchmark.contract.claim import Claim
 from benchmark.contract.guarantee import compose
 from benchmark.contract.method import PROBLEMS
 from benchmark.errors import LetheError
@@ -90,7 +89,8 @@ def advise(
     """Rank the methods that certify on a problem, by what a request costs and keeps.
 
     A method fits if every seed is proved or exact, it loses at most one point of test accuracy
-    against retraining, and it beats the same noise from zero weights, if it draws noise inside.
+    against retraining, and it beats its controls by the interval over seeds. Controls are the same
+    noise from zero weights, if it draws noise inside, and what public rows give alone, if any are.
     Those that fit are ranked by the time for all requests and the one-off work before them.
 
     Args:
@@ -164,7 +164,10 @@ def _against(row: Row, proved: bool, useful: bool) -> list[str]:
     if not useful:
         found.append(f"loses more than {LOSS:g} point of test accuracy")
     if not row.over_control:
-        found.append("erases the model: the same noise from zero weights does as well")
+        found.append(
+            "not shown to beat its controls (the same noise from zero weights, public rows alone): "
+            "the interval reaches 0, or there is one seed and no interval"
+        )
     return found
 
 
@@ -174,21 +177,19 @@ def _kept(row: Row, requests: int) -> str:
     if claim is None:
         return "claims nothing"
     if row.epsilon == 0:
-        return "exact, however many requests there are"
+        unsure = "" if row.verdict == "exact" else " if nothing above speaks against it"
+        return f"exact{unsure}, however many requests there are"
     one = f"({row.epsilon:.3g}, {claim.delta:g}) for each request"
-    together = _together(claim, requests)
-    if together is None:
-        return f"{one}; releases do not compose"
-    return f"{one}; ({together:.3g}, {claim.delta:g}) for whoever sees all {requests} releases"
-
-
-def _together(claim: Claim, requests: int) -> float | None:
     if not claim.composes:
-        return None
+        return f"{one}; releases do not compose"
     try:
-        return compose([claim.guarantee] * requests).epsilon(claim.delta)
-    except (LetheError, ValueError):
-        return None
+        together = compose([claim.guarantee] * requests).epsilon(claim.delta)
+    except (LetheError, ValueError) as error:
+        return f"{one}; nothing is known of all {requests} releases together: {error}"
+    return (
+        f"{one}; ({together:.3g}, {claim.delta:g}) for whoever sees all {requests} releases, of "
+        "requests that do not depend on what was released"
+    )
 
 
 def _lost(row: Row) -> str:

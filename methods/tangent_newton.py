@@ -52,12 +52,13 @@ class Kept:
 
 
 class TangentNewton(Method):
-    """Preconditioned Newton steps in single precision, judged by one gradient in double.
+    """Preconditioned Newton steps in single precision, judged by a gradient in double.
 
     The Jacobian of a tangent never changes, so a preconditioner of its Hessian is set up once, from
     a sample of rows. The first gradient comes from the kept one and the forgotten rows. Steps in
     single precision go on until the gradient is what the experiment's Delta_0 allows. Then one
-    gradient in double precision and Theorem 5 decide: nothing else carries the proof.
+    gradient in double precision and Theorem 5 decide, or Theorem 6 with one Hessian product more
+    where a further step is no longer than Delta_0. Nothing in single precision carries the proof.
     """
 
     name = "tangent-newton"

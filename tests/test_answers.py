@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from benchmark import json_file
 from benchmark.contract.claim import Claim
+from benchmark.experiments.experiment import load as load_experiment
 from benchmark.facts import Facts
 from benchmark.metrics.value import Value
 from benchmark.records import Failure, Plan, PlannedRow, Record, Step, Store
@@ -1164,10 +1165,15 @@ def test_scale_tells_a_time_that_stays_from_one_that_grows_with_the_rows(tmp_pat
     ]
     answer = scale.answer(Evidence(tables(tmp_path, *cells, facts=SIZES)))
     assert "from 1,000 to 100,000" in answer.text
-    assert "hardly changes for Kept" in answer.text
+    assert "at most doubles for Kept" in answer.text
     assert "1.50 times what it was" in answer.text
     assert "they are 667 times faster" in answer.text
     assert "It grows 100 times for Chord" in answer.text
+    assert "and retraining beside it 100 times" in answer.text
+    assert answer.short == (
+        "No for Kept: a request takes 1.50 times as long at 100 times the training rows. "
+        "For Chord it takes 100 times as long."
+    )
     assert [line.cells[0].text for line in answer.grid.lines] == ["1,000", "100,000"] * 2
     (chart,) = answer.charts
     series = {
@@ -1181,6 +1187,37 @@ def test_scale_tells_a_time_that_stays_from_one_that_grows_with_the_rows(tmp_pat
     assert chart.svg == scale.answer(Evidence(tables(tmp_path, *cells, facts=SIZES))).charts[0].svg
 
 
+def test_scale_calls_no_row_flat_that_grows_on_another_problem(tmp_path):
+    cells = [
+        *of_size(1000, chord=(0.1, 0.1), kept=(0.1, 0.1), retrain=(1.0, 1.0)),
+        *of_size(100_000, chord=(0.1, 0.1), kept=(0.1, 0.1), retrain=(30.0, 30.0)),
+        *of_size(2000, chord=(0.1, 0.1), retrain=(1.0, 1.0)),
+        *of_size(200_000, chord=(5.0, 5.0), retrain=(40.0, 40.0)),
+    ]
+    more = {
+        f"scale-{rows}": facts(group=("scale",), train=rows, study="scale", problem="another")
+        for rows in (2000, 200_000)
+    }
+    answer = scale.answer(Evidence(tables(tmp_path, *cells, facts=SIZES | more)))
+    assert answer.short.startswith("No for Kept: a request takes 1.00 times as long at 100 times")
+    assert answer.short.endswith("For Chord it takes 1.00 to 50.0 times as long.")
+    assert "It grows 50.0 times for Chord (another, 2,000 to 200,000 rows)" in answer.text
+    assert "retraining beside it 40.0 times" in answer.text
+
+
+def test_scale_says_nothing_about_growth_where_rows_hardly_grow(tmp_path):
+    cells = [
+        *of_size(1000, kept=(0.1, 0.2), retrain=(1.0, 2.0)),
+        *of_size(2000, kept=(0.1, 0.2), retrain=(2.0, 4.0)),
+    ]
+    known = {
+        f"scale-{rows}": facts(group=("scale",), train=rows, study="scale") for rows in (1000, 2000)
+    }
+    answer = scale.answer(Evidence(tables(tmp_path, *cells, facts=known)))
+    assert "nothing is said about growth" in answer.text
+    assert answer.short == ""
+
+
 def test_scale_says_nothing_about_growth_where_one_size_ran(tmp_path):
     cells = of_size(1000, kept=(0.1, 0.2), retrain=(1.0, 2.0))
     answer = scale.answer(Evidence(tables(tmp_path, *cells, facts=SIZES)))
@@ -1192,9 +1229,8 @@ def test_scale_says_nothing_about_growth_where_one_size_ran(tmp_path):
 
 def test_the_papers_scores_stand_beside_ours_and_what_did_not_run_says_so(tmp_path):
     scores = {"accuracy_forget": 97.0, "accuracy_retain": 98.0, "accuracy_test": 96.5}
-    ours = [
-        made("paper", seed, params={"sigma": 1e-3}, claim=VACUOUS, extra=scores) for seed in (0, 1)
-    ]
+    how = {"method_name": "newton", "params": {"sigma": 1e-3}, "claim": VACUOUS, "extra": scores}
+    ours = [made("paper", seed, **how) for seed in (0, 1)]
     cells = [c.model_copy(update={"experiment": "own"}) for c in (*ours, made("retrain", 0))]
     known = {"own": facts(group=("paper",), data="mnist", model="mlp")}
     answer = paper.answer(Evidence(tables(tmp_path, *cells, facts=known)))
@@ -1207,3 +1243,23 @@ def test_the_papers_scores_stand_beside_ours_and_what_did_not_run_says_so(tmp_pa
     small = {"own": facts(group=("paper",), data="mnist", model="mlp", profile="cpu")}
     answer = paper.answer(Evidence(tables(tmp_path / "b", *cells, facts=small)))
     assert answer.missing.startswith("No record answers"), "another scale is no answer"
+
+
+@pytest.mark.parametrize("name", ["mnist-paper", "cifar10-allcnn", "svhn-resnet18"])
+def test_what_differs_from_the_paper_is_what_the_experiment_says(name):
+    problem = load_experiment(name).problem
+    (one,) = (r for r in paper.REPORTED if (r.data, r.model) == (problem.data, problem.model.kind))
+    rows = problem.split.train or problem.split.negatives
+    assert f"{rows:,} of the" in one.differs
+    assert ("GroupNorm and SiLU" in one.differs) == (problem.model.kind != "mlp")
+    assert ("has a schedule" in one.differs) == (problem.training.schedule is not None)
+    assert ("are augmented" in one.differs) == (problem.training.augment is not None)
+
+
+@pytest.mark.parametrize(("name", "sigma"), [("newton", 1e-2), ("noisy-fine-tune", 1e-3)])
+def test_another_noise_or_method_is_not_the_papers(tmp_path, name, sigma):
+    cell = made("paper", method_name=name, params={"sigma": sigma}, claim=VACUOUS)
+    cell = cell.model_copy(update={"experiment": "own"})
+    known = {"own": facts(group=("paper",), data="mnist", model="mlp")}
+    answer = paper.answer(Evidence(tables(tmp_path, cell, facts=known)))
+    assert answer.missing.startswith("No record answers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from fractions import Fraction
@@ -18,7 +19,7 @@ from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.curvature.normal_equations import NormalEquations, flat, matrix
-from benchmark.curvature.pending import Pending
+from benchmark.curvature.pending import LIMIT, Pending
 from benchmark.curvature.symmetric import Symmetric
 from benchmark.curvature.woodbury import Inverse
 from benchmark.errors import AssumptionBroken, DidNotConverge, LetheError
@@ -419,6 +420,26 @@ def test_rows_that_wait_are_part_of_the_matrix(scale: float) -> None:
     back = now.plus(-scale, few)
     assert torch.allclose(back.product(few), few @ (full - scale * few.T @ few), rtol=1e-12)
     assert torch.equal(gram.lower, Symmetric.gram(x).lower), "nothing is changed in place"
+
+
+def test_what_a_product_loses_to_rows_that_wait_is_charged() -> None:
+    """One row is left of many: what cancels is off by more than the charge for one row."""
+    generator = torch.Generator().manual_seed(0)
+    beyond = []
+    for _ in range(20):
+        # multiples of 2^-10, so that the sums are exact and the product alone is rounded
+        rows = torch.randint(-1024, 1025, (LIMIT + 1, 8), generator=generator) / 1024
+        rows, x = rows.double(), torch.randn(1, 8, generator=generator, dtype=torch.float64)
+        found = Pending.of(Symmetric.gram(rows)).plus(-1.0, rows[1:]).product(x)[0].tolist()
+        left, step = [Fraction(v) for v in rows[0].tolist()], [Fraction(v) for v in x[0].tolist()]
+        inner = sum(a * b for a, b in zip(left, step, strict=True))
+        wrong = [Fraction(v) - inner * a for v, a in zip(found, left, strict=True)]
+        error = math.sqrt(sum(w * w for w in wrong))
+        unit = float(rows.norm(dim=1).max()) ** 2 * float(x.norm())
+        charged = lost_to_waiting(columns=8, waiting=LIMIT)
+        assert error <= (gamma(8 + 4) + charged) * unit
+        beyond.append(error > gamma(8 + 4) * unit)
+    assert any(beyond), "else the charge is for nothing, and no test of it"
 
 
 def test_a_small_request_copies_no_matrix(large: Problem) -> None:

@@ -14,8 +14,11 @@ from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 import lethe
 from benchmark import registry, settings
 from benchmark.checks.check import check_method
-from benchmark.errors import LetheError
+from benchmark.errors import AssumptionBroken, LetheError
+from leaderboard.model.columns import CONTROLS, Column
+from leaderboard.model.interval import Estimate
 from lethe.advice import certifying
+from lethe.table import Row
 from tests.plugin import Outside
 
 DRAWS = np.random.default_rng(0)
@@ -174,6 +177,20 @@ def test_advice_ranks_what_is_proved_and_says_why() -> None:
     assert str(found).startswith(f"Take {found.best.row.title}")
 
 
+@pytest.mark.parametrize("key", CONTROLS)
+@pytest.mark.parametrize(
+    ("spread", "over"), [(0.5, True), (1.0, False), (2.0, False), (None, False)]
+)
+def test_a_control_is_beaten_by_the_interval_and_by_no_single_seed(
+    key: str, spread: float | None, over: bool
+) -> None:
+    class Measured:
+        def estimate(self, column: Column) -> Estimate | None:
+            return Estimate(1.0, spread, 3) if column.key == key else None
+
+    assert Row("a", "A", "proved", None, "", (), Measured()).over_control is over
+
+
 def test_every_method_that_can_certify_is_asked() -> None:
     there = certifying(problem())
     assert {"retrain", "newton-chord", "sisa"} <= set(there)
@@ -232,6 +249,31 @@ def test_checks_find_what_the_contract_tests_do() -> None:
     assert all(outcome.kept for outcome in check_method(Outside))
     broken = {outcome.broken for outcome in check_method(Failing()) if not outcome.kept}
     assert broken == {"ValueError: not today"}
+
+
+def test_a_method_that_refuses_everything_or_claims_nothing_does_not_pass() -> None:
+    class Refusing(Faded):
+        """Refuse every request."""
+
+        name = "refusing"
+        title = "Refusing"
+
+        def unlearn(self, request: lethe.Request) -> lethe.Release:
+            raise AssumptionBroken("not here")
+
+    class Silent(Faded):
+        """Declare evidence, and claim nothing."""
+
+        name = "silent"
+        title = "Silent"
+        evidence = "distance"
+
+    refusing, silent = (
+        {one.broken for one in check_method(method) if not one.kept}
+        for method in (Refusing, Silent)
+    )
+    assert refusing == {"it answers on no problem at all: not here"}
+    assert "it declares evidence = 'distance' and claims nothing" in silent
 
 
 def test_a_frame_is_what_a_spreadsheet_reads(table: lethe.Table) -> None:

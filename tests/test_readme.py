@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,15 @@ def test_a_block_is_written_and_the_rest_is_left_alone(project: Path) -> None:
     assert text.endswith("<!-- end -->\nb\n")
     assert "| Chord Newton | proved | 12.34 % |" in text
     assert blocks.check(*given) == blocks.build(*given) == []
+
+
+def test_a_table_by_forgotten_rows_sets_no_other_requests_side_by_side() -> None:
+    board = blocks.load(BOARD / "results", BOARD)
+    gone = ("mnist-hog-squared-forget-1", "downdate")
+    kept = tuple(one for one in board.lines if (one.experiment, one.label) != gone)
+    assert "| rows forgotten | 1 |" in blocks.BLOCKS["squared"](board)
+    with pytest.raises(LetheError, match="asked for other requests"):
+        blocks.BLOCKS["squared"](replace(board, lines=kept))
 
 
 def test_a_block_without_a_writer_is_named(project: Path) -> None:

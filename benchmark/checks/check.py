@@ -73,6 +73,7 @@ def check_method(method: str | type[Method] | Method) -> list[Outcome]:
 def _checks(cls: type[Method]) -> Iterator[tuple[Callable, str, Callable[[], None]]]:
     """Each rule, what it is checked on, and the check."""
     yield rules.declarations_are_complete, "", partial(rules.declarations_are_complete, cls)
+    yield rules.it_claims_what_it_declares, "", partial(rules.it_claims_what_it_declares, cls)
     claims = OF_CLAIMS if cls.evidence else ()
     for kind in kinds(cls):
         yield from ((rule, kind, partial(rule, cls, kind)) for rule in ON_EVERY_PROBLEM + claims)

@@ -30,7 +30,7 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.definition import verdict
 from benchmark.contract.method import Method
 from benchmark.contract.seeds import Seeds
-from benchmark.errors import LetheError
+from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.problem.rows import Rows
 
 
@@ -307,6 +307,23 @@ def noise_answers_the_target(cls: type[Method], kind: str) -> None:
     hold(
         rests_on(tight) == "algorithm" or tight.release_sigma > loose.release_sigma > 0,
         "a tighter target gets no more noise",
+    )
+
+
+def it_claims_what_it_declares(cls: type[Method]) -> None:
+    """It claims something on some problem if it declares evidence, and nowhere if it does not."""
+    refusals, claims = [], []
+    for kind in kinds(cls):
+        try:
+            claims.append(answer_of(cls(), kind)[1].claim)
+        except AssumptionBroken as refusal:
+            refusals.append(str(refusal))
+    why = f": {refusals[0]}" if refusals else ""
+    hold(bool(claims), f"it answers on no problem at all{why}")
+    claimed = any(claim is not None for claim in claims)
+    what = "something" if claimed else f"nothing{why}"
+    hold(
+        claimed == bool(cls.evidence), f"it declares evidence = {cls.evidence!r} and claims {what}"
     )
 
 

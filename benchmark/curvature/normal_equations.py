@@ -24,7 +24,7 @@ class NormalEquations:
     same bytes whatever the order: see `benchmark.problem.fixed_point`.
 
     Attributes:
-        gram: S, (m, m) float64; rows that were taken out may wait where that is asked for.
+        gram: S, (m, m) float64; rows that leave or come may wait where that is asked for.
         moments: B, (classes, m) float64.
         rows: n.
     """
@@ -71,12 +71,12 @@ class NormalEquations:
 
     @property
     def waiting(self) -> Self:
-        """The same sums, where rows that are taken out wait for others."""
+        """The same sums, where rows that leave or come wait for others."""
         return replace(self, gram=Pending.of(self.gram))
 
     @property
     def pending(self) -> int:
-        """How many rows wait to be taken out."""
+        """How many rows wait to be subtracted, or to be added."""
         return len(self.gram.rows) if isinstance(self.gram, Pending) else 0
 
     def factor(self, ridge: float) -> Cholesky:

@@ -18,7 +18,9 @@ class Pending:
     """A + scale * sum of x x^T over some rows, where the sum is carried out by products alone.
 
     A copy of a large matrix takes as long as many products with it, because its memory is new. So
-    rows wait until they are more than `LIMIT`. Nothing is ever changed in place.
+    rows wait until they are more than `LIMIT`, or until others come with another scale. Nothing is
+    ever changed in place. What a product loses to the wait is `lost_to_waiting` of
+    benchmark/theory/round_off.py. Whoever proves something by it has to charge for that.
 
     Attributes:
         matrix: A.

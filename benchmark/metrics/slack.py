@@ -8,7 +8,7 @@ from benchmark.theory.gaussian import epsilon_for
 def distance_slack(bound: float, distance: float) -> float | None:
     """Bound over measured distance to the retrained weights; below 1 the bound is violated.
 
-    None where both are 0: there is nothing to compare.
+    None where the distance is 0: no ratio says how loose the bound is.
 
     >>> distance_slack(2e-3, 1e-3)
     2.0

@@ -1,4 +1,4 @@
-"""The audit of every certified method on digits, row by row."""
+"""The audit of certified methods on the digits' heads and MLP, row by row."""
 
 from __future__ import annotations
 

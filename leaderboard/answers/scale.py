@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import fmean
 
 from leaderboard.answers.answer import (
     Answer,
@@ -35,8 +36,9 @@ _COLUMNS = (
     "test gap (points)",
     "seeds",
 )
-#: A time that grows by no more than this, while the rows grow tenfold or more, is flat.
+#: A time that grows by no more than this while the rows grow by at least `_WIDE` is flat.
 _FLAT = 2.0
+_WIDE = 10
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,20 @@ class Growth:
     def factor(self) -> float:
         """The time of a request at the most rows over that at the fewest."""
         return mean(self.points[-1][1], "unlearn") / mean(self.points[0][1], "unlearn")
+
+    @property
+    def rows(self) -> float:
+        """How many times the rows that are fewest the most ones are."""
+        return self.points[-1][0] / self.points[0][0]
+
+    @property
+    def retraining(self) -> float:
+        """What `factor` is of the retraining that was timed beside the row."""
+        return _retraining(self.points[-1][1]) / _retraining(self.points[0][1])
+
+    @property
+    def flat(self) -> bool:
+        return self.factor <= _FLAT
 
 
 def answer(evidence: Evidence) -> Answer:
@@ -96,44 +112,76 @@ def _problem(table: Table) -> str:
     return table.facts.problem if plain else f"{table.facts.problem} ({table.device})"
 
 
+def _retraining(row: Row) -> float:
+    """Seconds of retraining beside the row, the mean over its seeds."""
+    return fmean(record.times.retrain for record in row.done.values())
+
+
+def _grown(found: list[Growth]) -> list[Growth]:
+    """Those with so many more rows at the end that growth of the time would show."""
+    return [growth for growth in found if growth.rows >= _WIDE]
+
+
 def _text(found: list[Growth]) -> str:
-    grown = [growth for growth in found if len(growth.points) > 1]
+    grown = _grown(found)
     if not grown:
-        return "Only one number of training rows was tried: nothing is said about growth."
+        return (
+            f"Only one number of training rows was tried, or none {_WIDE} times as many: nothing "
+            "is said about growth."
+        )
     fewest, most = (
         pick(n for g in grown for n, _ in (g.points[0], g.points[-1])) for pick in (min, max)
     )
-    flat = [growth for growth in grown if growth.factor <= _FLAT]
-    rest = [growth for growth in grown if growth.factor > _FLAT]
+    flat = [growth for growth in grown if growth.flat]
+    rest = [growth for growth in grown if not growth.flat]
     parts = [f"The training rows grow from {fewest:,} to {most:,}."]
     if flat:
         speedups = [s for g in flat if (s := mean(g.points[-1][1], "speedup")) is not None]
         parts.append(
-            f"The time of a request hardly changes for {_listed(flat)}: with the most rows it is "
-            f"{span([g.factor for g in flat])} times what it was with the fewest."
-            + (f" With the most rows they are {span(speedups)} times faster than retraining."
+            f"The time of a request at most doubles for {_listed(flat)}: it is "
+            f"{span([g.factor for g in flat])} times what it was."
+            + (f" At the most rows they are {span(speedups)} times faster than retraining."
                if speedups else "")
         )  # fmt: skip
     if rest:
         parts.append(
-            f"It grows {span([g.factor for g in rest])} times for {_listed(rest)}. The time of "
-            "retraining grows as well."
+            f"It grows {span([g.factor for g in rest])} times for {_listed(rest)}, and retraining "
+            f"beside it {span([g.retraining for g in rest])} times."
         )
     return " ".join(parts)
 
 
 def _short(found: list[Growth]) -> str:
-    grown = [growth for growth in found if len(growth.points) > 1]
-    flat = [growth for growth in grown if growth.factor <= _FLAT]
+    """A row is said to be flat only if it is on every problem."""
+    by_title: dict[str, list[Growth]] = {}
+    for growth in _grown(found):
+        by_title.setdefault(growth.title, []).append(growth)
+    flat = {t: one for t, one in by_title.items() if all(growth.flat for growth in one)}
+    rest = {t: one for t, one in by_title.items() if t not in flat}
     if not flat:
         return ""
-    most = max(growth.points[-1][0] for growth in flat)
-    titles = ", ".join(dict.fromkeys(growth.title for growth in flat))
-    return f"No: for {titles} the time of a request stays the same up to {most:,} training rows."
+    kept = [growth for one in flat.values() for growth in one]
+    text = (
+        f"No for {'; '.join(flat)}: a request takes {span([g.factor for g in kept])} times as long "
+        f"at {_times([g.rows for g in kept])} times the training rows."
+    )
+    if not rest:
+        return text
+    longer = span([growth.factor for one in rest.values() for growth in one])
+    return f"{text} For {'; '.join(rest)} it takes {longer} times as long."
+
+
+def _times(ratios: list[float]) -> str:
+    low, high = f"{min(ratios):.3g}", f"{max(ratios):.3g}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _listed(growths: list[Growth]) -> str:
-    return "; ".join(f"{growth.title} ({growth.problem})" for growth in growths)
+    return "; ".join(
+        f"{growth.title} ({growth.problem}, {growth.points[0][0]:,} to {growth.points[-1][0]:,} "
+        "rows)"
+        for growth in growths
+    )
 
 
 def _lines(growth: Growth) -> Iterator[Line]:

@@ -154,7 +154,8 @@ UTILITY = (
         "Over public",
         "points",
         "Where rows are public: test accuracy minus that of the same model trained on the public "
-        "rows alone. At 0 the private rows contribute nothing.",
+        "rows alone. This control is tried at two ridges, and the one that is better on the test "
+        "rows counts, which is in its favour. At 0 the private rows contribute nothing.",
     ),
     _metric(
         "public_net_accuracy_test_gap",
@@ -163,6 +164,13 @@ UTILITY = (
         "Where features come from a net trained on public rows: test accuracy minus that of this "
         "net alone.",
     ),
+)
+#: Metrics of what the original model, or the private rows, have to add: the lead over a control,
+#: in points. These are the same noise from zero weights, and what public rows give alone.
+CONTROLS = (
+    "control_accuracy_test_gap",
+    "public_accuracy_test_gap",
+    "public_net_accuracy_test_gap",
 )
 FORGETTING = (
     _metric(

@@ -11,7 +11,7 @@ from benchmark.contract.definition import Definition, find
 from benchmark.studies.quality_record import Verdict as Forgotten
 from leaderboard.experiments import details
 from leaderboard.model import words
-from leaderboard.model.columns import BY_KEY
+from leaderboard.model.columns import BY_KEY, CONTROLS
 from leaderboard.model.interval import Estimate, arithmetic, geometric
 from leaderboard.model.shown import erases_the_model, last_steps
 from leaderboard.model.table import Row, Table
@@ -23,14 +23,6 @@ LOSS = 1.0
 _ROUND_OFF = 1e-6
 #: A mean of exact cancellations comes out as some 1e-15.
 _NOTHING = 1e-12
-
-#: Metrics of what the original model, or the private rows, have to add: the lead over a control,
-#: in points. These are the same noise from zero weights, and what public rows give alone.
-_CONTROLS = (
-    "control_accuracy_test_gap",
-    "public_accuracy_test_gap",
-    "public_net_accuracy_test_gap",
-)
 
 #: What a claim rests on, by the names of its constants.
 _NEEDS = {
@@ -227,7 +219,7 @@ class OverviewRow:
         """Whether it beats each of its controls by the interval; without one there is none to."""
         return all(
             found.spread is not None and found.mean - found.spread > 0
-            for name in _CONTROLS
+            for name in CONTROLS
             if (found := self._metric(name))
         )
 

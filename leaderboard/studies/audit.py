@@ -15,9 +15,9 @@ ORDER = 30
 HEADING = "What whole runs can refute"
 
 READING = (
-    "Each method with a claim on digits, run again and again with fresh noise, against as many "
-    "runs of what its definition names as the other side, through the same code. What is random "
-    "in training is drawn anew as well where the claim rests on it.",
+    "Each method with a claim on the digits' heads and MLP, run again and again with fresh noise, "
+    "against as many runs of what its definition names as the other side, through the same code. "
+    "What is random in training is drawn anew as well where the claim rests on it.",
     "On a linear head an observer looks at how far each release lies in the direction in which "
     "the forgotten rows moved the model; on a net, at the loss on these rows. A tenth of the runs "
     "choose a threshold, or half of them where the guarantee is not a Gaussian's. The table counts "
