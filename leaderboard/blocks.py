@@ -25,10 +25,9 @@ from benchmark.facts import Facts
 from benchmark.files import as_bytes, read_text, replace_file
 from benchmark.records import Store
 from benchmark.theory.gaussian import m_for
+from leaderboard.model.ranking import LOSS
 
 _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-#: A row that loses more than this many points of accuracy to retraining answers nobody's need.
-_USEFUL = 1.0
 
 
 @dataclass(frozen=True)
@@ -418,7 +417,7 @@ def _is_useful(line: Line) -> bool:
     gap = line.number("accuracy_test_gap_mean")
     gain = line.number("control_accuracy_test_gap_mean")
     around = line.number("control_accuracy_test_gap_half_width") or 0.0
-    return gap is not None and gap >= -_USEFUL and (gain is None or gain > around)
+    return gap is not None and gap >= -LOSS and (gain is None or gain > around)
 
 
 #: Writers by the names that blocks have.

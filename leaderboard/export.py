@@ -18,7 +18,6 @@ from leaderboard.overview.cells import BY_KEY, Column, Line
 from leaderboard.render.bibtex import entry
 from leaderboard.render.latex import tabular
 
-FORMATS = ("markdown", "latex", "csv", "json")
 #: What a line of the table stands for.
 LINES = ("row", "method")
 _COLUMNS = {
@@ -65,7 +64,7 @@ def read(results: Path) -> Overview:
 
 
 def export(found: Overview, view: View, form: str = "markdown") -> str:
-    """The view as a text in one of `FORMATS`.
+    """The view as a text in Markdown, LaTeX, CSV or JSON.
 
     Raises:
         LetheError: for a filter, a column or a format that there is not, or if no row is left.
