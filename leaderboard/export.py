@@ -17,6 +17,7 @@ from leaderboard.overview import Overview, OverviewRow, overview
 from leaderboard.overview.cells import BY_KEY, Column, Line
 from leaderboard.render.bibtex import entry
 from leaderboard.render.latex import tabular
+from leaderboard.render.markdown import pipe_table
 
 #: What a line of the table stands for.
 LINES = ("row", "method")
@@ -146,8 +147,7 @@ def _searched(row: OverviewRow) -> str:
 def _markdown(lines: Sequence[Line], columns: Sequence[Column]) -> str:
     rows = [[column.heading for column in columns], ["---"] * len(columns)]
     rows += [[column.text(line).line for column in columns] for line in lines]
-    cells = ([text.replace("|", "\\|") for text in row] for row in rows)
-    return "".join(f"| {' | '.join(row)} |\n" for row in cells)
+    return pipe_table(rows)
 
 
 def _latex(lines: Sequence[Line], columns: Sequence[Column]) -> str:
