@@ -231,7 +231,7 @@ def status(results: Results = Path("runs")) -> None:
 @app.command("list")
 def list_() -> None:
     """List experiments, data sets, and methods with their parameters."""
-    from benchmark import kinds, registry
+    from benchmark import plugins, registry
     from benchmark.data import catalogue
     from benchmark.experiments import experiment as experiments
 
@@ -257,7 +257,7 @@ def list_() -> None:
         certifies = "yes" if cls.evidence else "no"
         table.add_row(name, registered.family, certifies, params or "-", cls.source.paper)
     show(out, table)
-    others = kinds.installed()
+    others = plugins.installed()
     if not others:
         return
     out.print()

@@ -16,6 +16,14 @@ from benchmark.ends import kept_alive
 from benchmark.errors import LetheError
 
 _DECLARED = ("name", "title", "source")
+#: Where each kind is declared that a plug-in can add, beside methods.
+_MODULES = {
+    "attack": "benchmark.metrics.attack_registry",
+    "data set": "benchmark.data.catalogue",
+    "definition": "benchmark.contract.definition",
+    "model": "benchmark.problem.models.kinds",
+    "study": "benchmark.study.study",
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,23 @@ class Found:
 
     cls: type
     origin: str
+
+
+def kinds() -> dict[str, Kind]:
+    """What is looked for, beside methods, by what it is called."""
+    return {word: importlib.import_module(module).KIND for word, module in _MODULES.items()}
+
+
+def installed() -> list[tuple[str, Found]]:
+    """What installed packages bring besides methods: kind and class of each.
+
+    Raises:
+        LetheError: if one cannot be loaded, is none or lacks a declaration.
+    """
+    found = [(kind, one) for kind in kinds().values() for one in in_entry_points(kind)]
+    for kind, one in found:
+        check(one.cls, kind)
+    return [(kind.word, one) for kind, one in found]
 
 
 def discover(kind: Kind) -> dict[str, Found]:
