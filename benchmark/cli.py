@@ -75,6 +75,7 @@ Profile = Annotated[
     typer.Option(help="Scale of the experiments; repeatable. cpu without a GPU, else paper."),
 ]
 Threads = Annotated[int, typer.Option(help="Threads of one process; recorded with every cell.")]
+Check = Annotated[bool, typer.Option("--check", help="Write nothing; fail if stale.")]
 NoBoard = Annotated[bool, typer.Option("--no-board", help="Render no leaderboard at the end.")]
 
 
@@ -231,7 +232,7 @@ def status(results: Results = Path("runs")) -> None:
 @app.command("list")
 def list_() -> None:
     """List experiments, data sets, and methods with their parameters."""
-    from benchmark import kinds, registry
+    from benchmark import plugins, registry
     from benchmark.data import catalogue
     from benchmark.experiments import experiment as experiments
 
@@ -257,7 +258,7 @@ def list_() -> None:
         certifies = "yes" if cls.evidence else "no"
         table.add_row(name, registered.family, certifies, params or "-", cls.source.paper)
     show(out, table)
-    others = kinds.installed()
+    others = plugins.installed()
     if not others:
         return
     out.print()
@@ -326,7 +327,7 @@ def leaderboard(
     to: Annotated[
         Path, typer.Option(help="Folder to write to.", parser=_folder, metavar="FOLDER")
     ] = Path("leaderboard"),
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if stale.")] = False,
+    check: Check = False,
 ) -> None:
     """Regenerate the leaderboard from the records, or check that it is current."""
     from leaderboard import check as stale_files
@@ -350,7 +351,7 @@ def readme(
     board: Annotated[
         Path, typer.Option(help="Folder of board.csv.", parser=_folder, metavar="FOLDER")
     ] = Path("leaderboard"),
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if stale.")] = False,
+    check: Check = False,
 ) -> None:
     """Write the figures in README.md and docs/ from the records, or check that they are current."""
     from leaderboard import blocks

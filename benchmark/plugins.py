@@ -1,4 +1,4 @@
-"""Finding classes that register by being there: in packages, and in installed plug-ins."""
+"""Finding what registers by being there: in packages, and in installed plug-ins."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ from benchmark.ends import kept_alive
 from benchmark.errors import LetheError
 
 _DECLARED = ("name", "title", "source")
+#: Where each kind is declared that a plug-in can add, beside methods.
+_MODULES = {
+    "attack": "benchmark.metrics.attack_registry",
+    "data set": "benchmark.data.catalogue",
+    "definition": "benchmark.contract.definition",
+    "model": "benchmark.problem.models.kinds",
+    "study": "benchmark.study.study",
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,23 @@ class Found:
 
     cls: type
     origin: str
+
+
+def kinds() -> dict[str, Kind]:
+    """What is looked for, beside methods, by what it is called."""
+    return {word: importlib.import_module(module).KIND for word, module in _MODULES.items()}
+
+
+def installed() -> list[tuple[str, Found]]:
+    """What installed packages bring besides methods: kind and class of each.
+
+    Raises:
+        LetheError: if one cannot be loaded, is none or lacks a declaration.
+    """
+    found = [(kind, one) for kind in kinds().values() for one in in_entry_points(kind)]
+    for kind, one in found:
+        check(one.cls, kind)
+    return [(kind.word, one) for kind, one in found]
 
 
 def discover(kind: Kind) -> dict[str, Found]:
@@ -97,11 +122,20 @@ def in_packages(kind: Kind) -> Iterator[Found]:
         LetheError: if a file cannot be imported.
     """
     for name in kind.packages:
-        package = importlib.import_module(name)
-        for info in pkgutil.iter_modules(package.__path__, f"{name}."):
-            for cls in _classes_in(_import(info.name)):
+        for module in _modules_in(name):
+            for cls in _classes_in(module):
                 if kind.accepts(cls):
                     yield Found(cls, name)
+
+
+def in_order(package: str) -> list[ModuleType]:
+    """Modules of a package that declare their place by `ORDER`, in that order, then by name.
+
+    Raises:
+        LetheError: if a file cannot be imported.
+    """
+    found = (module for module in _modules_in(package) if hasattr(module, "ORDER"))
+    return sorted(found, key=lambda module: (module.ORDER, module.__name__))
 
 
 def in_entry_points(kind: Kind) -> Iterator[Found]:
@@ -125,6 +159,12 @@ def _broken(point: EntryPoint, what: str) -> LetheError:
     """The error for a plug-in: what is wrong with it, and which distribution to mend."""
     whose, it = (f" of {point.dist.name}", point.dist.name) if point.dist else ("", "it")
     return LetheError(f"plug-in '{point.name}'{whose} {what}: repair it or uninstall {it}")
+
+
+def _modules_in(package: str) -> Iterator[ModuleType]:
+    paths = importlib.import_module(package).__path__
+    for info in pkgutil.iter_modules(paths, f"{package}."):
+        yield _import(info.name)
 
 
 def _import(module: str) -> ModuleType:

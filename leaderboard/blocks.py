@@ -25,10 +25,9 @@ from benchmark.facts import Facts
 from benchmark.files import as_bytes, read_text, replace_file
 from benchmark.records import Store
 from benchmark.theory.gaussian import m_for
+from leaderboard.model.ranking import LOSS
 
 _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-#: A useful row loses at most this many points of test accuracy to retraining.
-_USEFUL = 1.0
 
 
 @dataclass(frozen=True)
@@ -421,7 +420,7 @@ def _is_useful(line: Line) -> bool:
     gain = line.number("control_accuracy_test_gap_mean")
     around = line.number("control_accuracy_test_gap_half_width")
     over = gain is None or (around is not None and gain > around)  # one seed shows nothing
-    return gap is not None and gap >= -_USEFUL and over
+    return gap is not None and gap >= -LOSS and over
 
 
 def _squared(board: Board) -> str:

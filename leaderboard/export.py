@@ -17,8 +17,8 @@ from leaderboard.overview import Overview, OverviewRow, overview
 from leaderboard.overview.cells import BY_KEY, Column, Line
 from leaderboard.render.bibtex import entry
 from leaderboard.render.latex import tabular
+from leaderboard.render.markdown import pipe_table
 
-FORMATS = ("markdown", "latex", "csv", "json")
 #: What a line of the table stands for.
 LINES = ("row", "method")
 _COLUMNS = {
@@ -65,7 +65,7 @@ def read(results: Path) -> Overview:
 
 
 def export(found: Overview, view: View, form: str = "markdown") -> str:
-    """The view as a text in one of `FORMATS`.
+    """The view as a text in Markdown, LaTeX, CSV or JSON.
 
     Raises:
         LetheError: for a filter, a column or a format that there is not, or if no row is left.
@@ -147,8 +147,7 @@ def _searched(row: OverviewRow) -> str:
 def _markdown(lines: Sequence[Line], columns: Sequence[Column]) -> str:
     rows = [[column.heading for column in columns], ["---"] * len(columns)]
     rows += [[column.text(line).line for column in columns] for line in lines]
-    cells = ([text.replace("|", "\\|") for text in row] for row in rows)
-    return "".join(f"| {' | '.join(row)} |\n" for row in cells)
+    return pipe_table(rows)
 
 
 def _latex(lines: Sequence[Line], columns: Sequence[Column]) -> str:

@@ -10,12 +10,11 @@ from benchmark import registry
 from benchmark.contract.guarantee import compose
 from benchmark.contract.method import PROBLEMS
 from benchmark.errors import LetheError
+from leaderboard.model.ranking import LOSS
 from lethe.evaluation import Asked, evaluate
 from lethe.problem import Problem
 from lethe.table import Row, Table
 
-#: Points of test accuracy that a useful method may lose against retraining.
-LOSS = 1.0
 _RETRAIN = "retrain"
 
 

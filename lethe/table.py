@@ -18,6 +18,7 @@ from leaderboard.model.columns import BY_KEY, CONTROLS
 from leaderboard.model.interval import Estimate
 from leaderboard.model.numbers import measured, number
 from leaderboard.render.latex import tabular
+from leaderboard.render.markdown import pipe_table
 
 if TYPE_CHECKING:
     import pandas
@@ -169,8 +170,7 @@ class Table:
 
     def to_markdown(self) -> str:
         """A table in Markdown."""
-        lines = [_HEADINGS, ["---"] * 3 + ["--:"] * len(_COLUMNS), *self._texts]
-        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        return pipe_table([_HEADINGS, ["---"] * 3 + ["--:"] * len(_COLUMNS), *self._texts])
 
     def to_latex(self) -> str:
         """A tabular for a paper that loads booktabs."""

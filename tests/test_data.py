@@ -21,9 +21,9 @@ from benchmark.data.dataset import Dataset, Part
 from benchmark.data.features import compute
 from benchmark.data.forget import ForgetSpec
 from benchmark.data.hashing import canonical_order, content_hash, groups_hash, row_digests
+from benchmark.data.images import Source
 from benchmark.data.sets import mnist_shifted as shifted
 from benchmark.data.sets.mnist import MNIST
-from benchmark.data.sources import Source
 from benchmark.data.split import Split, SplitSpec, split
 from benchmark.errors import LetheError
 from tests import problems

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,13 @@ def test_every_format_has_every_row(table: lethe.Table, tmp_path: Path) -> None:
     assert "u17" not in page
     with pytest.raises(LetheError, match="cannot be written"):
         table.to_html(tmp_path / "report.html" / "another.html")
+
+
+def test_a_bar_in_a_title_opens_no_column_in_markdown(table: lethe.Table) -> None:
+    barred = replace(table, rows=(replace(table["retrain"], title="a|b"),))
+    heading, _, line = barred.to_markdown().splitlines()
+    assert line.startswith("| a\\|b |")
+    assert line.count("|") - line.count("\\|") == heading.count("|")
 
 
 def test_nothing_outlives_the_call(table: lethe.Table) -> None:

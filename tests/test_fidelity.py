@@ -18,9 +18,8 @@ from benchmark.errors import AssumptionBroken
 from benchmark.metrics import attack_registry
 from benchmark.metrics.attack_contract import ModelAttack
 from benchmark.metrics.attack_run import attack_models
-from benchmark.metrics.jensen_shannon import jensen_shannon_to_retrain
+from benchmark.metrics.divergence import jensen_shannon_to_retrain, kl_from_retrain
 from benchmark.metrics.klom import klom_measure
-from benchmark.metrics.kullback_leibler import kl_from_retrain
 from benchmark.metrics.permutation import energy_test
 from benchmark.metrics.rates import attack_measures
 from benchmark.problem.model import Model

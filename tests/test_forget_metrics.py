@@ -31,10 +31,14 @@ from benchmark.metrics import attack_registry
 from benchmark.metrics.attack import auc
 from benchmark.metrics.attack_contract import Attack, ModelAttack, ModelCase, RowAttack, RowCase
 from benchmark.metrics.attack_run import Views, attack_models, attack_rows
-from benchmark.metrics.jensen_shannon import jensen_shannon, jensen_shannon_to_retrain
+from benchmark.metrics.divergence import (
+    jensen_shannon,
+    jensen_shannon_to_retrain,
+    kl_from_retrain,
+    kullback_leibler,
+)
 from benchmark.metrics.klom import klom, klom_floor, klom_measure
-from benchmark.metrics.kullback_leibler import kl_from_retrain, kullback_leibler
-from benchmark.metrics.margins import margins
+from benchmark.metrics.margins import deterministic, margins
 from benchmark.metrics.measure import Measure
 from benchmark.metrics.rates import (
     attack_measures,
@@ -46,7 +50,6 @@ from benchmark.metrics.rates import (
 )
 from benchmark.metrics.relearn import RelearnTime, relearn_ratio, relearn_time
 from benchmark.metrics.rmia import rmia
-from benchmark.metrics.spread import deterministic
 from benchmark.metrics.statistics import (
     bootstrap_interval,
     paired_interval,

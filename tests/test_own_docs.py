@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import lethe
-from benchmark.kinds import kinds
+from benchmark.plugins import kinds
 from tests.test_tutorials import BLOCK
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,9 +12,24 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from benchmark.files import DiskError, replacing
+from benchmark.files import DiskError, replacing, sweep
 
 _DIGEST = hashlib.sha256().digest_size
+
+
+def kept_array(
+    path: Path, batches: Iterator[np.ndarray], n: int, dtype: type[np.generic]
+) -> np.ndarray:
+    """(n, columns), mapped and read-only; made of `batches` where no sound file has it.
+
+    Raises:
+        DiskError: if the file cannot be written.
+    """
+    if (found := read_array(path, n, dtype)) is None:
+        sweep(path.parent)
+        write_array(path, batches, n)
+        found = np.load(path, mmap_mode="r")
+    return found
 
 
 def read_array(path: Path, n: int, dtype: type[np.generic]) -> np.ndarray | None:

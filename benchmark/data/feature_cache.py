@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.data.array_file import read_array, tracked, write_array
+from benchmark.data.array_file import kept_array, tracked
 from benchmark.data.dataset import Part
 from benchmark.data.features import DESCRIPTORS, Features, compute
-from benchmark.files import cache_folder, sweep
+from benchmark.files import cache_folder
 
 BATCH = 250  # rows
 
@@ -33,11 +33,7 @@ def whole(part: Part, kind: Features, levels: int) -> np.ndarray:
         LetheError: if the cache cannot be written.
     """
     path, n = cached_file(part, kind), len(part.labels)
-    if (found := read_array(path, n, np.float32)) is None:
-        sweep(path.parent)
-        write_array(path, _batches(part, kind, levels), n)
-        found = np.load(path, mmap_mode="r")
-    return np.asarray(found)
+    return np.asarray(kept_array(path, _batches(part, kind, levels), n, np.float32))
 
 
 def cached_file(part: Part, kind: Features) -> Path:

@@ -18,10 +18,7 @@ from torch import Tensor
 
 from benchmark.contract.seeds import Seeds
 from benchmark.data.ids import PATTERN
-from benchmark.data.scenarios import SCENARIOS, Context
-from benchmark.data.scenarios.context import required
-from benchmark.data.scenarios.mislabelled import corrupted
-from benchmark.data.scenarios.named import named
+from benchmark.data.scenarios import SCENARIOS, Context, corrupted, named, required
 from benchmark.errors import LetheError
 from benchmark.graph.graph import Graph
 from benchmark.graph.scenarios import WORDS, Drawn, GraphScenario

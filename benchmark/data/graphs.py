@@ -252,7 +252,7 @@ def read_npz(path: Path) -> GraphData:
     if not isinstance(found, dict) or {"y", "edges"} - set(found):
         raise LetheError(f"{where} has no arrays y and edges: it needs both, and x")
     try:
-        graph = Graph.of(_features(found, where), found["y"], found["edges"])
+        graph = Graph.of(_features(found), found["y"], found["edges"])
         parts = {part: _part(found, part, graph) for part in PARTS}
     except LetheError as error:
         raise LetheError(f"{where}: {error}") from error
@@ -270,7 +270,7 @@ def _read_file(path: Path, changed: int) -> GraphData:
     return read_npz(path)
 
 
-def _features(arrays: dict[str, np.ndarray], where: str) -> sparse.csr_array:
+def _features(arrays: dict[str, np.ndarray]) -> sparse.csr_array:
     if "x" in arrays:
         if arrays["x"].ndim != 2 or arrays["x"].dtype.kind not in "iufb":
             raise LetheError(f"x is (nodes, inputs) of numbers, not {arrays['x'].shape}")

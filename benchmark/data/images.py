@@ -1,4 +1,4 @@
-"""Reading image sets: a decoded cache, `$LETHE_DATA`, or the hub, in this order."""
+"""Image sets: read from a decoded cache, `$LETHE_DATA`, or the hub, in this order."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -14,12 +15,41 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmark.data.dataset import Dataset, Part
-from benchmark.data.sources import Source
 from benchmark.errors import LetheError
 from benchmark.files import cache_folder, replace_file, sweep
 
 #: Pixels along a side of an image; those of the data sets have 32.
 _LARGEST = 1024
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a data set comes from and what it must contain.
+
+    Attributes:
+        name: as in experiments.
+        title: for people.
+        family: the same where a list of experiments is sorted by data set.
+        folder: its folder under `$LETHE_DATA`.
+        hub: repository on the hub, or None if the set is not there.
+        image_column: its column of images there; `$LETHE_DATA` files call theirs `image`.
+        classes: number of labels.
+        hashes: the content hash of each split.
+        groups: the hash of the groups of each split whose rows are grouped by source image: the
+            number before `_` in the path of a row's image. Without one, rows are independent.
+        citation: whom to thank.
+    """
+
+    name: str
+    title: str
+    family: str
+    folder: str
+    hub: str | None
+    image_column: str
+    classes: int
+    hashes: dict[str, str]
+    citation: str
+    groups: dict[str, str] = field(default_factory=dict)
 
 
 def load(source: Source) -> Dataset:

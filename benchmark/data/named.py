@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from benchmark.data import images
 from benchmark.data.dataset import Dataset
-from benchmark.data.sources import Source
+from benchmark.data.images import Source
 
 
 class NamedSet(ABC):
@@ -47,9 +47,19 @@ class NamedSet(ABC):
 
 
 class ImageSet(NamedSet):
-    """A set of images that is read from `$LETHE_DATA` or from the Hugging Face hub."""
+    """A set of images that is read from `$LETHE_DATA` or from the Hugging Face hub.
+
+    A class declares `images` alone; the rest follows.
+    """
 
     images: ClassVar[Source]
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Take from `images` what every set declares."""
+        super().__init_subclass__(**more)
+        of = cls.images
+        cls.name, cls.title, cls.source = of.name, of.family, of.citation
+        cls.official_test = "test" in of.hashes
 
     @classmethod
     def load(cls) -> Dataset:

@@ -8,9 +8,9 @@ import numpy as np
 from scipy.special import digamma
 
 from benchmark.errors import LetheError
+from benchmark.metrics.margins import deterministic
 from benchmark.metrics.measure import Measure
 from benchmark.metrics.outputs import scores
-from benchmark.metrics.spread import deterministic
 
 BOUNDS = (0.0, math.inf)
 

@@ -1,4 +1,4 @@
-"""The margin of a label: how sure a model is of it, without saturating."""
+"""The margin of a label: how sure a model is of it, without saturating, and whether it varies."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import numpy as np
 from scipy.special import logsumexp
 
 from benchmark.errors import LetheError
+
+#: Below this, relative to the margin, models differ by round-off and stopping tolerance only.
+RESOLUTION = 1e-6
 
 
 def margins(log_probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -29,3 +32,16 @@ def margins(log_probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     others = outputs.copy()
     others[rows, labels] = -np.inf
     return outputs[rows, labels] - logsumexp(others, axis=1)
+
+
+def deterministic(margins: np.ndarray) -> bool:
+    """Whether some example has the same margin under every model, up to round-off.
+
+    Convex training to a tolerance gives one model whatever its seed; its margins have no
+    distribution that another could be compared with.
+
+    Args:
+        margins: (models, n).
+    """
+    scale = np.maximum(np.abs(margins).max(axis=0), 1)
+    return bool((margins.std(axis=0) <= RESOLUTION * scale).any())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from benchmark.errors import LetheError
+from benchmark.metrics.margins import RESOLUTION, deterministic
 from benchmark.metrics.outputs import scores
-from benchmark.metrics.spread import RESOLUTION, deterministic
 
 
 def energy_test(

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import norm
 
 from benchmark.errors import LetheError
-from benchmark.metrics.spread import deterministic
+from benchmark.metrics.margins import deterministic
 
 
 def likelihood_ratio(fit_in: np.ndarray, fit_out: np.ndarray, scored: np.ndarray) -> np.ndarray:

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from benchmark.contract.claim import Claim, Distance, Target
 from benchmark.metrics.attack import population_auc
-from benchmark.metrics.jensen_shannon import jensen_shannon_to_retrain
-from benchmark.metrics.kullback_leibler import kl_from_retrain
+from benchmark.metrics.divergence import jensen_shannon_to_retrain, kl_from_retrain
 from benchmark.metrics.slack import distance_slack, realised_epsilon
 from benchmark.metrics.utility import accuracy, losses
 from benchmark.metrics.value import Value

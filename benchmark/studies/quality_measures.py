@@ -15,9 +15,8 @@ from benchmark.errors import LetheError
 from benchmark.metrics.attack import auc
 from benchmark.metrics.attack_contract import Attack, ModelAttack, RowAttack
 from benchmark.metrics.attack_run import FOLDS, Views, attack_models, attack_rows
-from benchmark.metrics.jensen_shannon import jensen_shannon_to_retrain
+from benchmark.metrics.divergence import jensen_shannon_to_retrain, kl_from_retrain
 from benchmark.metrics.klom import klom, klom_measure
-from benchmark.metrics.kullback_leibler import kl_from_retrain
 from benchmark.metrics.margins import margins
 from benchmark.metrics.measure import Measure
 from benchmark.metrics.permutation import energy_test

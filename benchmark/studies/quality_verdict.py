@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import combine_pvalues
 
-from benchmark.metrics.spread import RESOLUTION
+from benchmark.metrics.margins import RESOLUTION
 from benchmark.metrics.statistics import LEVEL
 from benchmark.metrics.statistics import verdict as against_floor
 from benchmark.studies.quality_record import Score, Verdict, verdict

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from types import ModuleType
 
+from benchmark import plugins
 from leaderboard.model.evidence import Evidence
-from leaderboard.model.found import modules
 from leaderboard.model.section import Section
 
 HEADING = "What the records answer"
@@ -23,7 +23,7 @@ READING = (
 
 def questions() -> list[ModuleType]:
     """The questions' modules, in the order of the page."""
-    return modules(__name__)
+    return plugins.in_order(__name__)
 
 
 def answers(evidence: Evidence) -> Section:

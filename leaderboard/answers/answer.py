@@ -9,7 +9,7 @@ from benchmark.contract.claim import Target
 from benchmark.records import Record
 from leaderboard.model.chart import Chart
 from leaderboard.model.columns import BY_KEY
-from leaderboard.model.ranking import entries
+from leaderboard.model.ranking import entries, keeps
 from leaderboard.model.section import Cell, Grid, Missing, Part, Section, paragraph
 from leaderboard.model.shown import erases_the_model, shown
 from leaderboard.model.table import NOT_RUN, Row, Table
@@ -21,8 +21,6 @@ TARGETS = (Target(epsilon=1.0, delta=1e-5), Target(epsilon=8.0, delta=1e-5))
 #: Rows of a table that is not folded.
 _LONG = 14
 _GUARANTEED = ("exact", "proved")
-# an m found by bisection ends a little off its target, on the safe side
-_ROUND_OFF = 1e-6
 #: A mean of exact cancellations comes out as some 1e-15.
 _NOTHING = 1e-12
 
@@ -113,8 +111,7 @@ def _keeps(record: Record, target: Target | None) -> bool:
     epsilon, delta = asked["epsilon"], asked["delta"]
     if target is not None and (epsilon, delta) != (target.epsilon, target.delta):
         return False
-    room = 1 + _ROUND_OFF
-    return claim.epsilon <= epsilon * room and claim.delta <= delta * room
+    return keeps(claim, epsilon, delta)
 
 
 def single(table: Table, target: Target | None = None) -> list[Row]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from benchmark.metrics.spread import RESOLUTION
+from benchmark.metrics.margins import RESOLUTION
 from benchmark.metrics.statistics import LEVEL, verdict
 from benchmark.studies.quality_record import QualityRecord
 from benchmark.studies.quality_verdict import known, own

@@ -130,8 +130,8 @@ def _text(found: list[tuple[Reported, tuple[Row, Row | None]]]) -> str:
     differences = _differences(found)
     differing = " ".join(f"On {one.title}, {one.differs}." for one, _ in found)
     return (
-        f"Zhang et al. (ICML 2024) report {counted(len(REPORTED), 'problem')}. {len(found)} of them "
-        "ran here, close to that setting. Our scores minus the reported ones are "
+        f"Zhang et al. (ICML 2024) report {counted(len(REPORTED), 'problem')}. {len(found)} of "
+        "them ran here, close to that setting. Our scores minus the reported ones are "
         f"{span(differences)} points. {differing} The step is solved, where the paper estimates it "
         f"by LiSSA. The noise has the size that the paper gives it, {_SIGMA:g}. What that proves "
         "is in the verdict of the row."

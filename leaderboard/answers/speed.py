@@ -20,7 +20,7 @@ from leaderboard.model.columns import BY_KEY
 from leaderboard.model.evidence import Evidence
 from leaderboard.model.interval import Estimate, geometric
 from leaderboard.model.numbers import number, span
-from leaderboard.model.ranking import entries
+from leaderboard.model.ranking import LOSS, entries
 from leaderboard.model.section import Cell, Line, grid
 from leaderboard.model.shown import erases_the_model
 from leaderboard.model.table import Row, Table
@@ -29,9 +29,6 @@ ORDER = 10
 SLUG = "answer-speed"
 QUESTION = "Is certified unlearning faster than retraining, and by how much?"
 COMMAND = "make mnist RESULTS=leaderboard/results"
-
-#: Points of test accuracy that a row may lose against retraining to count as an answer.
-LOSS = 1.0
 
 _COLUMNS = (
     "fastest per request",

@@ -8,10 +8,10 @@ from typing import Any
 
 from benchmark.contract.claim import VERDICTS
 from leaderboard.model.interval import Estimate
+from leaderboard.model.ranking import LOSS
 from leaderboard.model.words import BADGES
 from leaderboard.overview import Overview, OverviewRow, Standing, Track
 from leaderboard.overview.cells import COLUMNS, FORGOTTEN, break_even
-from leaderboard.overview.row import LOSS
 from leaderboard.render.bibtex import entry
 
 #: Significant digits that a page needs; a mean's interval is shown to two.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from benchmark.contract.claim import VERDICTS, Verdict
+from benchmark.contract.claim import VERDICTS, Claim, Verdict
 from leaderboard.model.columns import BY_KEY, COLUMNS, Column
 from leaderboard.model.interval import arithmetic
 from leaderboard.model.table import Row, Table
@@ -16,6 +16,16 @@ Mark = Literal["best", "tied", ""]
 YARDSTICKS = ("reference", "floor", "ceiling")
 #: Verdicts on a statement about unlearning that says something.
 STATEMENTS: tuple[Verdict, ...] = ("exact", "proved", "conditional")
+#: Points of test accuracy that a useful row may lose against retraining.
+LOSS = 1.0
+#: An m found by bisection ends a little off its target, on the safe side.
+_ROUND_OFF = 1e-6
+
+
+def keeps(claim: Claim, epsilon: float, delta: float) -> bool:
+    """Whether the claim is as strong as was asked for, or stronger."""
+    room = 1 + _ROUND_OFF
+    return claim.epsilon <= epsilon * room and claim.delta <= delta * room
 
 
 def yardsticks(table: Table) -> list[Row]:

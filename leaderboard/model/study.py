@@ -15,7 +15,8 @@ GENERAL = "thm4"
 #: Groups of experiments that vary one setting of a problem, each with an answer of its own.
 NONCONVERGENCE, ABLATION, BUDGET, BIASED = "nonconvergence", "ablation", "budget", "biased"
 SCALE = "scale"
-_VARYING = {NONCONVERGENCE, ABLATION, BUDGET, BIASED, SCALE}
+#: Those whose experiments are no further problems. Requests that are not random make some.
+SWEEPS = frozenset({NONCONVERGENCE, ABLATION, BUDGET, SCALE})
 #: The group of experiments in the paper's own setting.
 PAPER = "paper"
 
@@ -52,7 +53,7 @@ def tables_of(tables: list[Table], group: str) -> list[Table]:
 
 def without_variations(tables: list[Table]) -> list[Table]:
     """A table for each problem: those of the groups above are one problem again and again."""
-    return [t for t in tables if t.facts is None or not _VARYING & set(t.facts.group)]
+    return [t for t in tables if t.facts is None or not (SWEEPS | {BIASED}) & set(t.facts.group)]
 
 
 def studies(tables: Iterable[Table]) -> list[str]:

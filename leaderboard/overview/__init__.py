@@ -6,12 +6,11 @@ from leaderboard.overview.cards import Card, cards
 from leaderboard.overview.overview import Overview, overview
 from leaderboard.overview.ranking import RULE, Standing
 from leaderboard.overview.row import OverviewRow
-from leaderboard.overview.track import Family, Track
+from leaderboard.overview.track import Track
 
 __all__ = [
     "RULE",
     "Card",
-    "Family",
     "Overview",
     "OverviewRow",
     "Standing",

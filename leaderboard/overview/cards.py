@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leaderboard.model.numbers import number, span
+from leaderboard.model.ranking import LOSS
 from leaderboard.overview.cells import points, tidy
 from leaderboard.overview.overview import Overview
 from leaderboard.overview.ranking import Standing, speedup, worst_gap
-from leaderboard.overview.row import LOSS, OverviewRow
+from leaderboard.overview.row import OverviewRow
 from leaderboard.overview.track import Request, Track
 
 MANY, ONE = "many requests", "one request"

@@ -13,7 +13,7 @@ from leaderboard.model.ranking import entries
 from leaderboard.model.table import Row, Table
 from leaderboard.overview.ranking import Standing, standings
 from leaderboard.overview.row import OverviewRow
-from leaderboard.overview.track import Family, Track, is_problem, request_in_words, track
+from leaderboard.overview.track import Track, is_problem, request_in_words, track
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +33,6 @@ class Overview:
     @cached_property
     def tracks(self) -> tuple[Track, ...]:
         return tuple(dict.fromkeys(standing.track for standing in self.standings))
-
-    @cached_property
-    def families(self) -> tuple[Family, ...]:
-        return tuple(dict.fromkeys(track.family for track in self.tracks))
 
     def of_track(self, track: Track) -> list[Standing]:
         """The methods of a track, in order."""

@@ -9,7 +9,8 @@ from functools import cached_property
 
 from benchmark.contract.claim import VERDICTS, Verdict
 from leaderboard.model.interval import Estimate, arithmetic, geometric
-from leaderboard.overview.row import LOSS, OverviewRow, first_of
+from leaderboard.model.ranking import LOSS
+from leaderboard.overview.row import OverviewRow, first_of
 from leaderboard.overview.track import Track
 
 RULE = (

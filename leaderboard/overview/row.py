@@ -13,14 +13,11 @@ from leaderboard.experiments import details
 from leaderboard.model import words
 from leaderboard.model.columns import BY_KEY, CONTROLS
 from leaderboard.model.interval import Estimate, arithmetic, geometric
+from leaderboard.model.ranking import LOSS, keeps
 from leaderboard.model.shown import erases_the_model, last_steps
 from leaderboard.model.table import Row, Table
 from leaderboard.overview.track import Track, model_in_words, request_in_words, track
 
-#: Points of test accuracy that a useful row may lose against retraining.
-LOSS = 1.0
-#: An m found by bisection ends a little off its target, on the safe side.
-_ROUND_OFF = 1e-6
 #: A mean of exact cancellations comes out as some 1e-15.
 _NOTHING = 1e-12
 
@@ -198,11 +195,7 @@ class OverviewRow:
         row, target = self.row, self.table.facts.target
         if row.verdict not in ("exact", "proved") or row.violations or not row.complete:
             return False
-        room = 1 + _ROUND_OFF
-        return all(
-            claim.epsilon <= target.epsilon * room and claim.delta <= target.delta * room
-            for claim in row.claims
-        )
+        return all(keeps(claim, target.epsilon, target.delta) for claim in row.claims)
 
     @property
     def accurate(self) -> bool:

@@ -7,11 +7,9 @@ from enum import Enum
 
 from benchmark.facts import Facts
 from leaderboard.model.numbers import number
-from leaderboard.model.study import ABLATION, BUDGET, NONCONVERGENCE, SCALE
+from leaderboard.model.study import SWEEPS
 from leaderboard.model.table import Table
 
-#: Groups that vary a setting of one problem: a question of their own, and no further problems.
-_VARYING = {ABLATION, BUDGET, NONCONVERGENCE, SCALE}
 _LOSSES = {"cross_entropy": "cross-entropy", "squared": "squared loss"}
 #: What stands before and after the word "rows".
 _SCENARIOS = {
@@ -105,7 +103,7 @@ def family(facts: Facts) -> Family:
 
 def is_problem(table: Table) -> bool:
     """Whether a table is a problem of its own: typed, and no variation of another."""
-    return table.facts is not None and not _VARYING & set(table.facts.group)
+    return table.facts is not None and not SWEEPS & set(table.facts.group)
 
 
 def request_in_words(facts: Facts) -> str:

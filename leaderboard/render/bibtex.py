@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from leaderboard.render.latex import SPECIAL
+
 # Authors: Title (Where 2024), and perhaps a remark
 _PAPER = re.compile(
     r"(?P<authors>[^:]+): (?P<title>.+?) \((?P<where>[^()]*?) ?(?P<year>\d{4})\)(?P<remark>.*)"
 )
 _ARXIV = re.compile(r"https?://arxiv\.org/abs/(?P<number>[\d.]+)")
-_SPECIAL = str.maketrans({c: rf"\{c}" for c in "&%$#_{}"})
+_SPECIAL = str.maketrans(SPECIAL)
 
 
 @dataclass(frozen=True)

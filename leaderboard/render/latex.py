@@ -6,9 +6,11 @@ import re
 from collections.abc import Sequence
 from itertools import groupby
 
+#: What a backslash in front makes plain.
+SPECIAL = {c: rf"\{c}" for c in "&%$#_{}"}
 _TEX = {
     "\\": r"\textbackslash{}",
-    **{c: rf"\{c}" for c in "&%$#_{}"},
+    **SPECIAL,
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "−": "$-$",

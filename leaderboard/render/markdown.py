@@ -42,6 +42,11 @@ def render_markdown(page: Page, links: Sequence[tuple[str, str]] = ()) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def pipe_table(rows: Iterable[Iterable[str]]) -> str:
+    """Rows of texts, the second with the marks of alignment, as lines of a table."""
+    return "".join(_line(text.replace("|", "\\|") for text in row) + "\n" for row in rows)
+
+
 def _section(section: Section, level: int) -> Iterable[str]:
     """The heading, how to read what follows, and the parts; a folded section has no heading."""
     aside = f" ({escape(section.aside)})" if section.aside else ""

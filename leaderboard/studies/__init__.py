@@ -6,8 +6,8 @@ the sections that its records give; none where there are no records.
 
 from __future__ import annotations
 
+from benchmark import plugins
 from leaderboard.model.evidence import Evidence
-from leaderboard.model.found import modules
 from leaderboard.model.section import Section
 
 
@@ -17,4 +17,4 @@ def sections(evidence: Evidence) -> list[Section]:
     Raises:
         LetheError: if a record is damaged.
     """
-    return [found for study in modules(__name__) for found in study.sections(evidence)]
+    return [found for study in plugins.in_order(__name__) for found in study.sections(evidence)]

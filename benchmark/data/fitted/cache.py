@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.data.array_file import read_array, tracked, write_array
+from benchmark.data.array_file import kept_array, read_array, tracked
 from benchmark.data.fitted import features, net, patches
 from benchmark.data.fitted.features import BITS, Fitted
 from benchmark.data.fitted.public_part import PublicPart
@@ -66,10 +66,7 @@ class FittedCache:
         if (found := read_array(path, n, np.int16)) is not None:
             return found
         with locked(path.with_suffix(".lock")):
-            if (found := read_array(path, n, np.int16)) is None:
-                write_array(path, self._batches(images), n)
-                found = np.load(path, mmap_mode="r")
-        return found
+            return kept_array(path, self._batches(images), n, np.int16)
 
     @cached_property
     def key(self) -> str:

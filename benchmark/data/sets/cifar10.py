@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from benchmark.data.images import Source
 from benchmark.data.named import ImageSet
-from benchmark.data.sources import Source
 
 CIFAR10 = Source(
     name="cifar10",
@@ -24,8 +24,4 @@ CIFAR10 = Source(
 class Cifar10(ImageSet):
     """See `CIFAR10`."""
 
-    name = CIFAR10.name
-    title = CIFAR10.family
-    source = CIFAR10.citation
-    official_test = True
     images = CIFAR10

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from benchmark.data.images import Source
 from benchmark.data.named import ImageSet
-from benchmark.data.sources import Source
 
 MNIST = Source(
     name="mnist",
@@ -24,8 +24,4 @@ MNIST = Source(
 class Mnist(ImageSet):
     """See `MNIST`."""
 
-    name = MNIST.name
-    title = MNIST.family
-    source = MNIST.citation
-    official_test = True
     images = MNIST

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from benchmark.data.images import Source
 from benchmark.data.named import ImageSet
-from benchmark.data.sources import Source
 
 # The first 45,000 of the 73,257 training crops, and no test split: never official SVHN. Digits of
 # one house number overlap, so rows of one photograph belong together.
@@ -24,8 +24,4 @@ SVHN_PART = Source(
 class SvhnPart(ImageSet):
     """See `SVHN_PART`."""
 
-    name = SVHN_PART.name
-    title = SVHN_PART.family
-    source = SVHN_PART.citation
-    official_test = False
     images = SVHN_PART
