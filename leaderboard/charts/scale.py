@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 
 import seaborn as sns
@@ -53,7 +54,7 @@ def draw(points: list[Point]) -> bytes:
         for axes, name in zip(panels, problems, strict=True):
             axes.set(xscale="log", yscale="log", xlabel="training rows (thousands)")
             _panel(axes, [p for p in points if p.problem == name], titles)
-            axes.set_title(style.plain(name))
+            axes.set_title(style.plain(textwrap.fill(name, 28)))
             axes.xaxis.set_major_locator(FixedLocator(counts))
             axes.xaxis.set_minor_locator(NullLocator())
             axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1000:,g}"))
