@@ -80,7 +80,7 @@ class Graph:
                 f"not an array of shape {y.shape} and type {y.dtype}"
             )
         if not np.isfinite(x.data).all():
-            raise LetheError("a feature is not a finite number: replace it by 0 or leave it out")
+            raise LetheError("a feature is no finite number: replace it by 0 or leave it out")
         edges = _checked_edges(edges, n)
         ones = np.ones(2 * len(edges))
         ends = np.concatenate([edges, edges[:, ::-1]]).T

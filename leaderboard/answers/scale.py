@@ -118,7 +118,7 @@ def _retraining(row: Row) -> float:
 
 
 def _grown(found: list[Growth]) -> list[Growth]:
-    """Those with so many more rows at the end that growth of the time would show."""
+    """Rows of the board that were timed over so many training rows that growth would show."""
     return [growth for growth in found if growth.rows >= _WIDE]
 
 

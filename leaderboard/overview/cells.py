@@ -307,7 +307,7 @@ COLUMNS = (
         "pays",
         "Break-even",
         "requests",
-        "Number of requests whose savings against retraining pay for the one-off cost.",
+        "Number of requests after which the one-off cost is won back, compared with retraining.",
         _pays,
         _pays_value,
     ),
