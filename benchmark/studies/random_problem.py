@@ -154,7 +154,8 @@ def linearised(problem: Problem) -> Problem:
     spec = TangentSpec(kind="tangent", hidden=(5, 4), clip=1e9)
     weights = Model(spec.net, inputs, classes).initial_weights(generator)
     units = Rows(torch.eye(inputs, dtype=torch.float64), torch.arange(inputs) % classes)
-    public = PublicNet.of(weights, units)
+    device = problem.train.x.device
+    public, units = PublicNet.of(weights, units).to(device), units.to(device, torch.float64)
     norms = Tangent(spec, inputs, classes, public).rows(problem.train).x[:, -1]
     spec = spec.model_copy(update={"clip": float(norms.median())})
     model = Tangent(spec, inputs, classes, public)
