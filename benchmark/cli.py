@@ -407,13 +407,16 @@ def table(
 def collect(
     folder: Annotated[list[Path] | None, typer.Argument(help="Folders of records.")] = None,
 ) -> None:
-    """Gather records, one file a cell, into one file an experiment, a cell a line."""
+    """Gather records, a file a cell, into a file an experiment and its sweeps, a cell a line."""
     from benchmark.collected import collect as gather
+    from benchmark.records import Store
 
     for one in folder or [Path("leaderboard/results"), Path("leaderboard/bench")]:
         if not one.is_dir():
             raise LetheError(f"{one} is no folder of records: name one")
-        for lines, files in gather(one):
+        facts = {plan.experiment: plan.facts for plan in Store(one).plans()}
+        together = {name: known.study for name, known in facts.items() if known}
+        for lines, files in gather(one, together):
             out.print(f"{lines}: {files} files", soft_wrap=True)
 
 

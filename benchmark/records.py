@@ -384,7 +384,7 @@ def fingerprint(content: dict[str, Any]) -> str:
 
 
 class Store:
-    """A results folder: a file, or a line of `<group>.jsonl`, for every record and plan.
+    """A results folder: a file, or a line of a `.jsonl` file, for every record and plan.
 
     The cells of experiments lie at `<experiment>/<label>/seed-<n>.json`, their plan beside them at
     `<experiment>/plan.json`; see `benchmark.collected` for the lines.
