@@ -75,6 +75,9 @@ Profile = Annotated[
     typer.Option(help="Scale of the experiments; repeatable. cpu without a GPU, else paper."),
 ]
 Threads = Annotated[int, typer.Option(help="Threads of one process; recorded with every cell.")]
+Size = Annotated[
+    Literal["smoke", "full"], typer.Option(help="Of the systems; smoke takes seconds.")
+]
 Check = Annotated[bool, typer.Option("--check", help="Write nothing; fail if stale.")]
 NoBoard = Annotated[bool, typer.Option("--no-board", help="Render no leaderboard at the end.")]
 
@@ -411,7 +414,7 @@ def collect(
     from benchmark.collected import collect as gather
     from benchmark.records import Store
 
-    for one in folder or [Path("leaderboard/results"), Path("leaderboard/bench")]:
+    for one in folder or [Path("leaderboard/results")]:
         if not one.is_dir():
             raise LetheError(f"{one} is no folder of records: name one")
         facts = {plan.experiment: plan.facts for plan in Store(one).plans()}
@@ -567,6 +570,94 @@ def inverse_hessian(*, how: How) -> None:
     for where in study.missing:
         out.print(f"missing: {where}")
     out.print(f"{done.ran} systems run, {done.kept} kept")
+    _end(False, done)
+
+
+@app.command()
+@study_command
+def solvers(
+    system: Annotated[list[str] | None, typer.Option(help="Only this system; repeatable.")] = None,
+    damping: Annotated[
+        list[str] | None, typer.Option(help="Only this rule, such as 0.1-norm; repeatable.")
+    ] = None,
+    solver: Annotated[list[str] | None, typer.Option(help="Only this one; repeatable.")] = None,
+    size: Size = "full",
+    pydvl: Annotated[
+        Path | None, typer.Option(help="Python of pyDVL's environment, as `make bench` makes it.")
+    ] = None,
+    budget: Annotated[float, typer.Option(help="Seconds for the rounds of a measurement.")] = 30.0,
+    limit: Annotated[float, typer.Option(help="Seconds; a longer solve is left out.")] = 600.0,
+    device: Device = "cpu",
+    threads: Threads = 1,
+    *,
+    how: How,
+) -> None:
+    """Time every inverse-Hessian solver and library to a residual of 0.1, 0.01 and 0.001."""
+    from benchmark.bench.record import TOLERANCES, SolverRecord
+    from benchmark.records import Store
+    from benchmark.studies.experiments import given
+    from benchmark.studies.solvers import SolverTimings
+
+    study = SolverTimings(
+        size=size,
+        systems=given(system),
+        dampings=given(damping),
+        solvers=given(solver),
+        pydvl=pydvl,
+        threads=threads,
+        budget=budget,
+        limit=limit,
+    )
+    done = _carried_out(study, how, device, threads)
+    if done is None:
+        return
+    store, columns = Store(how.results), [f"s to {tolerance:g}" for tolerance in TOLERANCES]
+    table = Table("system", "damping", "solver", *columns, box=None)
+    for unit in study.units(device.partition(":")[0]):
+        for piece in unit.pieces:
+            if found := store.kept(piece.path, SolverRecord, piece.key):
+                shown = [
+                    one.state if one.median is None else f"{one.median:.3g}"
+                    for one in found.outcomes
+                ]
+                names = (found.system.name, found.damping.rule, found.solver.title)
+                table.add_row(*names, *shown)
+    show(out, table)
+    for title, reason in study.lacking.items():
+        out.print(f"not timed: {title}: {reason}", soft_wrap=True, markup=False)
+    out.print(f"{done.ran} solvers run, {done.kept} kept")
+    _end(False, done)
+
+
+@app.command()
+@study_command
+def products(
+    system: Annotated[list[str] | None, typer.Option(help="Only this system; repeatable.")] = None,
+    size: Size = "full",
+    device: Device = "cpu",
+    threads: Threads = 1,
+    *,
+    how: How,
+) -> None:
+    """Time one pass over the rows: a gradient, Hessian products, a step of the recursion."""
+    from benchmark.bench.record import ProductRecord
+    from benchmark.records import Store
+    from benchmark.studies.experiments import given
+    from benchmark.studies.products import ProductTimings
+
+    study = ProductTimings(size=size, systems=given(system), threads=threads)
+    done = _carried_out(study, how, device, threads)
+    if done is None:
+        return
+    store, table = Store(how.results), Table("system", "pass", "ms", "error", box=None)
+    for unit in study.units(device.partition(":")[0]):
+        for piece in unit.pieces:
+            if found := store.kept(piece.path, ProductRecord, piece.key):
+                error = "-" if found.error is None else f"{found.error:.2g}"
+                ms = f"{1e3 * found.median:.3g}"
+                table.add_row(found.system.name, found.product.title, ms, error)
+    show(out, table)
+    out.print(f"{done.ran} passes run, {done.kept} kept")
     _end(False, done)
 
 

@@ -17,8 +17,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from benchmark import collected
-from benchmark.bench.record import read as read_solver
+from benchmark.bench.record import SolverRecord, solver_path
 from benchmark.contract.guarantee import Gaussian, compose
 from benchmark.errors import LetheError, unknown
 from benchmark.facts import Facts
@@ -68,11 +67,11 @@ class Board:
 
     Attributes:
         lines: complete rows on one CPU thread, in the order of `board.csv`.
-        bench: the folder of the solver timings.
+        store: of the records, for what is no row of an experiment.
     """
 
     lines: tuple[Line, ...]
-    bench: Path
+    store: Store
 
     def where(self, keep: Callable[[Line], bool]) -> list[Line]:
         """The rows that `keep` keeps.
@@ -106,19 +105,20 @@ def load(results: Path, board: Path) -> Board:
 
     Args:
         results: a results folder, for the experiments' plans.
-        board: the folder of `board.csv` and `bench`.
+        board: the folder of `board.csv`.
 
     Raises:
         LetheError: if one of them is missing or damaged.
     """
-    facts = {plan.experiment: plan.facts for plan in Store(results).plans() if plan.facts}
+    store = Store(results)
+    facts = {plan.experiment: plan.facts for plan in store.plans() if plan.facts}
     table = csv.DictReader(read_text(board / "board.csv", "table").splitlines())
     lines = (
         Line(*(cells[k] for k in ("experiment", "label", "verdict", "status")), cells, facts[name])
         for cells in table
         if (name := cells["experiment"]) in facts and cells["device"] == "cpu"
     )
-    return Board(tuple(line for line in lines if line.status == "complete"), board / "bench")
+    return Board(tuple(line for line in lines if line.status == "complete"), store)
 
 
 def build(root: Path, results: Path, board: Path) -> list[Path]:
@@ -324,19 +324,22 @@ def _streams(board: Board) -> str:
 
 def _solvers(board: Board) -> str:
     def seconds(device: str) -> tuple[float, float, float, float]:
-        paths = collected.paths(board.bench, f"{device}/mnist-mlp/0.1-norm/*.json")
-        records = [read_solver(path) for path in paths]
+        records = board.store.read_all(
+            solver_path(device, "mnist-mlp", "0.1-norm", "*"), SolverRecord
+        )
         fastest = {
             family: min(
                 found.median
                 for record in records
-                if record.family == family
+                if record.solver.family == family
                 and (found := record.outcome(1e-2)) is not None
                 and found.median is not None
             )
             for family in ("ours", "peer")
         }
-        (official,) = [record.outcomes[0] for record in records if record.family == "official"]
+        (official,) = [
+            record.outcomes[0] for record in records if record.solver.family == "official"
+        ]
         return fastest["ours"], fastest["peer"], official.residual, median(official.seconds)
 
     cpu, gpu = seconds("cpu"), seconds("cuda")

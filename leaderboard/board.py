@@ -63,8 +63,7 @@ def build(results: Path, out: Path) -> list[Path]:
     Args:
         results: a results folder, see `benchmark.records.Store`.
         out: gets `README.md`, `index.html`, `board.csv`, `seeds.csv`, a few plots, and `site/` with
-            a page a problem and all plots; the records of `make bench` are in its folder `bench`,
-            if there are any.
+            a page a problem and all plots.
 
     Returns:
         The files written.
@@ -158,7 +157,7 @@ class _Board:
     def __init__(self, results: Path, out: Path) -> None:
         tables = load(results)
         self._results = _place(results)
-        self._evidence = Evidence(tables, quality_record.read_all(results), results, out / "bench")
+        self._evidence = Evidence(tables, quality_record.read_all(results), results)
         self._answers = answers(self._evidence)
         self._studies = studies.sections(self._evidence)
         self._charts = {table.slug: draw_charts(table) for table in tables}

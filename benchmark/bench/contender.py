@@ -283,6 +283,12 @@ def contenders(python: Path | None, *, brief: bool = False) -> tuple[Contender, 
     )
 
 
+def find_contender(name: str, python: Path | None, *, brief: bool) -> Contender:
+    """The contender of that name; see `contenders`."""
+    (found,) = [one for one in contenders(python, brief=brief) if one.name == name]
+    return found
+
+
 def _at_the_least(
     task: Task, start: Literal["zero", "b"], solve: Callable[[int], Tensor]
 ) -> Callable[[], Answer]:
