@@ -147,20 +147,31 @@ def collect(folder: Path, together: Mapping[str, str] | None = None) -> list[tup
     files = {path.relative_to(folder).as_posix(): path for path in _loose(folder)}
     taken = {name: path.read_bytes() for name, path in files.items()}
     fresh = {name: _compact(files[name], content) for name, content in taken.items()}
-    texts = {name: text for name, (_, _, text) in below(folder).items()} | fresh
-    wanted: dict[Path, dict[str, str]] = {}
-    for name, text in texts.items():
-        group = name.split("/")[0]
-        wanted.setdefault(folder / f"{(together or {}).get(group, group)}{SUFFIX}", {})[name] = text
-    changed = [(lines, held) for lines, held in sorted(wanted.items()) if _written(lines, held)]
-    for lines in {lines for lines, _, _ in below(folder).values()} - set(wanted):
-        lines.unlink()
+    old = {name: text for name, (_, _, text) in below(folder).items()}
+    # first the old lines to where they belong: a stop leaves the same line twice at most
+    changed = _arranged(folder, old, together or {})
+    changed |= _arranged(folder, old | fresh, together or {})
     for name, path in files.items():
         if path.read_bytes() == taken[name]:  # else a run has written it anew meanwhile
             path.unlink()
     for group in {name.split("/")[0] for name in files}:
         _remove_empty(folder / group)
-    return [(lines, len(held.keys() & fresh.keys())) for lines, held in changed]
+    return [(lines, len(held & fresh.keys())) for lines, held in sorted(changed.items())]
+
+
+def _arranged(
+    folder: Path, texts: dict[str, str], together: Mapping[str, str]
+) -> dict[Path, set[str]]:
+    """Write files of lines with these texts and remove the others: what changed, and its names."""
+    wanted: dict[Path, dict[str, str]] = {}
+    for name, text in texts.items():
+        group = name.split("/")[0]
+        wanted.setdefault(folder / f"{together.get(group, group)}{SUFFIX}", {})[name] = text
+    others = {lines for lines, _, _ in below(folder).values()} - set(wanted)
+    changed = {lines: set(held) for lines, held in wanted.items() if _written(lines, held)}
+    for lines in others:
+        lines.unlink()
+    return changed
 
 
 def _loose(folder: Path) -> Iterator[Path]:

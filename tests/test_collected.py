@@ -76,9 +76,11 @@ def test_points_of_a_sweep_stand_in_the_file_of_their_experiment(results: Path) 
     records = Store(results).records("tiny")
     other = results / "tiny-10"
     other.mkdir()
-    (other / "plan.json").write_text("{}")
+    (other / "plan.json").write_text('{"a": 1}')
     assert [lines.name for lines, _ in collect(results)] == ["tiny-10.jsonl", "tiny.jsonl"]
-    assert collect(results, {"tiny-10": "tiny"}) == [(results / "tiny.jsonl", 0)]
+    other.mkdir()
+    (other / "plan.json").write_text("{}")
+    assert collect(results, {"tiny-10": "tiny"}) == [(results / "tiny.jsonl", 1)]
     assert [path.name for path in results.glob("*.jsonl")] == ["tiny.jsonl"]
     assert collected.find(other / "plan.json") == ("{}", f"{results}/tiny.jsonl:6")
     assert Store(results).records("tiny") == records
