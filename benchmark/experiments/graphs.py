@@ -150,12 +150,14 @@ def _world(
     declared = Declared(spec.rows_at_least, longest, spec.fixed_point, data.fitted)
     bare = Problem(model, spec.objective, spec.training, empty, empty, empty, declared=declared)
 
+    sums = spec.graph.sums(graph)
+
     def rows(nodes: np.ndarray | None) -> Rows | None:
         if nodes is None:
             return None
-        x = finished(spec.graph.rows(graph, nodes), bare)
+        x = finished(spec.graph.rows(graph, nodes, sums), bare)
         return Rows(x, torch.from_numpy(graph.y[nodes]).to(device))
 
     parts = ("train", "negatives", "test", "validation")
     problem = replace(bare, **{part: rows(getattr(roles, part)) for part in parts})
-    return World(graph, spec.graph, roles, problem)
+    return World(graph, spec.graph, roles, problem, sums)

@@ -10,10 +10,11 @@ from functools import cached_property
 from benchmark.studies.quality_record import QualityRecord
 from benchmark.studies.quality_verdict import judge, own
 from leaderboard.model.ranking import entries
+from leaderboard.model.requests import request_in_words
 from leaderboard.model.table import Row, Table
 from leaderboard.overview.ranking import Standing, standings
 from leaderboard.overview.row import OverviewRow
-from leaderboard.overview.track import Track, is_problem, request_in_words, track
+from leaderboard.overview.track import Track, is_problem, one_a_graph, track
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,7 @@ def overview(tables: Iterable[Table], quality: Sequence[QualityRecord] = ()) -> 
         quality: its forget-quality records.
     """
     tables = list(tables)
-    problems = [table for table in tables if is_problem(table)]
+    problems = one_a_graph([table for table in tables if is_problem(table)])
     problems = [table for table in problems if not table.facts.trial] or problems
     verdicts, qualifiers = _Verdicts(quality), _qualifiers(problems)
     rows = [
