@@ -231,21 +231,10 @@ def import_module(module: str) -> Any:
 
 def _code_of(function: Callable[..., Any]) -> str:
     """The hash of a function's module and what that imports of its own package or folder."""
-    module = getattr(function, "__module__", "")
-    path = code.file_of(module)
-    if path is None:  # typed in, as into a notebook
-        try:
-            return code.hash_of([inspect.getsource(function).encode()])
-        except (OSError, TypeError):
-            return code.hash_of([marshal.dumps(function.__code__)])
-    package, folder = package_of(module), path.parent
-    installed = "site-packages" in path.parts
-
-    def belongs(name: str) -> bool:
-        if package_of(name) == package:
-            return True
-        beside = None if installed or "." in module else code.file_of(package_of(name))
-        return beside is not None and beside.parent == folder
-
-    found = code.files([module], belongs)
-    return code.hash_of([found[name].read_bytes() for name in sorted(found)])
+    found = code.hash_beside(getattr(function, "__module__", ""))
+    if found is not None:
+        return found
+    try:  # typed in, as into a notebook
+        return code.hash_of([inspect.getsource(function).encode()])
+    except (OSError, TypeError):
+        return code.hash_of([marshal.dumps(function.__code__)])
