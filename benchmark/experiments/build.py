@@ -22,7 +22,7 @@ from benchmark.experiments.graphs import graph_world, nodes_split
 from benchmark.experiments.linearised import linearised
 from benchmark.problem.declared import Declared
 from benchmark.problem.fixed_point import FixedPoint
-from benchmark.problem.model import Inputs, Model, TangentSpec
+from benchmark.problem.model import Inputs, Model
 from benchmark.problem.models.convolutional import Shape
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
@@ -106,8 +106,7 @@ def build_of(
     test = rows(dataset.train if dataset.test is None else dataset.test, chosen.test)
     train = rows(dataset.train, chosen.train)
     inputs = _inputs(spec, dataset, train)
-    tangent = isinstance(spec.model, TangentSpec)
-    net = spec.model.net if tangent else spec.model
+    net = spec.model.net or spec.model
     net.check(inputs, dataset.classes, train.x.dtype)
     problem = Problem(
         model=Model(net, inputs, dataset.classes),
@@ -120,7 +119,7 @@ def build_of(
         public=None if chosen.public is None else rows(dataset.train, chosen.public),
         declared=Declared(spec.rows_at_least, longest, spec.fixed_point, caveats),
     )
-    return linearised(problem, spec.model, _image(dataset), seeds) if tangent else problem
+    return linearised(problem, spec.model, _image(dataset), seeds) if spec.model.net else problem
 
 
 def _inputs(spec: ProblemSpec, dataset: Dataset, train: Rows) -> Inputs:

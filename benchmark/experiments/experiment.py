@@ -143,7 +143,7 @@ class ProblemSpec(BaseModel):
         augmented = isinstance(training, AdamTraining) and training.augment is not None
         if augmented and not self.convolutional:
             raise ValueError("training.augment is for convolutional nets")
-        if isinstance(self.model, TangentSpec):
+        if self.model.net is not None:
             self._check_tangent(self.model)
         direct = isinstance(training, DirectTraining)
         if direct and not ("squared_loss" in self.offers and self.precision == "float64"):
@@ -176,13 +176,14 @@ class ProblemSpec(BaseModel):
     @property
     def offers(self) -> frozenset[str]:
         """What it is of what methods need a problem to be, see `benchmark.contract.method`."""
-        convex = self.model.linear and self.objective.ridge > 0
+        known = self.model.linear and self.objective.closed
+        convex = known and self.objective.ridge > 0
         squared = convex and self.objective.loss == "squared"
         direct = isinstance(self.training, DirectTraining) and self.fixed_point is not None
         held = {
             "strong_convexity": convex,
             "squared_loss": squared,
-            "tangent": convex and isinstance(self.model, TangentSpec),
+            "tangent": convex and self.model.net is not None,
             "exact_sums": direct,
             "one_vs_rest": convex and self.objective.loss == "one_vs_rest",
         }
