@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from benchmark.experiments.experiment import Experiment
     from benchmark.records import Envelope
-    from benchmark.study.executors.slurm import Slurm
+    from benchmark.study.executors.executor import Executor
     from benchmark.study.study import Study
 
 
@@ -860,23 +860,23 @@ def _carried_out(study: Study, how: How, device: str = "cpu", threads: int = 1) 
     from benchmark.study.shard import Shard
     from benchmark.tracking import tracker
 
-    share, slurm = Shard.parse(how.shard), _cluster(how, device, threads)
+    share, there = Shard.parse(how.shard), _elsewhere(how, device, threads)
     store = Store(_writable(how.results))
     tally = run_study(
         study,
         store,
-        _device(device, threads, elsewhere=slurm is not None),
+        _device(device, threads, elsewhere=there is not None),
         fresh=how.fresh,
         jobs=how.jobs,
-        executor=slurm,
+        executor=there,
         shard=share,
-        tracker=None if slurm else tracker(how.track, how.results / "wandb"),
+        tracker=None if there else tracker(how.track, how.results / "wandb"),
         console=err,
     )
-    if slurm is not None and not how.wait:
+    if there is not None and not there.waits:
         out.print(f"What became of them: lethe status --results {how.results}", soft_wrap=True)
         return None
-    return Done(tally.ran, tally.kept, tally.failed, slurm.unfinished if slurm else 0, how.results)
+    return Done(tally.ran, tally.kept, tally.failed, there.unfinished if there else 0, how.results)
 
 
 @dataclass(frozen=True)
@@ -910,22 +910,25 @@ def _device(name: str, threads: int, *, elsewhere: bool) -> torch.device:
     return named(name) if elsewhere else prepare(name, threads)
 
 
-def _cluster(how: How, device: str, threads: int) -> Slurm | None:
-    """The cluster that `--on` names; None without it.
+def _elsewhere(how: How, device: str, threads: int) -> Executor | None:
+    """The executor that the file of `--on` describes, by default a Slurm cluster; None without it.
 
     Raises:
-        LetheError: if its file is not valid, or for options that do not go with it or without it.
+        LetheError: if the file is not valid, or for options that do not go with it or without it.
     """
     if how.on is None:
         if how.wait:
             raise LetheError("--wait is for tasks on a cluster: name its file with --on")
         return None
+    from benchmark import plugins
     from benchmark.study.executors import cluster
-    from benchmark.study.executors.slurm import Slurm
+    from benchmark.study.executors.executor import KIND, Asked
 
     if how.jobs != 1:
         raise LetheError("--jobs is for runs here: with --on every unit is a task of its own")
-    return Slurm(cluster.read(how.on), device, threads, how.track, how.wait, out.print)
+    settings = cluster.read(how.on)
+    kind = plugins.find(KIND, str(settings.pop("executor", "slurm")))
+    return kind.of(Asked(how.on, settings, device, threads, how.track, how.wait, out.print))
 
 
 def _gpus(how: How) -> bool | None:
@@ -934,7 +937,7 @@ def _gpus(how: How) -> bool | None:
         return None
     from benchmark.study.executors import cluster
 
-    return cluster.read(how.on).gpus > 0
+    return bool(cluster.read(how.on).get("gpus"))
 
 
 def _asked(

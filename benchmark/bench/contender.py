@@ -106,7 +106,7 @@ class Contender(Protocol):
 class Ours:
     """A solver of benchmark/curvature."""
 
-    solver: Solver
+    solver: type[Solver]
     family: Family = "ours"
 
     @property

@@ -222,7 +222,7 @@ class Request:
             published: what an algorithm with noise inside publishes, where it is not `weights`.
             noisy: the last noisy step of such an algorithm.
         """
-        claim = self._with_caveats(claim)
+        claim = self.with_caveats(claim)
         if published is None:
             published = weights
             if claim is not None and claim.release_sigma > 0:
@@ -235,12 +235,14 @@ class Request:
             noisy=noisy,
         )
 
-    def _with_caveats(self, claim: Claim | None) -> Claim | None:
-        """The claim with what the data have been fitted by before any training."""
-        caveats = self.problem.declared.caveats
-        if claim is None or not caveats:
-            return claim
-        return claim.model_copy(update={"caveats": (*claim.caveats, *caveats)})
+    def with_caveats(self, claim: Claim | None) -> Claim | None:
+        """The claim with the caveats of data and problem that it lacks."""
+        if claim is None:
+            return None
+        lacking = [one for one in self.problem.declared.caveats if one not in claim.caveats]
+        return (
+            claim.model_copy(update={"caveats": (*claim.caveats, *lacking)}) if lacking else claim
+        )
 
 
 def _numbers(rows: Tensor, trained: Tensor) -> Tensor:

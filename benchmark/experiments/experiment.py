@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -22,8 +22,7 @@ from pydantic import (
 
 from benchmark import names as folder_names
 from benchmark.contract.claim import Target
-from benchmark.data.columns import SCALINGS, Scaling
-from benchmark.data.features import PIXELS, Features
+from benchmark.data import features as feature_kinds
 from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.forget import ForgetSpec
 from benchmark.data.graphs import GraphSpec
@@ -56,13 +55,17 @@ def _one_form(value: Any) -> Any:
     """Refuse, in one sentence, what are no features; a union would write several."""
     if isinstance(value, dict):
         return PublicFeatures.model_validate(value)
-    names = (*get_args(Features), *SCALINGS, PROPAGATED)
-    if value not in names and not isinstance(value, PublicFeatures):
-        raise ValueError(
-            f"features are {', '.join(map(repr, names))} or a table of what is fitted on public "
-            f"rows, not {value!r}"
-        )
-    return value
+    if isinstance(value, PublicFeatures) or value == PROPAGATED:
+        return value
+    try:
+        if isinstance(value, str):
+            return feature_kinds.find(value).name
+    except LetheError as error:
+        raise ValueError(str(error)) from error
+    raise ValueError(
+        f"features are a name, e.g. 'unit-pixels', or a table of what is fitted on public rows, "
+        f"not {value!r}"
+    )
 
 
 def _one_source(value: Any) -> Any:
@@ -83,9 +86,7 @@ class ProblemSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: Annotated[str | OwnData | Arrays, BeforeValidator(_one_source)]
-    features: Annotated[
-        Features | Scaling | Literal["propagated"] | PublicFeatures, BeforeValidator(_one_form)
-    ]
+    features: Annotated[str | PublicFeatures, BeforeValidator(_one_form)]
     split: SplitSpec
     model: Annotated[SerializeAsAny[ModelSpec], BeforeValidator(kinds.read)]
     objective: Objective
@@ -136,12 +137,13 @@ class ProblemSpec(BaseModel):
     @model_validator(mode="after")
     def _images(self) -> ProblemSpec:
         training = self.training
-        if self.convolutional and self.features not in PIXELS:
-            raise ValueError(f"a convolutional net looks at pixels: {', '.join(PIXELS)}")
+        pixels = feature_kinds.keeping_images
+        if self.convolutional and self.features not in pixels():
+            raise ValueError(f"a convolutional net looks at pixels: {', '.join(pixels())}")
         augmented = isinstance(training, AdamTraining) and training.augment is not None
         if augmented and not self.convolutional:
             raise ValueError("training.augment is for convolutional nets")
-        if isinstance(self.model, TangentSpec):
+        if self.model.net is not None:
             self._check_tangent(self.model)
         direct = isinstance(training, DirectTraining)
         if direct and not ("squared_loss" in self.offers and self.precision == "float64"):
@@ -162,8 +164,9 @@ class ProblemSpec(BaseModel):
                 "a tangent model is certified for the cross-entropy in float64: set "
                 "objective.loss = 'cross_entropy' and precision = 'float64'"
             )
-        if model.augment is not None and self.features not in PIXELS:
-            raise ValueError(f"model.augment is for images: take features {', '.join(PIXELS)}")
+        pixels = feature_kinds.keeping_images
+        if model.augment is not None and self.features not in pixels():
+            raise ValueError(f"model.augment is for images: take features {', '.join(pixels())}")
 
     @property
     def convolutional(self) -> bool:
@@ -173,13 +176,14 @@ class ProblemSpec(BaseModel):
     @property
     def offers(self) -> frozenset[str]:
         """What it is of what methods need a problem to be, see `benchmark.contract.method`."""
-        convex = self.model.linear and self.objective.ridge > 0
+        known = self.model.linear and self.objective.closed
+        convex = known and self.objective.ridge > 0
         squared = convex and self.objective.loss == "squared"
         direct = isinstance(self.training, DirectTraining) and self.fixed_point is not None
         held = {
             "strong_convexity": convex,
             "squared_loss": squared,
-            "tangent": convex and isinstance(self.model, TangentSpec),
+            "tangent": convex and self.model.net is not None,
             "exact_sums": direct,
             "one_vs_rest": convex and self.objective.loss == "one_vs_rest",
         }

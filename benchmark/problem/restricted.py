@@ -19,6 +19,9 @@ class AnyNet:
 
     linear: bool = False
     smooth: bool = False
+    sees_images: bool = False
+    convolves: bool = False
+    widths: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class RestrictedModel:
     weights: Tensor
     free: Tensor
     spec: AnyNet = AnyNet()
+    tangent: None = None
 
     @property
     def inputs(self) -> Inputs:

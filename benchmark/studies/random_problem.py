@@ -19,6 +19,7 @@ from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.model import Model, SoftmaxSpec, TangentSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
+from benchmark.problem.risk import Risk
 from benchmark.problem.rows import Rows
 from benchmark.problem.tangent import PublicNet, Tangent
 from benchmark.problem.training import DirectTraining, NewtonTraining
@@ -37,6 +38,9 @@ class NewtonInBall(BaseModel):
     def gradient_bound(self) -> float:
         """G: the residual that training guarantees."""
         return self.tolerance
+
+    def check(self, risk: Risk) -> None:
+        """See `benchmark.problem.risk.Training`; nothing is refused."""
 
     def fit(
         self,

@@ -4,6 +4,4 @@ from benchmark.problem.training.adam import AdamTraining
 from benchmark.problem.training.direct import DirectTraining
 from benchmark.problem.training.newton import NewtonTraining
 
-Training = NewtonTraining | AdamTraining | DirectTraining
-
-__all__ = ["AdamTraining", "DirectTraining", "NewtonTraining", "Training"]
+__all__ = ["AdamTraining", "DirectTraining", "NewtonTraining"]

@@ -9,10 +9,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-VERSION = 1
+from benchmark.data.features import ImageFeature, unit_rows
+
 CELL = 4  # pixels between the centres of cells
 SIGNED = 16  # orientations over the full circle
 FLOOR = 3.0  # gradient below which a block's contrast is not stretched to that of the others
+
+
+class HOG(ImageFeature):
+    """Rows of norm 1 at most, exactly; see `hog`."""
+
+    name = "hog"
+    title = "HOG"
+    source = "Dalal & Triggs 2005"
+    largest_norm = 1.0
+    version = 1
+
+    @classmethod
+    def compute(cls, images: np.ndarray, levels: int) -> np.ndarray:
+        return unit_rows(hog(images / levels))
 
 
 def hog(images: np.ndarray) -> np.ndarray:

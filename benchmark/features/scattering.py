@@ -7,9 +7,24 @@ from functools import cache
 import numpy as np
 import torch
 
-VERSION = 1
+from benchmark.data.features import ImageFeature, unit_rows
+
 SCALES = 2  # J: wavelets of two octaves, averages over 4 x 4 pixels
 FLOOR = 0.01  # deviation, for pixels in 0..1, below which a channel is flat
+
+
+class Scattering(ImageFeature):
+    """Rows of norm 1 at most, exactly; see `scattering`."""
+
+    name = "scattering"
+    title = "scattering"
+    source = "Bruna & Mallat 2013"
+    largest_norm = 1.0
+    version = 1
+
+    @classmethod
+    def compute(cls, images: np.ndarray, levels: int) -> np.ndarray:
+        return unit_rows(scattering(images / levels))
 
 
 def scattering(images: np.ndarray) -> np.ndarray:
