@@ -22,6 +22,7 @@ _MODULES = {
     "data set": "benchmark.data.catalogue",
     "definition": "benchmark.contract.definition",
     "model": "benchmark.problem.models.kinds",
+    "property": "benchmark.properties.property",
     "study": "benchmark.study.study",
 }
 
