@@ -149,9 +149,9 @@ def rows_of(experiment: Experiment) -> list[Row]:
 def _fits(method: type[Method], experiment: Experiment, missing: frozenset[str]) -> bool:
     """Whether the method takes part in an experiment that does not name it."""
     edits = experiment.problem.graph is not None
-    if experiment.problem.constrained and "cone" not in method.needs:
-        if method.evidence == "distance":  # its bounds are not of a constrained problem
-            return False
+    constrained = experiment.problem.constrained and "cone" not in method.needs
+    if constrained and method.evidence == "distance":  # its bounds are not of such a problem
+        return False
     return not method.needs & missing and (method.can_alter() or not edits)
 
 
