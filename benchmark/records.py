@@ -18,6 +18,7 @@ from benchmark.errors import LetheError
 from benchmark.facts import Facts
 from benchmark.json_file import REMAKE, Sound
 from benchmark.metrics.value import Number, Value
+from benchmark.properties.finding import Kept
 
 SCHEMA = 3
 CONTENTS = "contents.json"
@@ -219,6 +220,7 @@ class Record(Envelope):
         verdict: of the claim, or `none`; in a stream, the weakest.
         tuned: how the method's parameters were chosen; None if they were not.
         peak_memory: bytes above the level before the request; None if it was not measured.
+        kept: what became of the experiment's property; None where it declares none.
     """
 
     schema_version: Literal[3] = SCHEMA
@@ -234,6 +236,7 @@ class Record(Envelope):
     times: Times | None = None
     tuned: Tuned | None = None
     peak_memory: int | None = None
+    kept: Kept | None = Field(None, exclude_if=lambda value: value is None)
 
     @property
     def group(self) -> str:
@@ -257,6 +260,7 @@ class Record(Envelope):
             flat["split_hash"] = self.data.split_hash
             flat["forget_hash"] = self.data.forget_hash
         flat |= {name: metric.value for name, metric in self.metrics.items()}
+        flat |= {} if self.kept is None else self.kept.numbers()
         if self.claim is not None:
             flat |= {f"claim.{name}": getattr(self.claim, name) for name in ("epsilon", "delta")}
             evidence = self.claim.evidence.model_dump()

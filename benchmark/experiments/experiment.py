@@ -33,6 +33,7 @@ from benchmark.errors import LetheError, explain, unknown
 from benchmark.experiments.defaults import SEEDS, with_defaults
 from benchmark.experiments.own import resolved
 from benchmark.experiments.profile import SMALLER, Place, Variant, variant, variants
+from benchmark.experiments.properties import read as read_property
 from benchmark.experiments.rows import Name, Row, methods_of, rows_of
 from benchmark.experiments.tables import at, merged
 from benchmark.files import read_text
@@ -45,6 +46,7 @@ from benchmark.problem.models.spec import ModelSpec
 from benchmark.problem.models.tangent import TangentSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.training import AdamTraining, DirectTraining, NewtonTraining
+from benchmark.properties.property import Property
 
 FOLDER = Path(__file__).parent
 #: The features of a graph.
@@ -100,6 +102,10 @@ class ProblemSpec(BaseModel):
     fixed_point: FixedPoint | None = Field(None, exclude_if=lambda value: value is None)
     #: The data are a graph, and features are propagated over it.
     graph: GraphSpec | None = Field(None, exclude_if=lambda value: value is None)
+    #: What is certified before and after; a file says it in `[property]`.
+    kept_property: Annotated[SerializeAsAny[Property] | None, BeforeValidator(read_property)] = (
+        Field(None, exclude_if=lambda value: value is None)
+    )
 
     @model_validator(mode="after")
     def _propagated(self) -> ProblemSpec:
@@ -118,6 +124,8 @@ class ProblemSpec(BaseModel):
             raise ValueError("on a graph the model is a linear head: set model.kind = 'softmax'")
         if self.split.public is not None:
             raise ValueError("a graph has no public rows: leave out split.public")
+        if self.kept_property is not None:
+            raise ValueError("properties are of rows that nothing propagates to: leave it out")
         return self
 
     @model_validator(mode="before")
@@ -174,10 +182,18 @@ class ProblemSpec(BaseModel):
         return self.model.sees_images
 
     @property
+    def constrained(self) -> bool:
+        """Whether training is within the convex set of a property."""
+        return self.kept_property is not None and self.kept_property.enforce == "training"
+
+    @property
     def offers(self) -> frozenset[str]:
         """What it is of what methods need a problem to be, see `benchmark.contract.method`."""
         known = self.model.linear and self.objective.closed
         convex = known and self.objective.ridge > 0
+        if self.constrained:
+            head = convex and self.objective.loss == "cross_entropy"
+            return frozenset({"cone"}) if head else frozenset()
         squared = convex and self.objective.loss == "squared"
         direct = isinstance(self.training, DirectTraining) and self.fixed_point is not None
         held = {
@@ -415,6 +431,10 @@ def of_tables(content: dict[str, Any], folder: Path, where: str) -> Experiment:
     Raises:
         LetheError: for settings that are not valid, or data that cannot be read.
     """
+    if "property" in content:  # what is trained and released depends on it, so keys do
+        content = {key: value for key, value in content.items() if key != "property"} | {
+            "problem": {**content.get("problem", {}), "kept_property": content["property"]}
+        }
     search_beside(content.get("problem"), folder)
     if "problem" in content:
         content = content | {"problem": _with_graph(content["problem"], folder, where)}

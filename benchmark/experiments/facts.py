@@ -16,6 +16,7 @@ def facts_of(experiment: Experiment) -> Facts:
         LetheError: if there is no such data set.
     """
     problem, forget, place = experiment.problem, experiment.forget, experiment.place
+    declared = problem.kept_property
     return Facts(
         data=catalogue.name(problem.data),
         data_title=_title(problem),
@@ -39,6 +40,8 @@ def facts_of(experiment: Experiment) -> Facts:
         group=experiment.group,
         trial=experiment.trial,
         graph=problem.graph is not None,
+        kept_property=None if declared is None else declared.name,
+        enforce=None if declared is None else declared.enforce,
     )
 
 

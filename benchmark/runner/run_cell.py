@@ -44,6 +44,7 @@ from benchmark.runner.evaluate import (
 from benchmark.runner.graph_bounds import with_published
 from benchmark.runner.graph_metrics import graph_metrics
 from benchmark.runner.memory import PeakMemory
+from benchmark.runner.properties import became_of
 from benchmark.runner.tuning import tune
 from benchmark.runner.workbench import Workbench
 
@@ -183,6 +184,7 @@ def _measure(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> d
             tuning=tuning,
         ),
         "tuned": tuned,
+        "kept": became_of(cell.inputs.problem.kept_property, bench, original, release),
         "peak_memory": memory.bytes,
     }
 

@@ -25,6 +25,7 @@ from benchmark.problem.predictor import Predictor
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 from benchmark.problem.seal import InputsChanged, Seal
+from benchmark.properties.finding import Finding
 from benchmark.records import DataInfo
 from benchmark.runner.cell import Inputs, fingerprint
 from benchmark.runner.evaluate import Outputs, predict
@@ -58,6 +59,8 @@ class Workbench:
         self._inputs = inputs
         self._folder = folder
         self._seal = Seal()
+        #: What a property's certification said of the retrained model, once it was asked.
+        self.retrained_finding: Finding | None = None
         #: For a graph, the requests with the worlds before and after each; else None.
         self.stream = None
         if inputs.problem.graph is not None:
@@ -114,7 +117,11 @@ class Workbench:
 
     def edge_generator(self) -> torch.Generator:
         """Draws the pairs that forgotten edges are compared with."""
-        return self._inputs.seeds.generator("evaluation", "pairs without an edge")
+        return self.evaluation_generator("pairs without an edge")
+
+    def evaluation_generator(self, scope: str) -> torch.Generator:
+        """Draws what models are looked at with, in a scope of its own."""
+        return self._inputs.seeds.generator("evaluation", scope)
 
     def propagation(self, number: int) -> float:
         """Seconds that the features of a request took: whoever answers it needs them."""
