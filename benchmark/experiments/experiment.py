@@ -62,11 +62,12 @@ def _one_form(value: Any) -> Any:
     try:
         if isinstance(value, str):
             return feature_kinds.find(value).name
-    except LetheError as error:
-        raise ValueError(str(error)) from error
+    except LetheError:
+        pass  # told of in full below
+    names = map(repr, (*feature_kinds.discover(), PROPAGATED))
     raise ValueError(
-        f"features are a name, e.g. 'unit-pixels', or a table of what is fitted on public rows, "
-        f"not {value!r}"
+        f"features are {', '.join(names)} or a table of what is fitted on public rows, not "
+        f"{value!r}"
     )
 
 
