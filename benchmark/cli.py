@@ -357,10 +357,10 @@ def readme(
     check: Check = False,
 ) -> None:
     """Write the figures in README.md and docs/ from the records, or check that they are current."""
-    from leaderboard import blocks
+    from leaderboard import document_blocks
 
     if check:
-        if stale := blocks.check(Path(), results, board):
+        if stale := document_blocks.check(Path(), results, board):
             named = ", ".join(map(str, stale))
             raise LetheError(
                 f"figures of {named} are not what the records give: run 'make leaderboard' and "
@@ -368,7 +368,7 @@ def readme(
             )
         out.print("The figures in README.md and docs/ are current.")
         return
-    for path in blocks.build(Path(), results, board):
+    for path in document_blocks.build(Path(), results, board):
         out.print(f"Written: {path}", soft_wrap=True)
 
 

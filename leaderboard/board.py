@@ -15,6 +15,7 @@ from benchmark.files import as_bytes, replace_file
 from benchmark.studies import quality_record
 from leaderboard import studies
 from leaderboard.answers import answers
+from leaderboard.board_readme import readme
 from leaderboard.charts import draw_charts
 from leaderboard.experiments.compact import compact
 from leaderboard.experiments.problem import problem_page
@@ -28,7 +29,6 @@ from leaderboard.model.section import Cell, Line, Page, Section, grid
 from leaderboard.model.table import Table, load
 from leaderboard.model.words import INTRODUCTION
 from leaderboard.overview import overview
-from leaderboard.readme import readme
 from leaderboard.render.html import GENERATOR, render_html
 from leaderboard.render.markdown import render_markdown
 from leaderboard.render.spreadsheet import render_csv, render_seeds

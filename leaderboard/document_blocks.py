@@ -17,7 +17,13 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from benchmark.bench.record import SolverRecord, solver_path
+from benchmark.bench.record import (
+    TOLERANCES,
+    ProductRecord,
+    SolverRecord,
+    product_path,
+    solver_path,
+)
 from benchmark.contract.guarantee import Gaussian, compose
 from benchmark.errors import LetheError, unknown
 from benchmark.facts import Facts
@@ -98,6 +104,11 @@ class Board:
         """The row of an experiment; None if it is not on the board."""
         found = (one for one in self.lines if (one.experiment, one.label) == (experiment, label))
         return next(found, None)
+
+    def of(self, experiment: str, label: str) -> Line:
+        """The row of an experiment; see `where`."""
+        (found,) = self.where(lambda one: (one.experiment, one.label) == (experiment, label))
+        return found
 
 
 def load(results: Path, board: Path) -> Board:
@@ -474,11 +485,123 @@ def _by_forgotten(
     return "\n".join(rows)
 
 
+def _tangents(board: Board) -> str:
+    """Rows of the linearised MLP on MNIST, and what public rows alone give."""
+    rows = {label: board.of("mnist-tangent", label) for label in _TANGENTS}
+    entry = rows["tangent-newton"]
+    facts, test = entry.facts, entry.number("accuracy_test_mean")
+    head = (
+        f"| MNIST, {facts.forgotten:,} rows forgotten, mean of {entry.cells['seeds_ok']} seeds | "
+        "verdict | test accuracy | seconds a request | times retraining's speed |",
+        "|---|---|--:|--:|--:|",
+    )
+    body = [
+        f"| {line.title} | {line.verdict} | {_percent(line)} | "
+        f"{_short(line.number('unlearn_mean'))} | "
+        f"{_short(line.number('speedup_geometric_mean'))} |"
+        for line in rows.values()
+    ]
+    alone = {
+        "the tangent trained on the public rows alone": "public",
+        "the public net alone": "public_net",
+    }
+    public = [
+        f"| {what} | – | {test - entry.number(f'{name}_accuracy_test_gap_mean'):.2f} % | – | – |"
+        for what, name in alone.items()
+    ]
+    return "\n".join((*head, *body, *public))
+
+
+_TANGENTS = ("retrain", "retrain-own", "retrain-kept", "newton-iterated", "tangent-newton")
+
+
+def _uniform(board: Board) -> str:
+    """What the default public distance costs on a head, and how fast it is reached."""
+    chord, retrained = (board.of("mnist-hog", label) for label in ("newton-chord", "retrain"))
+    seconds, factor = chord.number("unlearn_mean"), chord.number("speedup_geometric_mean")
+    return (
+        f"On HOG features of MNIST, {chord.facts.forgotten:,} rows forgotten, *Chord Newton* "
+        f"reaches {_percent(chord)} test accuracy with the noise of $\\Delta_0 = 10^{{-3}}$; "
+        f"retraining without noise reaches {_percent(retrained)}. A request takes {seconds:.2f} s, "
+        f"which is {_short(factor)} times faster than retraining (mean of "
+        f"{chord.cells['seeds_ok']} seeds)."
+    )
+
+
+def _gpu_solvers(board: Board) -> str:
+    """Times to each tolerance of the fastest solver of ours and of a library, with their cards."""
+    head = (
+        "| system | ours to 0.1, 0.01, 0.001 | best library | official recursion | "
+        "a product, in gradients |",
+        "|---|---|---|---|--:|",
+    )
+    solvers = board.store.read_all(solver_path("cuda", "*", "0.1-norm", "*"), SolverRecord)
+    passes = board.store.read_all(product_path("cuda", "*", "*"), ProductRecord)
+    body = []
+    for title in sorted({record.system.title for record in solvers}):
+        here = [record for record in solvers if record.system.title == title]
+        times = {one.product.name: one.median for one in passes if one.system.title == title}
+        both = {"own", "gradient"} <= times.keys()
+        cells = (
+            title,
+            _fastest(here, "ours"),
+            _fastest(here, "peer"),
+            next((_recursion(one) for one in here if one.solver.family == "official"), "–"),
+            _short(times["own"] / times["gradient"]) if both else "–",
+        )
+        body.append(f"| {' | '.join(cells)} |")
+    return "\n".join((*head, *body))
+
+
+def _fastest(records: list[SolverRecord], family: str) -> str:
+    """The least times of a family, on the card where the first of them is the least."""
+    cards: dict[str, list[float]] = {}
+    for card in {_card(record) for record in records}:
+        mine = [r for r in records if r.solver.family == family and _card(r) == card]
+        least = [_least(mine, tolerance) for tolerance in TOLERANCES]
+        cards[card] = [seconds for seconds in least if seconds is not None]
+    found = [(seconds, card) for card, seconds in cards.items() if seconds]
+    if not found:
+        return "–"
+    seconds, card = min(found)
+    return f"{', '.join(map(_duration, seconds))} ({card})"
+
+
+def _least(records: list[SolverRecord], tolerance: float) -> float | None:
+    """The least time to a tolerance; None if nobody reaches it."""
+    outcomes = filter(None, (record.outcome(tolerance) for record in records))
+    times = [outcome.median for outcome in outcomes if outcome.median is not None]
+    return min(times, default=None)
+
+
+def _recursion(record: SolverRecord) -> str:
+    """How long the official recursion takes, and how far it comes."""
+    outcome = record.outcomes[0]
+    if outcome.residual is None:
+        return f"not run: about {_short(outcome.estimate or 0.0)} s ({_card(record)})"
+    took = _duration(median(outcome.seconds))
+    return f"{took}, ends at {_short(outcome.residual)} ({_card(record)})"
+
+
+def _card(record: SolverRecord) -> str:
+    """The GPU as people call it: H100 for NVIDIA H100 80GB HBM3."""
+    name = record.environment.gpu or "GPU"
+    found = re.search(r"\b[A-Z]+\d{2,}\w*", name)
+    return found[0] if found else name
+
+
+def _duration(seconds: float) -> str:
+    return f"{_short(1e3 * seconds)} ms" if seconds < 1 else f"{_short(seconds)} s"
+
+
 #: Writers by the names that blocks have.
 BLOCKS: dict[str, Callable[[Board], str]] = {
     "found": _found,
+    "gpu-solvers": _gpu_solvers,
     "one-vs-rest": _one_vs_rest,
     "results": _results,
     "squared": _squared,
+    "tangents": _tangents,
+    "uniform": _uniform,
     "useful": _useful,
 }
