@@ -11,13 +11,19 @@ from benchmark.problem.problem import Problem
 
 
 def refuse_bounds(problem: Problem) -> None:
-    """Refuse a certificate by bounds or noise on a net with BatchNorm.
+    """Refuse a certificate by bounds or noise on a net with BatchNorm, or one over a graph.
 
     A precaution where a theorem asks nothing of the loss.
 
     Raises:
         AssumptionBroken: naming the condition that fails.
     """
+    if not problem.model.spec.certifiable:
+        raise AssumptionBroken(
+            f"a {problem.model.spec.title} trains what passes between neighbours, and a "
+            "certificate by bounds or noise takes a fixed propagation: take model.kind = 'softmax' "
+            "for it, or retrain, sisa, influence, fine-tune or gradient-ascent here"
+        )
     if problem.model.statistics is not None:
         raise AssumptionBroken(
             "BatchNorm: a certificate by bounds or noise takes training to minimise a mean of the "
@@ -37,10 +43,12 @@ def check(name: str, request: Request, release: Release) -> None:
         LetheError: if the method has moved statistics as if they were trained weights.
     """
     statistics, claim = request.problem.model.statistics, release.claim
-    if statistics is None or (claim is not None and claim.evidence.kind == "construction"):
+    if claim is not None and claim.evidence.kind == "construction":
         return
     if claim is not None:
         refuse_bounds(request.problem)
+    if statistics is None:
+        return
     originals = torch.atleast_2d(request.original.weights)
     for original, released in zip(originals, release.predictor.members, strict=True):
         kept = torch.equal(original.cpu()[statistics], released.cpu()[statistics])

@@ -138,8 +138,10 @@ def rows_of(experiment: Experiment) -> list[Row]:
 
 def _fits(method: type[Method], experiment: Experiment, missing: frozenset[str]) -> bool:
     """Whether the method takes part in an experiment that does not name it."""
-    edits = experiment.problem.graph is not None
-    return not method.needs & missing and (method.can_alter() or not edits)
+    problem = experiment.problem
+    if not problem.model.certifiable and method.evidence in ("distance", "algorithm"):
+        return False
+    return not method.needs & missing and (method.can_alter() or problem.graph is None)
 
 
 def with_yardsticks(experiments: Iterable[Experiment], methods: Iterable[str]) -> list[str]:

@@ -30,6 +30,7 @@ class ModelSpec(BaseModel, ABC):
             closed forms go by their layouts.
         smooth: whether the loss has a Lipschitz Hessian, as theorems about Newton steps assume.
         chunk: rows that a pass over all data takes at a time; all of them if None.
+        certifiable: whether a certificate by bounds or noise can hold of it.
         sees_images: whether a row is an image, given as height, width and channels.
     """
 
@@ -39,6 +40,7 @@ class ModelSpec(BaseModel, ABC):
     title: ClassVar[str]
     source: ClassVar[str] = ""
     chunk: ClassVar[int | None] = None
+    certifiable: ClassVar[bool] = True
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
