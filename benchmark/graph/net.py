@@ -44,6 +44,7 @@ class GraphNet(Model):
         self._features: list[Tensor] = []
         #: For each graph, (V,) the number of the first one in which each node's row is the same.
         self._versions: list[np.ndarray] = []
+        self._graphs: list[Graph] = []
 
     def show(
         self, graph: Graph, since: int | None = None, changed: np.ndarray | None = None
@@ -64,6 +65,7 @@ class GraphNet(Model):
                 "the graphs of this stream have too many nodes for single precision: set "
                 "problem.precision = 'float64'"
             )
+        self._graphs.append(graph)
         self._steps.append(self._sparse(self._propagation.matrix(graph)))
         self._features.append(self._sparse(self._propagation.once(graph)))
         versions = np.full(len(graph), number)
@@ -92,6 +94,11 @@ class GraphNet(Model):
             left = left[~here]
         back = np.argsort(np.concatenate(order)) if order else left
         return torch.cat(found)[torch.from_numpy(back).to(weights.device)]
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Hashes of the graphs, in order."""
+        return tuple(graph.content_hash for graph in self._graphs)
 
     def in_training(self, weights: Tensor, x: Tensor) -> Tensor:
         """The same."""

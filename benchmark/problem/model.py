@@ -105,6 +105,11 @@ class Model:
         return weights.masked_fill(self.statistics.to(weights.device), 0)
 
     @property
+    def shown(self) -> tuple[str, ...]:
+        """Hashes of what it looks at beside the rows that it is given: by default nothing."""
+        return ()
+
+    @property
     def smallest_chunk(self) -> int:
         """Rows with which matrix products run at speed; an image is many rows of each."""
         return 16 if self.spec.sees_images else 64

@@ -310,8 +310,6 @@ class Workbench:
         if self.stream is not None:  # what is propagated is a function of the request
             x = (problem or self.problem).train.take(rows).x
             content["features"] = hashlib.sha256(x.cpu().numpy().tobytes()).hexdigest()
-        if self.stream is not None and not self.problem.model.spec.linear:  # rows are numbers
-            of = problem or self.problem
-            world = next(world for world in self.stream.worlds if world.problem is of)
-            content["graph"] = world.graph.content_hash
+        if shown := self.problem.model.shown:
+            content["graphs"] = shown
         return fingerprint(content)
