@@ -42,6 +42,7 @@ from benchmark.parameters import refuse_conversions
 from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.models import kinds
 from benchmark.problem.models.factory import search_beside
+from benchmark.problem.models.gcn import GCNSpec
 from benchmark.problem.models.spec import ModelSpec
 from benchmark.problem.models.tangent import TangentSpec
 from benchmark.problem.objective import Objective
@@ -113,6 +114,8 @@ class ProblemSpec(BaseModel):
         if self.graph is None and self.features == PROPAGATED:
             raise ValueError("propagated features are of a graph: set problem.graph")
         if self.graph is None:
+            if isinstance(self.model, GCNSpec):
+                raise ValueError("a GCN sees a graph: set problem.graph, or take another model")
             return self
         if not isinstance(self.data, str):
             raise ValueError("problem.data is a graph's name: its file is problem.graph.file")
@@ -121,8 +124,11 @@ class ProblemSpec(BaseModel):
                 "a graph's features are propagated from each node's own, and nothing is fitted on "
                 "nodes that may be forgotten: set features = 'propagated'"
             )
-        if not self.model.linear:
-            raise ValueError("on a graph the model is a linear head: set model.kind = 'softmax'")
+        if not (self.model.linear or isinstance(self.model, GCNSpec)):
+            raise ValueError(
+                "on a graph the model is a linear head or a GCN: set model.kind = 'softmax' or "
+                "'gcn'"
+            )
         if self.split.public is not None:
             raise ValueError("a graph has no public rows: leave out split.public")
         if self.kept_property is not None:

@@ -51,6 +51,8 @@ def _in_words(problem: ProblemSpec) -> str:
     of_loss = next((losses[offer] for offer in losses if offer in problem.offers), None)
     text = f"{_title(problem)}, {of_loss or problem.model.title}"
     if problem.graph is not None:
+        if not problem.model.linear:
+            return text
         return f"{text} on {propagation_in_words(problem.graph)}"
     if isinstance(problem.features, PublicFeatures):
         return f"{text} on {problem.features.title}"

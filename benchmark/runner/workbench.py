@@ -317,4 +317,6 @@ class Workbench:
         if self.stream is not None:  # what is propagated is a function of the request
             x = (problem or self.problem).train.take(rows).x
             content["features"] = hashlib.sha256(x.cpu().numpy().tobytes()).hexdigest()
+        if shown := self.problem.model.shown:
+            content["graphs"] = shown
         return fingerprint(content)
