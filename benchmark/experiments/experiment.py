@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from benchmark import names as folder_names
+from benchmark import plugins
 from benchmark.contract.claim import Target
 from benchmark.data import features as feature_kinds
 from benchmark.data.fitted.spec import PublicFeatures
@@ -108,6 +109,19 @@ class ProblemSpec(BaseModel):
     kept_property: Annotated[SerializeAsAny[Property] | None, BeforeValidator(read_property)] = (
         Field(None, exclude_if=lambda value: value is None)
     )
+    #: The hash of the code of features and of a kind of model that are plug-ins'.
+    code: dict[str, str] = Field({}, exclude_if=lambda value: not value, repr=False)
+
+    @model_validator(mode="after")
+    def _current(self) -> ProblemSpec:
+        """Hold the code of plug-ins to what was recorded."""
+        parts: dict[str, type] = {"model": type(self.model)}
+        if isinstance(self.features, str) and self.features != PROPAGATED:
+            parts["features"] = feature_kinds.find(self.features)
+        found = {part: plugins.current(cls, self.code.get(part)) for part, cls in parts.items()}
+        code = {part: one for part, one in found.items() if one is not None}
+        object.__setattr__(self, "code", code)
+        return self
 
     @model_validator(mode="after")
     def _propagated(self) -> ProblemSpec:
