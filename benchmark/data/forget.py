@@ -25,7 +25,7 @@ from benchmark.graph.scenarios import WORDS, Drawn, GraphScenario
 from benchmark.graph.scenarios import draw as draw_on_graph
 
 #: Scenarios that decide themselves how many rows a request names.
-_OWN_SIZE = ("class", "named", "nodes-class")
+_OWN_SIZE = ("class", "named", "nodes-class", "against-property")
 #: The settings that name rows themselves.
 _NAMES = ("numbers", "hashes")
 
@@ -58,6 +58,7 @@ class ForgetSpec(BaseModel):
             "memorised",
             "mislabelled",
             "influential",
+            "against-property",
             "named",
         ]
         | GraphScenario

@@ -30,6 +30,8 @@ class Context:
         most_influential: gives, of some rows, as many as asked for whose removal moves the
             trained model most, first the one with the largest part in it; called only where it is
             needed, since it takes a training. None if the problem is not strongly convex.
+        against_property: gives, of some rows, the fewest found whose removal makes the retrained
+            model break a property; it takes some trainings. None where nothing is declared.
         numbers: (n,) the canonical number that each training row has in the data set.
         ids: (n,) the hash of each one's id; None where rows have none.
     """
@@ -39,6 +41,7 @@ class Context:
     leave_out_effect: Callable[[], Tensor] | None = None
     sizes: Callable[[], Tensor] | None = None
     most_influential: Callable[[Tensor, int], Tensor] | None = None
+    against_property: Callable[[Tensor], Tensor] | None = None
     numbers: tuple[int, ...] | None = None
     ids: tuple[str, ...] | None = None
 
@@ -224,6 +227,23 @@ def influential(
     return find(trained, requests * count).split(count)
 
 
+def against_property(
+    trained: Tensor,
+    count: int | None,
+    requests: int,
+    context: Context | None,
+    generator: Generator,
+) -> tuple[Tensor, ...]:
+    """The fewest rows found whose removal makes the retrained head break the declared property."""
+    find = required(context, "against-property").against_property
+    if find is None or requests != 1:
+        raise LetheError(
+            "forget scenario 'against-property' is one request against the [property] of a "
+            "strongly convex head whose training is not constrained"
+        )
+    return (find(trained),)
+
+
 def named(
     trained: Tensor,
     numbers: tuple[int, ...] | None,
@@ -273,4 +293,5 @@ SCENARIOS: dict[str, Draw] = {
     "memorised": memorised,
     "mislabelled": mislabelled,
     "influential": influential,
+    "against-property": against_property,
 }
