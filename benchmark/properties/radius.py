@@ -15,7 +15,6 @@ from benchmark.problem.problem import Problem
 from benchmark.properties.finding import Finding, Pair
 from benchmark.properties.property import Property
 
-
 #: Stands for a distance that has no bound.
 FAR = 1e100
 
