@@ -29,11 +29,20 @@ Need = Literal[
     "exact_sums",
     "one_vs_rest",
     "tangent",
+    "constraint",
     "cone",
 ]
 #: Needs that are of the problem, not of what a request looks at.
 PROBLEMS: frozenset[Need] = frozenset(
-    {"strong_convexity", "squared_loss", "exact_sums", "one_vs_rest", "tangent", "cone"}
+    {
+        "strong_convexity",
+        "squared_loss",
+        "exact_sums",
+        "one_vs_rest",
+        "tangent",
+        "constraint",
+        "cone",
+    }
 )
 #: What the claims of a method rest on, see `benchmark.contract.claim`.
 EvidenceKind = Literal["construction", "distance", "algorithm"]
@@ -64,7 +73,8 @@ class Method(BaseModel, ABC):
       the training data are no longer held. It also says what the problem must be:
       `strong_convexity`, `squared_loss` or `one_vs_rest` (of a linear model with a ridge),
       `exact_sums`, squared loss on features in fixed point with direct training, `tangent`, a net
-      linearised at public weights, and `cone`, a softmax head trained within a cone.
+      linearised at public weights, `constraint`, trained within the convex set of a property, and
+      `cone`, a softmax head of that kind.
     * `answers_altered` says whether a request may alter rows instead of losing them. By default it
       may where nothing is certified, and where a request looks at no forgotten row: what is
       computed from the kept rows alone sees their new versions and no others.

@@ -214,7 +214,7 @@ class ProblemSpec(BaseModel):
         convex = known and self.objective.ridge > 0
         if self.constrained:
             head = convex and self.objective.loss == "cross_entropy"
-            return frozenset({"cone"}) if head else frozenset()
+            return frozenset({"constraint", "cone"} if head else {"constraint"})
         squared = convex and self.objective.loss == "squared"
         direct = isinstance(self.training, DirectTraining) and self.fixed_point is not None
         held = {

@@ -108,7 +108,7 @@ class Monotone(Property):
 
     def check(self, problem: Problem) -> None:
         """Refuse more classes than two, unknown columns, and data that leave the domain."""
-        domain, signs = self.over(problem), self.signs(problem)
+        domain, _ = self.over(problem), self.signs(problem)
         for name in self.whole:
             domain.number(name)
         if problem.model.classes != 2:
@@ -118,7 +118,6 @@ class Monotone(Property):
             )
         for rows in (problem.train, problem.test, problem.negatives):
             domain.check(rows.x)
-        assert signs
 
     def within(self, problem: Problem) -> ConvexSet | None:
         """Heads: both weights of a feature in order. Nets: products of non-negative weights."""
@@ -179,6 +178,16 @@ class Monotone(Property):
             return None
         ratios = self.margins(weights, problem) / (2 * sigma)
         return float((0.5 * torch.erfc(-ratios)).prod())
+
+    def constraints(self, problem: Problem) -> Tensor | None:
+        """The differences of both weights, of heads."""
+        if not isinstance(problem.model.spec, SoftmaxSpec):
+            return None
+        cone = _ordered(problem.model, self.signs(problem))
+        number = torch.arange(len(cone.below))
+        found = torch.zeros(len(number), problem.model.dimension, dtype=torch.float64)
+        found[number, cone.above], found[number, cone.below] = 1.0, -1.0
+        return found
 
     def _points(self, domain: Domain) -> int | None:
         """The number of inputs where the domain is finite and small, else None."""
@@ -254,8 +263,8 @@ def _pair(predictor: Predictor, domain: Domain, one: Sign, x: Tensor) -> Pair | 
     starts = torch.cat([at - (at - low) * shares, torch.full_like(shares, at)])
     ends = torch.cat([torch.full_like(shares, at), at + (high - at) * shares])
     if low < at < high:
-        starts = torch.cat([starts, torch.tensor([low])])
-        ends = torch.cat([ends, torch.tensor([high])])
+        starts = torch.cat([starts, torch.tensor([low], dtype=torch.float64)])
+        ends = torch.cat([ends, torch.tensor([high], dtype=torch.float64)])
     both = x.repeat(2, len(starts), 1)
     both[0, :, one.place], both[1, :, one.place] = starts, ends
     values = outputs(predictor, both.flatten(0, 1)).reshape(2, -1)
@@ -371,7 +380,11 @@ def _values(one: Feature) -> list[float]:
 
 def _enumerated(predictor: Predictor, domain: Domain, signs: list[Sign], points: int) -> Finding:
     """Every input of a finite domain, and every step of one along a declared feature."""
-    common = {"tolerance": 0.0, "work": points, "domain": f"all {points:,} inputs of the domain"}
+    common = {
+        "tolerance": 8 * ROUND_OFF,
+        "work": points,
+        "domain": f"all {points:,} inputs of the domain",
+    }
     least, feature = math.inf, ""
     for one in signs:
         for x in _lines_along(domain, one):

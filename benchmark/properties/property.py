@@ -88,6 +88,13 @@ class Property(BaseModel, ABC):
         """Probability that weights (d,) plus N(0, sigma^2 I) have it; None if not known."""
         return None
 
+    def constraints(self, problem: Problem) -> Tensor | None:
+        """(k, d): a model has the property if and only if each of them times w is not negative.
+
+        None where that is not so, as of nets.
+        """
+        return None
+
     def rows(self, predictor: Predictor, problem: Problem) -> Tensor | None:
         """(n,) bool, the test rows that have it, where it is a property of rows."""
         return None

@@ -15,6 +15,9 @@ from benchmark.problem.problem import Problem
 from benchmark.properties.finding import Finding, Pair
 from benchmark.properties.property import Property
 
+#: Stands for a distance that has no bound.
+FAR = 1e100
+
 
 class Radius(Property):
     """Every test row keeps its right class within a ball, in the units of features.
@@ -90,8 +93,9 @@ class Radius(Property):
         logits, number = predictor.model(weights, x), torch.arange(len(x))
         apart = (matrix[y][:, None] - matrix[None]).norm(dim=2)
         lead = logits[number, y][:, None] - logits
-        radii = torch.where(apart > 0, lead / apart, torch.inf)
-        radii[number, y] = torch.inf
+        nowhere = torch.sign(lead) * FAR  # classes of the same weights keep their order everywhere
+        radii = torch.where(apart > 0, lead / apart, nowhere)
+        radii[number, y] = FAR
         least = radii.min(dim=1)
         return least.values, least.indices
 
@@ -100,7 +104,7 @@ class Radius(Property):
         x, y = problem.test.x[row].double().cpu(), problem.test.y[row].cpu()
         matrix = predictor.model.named(predictor.members[0].double().cpu())["weight"]
         way = matrix[other] - matrix[y]
-        pair = self._shown(predictor, x, x + self.radius * way / way.norm(), y)
+        pair = self._shown(predictor, x, x + self.radius * way / way.norm().clamp(min=1e-300), y)
         return pair if pair.other_value < -1e-12 else None
 
     def _shown(self, predictor: Predictor, x: Tensor, moved: Tensor, y: Tensor) -> Pair:

@@ -13,8 +13,8 @@ import numpy as np
 
 from benchmark.problem.domain import Domain
 
-#: What round-off of float64 may have added to a bound.
-SLACK = 1e-9
+#: What round-off of float64 may have added to a bound, as a share of the sizes of its terms.
+SLACK = 1e-12
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,8 @@ def slope_bounds(net: Net, boxes: Boxes, place: int, sign: int) -> Bounds:
     spread = (gap + (upper - lower)) * outgoing
     score = spread @ first * _widths(boxes)
     middle = _admissible(boxes, (boxes.low + boxes.high) / 2)
-    return Bounds(worst[:, 0] - SLACK * (1 + outgoing.sum()), middle, score)
+    sizes = np.maximum(np.abs(low), np.abs(high)) @ np.abs(net.weights[-1][0])
+    return Bounds(worst[:, 0] - SLACK * (1 + sizes), middle, score)
 
 
 def _admissible(boxes: Boxes, x: np.ndarray) -> np.ndarray:
@@ -233,7 +234,8 @@ def _one_layer(
     linear, where = boxes.least(v)
     gap = np.abs(coefficient) * (steep - flat)
     score = gap @ np.abs(w) * _widths(boxes)
-    slack = SLACK * (1 + np.abs(coefficient).sum(axis=1))
+    reach = 1 + np.maximum(np.abs(lower), np.abs(upper))
+    slack = SLACK * (1 + (np.abs(coefficient) * reach).sum(axis=1))
     return Bounds(np.maximum(plain, linear + constant) - slack, where, score)
 
 

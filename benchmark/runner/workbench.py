@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ from benchmark.data.scenarios import Context
 from benchmark.errors import LetheError
 from benchmark.experiments.build import build
 from benchmark.experiments.graphs import nodes_split, stream
+from benchmark.problem.against import fewest_rows
 from benchmark.problem.influence import most_influential
 from benchmark.problem.predictor import Predictor
 from benchmark.problem.problem import Problem
@@ -240,6 +242,7 @@ class Workbench:
             leave_out_effect=self._leave_out_effect,
             sizes=self._sizes,
             most_influential=self._most_influential if self.problem.strong_convexity else None,
+            against_property=self._against_property(),
             numbers=tuple(self.split.train.tolist()),
             ids=self._ids(),
         )
@@ -283,6 +286,14 @@ class Workbench:
     def _most_influential(self, rows: Tensor, count: int) -> Tensor:
         """(count,) of `rows`; trains the original."""
         return most_influential(self.problem, self.original[0].weights, rows, count)
+
+    def _against_property(self) -> Callable[[Tensor], Tensor] | None:
+        """Finds the fewest of some rows that break the property; trains the original."""
+        declared, free = self._inputs.problem.kept_property, not self.problem.constrained
+        constraints = declared.constraints(self.problem) if declared is not None else None
+        if constraints is None or self.problem.strong_convexity is None or not free:
+            return None
+        return lambda rows: fewest_rows(self.problem, self.original[0].weights, rows, constraints)
 
     def _trained(self, rows: Tensor, problem: Problem | None = None) -> tuple[Tensor, float]:
         problem = problem or self.problem
