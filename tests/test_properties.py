@@ -12,9 +12,10 @@ from scipy.optimize import Bounds as MilpBounds
 from scipy.optimize import LinearConstraint, milp
 
 from benchmark.contract.request import Release, State
-from benchmark.data.columns import Column, scaling
+from benchmark.data.columns import Column
 from benchmark.errors import LetheError
 from benchmark.experiments.properties import domain_of, with_property
+from benchmark.features.tables import DeclaredRanges
 from benchmark.problem.domain import Domain
 from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec
 from benchmark.problem.objective import Objective
@@ -101,7 +102,7 @@ def as_net(problem: Problem, weights: torch.Tensor) -> Net:
 def test_the_domain_has_the_scale_of_declared_ranges() -> None:
     domain = domain_of(COLUMNS)
     raw = np.array([[2.5, 0, 1, 0, 0.25, 1, 0]])
-    scaled = scaling("declared-ranges", COLUMNS, raw)(raw)[0]
+    scaled = DeclaredRanges.scale(COLUMNS, raw)(raw)[0]
     x = torch.from_numpy(scaled)
     domain.check(x[None])
     units = domain.original(x)
