@@ -228,7 +228,7 @@ class Request:
             published: what an algorithm with noise inside publishes, where it is not `weights`.
             noisy: the last noisy step of such an algorithm.
         """
-        claim = self._with_caveats(claim)
+        claim = self._stated(claim)
         if published is None:
             published = weights
             if claim is not None and claim.release_sigma > 0:
@@ -246,12 +246,16 @@ class Request:
             unprojected=unprojected,
         )
 
-    def _with_caveats(self, claim: Claim | None) -> Claim | None:
-        """The claim with what the data have been fitted by before any training."""
-        caveats = self.problem.declared.caveats
-        if claim is None or not caveats:
-            return claim
-        return claim.model_copy(update={"caveats": (*claim.caveats, *caveats)})
+    def _stated(self, claim: Claim | None) -> Claim | None:
+        """The claim with what the data were fitted by beforehand, and what follows the noise."""
+        if claim is None:
+            return None
+        said: dict[str, Any] = {}
+        if caveats := self.problem.declared.caveats:
+            said["caveats"] = (*claim.caveats, *caveats)
+        if self.problem.released_within is not None:
+            said["projected"] = True
+        return claim.model_copy(update=said) if said else claim
 
 
 def _numbers(rows: Tensor, trained: Tensor) -> Tensor:
