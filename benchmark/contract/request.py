@@ -229,6 +229,8 @@ class Request:
             noisy: the last noisy step of such an algorithm.
         """
         claim = self.with_caveats(claim)
+        if claim is not None and self.problem.released_within is not None:
+            claim = claim.model_copy(update={"projected": True})
         if published is None:
             published = weights
             if claim is not None and claim.release_sigma > 0:
