@@ -23,14 +23,13 @@ TESTS   ?=
 # how large experiments are: smoke, cpu or paper; unset, what suits the machine
 PROFILE ?=
 SCALE    = $(addprefix --profile ,$(PROFILE))
-OUT     ?= $(RESULTS)/leaderboard/bench
 # these are files that make itself looks for, and to make a space ends a name
 $(foreach one,VENV WHEELS,$(if $(word 2,$($(one))),$(error $(one) must be a path without spaces)))
 # experiments and models a side of forget quality; unset, both digits heads and 10
 ATTACKED ?=
 RUNS     ?=
 # groups of experiments, which `lethe list` names; an experiment says itself what it belongs to
-GROUPS  := demo mnist cifar10 svhn sequential nonconvergence heads squared public tangent kept scenarios biased ablation budget graphs scale paper tabular
+GROUPS  := demo mnist cifar10 svhn sequential nonconvergence heads squared public tangent kept scenarios biased ablation budget graphs scale paper tabular properties
 
 .DEFAULT_GOAL := help
 .PHONY: help setup $(GROUPS) hessian all test test-slurm chromium lint docs leaderboard check soundness slack \
@@ -72,6 +71,7 @@ graphs: ## nodes, edges and features of Cora, Citeseer, Amazon Photo and Coautho
 heads: ## proved heads on fixed features: HOG and scattering on MNIST, CIFAR-10 and SVHN
 biased: ## requests that are not random: a class, a sub-population, the rows that move the model most
 tabular: ## tables of people: breast cancer, Adult and COMPAS; PROFILE=smoke
+properties: ## is a certified property still there? monotone heads and nets, certified radii
 all: $(GROUPS) hessian ## all that this machine can
 
 test: $(READY) ## run the tests, two at a time; WORKERS=4 for more
@@ -110,7 +110,7 @@ hessian: $(READY) ## efficient against exact inverse Hessian: time and error, so
 
 bench: $(PEERS) ## time every inverse-Hessian solver and library; SIZE=smoke tries it out
 	@$(call in-venv,python) -m pytest benches -v --no-header -rfE --benchmark-columns=median,rounds \
-		--size $(SIZE) --out $(call quoted,$(OUT)) --pydvl $(call quoted,$(PYDVL)/bin/python) $(BENCH)
+		--size $(SIZE) $(STORE) --pydvl $(call quoted,$(PYDVL)/bin/python) $(BENCH)
 
 kills: $(READY) ## kill runs at random moments and count what is lost, twenty minutes
 	@$(call in-venv,python) -m benches.kills

@@ -17,7 +17,7 @@ from torch import Tensor
 from benchmark.contract.seeds import Seeds
 from benchmark.data import catalogue
 from benchmark.data.forget import ForgetSpec
-from benchmark.data.scenarios import SCENARIOS, Context
+from benchmark.data.scenarios import Context, discover
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment
 from benchmark.graph.scenarios import WORDS
@@ -28,6 +28,7 @@ from benchmark.runner.workbench import Workbench
 from tests import problems, tiny_experiment
 
 N, CLASSES = 60, 4
+SCENARIOS = discover()
 
 
 def context(seed: int = 0, effect: Callable[[], Tensor] | None = None) -> Context:

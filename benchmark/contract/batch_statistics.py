@@ -1,4 +1,7 @@
-"""What holds of a release where BatchNorm's statistics are among the weights."""
+"""What holds of a release where BatchNorm's statistics are among the weights.
+
+And of one of a loss that is a plug-in's, whose constants no theorem knows.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,18 @@ from benchmark.problem.problem import Problem
 
 
 def refuse_bounds(problem: Problem) -> None:
-    """Refuse a certificate by bounds or noise on a net with BatchNorm, or one over a graph.
+    """Refuse bounds or noise as a certificate of BatchNorm, nets over graphs, plug-ins' losses.
 
     A precaution where a theorem asks nothing of the loss.
 
     Raises:
         AssumptionBroken: naming the condition that fails.
     """
+    if not problem.objective.closed:
+        raise AssumptionBroken(
+            f"loss '{problem.objective.loss}' is a plug-in's: the constants of a certificate by "
+            "bounds or noise are those of the project's own losses; take one of these, or retrain"
+        )
     if not problem.model.spec.certifiable:
         raise AssumptionBroken(
             f"a {problem.model.spec.title} trains what passes between neighbours, and a "

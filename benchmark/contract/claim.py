@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from benchmark.contract.guarantee import Exact, Gaussian, Guarantee
+from benchmark.contract.guarantee import Exact, Guarantee
 from benchmark.errors import LetheError
 from benchmark.metrics.value import Number
 
@@ -149,6 +149,8 @@ class Claim(_Frozen):
         evidence: why.
         caveats: hypotheses that are false or were not checked, in words.
         composes: whether the releases of a stream compose; not where they share a draw of noise.
+        projected: whether the release, its noise included, was then projected onto a convex set
+            that depends on no row. That is post-processing, and both sides are.
 
     An exact method states why its release is what retraining publishes:
 
@@ -172,6 +174,7 @@ class Claim(_Frozen):
     evidence: Evidence
     caveats: tuple[str, ...] = ()
     composes: bool = Field(True, exclude_if=bool)
+    projected: bool = Field(False, exclude_if=lambda value: not value)
 
     @model_validator(mode="after")
     def _consistent(self) -> Claim:
@@ -266,8 +269,3 @@ class Claim(_Frozen):
         if isinstance(self.evidence, Construction):
             evidence = {"kind": evidence["kind"]}
         return self.model_dump(mode="json", exclude={"evidence"}) | {"evidence": evidence}
-
-
-def gaussian_m(claim: Claim) -> float | None:
-    """The m that the claim states; None where its guarantee is no Gaussian's."""
-    return claim.guarantee.m if isinstance(claim.guarantee, Gaussian) else None

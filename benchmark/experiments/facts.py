@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from benchmark.data import catalogue, graphs
-from benchmark.data.features import DESCRIPTORS
+from benchmark.data import catalogue, features, graphs
 from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.graphs import GraphSpec
 from benchmark.experiments.experiment import Experiment, ProblemSpec
@@ -17,6 +16,7 @@ def facts_of(experiment: Experiment) -> Facts:
         LetheError: if there is no such data set.
     """
     problem, forget, place = experiment.problem, experiment.forget, experiment.place
+    declared = problem.kept_property
     return Facts(
         data=catalogue.name(problem.data),
         data_title=_title(problem),
@@ -40,6 +40,8 @@ def facts_of(experiment: Experiment) -> Facts:
         group=experiment.group,
         trial=experiment.trial,
         graph=problem.graph is not None,
+        kept_property=None if declared is None else declared.name,
+        enforce=None if declared is None else declared.enforce,
     )
 
 
@@ -54,8 +56,9 @@ def _in_words(problem: ProblemSpec) -> str:
         return f"{text} on {propagation_in_words(problem.graph)}"
     if isinstance(problem.features, PublicFeatures):
         return f"{text} on {problem.features.title}"
-    descriptor = DESCRIPTORS.get(problem.features)
-    return f"{text} on {descriptor.title}" if descriptor else text
+    feature = features.find(problem.features)
+    kept = issubclass(feature, features.ImageFeature) and feature.version is not None
+    return f"{text} on {feature.title}" if kept else text
 
 
 def _title(problem: ProblemSpec) -> str:
@@ -73,5 +76,5 @@ def propagation_in_words(graph: GraphSpec) -> str:
 
 def features_in_words(problem: ProblemSpec) -> str:
     """The features' name, e.g. `hog` or `public-patches`."""
-    features = problem.features
-    return features.name if isinstance(features, PublicFeatures) else features
+    chosen = problem.features
+    return chosen.name if isinstance(chosen, PublicFeatures) else chosen

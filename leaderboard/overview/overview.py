@@ -24,12 +24,10 @@ class Overview:
     Attributes:
         rows: in the order of the standings.
         standings: of each method in each track, in order.
-        untyped: names of experiments whose plans have no facts, so that they are in no track.
     """
 
     rows: tuple[OverviewRow, ...]
     standings: tuple[Standing, ...]
-    untyped: tuple[str, ...] = ()
 
     @cached_property
     def tracks(self) -> tuple[Track, ...]:
@@ -72,7 +70,6 @@ def overview(tables: Iterable[Table], quality: Sequence[QualityRecord] = ()) -> 
     return Overview(
         rows=tuple(row for standing in found for row in standing.rows),
         standings=tuple(found),
-        untyped=tuple(table.experiment for table in tables if table.facts is None),
     )
 
 
