@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmark.contract.claim import Alternative, Claim
 from benchmark.facts import Facts
 from benchmark.records import Record
-from leaderboard import blocks
+from leaderboard import document_blocks as blocks
 from leaderboard.answers import graphs
 from leaderboard.charts import graphs as plot
 from leaderboard.model.evidence import Evidence
