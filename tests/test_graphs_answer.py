@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmark.contract.claim import Alternative, Claim
 from benchmark.facts import Facts
 from benchmark.records import Record
-from leaderboard import blocks
+from leaderboard import document_blocks as blocks
 from leaderboard.answers import graphs
 from leaderboard.charts import graphs as plot
 from leaderboard.model.evidence import Evidence
@@ -105,6 +105,25 @@ def test_a_row_that_loses_more_than_a_point_is_not_the_fastest(tmp_path: Path) -
     known = {"one": facts(**GRAPH, scenario="nodes", forgotten=10)}
     (table,) = tables(tmp_path, *cells("one"), lossy, facts=known)
     assert graphs.fastest(table).label == "newton"
+
+
+def test_a_request_that_reaches_no_row_makes_no_ratio(tmp_path: Path) -> None:
+    """What it leaves is round-off, and a bound over round-off is any number."""
+    known = {"one": facts(**GRAPH, scenario="edges", forgotten=1)}
+    found = cells("one", distance=1e-18, reach_rows=0.0)
+    (table,) = tables(tmp_path, *found, facts=known)
+    assert graphs.single_steps(table) == []
+    found = graphs.answer(Evidence([table]))
+    (shown,) = lines(found).values()
+    assert shown["slack of one Newton step"] == "–"
+    assert found.charts == ()
+
+
+def test_requests_of_one_name_are_told_apart_by_their_profile(tmp_path: Path) -> None:
+    of = {"scenario": "nodes", "forgotten": 10}
+    plain, apart = facts(**GRAPH, **of), facts(**GRAPH, **of, profile="inductive")
+    shown = lines(graphs.answer(board(tmp_path, plain=plain, apart=apart)))
+    assert sorted(name.endswith(": 10 nodes (inductive)") for name in shown) == [False, True]
 
 
 def test_other_titles_change_no_answer(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def refuse_bounds(problem: Problem) -> None:
             f"loss '{problem.objective.loss}' is a plug-in's: the constants of a certificate by "
             "bounds or noise are those of the project's own losses; take one of these, or retrain"
         )
-    if not problem.model.spec.certifiable:
+    if problem.model.spec.hops is not None:
         raise AssumptionBroken(
             f"a {problem.model.spec.title} trains what passes between neighbours, and a "
             "certificate by bounds or noise takes a fixed propagation: take model.kind = 'softmax' "

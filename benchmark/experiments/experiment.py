@@ -43,7 +43,6 @@ from benchmark.parameters import refuse_conversions
 from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.models import kinds
 from benchmark.problem.models.factory import search_beside
-from benchmark.problem.models.gcn import GCNSpec
 from benchmark.problem.models.spec import ModelSpec
 from benchmark.problem.models.tangent import TangentSpec
 from benchmark.problem.objective import Objective
@@ -128,7 +127,7 @@ class ProblemSpec(BaseModel):
         if self.graph is None and self.features == PROPAGATED:
             raise ValueError("propagated features are of a graph: set problem.graph")
         if self.graph is None:
-            if isinstance(self.model, GCNSpec):
+            if self.model.hops is not None:
                 raise ValueError("a GCN sees a graph: set problem.graph, or take another model")
             return self
         if not isinstance(self.data, str):
@@ -138,7 +137,7 @@ class ProblemSpec(BaseModel):
                 "a graph's features are propagated from each node's own, and nothing is fitted on "
                 "nodes that may be forgotten: set features = 'propagated'"
             )
-        if not (self.model.linear or isinstance(self.model, GCNSpec)):
+        if not self.model.linear and self.model.hops is None:
             raise ValueError(
                 "on a graph the model is a linear head or a GCN: set model.kind = 'softmax' or "
                 "'gcn'"

@@ -20,7 +20,6 @@ from benchmark.graph.scenarios import trainable
 from benchmark.graph.world import Edit, Roles, World, finished
 from benchmark.problem.declared import Declared
 from benchmark.problem.model import Model
-from benchmark.problem.models.gcn import GCNSpec
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 
@@ -168,7 +167,7 @@ def _model(
     spec: ProblemSpec, inputs: int, classes: int, like: torch.Tensor
 ) -> tuple[Model, Propagation | GraphRows]:
     """The model, and how a graph becomes its rows."""
-    if not isinstance(spec.model, GCNSpec):
+    if spec.model.hops is None:
         return Model(spec.model, inputs, classes), spec.graph
     reach = spec.graph.model_copy(update={"hops": spec.model.hops, "weights": "sgc"})
     net = GraphNet(spec.model, inputs, classes, reach, like)

@@ -149,7 +149,7 @@ def rows_of(experiment: Experiment) -> list[Row]:
 def _fits(method: type[Method], experiment: Experiment, missing: frozenset[str]) -> bool:
     """Whether the method takes part in an experiment that does not name it."""
     problem = experiment.problem
-    if not problem.model.certifiable and method.evidence in ("distance", "algorithm"):
+    if problem.model.hops is not None and method.evidence in ("distance", "algorithm"):
         return False
     constrained = problem.constrained and "cone" not in method.needs
     if constrained and method.evidence == "distance":  # its bounds are not of such a problem

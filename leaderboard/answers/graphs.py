@@ -10,7 +10,6 @@ from leaderboard.answers.answer import (
     counted,
     guaranteed,
     mean,
-    problem,
     seeds,
     unanswered,
 )
@@ -58,7 +57,7 @@ def answer(evidence: Evidence) -> Answer:
         text=" ".join(_sentences(tables)),
         short=_short(tables),
         lines="Request",
-        grid=grid(_COLUMNS, [_line(table) for table in tables]),
+        grid=grid(_COLUMNS, [_line(table, _named(table, tables)) for table in tables]),
         charts=tuple(_charts(tables)),
     )
 
@@ -75,13 +74,22 @@ def _useful(row: Row) -> bool:
 
 
 def single_steps(table: Table) -> list[Record]:
-    """The records of one Newton step under noise fitted to it, with a measured distance."""
+    """The records of one Newton step under noise fitted to it, with a measured distance.
+
+    Where a request reaches no training row, that distance is round-off, and a ratio to it nothing.
+    """
     return [
         record
         for row in entries(table)
         for record in bounded(row)
-        if record.claim.definition == "this-pair" and _distance(record)
+        if record.claim.definition == "this-pair" and _distance(record) and _reached(record) != 0
     ]
+
+
+def _reached(record: Record) -> float | None:
+    """Training rows that its request changes; None if it does not say."""
+    found = record.metrics.get("reach_rows")
+    return None if found is None else found.value
 
 
 def _distance(record: Record) -> float:
@@ -163,21 +171,33 @@ def _short(tables: list[Table]) -> str:
     return f"{text}; the published data-dependent one {span(data)} times." if data else f"{text}."
 
 
-def _line(table: Table) -> Line:
+def _line(table: Table, name: str) -> Line:
     row = fastest(table)
     texts = (
         _reach(table),
         row.title if row else NOTHING,
         number(mean(row, "accuracy_test_gap")) if row else NOTHING,
         number(mean(row, "speedup")) if row else NOTHING,
-        *(_span(found) for found in (_slacks([table]),)),
+        _span(_slacks([table])),
         *(_span(_ratios([table], theorem)) for theorem in (OF_DATA, WORST)),
         _span(_edge_gaps([table])),
         seeds(table.rows),
     )
-    name = f"{table.facts.problem}: {request_in_words(table.facts)}"
-    aside = problem(table) if table.title not in name else ""
-    return Line(name, aside, tuple(map(Cell, texts)))
+    return Line(name, "", tuple(map(Cell, texts)))
+
+
+def _named(table: Table, tables: list[Table]) -> str:
+    """The problem and the request, with the profile and the device where several are called so."""
+    facts, name = table.facts, _words(table)
+    if sum(_words(other) == name for other in tables) == 1:
+        return name
+    more = (facts.profile or "", "" if table.device == "cpu" else table.device)
+    aside = ", ".join(filter(None, more))
+    return f"{name} ({aside})" if aside else name
+
+
+def _words(table: Table) -> str:
+    return f"{table.facts.problem}: {request_in_words(table.facts)}"
 
 
 def _span(values: list[float]) -> str:
@@ -187,8 +207,7 @@ def _span(values: list[float]) -> str:
 def _reach(table: Table) -> str:
     """Training rows that a request changes, over seeds."""
     records = [record for row in table.rows for record in row.done.values()]
-    found = [r.metrics["reach_rows"].value for r in records if "reach_rows" in r.metrics]
-    return span(found) if found else NOTHING
+    return _span([rows for record in records if (rows := _reached(record)) is not None])
 
 
 def _charts(tables: list[Table]) -> Iterator[Chart]:

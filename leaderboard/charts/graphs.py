@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from leaderboard.charts import style
 from leaderboard.model.words import statement
@@ -66,4 +67,6 @@ def _panel(axes: Axes, name: str, points: list[Point]) -> None:
         known = [(p.removed, p.distances[series]) for p in points if p.distances.get(series)]
         style.trend(axes, known, label=label, colour=colour, marker=marker, line=line)
     style.few_ticks(axes)
+    axes.xaxis.set_major_locator(FixedLocator(sorted({point.removed for point in points})))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
     axes.set(xlabel="removed", ylabel="")

@@ -21,9 +21,7 @@ class GCNSpec(ModelSpec):
         "Kipf, Welling: Semi-Supervised Classification with Graph Convolutional Networks (ICLR "
         "2017)"
     )
-    certifiable: ClassVar[bool] = False
-    #: How often a row looks at neighbours.
-    hops: ClassVar[int] = 2
+    hops: ClassVar[int | None] = 2
 
     kind: Literal["gcn"]
     hidden: int = Field(16, ge=1)
