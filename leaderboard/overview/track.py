@@ -17,6 +17,7 @@ _SCENARIOS = {
     "memorised": ("memorised", ""),
     "mislabelled": ("mislabelled", ""),
     "influential": ("most influential", ""),
+    "against-property": ("", "that break the property"),
     "largest": ("", "with the largest images"),
     "subpopulation": ("", "of a sub-population"),
 }
