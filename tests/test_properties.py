@@ -512,6 +512,8 @@ def test_a_projected_release_says_what_it_was_projected_from() -> None:
     bad = Predictor(problem.model, noised)
     with pytest.raises(LetheError, match="not the projection"):
         _check_projection(problem, Release(bad, state, None, unprojected=noised))
+    with pytest.raises(LetheError, match=r"publish it by request\.release"):
+        _check_projection(problem, Release(good, state, None))
 
 
 # --- whole runs ----------------------------------------------------------------------------------

@@ -48,6 +48,11 @@ def became_of(
 
 
 def _check_projection(problem: Problem, release: Release) -> None:
+    """Hold what was published to be the projection of the weights that audits look at.
+
+    Raises:
+        LetheError: if it is not.
+    """
     within = problem.released_within
     if within is None:
         return
