@@ -28,8 +28,6 @@ from benchmark.runner.workbench import Workbench
 from tests import problems, tiny_experiment
 
 N, CLASSES = 60, 4
-#: Scenarios that decide how many rows there are, and those that answer one request alone.
-OWN_SIZE, ALONE = {"class", "against-property"}, {"against-property"}
 
 
 def context(seed: int = 0, effect: Callable[[], Tensor] | None = None) -> Context:
@@ -41,7 +39,6 @@ def context(seed: int = 0, effect: Callable[[], Tensor] | None = None) -> Contex
         leave_out_effect=effect or (lambda: scores),
         sizes=lambda: scores.abs(),
         most_influential=lambda rows, count: rows[scores[rows].argsort()[:count]],
-        against_property=lambda rows: rows[scores[rows].argsort()[:3]],
     )
 
 
@@ -51,7 +48,7 @@ def spec(scenario: str, **size: Any) -> ForgetSpec:
 
 def test_the_spec_names_every_scenario_and_no_other() -> None:
     for scenario in SCENARIOS:
-        size = {} if scenario in OWN_SIZE else {"count": 2}
+        size = {} if scenario == "class" else {"count": 2}
         assert spec(scenario, **size).draw(torch.arange(N), Seeds(), context())
     with pytest.raises(ValidationError):
         spec("everything", count=1)
@@ -95,7 +92,6 @@ def test_the_projects_experiments_still_load() -> None:
         ({"count": 0}, "greater than or equal to 1"),
         ({"scenario": "class", "count": 3}, "neither count nor share"),
         ({"scenario": "class", "share": 0.3}, "neither count nor share"),
-        ({"scenario": "against-property", "count": 3}, "neither count nor share"),
         ({"scenario": "memorised"}, "either count or share"),
         ({"count": 1, "label": 3}, "Extra inputs"),
     ],
@@ -112,7 +108,7 @@ def test_a_share_is_of_the_training_rows(share: float, rows: int) -> None:
 
 
 @given(
-    scenario=st.sampled_from(sorted(set(SCENARIOS) - ALONE)),
+    scenario=st.sampled_from(sorted(SCENARIOS)),
     count=st.integers(1, 8),
     requests=st.integers(1, 3),
     seed=st.integers(0, 50),
@@ -136,7 +132,7 @@ def test_any_stream_names_rows_that_were_trained_on_and_none_twice(
         assert {len(rows) for rows in sets} == {count}
 
 
-@pytest.mark.parametrize("scenario", sorted(set(SCENARIOS) - ALONE))
+@pytest.mark.parametrize("scenario", sorted(SCENARIOS))
 def test_something_must_be_left_to_keep(scenario: str) -> None:
     size = {"requests": CLASSES} if scenario == "class" else {"count": N // 2, "requests": 2}
     with pytest.raises(LetheError, match="forget"):
@@ -147,7 +143,7 @@ def test_something_must_be_left_to_keep(scenario: str) -> None:
     "scenario", ["class", "subpopulation", "largest", "memorised", "influential"]
 )
 def test_a_scenario_says_what_it_lacks(scenario: str) -> None:
-    size = {} if scenario in OWN_SIZE else {"count": 2}
+    size = {} if scenario == "class" else {"count": 2}
     with pytest.raises(LetheError, match=f"'{scenario}' needs"):
         spec(scenario, **size).draw(torch.arange(N), Seeds())
 
@@ -224,7 +220,7 @@ def test_only_the_scenario_that_needs_it_asks_for_what_takes_time(asking: str, f
 
     given = replace(context(), **{field: costly})
     for scenario in sorted(SCENARIOS):
-        size = {} if scenario in OWN_SIZE else {"count": 2}
+        size = {} if scenario == "class" else {"count": 2}
         if scenario != asking:
             spec(scenario, **size).draw(torch.arange(N), Seeds(), given)
     with pytest.raises(AssertionError, match="not needed"):
@@ -248,7 +244,7 @@ def test_mislabelled_rows_are_those_that_are_forgotten() -> None:
 def test_other_scenarios_leave_the_labels_alone() -> None:
     labels = torch.arange(N) % CLASSES
     for scenario in set(SCENARIOS) - {"mislabelled"}:
-        size = {} if scenario in OWN_SIZE else {"count": 2}
+        size = {} if scenario == "class" else {"count": 2}
         assert torch.equal(spec(scenario, **size).training_labels(labels, CLASSES, Seeds()), labels)
 
 
