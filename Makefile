@@ -23,7 +23,6 @@ TESTS   ?=
 # how large experiments are: smoke, cpu or paper; unset, what suits the machine
 PROFILE ?=
 SCALE    = $(addprefix --profile ,$(PROFILE))
-OUT     ?= $(RESULTS)/leaderboard/bench
 # these are files that make itself looks for, and to make a space ends a name
 $(foreach one,VENV WHEELS,$(if $(word 2,$($(one))),$(error $(one) must be a path without spaces)))
 # experiments and models a side of forget quality; unset, both digits heads and 10
@@ -111,7 +110,7 @@ hessian: $(READY) ## efficient against exact inverse Hessian: time and error, so
 
 bench: $(PEERS) ## time every inverse-Hessian solver and library; SIZE=smoke tries it out
 	@$(call in-venv,python) -m pytest benches -v --no-header -rfE --benchmark-columns=median,rounds \
-		--size $(SIZE) --out $(call quoted,$(OUT)) --pydvl $(call quoted,$(PYDVL)/bin/python) $(BENCH)
+		--size $(SIZE) $(STORE) --pydvl $(call quoted,$(PYDVL)/bin/python) $(BENCH)
 
 kills: $(READY) ## kill runs at random moments and count what is lost, twenty minutes
 	@$(call in-venv,python) -m benches.kills

@@ -1,76 +1,35 @@
-"""Time of one pass over the rows, for every operator."""
+"""Time of one pass over the rows, for every operator: the study `products`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
-import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benches.conftest import SESSION, Session, timer
 from benchmark.bench.clock import CLOCK
-from benchmark.bench.machine import limits
-from benchmark.bench.measure import ROUNDS, finish
-from benchmark.bench.operators import OPERATORS, OperatorSpec, flops, least_bytes, reference
-from benchmark.bench.session import Session
-from benchmark.bench.systems import SystemSpec
+from benchmark.studies.products import TimedPass
+from benchmark.study.unit import Unit
 
 
-@dataclass(frozen=True)
-class Timed:
-    """An operator on a system."""
-
-    spec: SystemSpec
-    operator: OperatorSpec
-
-    @property
-    def label(self) -> str:
-        return f"{self.spec.name}-{self.operator.name}"
-
-
-def operators(session: Session) -> list[Timed]:
-    """Every operator on every system."""
-    return [Timed(spec, one) for spec in session.specs for one in OPERATORS]
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test a system and pass."""
+    session = metafunc.config.stash[SESSION]
+    passes = [
+        pytest.param(unit, piece, id=f"{piece.spec.name}-{piece.name}")
+        for unit, piece in session.pieces(session.products)
+    ]
+    metafunc.parametrize(("unit", "piece"), passes)
 
 
 @pytest.mark.benchmark(timer=CLOCK)
-def test_one_pass(operator: Timed, session: Session, benchmark: BenchmarkFixture) -> None:
+def test_one_pass(
+    unit: Unit, piece: TimedPass, session: Session, benchmark: BenchmarkFixture
+) -> None:
     """Measure, unless a record is there."""
-    spec, measured = operator.spec, operator.operator
-    benchmark.group = f"{spec.title}, one pass"
-    if session.kept_operator(spec, measured.name) is not None:
+    benchmark.group = f"{piece.spec.title}, one pass"
+    session.begin(session.products)
+    if session.is_kept(session.products, piece):
         pytest.skip("kept")
-    bench = session.bench(spec)
-    generator = torch.Generator().manual_seed(0)
-    vector = torch.randn(len(bench.weights), generator=generator).to(bench.weights)
-    start = CLOCK()
-    one = measured.build(bench)
-    finish(session.device)
-    setup = CLOCK() - start
-
-    def whole() -> torch.Tensor:
-        result = one(vector)
-        finish(session.device)
-        return result
-
-    whole()  # warm
-    result = benchmark.pedantic(whole, rounds=ROUNDS, iterations=1)
-    error = None
-    if measured.role == "product":
-        truth = reference(bench, vector)
-        error = float((result.double() - truth).norm() / truth.norm())
-    peak, bandwidth = limits(bench.weights.dtype, session.device)
-    session.keep_operator(
-        spec,
-        measured.name,
-        title=measured.title,
-        role=measured.role,
-        rows=measured.rows(len(bench.rows)),
-        setup=setup,
-        seconds=tuple(benchmark.stats.stats.data),
-        flops=flops(one, vector),
-        bytes=least_bytes(bench, measured.rows(len(bench.rows))),
-        error=error,
-        peak_flops=peak,
-        bandwidth=bandwidth,
-    )
+    passes = session.open(session.products, unit)
+    record = passes.run(piece, lambda _: None, timer(benchmark))
+    session.store.put(piece.path, record)

@@ -10,9 +10,9 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch.utils.data import DataLoader, TensorDataset
 
+from benches.conftest import Session
 from benchmark.bench.clock import CLOCK
 from benchmark.bench.measure import finish
-from benchmark.bench.session import Session
 from benchmark.problem.model import AllCNNSpec, MLPSpec, Model, ModelSpec
 from benchmark.problem.models.convolutional import Shape
 from benchmark.problem.objective import Objective

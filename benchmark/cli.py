@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from benchmark.experiments.experiment import Experiment
     from benchmark.records import Envelope
-    from benchmark.study.executors.slurm import Slurm
+    from benchmark.study.executors.executor import Executor
     from benchmark.study.study import Study
 
 
@@ -75,6 +75,9 @@ Profile = Annotated[
     typer.Option(help="Scale of the experiments; repeatable. cpu without a GPU, else paper."),
 ]
 Threads = Annotated[int, typer.Option(help="Threads of one process; recorded with every cell.")]
+Size = Annotated[
+    Literal["smoke", "full"], typer.Option(help="Of the systems; smoke takes seconds.")
+]
 Check = Annotated[bool, typer.Option("--check", help="Write nothing; fail if stale.")]
 NoBoard = Annotated[bool, typer.Option("--no-board", help="Render no leaderboard at the end.")]
 
@@ -354,10 +357,10 @@ def readme(
     check: Check = False,
 ) -> None:
     """Write the figures in README.md and docs/ from the records, or check that they are current."""
-    from leaderboard import blocks
+    from leaderboard import document_blocks
 
     if check:
-        if stale := blocks.check(Path(), results, board):
+        if stale := document_blocks.check(Path(), results, board):
             named = ", ".join(map(str, stale))
             raise LetheError(
                 f"figures of {named} are not what the records give: run 'make leaderboard' and "
@@ -365,7 +368,7 @@ def readme(
             )
         out.print("The figures in README.md and docs/ are current.")
         return
-    for path in blocks.build(Path(), results, board):
+    for path in document_blocks.build(Path(), results, board):
         out.print(f"Written: {path}", soft_wrap=True)
 
 
@@ -386,7 +389,7 @@ def table(
     columns: Annotated[
         str | None, typer.Option(help="Columns with commas, such as method,problem,speedup.")
     ] = None,
-    by: Annotated[str, typer.Option(help="A line for each row, or for each method.")] = "row",
+    by: Annotated[str, typer.Option(help="A line for each row, method or seed.")] = "row",
     useful: Annotated[
         bool,
         typer.Option("--useful", help="Only rows that lose at most 1 point and beat controls."),
@@ -407,13 +410,16 @@ def table(
 def collect(
     folder: Annotated[list[Path] | None, typer.Argument(help="Folders of records.")] = None,
 ) -> None:
-    """Gather records, one file a cell, into one file an experiment, a cell a line."""
+    """Gather records, a file a cell, into a file an experiment and its sweeps, a cell a line."""
     from benchmark.collected import collect as gather
+    from benchmark.records import Store
 
-    for one in folder or [Path("leaderboard/results"), Path("leaderboard/bench")]:
+    for one in folder or [Path("leaderboard/results")]:
         if not one.is_dir():
             raise LetheError(f"{one} is no folder of records: name one")
-        for lines, files in gather(one):
+        facts = {plan.experiment: plan.facts for plan in Store(one).plans()}
+        together = {name: known.study for name, known in facts.items() if known}
+        for lines, files in gather(one, together):
             out.print(f"{lines}: {files} files", soft_wrap=True)
 
 
@@ -564,6 +570,94 @@ def inverse_hessian(*, how: How) -> None:
     for where in study.missing:
         out.print(f"missing: {where}")
     out.print(f"{done.ran} systems run, {done.kept} kept")
+    _end(False, done)
+
+
+@app.command()
+@study_command
+def solvers(
+    system: Annotated[list[str] | None, typer.Option(help="Only this system; repeatable.")] = None,
+    damping: Annotated[
+        list[str] | None, typer.Option(help="Only this rule, such as 0.1-norm; repeatable.")
+    ] = None,
+    solver: Annotated[list[str] | None, typer.Option(help="Only this one; repeatable.")] = None,
+    size: Size = "full",
+    pydvl: Annotated[
+        Path | None, typer.Option(help="Python of pyDVL's environment, as `make bench` makes it.")
+    ] = None,
+    budget: Annotated[float, typer.Option(help="Seconds for the rounds of a measurement.")] = 30.0,
+    limit: Annotated[float, typer.Option(help="Seconds; a longer solve is left out.")] = 600.0,
+    device: Device = "cpu",
+    threads: Threads = 1,
+    *,
+    how: How,
+) -> None:
+    """Time every inverse-Hessian solver and library to a residual of 0.1, 0.01 and 0.001."""
+    from benchmark.bench.record import TOLERANCES, SolverRecord
+    from benchmark.records import Store
+    from benchmark.studies.experiments import given
+    from benchmark.studies.solvers import SolverTimings
+
+    study = SolverTimings(
+        size=size,
+        systems=given(system),
+        dampings=given(damping),
+        solvers=given(solver),
+        pydvl=pydvl,
+        threads=threads,
+        budget=budget,
+        limit=limit,
+    )
+    done = _carried_out(study, how, device, threads)
+    if done is None:
+        return
+    store, columns = Store(how.results), [f"s to {tolerance:g}" for tolerance in TOLERANCES]
+    table = Table("system", "damping", "solver", *columns, box=None)
+    for unit in study.units(device.partition(":")[0]):
+        for piece in unit.pieces:
+            if found := store.kept(piece.path, SolverRecord, piece.key):
+                shown = [
+                    one.state if one.median is None else f"{one.median:.3g}"
+                    for one in found.outcomes
+                ]
+                names = (found.system.name, found.damping.rule, found.solver.title)
+                table.add_row(*names, *shown)
+    show(out, table)
+    for title, reason in study.lacking.items():
+        out.print(f"not timed: {title}: {reason}", soft_wrap=True, markup=False)
+    out.print(f"{done.ran} solvers run, {done.kept} kept")
+    _end(False, done)
+
+
+@app.command()
+@study_command
+def products(
+    system: Annotated[list[str] | None, typer.Option(help="Only this system; repeatable.")] = None,
+    size: Size = "full",
+    device: Device = "cpu",
+    threads: Threads = 1,
+    *,
+    how: How,
+) -> None:
+    """Time one pass over the rows: a gradient, Hessian products, a step of the recursion."""
+    from benchmark.bench.record import ProductRecord
+    from benchmark.records import Store
+    from benchmark.studies.experiments import given
+    from benchmark.studies.products import ProductTimings
+
+    study = ProductTimings(size=size, systems=given(system), threads=threads)
+    done = _carried_out(study, how, device, threads)
+    if done is None:
+        return
+    store, table = Store(how.results), Table("system", "pass", "ms", "error", box=None)
+    for unit in study.units(device.partition(":")[0]):
+        for piece in unit.pieces:
+            if found := store.kept(piece.path, ProductRecord, piece.key):
+                error = "-" if found.error is None else f"{found.error:.2g}"
+                ms = f"{1e3 * found.median:.3g}"
+                table.add_row(found.system.name, found.product.title, ms, error)
+    show(out, table)
+    out.print(f"{done.ran} passes run, {done.kept} kept")
     _end(False, done)
 
 
@@ -766,23 +860,23 @@ def _carried_out(study: Study, how: How, device: str = "cpu", threads: int = 1) 
     from benchmark.study.shard import Shard
     from benchmark.tracking import tracker
 
-    share, slurm = Shard.parse(how.shard), _cluster(how, device, threads)
+    share, there = Shard.parse(how.shard), _elsewhere(how, device, threads)
     store = Store(_writable(how.results))
     tally = run_study(
         study,
         store,
-        _device(device, threads, elsewhere=slurm is not None),
+        _device(device, threads, elsewhere=there is not None),
         fresh=how.fresh,
         jobs=how.jobs,
-        executor=slurm,
+        executor=there,
         shard=share,
-        tracker=None if slurm else tracker(how.track, how.results / "wandb"),
+        tracker=None if there else tracker(how.track, how.results / "wandb"),
         console=err,
     )
-    if slurm is not None and not how.wait:
+    if there is not None and not there.waits:
         out.print(f"What became of them: lethe status --results {how.results}", soft_wrap=True)
         return None
-    return Done(tally.ran, tally.kept, tally.failed, slurm.unfinished if slurm else 0, how.results)
+    return Done(tally.ran, tally.kept, tally.failed, there.unfinished if there else 0, how.results)
 
 
 @dataclass(frozen=True)
@@ -816,22 +910,25 @@ def _device(name: str, threads: int, *, elsewhere: bool) -> torch.device:
     return named(name) if elsewhere else prepare(name, threads)
 
 
-def _cluster(how: How, device: str, threads: int) -> Slurm | None:
-    """The cluster that `--on` names; None without it.
+def _elsewhere(how: How, device: str, threads: int) -> Executor | None:
+    """The executor that the file of `--on` describes, by default a Slurm cluster; None without it.
 
     Raises:
-        LetheError: if its file is not valid, or for options that do not go with it or without it.
+        LetheError: if the file is not valid, or for options that do not go with it or without it.
     """
     if how.on is None:
         if how.wait:
             raise LetheError("--wait is for tasks on a cluster: name its file with --on")
         return None
+    from benchmark import plugins
     from benchmark.study.executors import cluster
-    from benchmark.study.executors.slurm import Slurm
+    from benchmark.study.executors.executor import KIND, Asked
 
     if how.jobs != 1:
         raise LetheError("--jobs is for runs here: with --on every unit is a task of its own")
-    return Slurm(cluster.read(how.on), device, threads, how.track, how.wait, out.print)
+    settings = cluster.read(how.on)
+    kind = plugins.find(KIND, str(settings.pop("executor", "slurm")))
+    return kind.of(Asked(how.on, settings, device, threads, how.track, how.wait, out.print))
 
 
 def _gpus(how: How) -> bool | None:
@@ -840,7 +937,7 @@ def _gpus(how: How) -> bool | None:
         return None
     from benchmark.study.executors import cluster
 
-    return cluster.read(how.on).gpus > 0
+    return bool(cluster.read(how.on).get("gpus"))
 
 
 def _asked(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmark.syntax import parsed, plain
+from benchmark.syntax import package_of, parsed, plain
 
 
 def files(modules: Iterable[str], belongs: Callable[[str], bool]) -> dict[str, Path]:
@@ -42,6 +42,27 @@ def hash_of(sources: list[bytes], theory: dict[str, str] | None = None) -> str:
     """
     said = [_said(source) for source in sources] + ([theory] if theory else [])
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+def hash_beside(module: str) -> str | None:
+    """The hash of a module, and of what that imports of its own package or folder.
+
+    None of a module that lies in no file.
+    """
+    path = file_of(module)
+    if path is None:
+        return None
+    package, folder = package_of(module), path.parent
+    installed = "site-packages" in path.parts
+
+    def belongs(name: str) -> bool:
+        if package_of(name) == package:
+            return True
+        beside = None if installed or "." in module else file_of(package_of(name))
+        return beside is not None and beside.parent == folder
+
+    found = files([module], belongs)
+    return hash_of([found[name].read_bytes() for name in sorted(found)])
 
 
 def file_of(module: str) -> Path | None:

@@ -1,15 +1,17 @@
-"""JSON files gathered in one file: `<folder>.jsonl` holds those below `<folder>`, a line each.
+"""JSON files gathered in few: the `.jsonl` files of a folder hold those below it, a line each.
 
 A run writes one file a cell, so that a stop loses nothing. What is to be kept and reviewed is
-collected: a line is `{"path": "newton/seed-0.json", "content": {...}}`. A file that is there as
-well stands in place of its line, so that a new run is seen at once, and collected by the next call.
+collected: a line is `{"path": "mnist-hog/newton/seed-0.json", "content": {...}}`. A file that is
+there as well stands in place of its line, so that a new run is seen at once, and collected by the
+next call.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
@@ -19,9 +21,14 @@ from benchmark.errors import LetheError
 from benchmark.files import as_bytes, read_text, replace_file
 
 SUFFIX = ".jsonl"
-#: Folders between a file and the one that it is collected with.
-DEEPEST = 4
+#: Folders above a file in which its line may stand.
+HIGHEST = 4
 _LINE = re.compile(r'\{"path": ("(?:[^"\\]|\\.)*"), "content": (\{.*\})\}')
+
+_BEGIN = b'{"path": "'
+
+#: Where a line stands, and the JSON in it as text.
+Line = tuple[Path, int, str]
 
 
 def exists(path: Path) -> bool:
@@ -33,41 +40,72 @@ def find(path: Path) -> tuple[str, str] | None:
     """The line for a file that is not there, as text, and where it stands; None if there is none.
 
     Raises:
-        LetheError: if the file of lines cannot be read or one of them is damaged.
+        LetheError: if a file of lines cannot be read or one of them is damaged.
     """
-    for folder in list(path.parents)[:DEEPEST]:
-        lines = folder.parent / (folder.name + SUFFIX)
-        if lines.is_file():
-            found = read(lines).get(path.relative_to(folder).as_posix())
-            if found is not None:
-                number, text = found
-                return text, f"{lines}:{number}"
+    for folder in list(path.parents)[1 : 1 + HIGHEST]:
+        found = below(folder).get(path.relative_to(folder).as_posix())
+        if found is not None:
+            lines, number, text = found
+            return text, f"{lines}:{number}"
     return None
 
 
 def paths(folder: Path, pattern: str) -> list[Path]:
     """The files below `folder` that a glob pattern of as many parts fits, there or in a line."""
-    there = set(folder.glob(pattern))
-    for lines in folder.glob(pattern.split("/")[0] + SUFFIX):
-        below = lines.with_suffix("")
-        there.update(below / name for name in read(lines))
+    there = set(folder.glob(pattern)) | {folder / name for name in below(folder)}
     return sorted(path for path in there if _fits(path.relative_to(folder), pattern))
 
 
+def below(folder: Path) -> dict[str, Line]:
+    """Every line of the folder's files of lines, by the path that it stands for in the folder.
+
+    Raises:
+        LetheError: if a file cannot be read, or a line is damaged or comes twice.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            found = [one for one in entries if one.name.endswith(SUFFIX) and one.is_file()]
+        states = [(one.name, one.stat().st_mtime_ns, one.stat().st_size) for one in found]
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise LetheError(f"{folder} cannot be read ({error.strerror})") from error
+    return _below(folder, tuple(sorted(states))) if states else {}
+
+
+@lru_cache(maxsize=16)  # by time and size as well: files that have changed are others
+def _below(folder: Path, states: tuple[tuple[str, int, int], ...]) -> dict[str, Line]:
+    found: dict[str, Line] = {}
+    for name, modified, size in states:
+        if not _is_ours(folder / name):
+            continue
+        for path, (number, text) in _read(folder / name, modified, size).items():
+            lines, first, other = found.setdefault(path, (folder / name, number, text))
+            if other != text:
+                raise LetheError(f"{folder / name}:{number} is there twice, see {lines}:{first}")
+    return found
+
+
+def _is_ours(lines: Path) -> bool:
+    """Whether the file begins as one of ours: others may lie in a folder above the records."""
+    with lines.open("rb") as file:
+        return file.read(len(_BEGIN)) == _BEGIN
+
+
 def read(lines: Path) -> dict[str, tuple[int, str]]:
-    """The number and the text of each line, by the path of its file below the folder.
+    """The number and the text of each line, by the path of its file beside `lines`.
 
     Raises:
         LetheError: if the file cannot be read, or a line is damaged or comes twice.
     """
     try:
         status = lines.stat()
-        return _read(lines, status.st_mtime_ns, status.st_size)
     except OSError as error:
         raise LetheError(f"{lines} cannot be read ({error.strerror})") from error
+    return _read(lines, status.st_mtime_ns, status.st_size)
 
 
-@lru_cache(maxsize=64)  # by time and size as well: a file that has changed is another
+@lru_cache(maxsize=256)
 def _read(lines: Path, modified: int, size: int) -> dict[str, tuple[int, str]]:
     found: dict[str, tuple[int, str]] = {}
     text = read_text(lines, "file of records")
@@ -91,42 +129,72 @@ def _fits(path: Path, pattern: str) -> bool:
     return len(parts) == len(path.parts) and all(map(fnmatchcase, path.parts, parts))
 
 
-def collect(folder: Path) -> Iterator[tuple[Path, int]]:
-    """Gather every folder of records in `folder` into one file beside it, and remove the files.
+def collect(folder: Path, together: Mapping[str, str] | None = None) -> list[tuple[Path, int]]:
+    """Gather the files below `folder` into files of lines in it, and remove them.
 
     What is reserved in a results folder, such as a board or W&B's own files, stays as it is.
 
-    Yields:
-        each file of lines, and how many it took up, where there were any.
+    Args:
+        folder: of folders of records.
+        together: the name of the file for a folder of records; its own where none is given.
+
+    Returns:
+        each file of lines that is new or has changed, and how many lines it has got anew.
 
     Raises:
         LetheError: for a damaged file, or if one cannot be written. Nothing is lost.
     """
-    for below in sorted(path for path in folder.iterdir() if path.is_dir()):
-        if names.complaint(below.name.removesuffix(names.STUDY)):
-            continue
-        files = [p for p in sorted(below.rglob("*.json")) if _is_visible(p.relative_to(folder))]
-        if files:
-            yield _gathered(below, files), len(files)
+    files = {path.relative_to(folder).as_posix(): path for path in _loose(folder)}
+    taken = {name: path.read_bytes() for name, path in files.items()}
+    fresh = {name: _compact(files[name], content) for name, content in taken.items()}
+    old = {name: text for name, (_, _, text) in below(folder).items()}
+    # first the old lines to where they belong: a stop leaves the same line twice at most
+    changed = _arranged(folder, old, together or {})
+    changed |= _arranged(folder, old | fresh, together or {})
+    for name, path in files.items():
+        if path.read_bytes() == taken[name]:  # else a run has written it anew meanwhile
+            path.unlink()
+    for group in {name.split("/")[0] for name in files}:
+        _remove_empty(folder / group)
+    return [(lines, len(held & fresh.keys())) for lines, held in sorted(changed.items())]
+
+
+def _arranged(
+    folder: Path, texts: dict[str, str], together: Mapping[str, str]
+) -> dict[Path, set[str]]:
+    """Write files of lines with these texts and remove the others: what changed, and its names."""
+    wanted: dict[Path, dict[str, str]] = {}
+    for name, text in texts.items():
+        group = name.split("/")[0]
+        wanted.setdefault(folder / f"{together.get(group, group)}{SUFFIX}", {})[name] = text
+    others = {lines for lines, _, _ in below(folder).values()} - set(wanted)
+    changed = {lines: set(held) for lines, held in wanted.items() if _written(lines, held)}
+    for lines in others:
+        lines.unlink()
+    return changed
+
+
+def _loose(folder: Path) -> Iterator[Path]:
+    """The files to collect."""
+    for group in sorted(path for path in folder.iterdir() if path.is_dir()):
+        if not names.complaint(group.name.removesuffix(names.STUDY)):
+            found = sorted(group.rglob("*.json"))
+            yield from (path for path in found if _is_visible(path.relative_to(folder)))
+
+
+def _written(lines: Path, held: dict[str, str]) -> bool:
+    """Whether the file was to be written, as it held something else."""
+    text = "".join(f'{{"path": {json.dumps(p)}, "content": {held[p]}}}\n' for p in _ordered(held))
+    content = as_bytes(text)
+    if lines.exists() and lines.read_bytes() == content:
+        return False
+    replace_file(lines, content)
+    return True
 
 
 def _is_visible(path: Path) -> bool:
     """Whether no part of the path is hidden, as stored models and unfinished files are."""
     return not any(part.startswith(".") for part in path.parts)
-
-
-def _gathered(below: Path, files: list[Path]) -> Path:
-    lines = below.with_name(below.name + SUFFIX)
-    kept = {path: text for path, (_, text) in read(lines).items()} if lines.exists() else {}
-    taken = {path: path.read_bytes() for path in files}
-    kept |= {path.relative_to(below).as_posix(): _compact(path, taken[path]) for path in files}
-    text = "".join(f'{{"path": {json.dumps(p)}, "content": {kept[p]}}}\n' for p in _ordered(kept))
-    replace_file(lines, as_bytes(text))
-    for path, content in taken.items():
-        if path.read_bytes() == content:  # else a run has written it anew meanwhile
-            path.unlink()
-    _remove_empty(below)
-    return lines
 
 
 def _compact(path: Path, content: bytes) -> str:
@@ -145,8 +213,13 @@ def _compact(path: Path, content: bytes) -> str:
 
 
 def _ordered(found: dict[str, str]) -> list[str]:
-    """Files on top first, such as the plan; then by path, numbers by their value."""
-    return sorted(found, key=lambda name: ("/" in name, in_order(name)))
+    """By folder; of each the files on top first, such as the plan; numbers by their value."""
+    return sorted(found, key=_place)
+
+
+def _place(name: str) -> tuple[list[tuple[bool, int, str]], bool, list[tuple[bool, int, str]]]:
+    group, _, rest = name.partition("/")
+    return in_order(group), "/" in rest, in_order(rest)
 
 
 def in_order(name: str) -> list[tuple[bool, int, str]]:

@@ -35,7 +35,7 @@ def _software() -> list[Finding]:
     found = versions()
     findings = [Finding("versions", ", ".join(f"{k} {v}" for k, v in found.items()), True)]
     if importlib.util.find_spec("wandb") is None:
-        findings.append(Finding("wandb", "not installed: --track will not work", False))
+        findings.append(Finding("wandb", "not installed: --track needs it", None))
     return findings
 
 

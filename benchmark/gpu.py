@@ -44,7 +44,7 @@ def _lethe(*arguments: str) -> tuple[str, ...]:
 
 def _bench(file: str, selection: str) -> tuple[str, ...]:
     """The benchmarks of `file` that pytest's -k selects; a solve of more than a minute is left."""
-    where = ("--size", "full", "--device", "cuda", "--out", "{results}/leaderboard/bench")
+    where = ("--size", "full", "--device", "cuda", "--results", "{results}")
     how = ("--budget", "10", "--limit", "60", "--benchmark-columns=median,rounds")
     return ("-m", "pytest", file, "-k", selection, "-q", "--no-header", "-rfE", *where, *how)
 

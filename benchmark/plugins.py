@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import pkgutil
 import re
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from types import ModuleType
 
-from benchmark import names
+from benchmark import code, names
 from benchmark.ends import kept_alive
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, unknown
+from benchmark.syntax import package_of
 
 _DECLARED = ("name", "title", "source")
 #: Where each kind is declared that a plug-in can add, beside methods.
@@ -21,10 +26,20 @@ _MODULES = {
     "attack": "benchmark.metrics.attack_registry",
     "data set": "benchmark.data.catalogue",
     "definition": "benchmark.contract.definition",
+    "executor": "benchmark.study.executors.executor",
+    "feature": "benchmark.data.features",
+    "loss": "benchmark.problem.loss",
+    "metric": "benchmark.metrics.metric",
     "model": "benchmark.problem.models.kinds",
     "property": "benchmark.properties.property",
+    "scenario": "benchmark.data.scenarios",
+    "solver": "benchmark.curvature.solvers",
     "study": "benchmark.study.study",
 }
+#: The variable that names a folder of files with plug-ins of any kind.
+FOLDER = "LETHE_PLUGINS"
+#: The packages of the project: what is found in them is no plug-in.
+_OURS = ("benchmark", "methods", "baselines")
 
 
 @dataclass(frozen=True)
@@ -67,7 +82,7 @@ def installed() -> list[tuple[str, Found]]:
     Raises:
         LetheError: if one cannot be loaded, is none or lacks a declaration.
     """
-    found = [(kind, one) for kind in kinds().values() for one in in_entry_points(kind)]
+    found = [(kind, one) for kind in kinds().values() for one in from_outside(kind)]
     for kind, one in found:
         check(one.cls, kind)
     return [(kind.word, one) for kind, one in found]
@@ -80,8 +95,56 @@ def discover(kind: Kind) -> dict[str, Found]:
         LetheError: if a file cannot be imported, a class lacks a declaration, has a wrong one or
             shares its name with another.
     """
+    return _by_name(kind, [*in_packages(kind), *from_outside(kind)])
+
+
+@cache
+def find(kind: Kind, name: str) -> type:
+    """The class of a kind called `name`; plug-ins are looked through where no file of ours has it.
+
+    Raises:
+        LetheError: if there is none; and see `discover`.
+    """
+    own = _by_name(kind, in_packages(kind))
+    found = own if name in own else discover(kind)
+    if name not in found:
+        raise unknown(kind.word, name, found)
+    return found[name].cls
+
+
+def code_of(cls: type) -> str | None:
+    """The hash of a plug-in's code; None of the project's own classes, for which `RECIPE` vouches.
+
+    Raises:
+        LetheError: if the class is in no file.
+    """
+    if package_of(cls.__module__) in _OURS:
+        return None
+    found = code.hash_beside(cls.__module__)
+    if found is None:
+        raise LetheError(f"{cls.__name__} is in no file: write it to one, for records' keys")
+    return found
+
+
+def current(cls: type, recorded: str | None) -> str | None:
+    """The hash of a plug-in's code, held to what was recorded of it if anything was.
+
+    Raises:
+        ValueError: if the code has changed since, or the class is in no file.
+    """
+    try:
+        found = code_of(cls)
+    except LetheError as error:
+        raise ValueError(str(error)) from error
+    if recorded is not None and recorded != found:
+        raise ValueError(f"the code of {cls.name} has changed since this was recorded")
+    return found
+
+
+def _by_name(kind: Kind, classes: Iterable[Found]) -> dict[str, Found]:
+    """Classes by name, each checked; see `discover`."""
     found: dict[str, Found] = {}
-    for one in [*in_packages(kind), *in_entry_points(kind)]:
+    for one in classes:
         cls = one.cls
         check(cls, kind)
         other = found.get(cls.name)
@@ -127,6 +190,44 @@ def in_packages(kind: Kind) -> Iterator[Found]:
             for cls in _classes_in(module):
                 if kind.accepts(cls):
                     yield Found(cls, name)
+
+
+def from_outside(kind: Kind) -> Iterator[Found]:
+    """The classes of a kind that are plug-ins: of installed packages, then of the folder of files.
+
+    Raises:
+        LetheError: if one cannot be imported, or is of another kind than it is said to be.
+    """
+    yield from in_entry_points(kind)
+    folder = os.environ.get(FOLDER)
+    if not folder:
+        return
+    if not Path(folder).is_dir():
+        raise LetheError(f"{FOLDER} names no folder: {folder}")
+    for path in sorted(Path(folder).resolve().glob("*.py")):
+        for cls in _classes_in(_module_of(path)):
+            if kind.accepts(cls):
+                yield Found(cls, path.name)
+
+
+def _module_of(path: Path) -> ModuleType:
+    """The module in a file of the folder of plug-ins.
+
+    Raises:
+        LetheError: if it cannot be imported, or Python finds another one of that name.
+    """
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+        importlib.invalidate_caches()
+    try:
+        with kept_alive():
+            module = importlib.import_module(path.stem)
+    except Exception as error:  # any error in somebody else's file
+        text = f"{type(error).__name__}: {error}"
+        raise LetheError(f"plug-in {path.name} cannot be imported: {text}") from error
+    if Path(getattr(module, "__file__", None) or "").resolve() != path:
+        raise LetheError(f"plug-in {path.name} is not the module that Python finds: rename it")
+    return module
 
 
 def in_order(package: str) -> list[ModuleType]:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from benchmark import collected, json_file, names
 from benchmark.contract.claim import Claim, Verdict
@@ -182,6 +182,16 @@ class Envelope(_Frozen):
     environment: Environment
     failure: Failure | None = None
     finished: str
+    _beside: bytes | None = PrivateAttr(None)
+
+    def keep_beside(self, content: bytes | None) -> None:
+        """Have the store keep `content` under the record's key when it writes the record."""
+        self._beside = content
+
+    def taken_beside(self) -> bytes | None:
+        """What is to be kept beside the record, handed over once."""
+        content, self._beside = self._beside, None
+        return content
 
     @property
     def group(self) -> str:
@@ -388,7 +398,7 @@ def fingerprint(content: dict[str, Any]) -> str:
 
 
 class Store:
-    """A results folder: a file, or a line of `<group>.jsonl`, for every record and plan.
+    """A results folder: a file, or a line of a `.jsonl` file, for every record and plan.
 
     The cells of experiments lie at `<experiment>/<label>/seed-<n>.json`, their plan beside them at
     `<experiment>/plan.json`; see `benchmark.collected` for the lines.

@@ -15,6 +15,7 @@ from benchmark.files import as_bytes, replace_file
 from benchmark.studies import quality_record
 from leaderboard import studies
 from leaderboard.answers import answers
+from leaderboard.board_readme import readme
 from leaderboard.charts import draw_charts
 from leaderboard.experiments.compact import compact
 from leaderboard.experiments.problem import problem_page
@@ -23,11 +24,11 @@ from leaderboard.glossary import column_meanings, glossary, reading
 from leaderboard.model.chart import Chart, is_drawn
 from leaderboard.model.contents import by_data_set, short
 from leaderboard.model.evidence import Evidence
+from leaderboard.model.predicted import measured
 from leaderboard.model.section import Cell, Line, Page, Section, grid
 from leaderboard.model.table import Table, load
 from leaderboard.model.words import INTRODUCTION
 from leaderboard.overview import overview
-from leaderboard.readme import readme
 from leaderboard.render.html import GENERATOR, render_html
 from leaderboard.render.markdown import render_markdown
 from leaderboard.render.spreadsheet import render_csv, render_seeds
@@ -63,8 +64,7 @@ def build(results: Path, out: Path) -> list[Path]:
     Args:
         results: a results folder, see `benchmark.records.Store`.
         out: gets `README.md`, `index.html`, `board.csv`, `seeds.csv`, a few plots, and `site/` with
-            a page a problem and all plots; the records of `make bench` are in its folder `bench`,
-            if there are any.
+            a page a problem and all plots.
 
     Returns:
         The files written.
@@ -157,8 +157,8 @@ class _Board:
 
     def __init__(self, results: Path, out: Path) -> None:
         tables = load(results)
-        self._results = _place(results)
-        self._evidence = Evidence(tables, quality_record.read_all(results), results, out / "bench")
+        self._folder, self._results = results, _place(results)
+        self._evidence = Evidence(tables, quality_record.read_all(results), results)
         self._answers = answers(self._evidence)
         self._studies = studies.sections(self._evidence)
         self._charts = {table.slug: draw_charts(table) for table in tables}
@@ -189,7 +189,7 @@ class _Board:
             _Text(lambda: render_front(found, self._answers, tables, self._results, self._studies)),
         )
         yield "board.csv", _Text(lambda: render_csv(tables))
-        yield "seeds.csv", _Text(lambda: render_seeds(tables))
+        yield "seeds.csv", _Text(lambda: render_seeds(measured(self._folder, tables)))
         for chart in figures:
             yield chart.path, _Plot(chart)
 

@@ -34,8 +34,9 @@ from benchmark.problem.models.batch_norm import BatchNorm
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.restricted import last_layers, restricted
+from benchmark.problem.risk import Training
 from benchmark.problem.rows import Rows
-from benchmark.problem.training import AdamTraining, NewtonTraining, Training
+from benchmark.problem.training import AdamTraining, NewtonTraining
 from benchmark.records import Record, Store, read_record
 from benchmark.studies import experiments as runner
 from methods.output_perturbation import OutputPerturbation

@@ -16,7 +16,6 @@ from benchmark.contract.claim import (
     Constant,
     Construction,
     Distance,
-    gaussian_m,
 )
 from benchmark.contract.definition import find, verdict
 from benchmark.contract.guarantee import Curve, Exact, Gaussian, compose
@@ -64,8 +63,7 @@ def test_one_curve_alone_keeps_its_points_and_several_fall_back_on_their_gaussia
 
 def test_a_claim_states_what_its_guarantee_gives() -> None:
     assert claim().epsilon == epsilon_for(0.1, 1e-5)
-    assert gaussian_m(claim()) == 0.1
-    assert gaussian_m(Claim.by_construction("retrained")) is None
+    assert claim().guarantee.m == 0.1
 
 
 def test_noise_that_is_too_small_for_the_guarantee_makes_no_claim() -> None:

@@ -42,21 +42,20 @@ def test_what_is_collected_is_what_there_was(results: Path) -> None:
     store = Store(results)
     plans, records = store.plans(), store.records("tiny")
     assert len(records) == 4
-    (gathered,) = collect(results)
-    assert gathered == (results / "tiny.jsonl", 5)
+    assert collect(results) == [(results / "tiny.jsonl", 5)]
     assert files(results) == []
     assert not (results / "tiny").exists()
     assert (store.plans(), store.records("tiny")) == (plans, records)
     assert store.experiments() == ["tiny"]
-    assert list(collect(results)) == []
+    assert collect(results) == []
 
 
 def test_a_line_is_one_record_and_they_are_sorted(results: Path) -> None:
-    list(collect(results))
+    collect(results)
     lines = [json.loads(line) for line in (results / "tiny.jsonl").read_text().splitlines()]
     assert [line["path"] for line in lines] == [
-        "plan.json",
-        *(f"{label}/seed-{seed}.json" for label in ("newton", "nothing") for seed in (0, 1)),
+        "tiny/plan.json",
+        *(f"tiny/{label}/seed-{seed}.json" for label in ("newton", "nothing") for seed in (0, 1)),
     ]
     assert lines[1]["content"]["method"]["label"] == "newton"
 
@@ -66,14 +65,52 @@ def test_seeds_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
         json_path = tmp_path / "x" / "row" / f"seed-{seed}.json"
         json_path.parent.mkdir(parents=True, exist_ok=True)
         json_path.write_text("{}")
-    list(collect(tmp_path))
-    assert list(collected.read(tmp_path / "x.jsonl")) == [f"row/seed-{s}.json" for s in (1, 9, 10)]
+    collect(tmp_path)
+    assert list(collected.read(tmp_path / "x.jsonl")) == [
+        f"x/row/seed-{s}.json" for s in (1, 9, 10)
+    ]
+
+
+def test_points_of_a_sweep_stand_in_the_file_of_their_experiment(results: Path) -> None:
+    """Where they stood before, too: the file of their own is gone, and nothing twice."""
+    records = Store(results).records("tiny")
+    other = results / "tiny-10"
+    other.mkdir()
+    (other / "plan.json").write_text('{"a": 1}')
+    assert [lines.name for lines, _ in collect(results)] == ["tiny-10.jsonl", "tiny.jsonl"]
+    other.mkdir()
+    (other / "plan.json").write_text("{}")
+    assert collect(results, {"tiny-10": "tiny"}) == [(results / "tiny.jsonl", 1)]
+    assert [path.name for path in results.glob("*.jsonl")] == ["tiny.jsonl"]
+    assert collected.find(other / "plan.json") == ("{}", f"{results}/tiny.jsonl:6")
+    assert Store(results).records("tiny") == records
+
+
+def test_a_line_that_a_stop_left_in_two_files_counts_once(results: Path) -> None:
+    collect(results)
+    lines = results / "tiny.jsonl"
+    (results / "old.jsonl").write_bytes(lines.read_bytes())
+    assert len(Store(results).records("tiny")) == 4
+    collect(results)
+    assert not (results / "old.jsonl").exists()
+    (results / "old.jsonl").write_text(lines.read_text().replace(': "ok"', ': "failed"', 1))
+    with pytest.raises(LetheError, match=r"tiny\.jsonl:2 is there twice, see .*old\.jsonl:2"):
+        Store(results).records("tiny")
+
+
+def test_files_of_lines_of_others_are_left_alone(results: Path) -> None:
+    collect(results)
+    (results.parent / "customers.jsonl").write_text('{"name": "x"}\n')
+    (results / "notes.jsonl").write_text("")
+    assert len(Store(results).records("tiny")) == 4
+    assert collect(results) == []
+    assert (results / "notes.jsonl").exists()
 
 
 def test_a_run_keeps_what_is_collected_and_a_new_record_replaces_its_line(
     results: Path, tmp_path: Path
 ) -> None:
-    list(collect(results))
+    collect(results)
     tally = run(tmp_path)
     assert (tally.kept, tally.ran) == (4, 0)
     assert files(results) == [], "a plan that is known is not written again"
@@ -83,7 +120,7 @@ def test_a_run_keeps_what_is_collected_and_a_new_record_replaces_its_line(
     new = read_record(path)
     assert Store(results).records("tiny")[1] == new
     before = (results / "tiny.jsonl").read_text().splitlines()
-    list(collect(results))
+    collect(results)
     after = (results / "tiny.jsonl").read_text().splitlines()
     assert [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b] == [2]
     assert read_record(path) == new
@@ -91,7 +128,7 @@ def test_a_run_keeps_what_is_collected_and_a_new_record_replaces_its_line(
 
 def test_a_record_is_named_by_its_file_or_its_line(results: Path) -> None:
     wanted = read_record(results / "tiny" / "newton" / "seed-0.json")
-    list(collect(results))
+    collect(results)
     assert recorded_in(results / "tiny" / "newton" / "seed-0.json") == wanted
     assert recorded_in(Path(f"{results}/tiny.jsonl:2")) == wanted
     with pytest.raises(LetheError, match="no line 9"):
@@ -101,7 +138,7 @@ def test_a_record_is_named_by_its_file_or_its_line(results: Path) -> None:
 
 
 def test_a_last_line_without_its_end_counts(results: Path) -> None:
-    list(collect(results))
+    collect(results)
     records, lines = Store(results).records("tiny"), results / "tiny.jsonl"
     lines.write_text(lines.read_text().removesuffix("\n"))
     assert Store(results).records("tiny") == records
@@ -112,12 +149,12 @@ def test_what_is_no_experiment_is_not_taken(results: Path, name: str) -> None:
     path = results / name / "bench" / "summary.json"
     path.parent.mkdir(parents=True)
     path.write_text("{}")
-    list(collect(results))
+    collect(results)
     assert files(results) == [f"{name}/bench/summary.json"]
 
 
 def test_a_damaged_line_is_named_and_left_as_it_is(results: Path) -> None:
-    list(collect(results))
+    collect(results)
     lines = results / "tiny.jsonl"
     text = lines.read_text()
     for damaged, words in (
@@ -136,7 +173,7 @@ def test_a_damaged_file_stops_before_anything_is_removed(results: Path) -> None:
     damaged.write_text("{")
     before = files(results)
     with pytest.raises(LetheError, match=r"seed-0\.json is damaged"):
-        list(collect(results))
+        collect(results)
     assert files(results) == before
     assert not (results / "tiny.jsonl").exists()
 
@@ -153,7 +190,7 @@ def test_a_file_that_a_run_writes_meanwhile_stays(
         json_file.write(path, changed)
 
     monkeypatch.setattr(collected, "replace_file", slow)
-    list(collect(results))
+    collect(results)
     assert files(results) == ["tiny/newton/seed-0.json"]
     assert read_record(path) == changed
 
@@ -163,5 +200,5 @@ def test_what_is_hidden_or_is_no_folder_is_left_alone(results: Path) -> None:
     hidden = results / "tiny" / ".artifacts" / "x.json"
     hidden.parent.mkdir()
     hidden.write_text("{}")
-    list(collect(results))
+    collect(results)
     assert files(results) == ["slack.json", "tiny/.artifacts/x.json"]

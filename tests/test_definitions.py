@@ -12,12 +12,14 @@ from torch import Tensor
 
 from benchmark import registry
 from benchmark.contract.claim import Claim, Target
+from benchmark.contract.clock import Clock
 from benchmark.contract.definition import verdict
-from benchmark.contract.method import Method
-from benchmark.contract.request import Release, Request
+from benchmark.contract.method import Method, Source
+from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import LetheError
 from benchmark.problem.declared import Declared
+from benchmark.problem.predictor import Predictor
 from benchmark.studies.random_problem import (
     draw,
     in_ball,
@@ -225,3 +227,29 @@ def test_a_release_carries_the_noise_of_its_request_and_no_other_does(name: str)
             state = release.state
     for one, other in combinations(residuals, 2):
         assert abs(float(one.dot(other))) < 5 * float(one.norm())
+
+
+class OwnRelease(Method):
+    """A plug-in that makes its release itself, and leaves out what it should say."""
+
+    name = "own-release"
+    title = "Own release"
+    source = Source(paper="None", url="https://example.org")
+    evidence = "construction"
+
+    def unlearn(self, request: Request) -> Release:
+        weights = request.problem.fit(request.retain, request.generator("training"))
+        claim = Claim.by_construction("it retrains")
+        return Release(
+            Predictor(request.problem.model, weights), State(weights, request.retain), claim
+        )
+
+
+def test_a_plug_in_that_makes_its_own_release_cannot_drop_the_caveats_of_the_data() -> None:
+    problem = problems.softmax()
+    original = OwnRelease().train(problem, torch.arange(60), Seeds.all(0), Clock())
+    for caveats, expected in ((), "exact"), (("scaled by forgotten rows",), "conditional"):
+        given = replace(problem, declared=replace(problem.declared, caveats=caveats))
+        claim = OwnRelease().answer(Request.of(given, original, torch.tensor([3]))).claim
+        assert claim.caveats == caveats
+        assert verdict(claim) == expected

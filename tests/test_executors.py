@@ -34,6 +34,11 @@ QUIET = tiny_experiment.QUIET
 METHODS = ["nothing", "newton"]
 
 
+def read(path: Path) -> cluster.Cluster:
+    """What a file says of a cluster."""
+    return cluster.of_table(cluster.read(path), path)
+
+
 @pytest.fixture
 def tiny(tmp_path: Path) -> Experiment:
     path = tiny_experiment.write(tmp_path, ("seeds = [0, 1]", "seeds = [0, 1, 2]"))
@@ -80,7 +85,7 @@ def test_a_file_becomes_what_submitit_asks_for(tmp_path: Path) -> None:
         "setup = ['module load cuda']\nat_once = 4\n[sbatch]\naccount = 'lab'\nexclusive = true\n",
         encoding="utf-8",
     )
-    assert cluster.read(path).parameters("lethe-1") == {
+    assert read(path).parameters("lethe-1") == {
         "job_name": "lethe-1",
         "partition": "main",
         "time": 90,
@@ -100,7 +105,7 @@ def test_the_file_in_the_documentation_is_valid(tmp_path: Path) -> None:
     (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     path = tmp_path / "cluster.toml"
     path.write_text(example, encoding="utf-8")
-    assert cluster.read(path).model_fields_set == set(cluster.Cluster.model_fields)
+    assert read(path).model_fields_set == set(cluster.Cluster.model_fields)
 
 
 @pytest.mark.parametrize(
@@ -125,17 +130,17 @@ def test_a_file_that_is_wrong_is_one_line(tmp_path: Path, text: str, words: str)
     path = tmp_path / "cluster.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(LetheError) as caught:
-        cluster.read(path)
+        read(path)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(LetheError, match="cannot be read"):
-        cluster.read(tmp_path / "absent.toml")
+        read(tmp_path / "absent.toml")
     (tmp_path / "latin.toml").write_bytes(b"partition = '\xe9t\xe9'")
     with pytest.raises(LetheError, match="is not valid TOML"):
-        cluster.read(tmp_path / "latin.toml")
+        read(tmp_path / "latin.toml")
 
 
 # --- a Slurm of scripts ---------------------------------------------------------------------------

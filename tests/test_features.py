@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from benchmark.contract.seeds import Seeds
 from benchmark.data import catalogue, feature_cache
 from benchmark.data.dataset import Part
-from benchmark.data.features import DESCRIPTORS, LARGEST_NORM, compute, unit_rows
+from benchmark.data.features import compute, find, of_images, unit_rows
 from benchmark.errors import LetheError
 from benchmark.experiments.build import build
 from benchmark.experiments.experiment import load
@@ -20,6 +19,7 @@ from benchmark.files import DiskError
 from tests import tiny_experiment
 
 KINDS = ["unit-pixels", "centred-pixels", "pooled-pixels", "hog", "scattering"]
+DESCRIPTORS = [name for name in of_images() if find(name).version is not None]
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (9, 12, 12), dtype=np.uint8)
 COLOUR = RNG.integers(0, 256, (9, 12, 12, 3), dtype=np.uint8)
@@ -52,8 +52,9 @@ def test_a_descriptors_norm_is_one_and_never_more(kind: str, pixels: np.ndarray)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_norm_that_is_declared_holds_whatever_the_image(kind: str, pixels: np.ndarray) -> None:
     norms = np.linalg.norm(compute(kind, pixels, 255).astype(np.float64), axis=1)
-    assert norms.max() <= LARGEST_NORM.get(kind, np.inf) * (1 + 1e-12)
-    assert (kind in LARGEST_NORM) == (kind != "centred-pixels")
+    largest = find(kind).largest_norm
+    assert largest is None or norms.max() <= largest * (1 + 1e-12)
+    assert (largest is None) == (kind == "centred-pixels")
 
 
 @pytest.mark.parametrize("width", [1, 3, 5000])
@@ -107,7 +108,7 @@ def test_hog_of_an_edge_points_across_it() -> None:
 
 
 def test_an_unknown_feature_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(LetheError, match="unknown features 'hogg': did you mean 'hog'"):
+    with pytest.raises(LetheError, match="unknown feature 'hogg': did you mean 'hog'"):
         compute("hogg", GREY, 255)
     path = tiny_experiment.write(tmp_path, ('"unit-pixels"', '"hogg"'))
     with pytest.raises(LetheError, match=r"problem\.features") as caught:
@@ -137,7 +138,7 @@ def test_what_is_read_is_what_was_computed(part: Part, kind: str) -> None:
 
 def test_a_second_load_computes_nothing(part: Part, monkeypatch: pytest.MonkeyPatch) -> None:
     first = np.array(feature_cache.whole(part, "hog", 255))
-    monkeypatch.setattr(feature_cache, "compute", None)
+    monkeypatch.setattr(find("hog"), "compute", None)
     assert np.array_equal(feature_cache.whole(part, "hog", 255), first)
 
 
@@ -145,8 +146,7 @@ def test_the_cache_knows_content_and_version(part: Part, monkeypatch: pytest.Mon
     here = feature_cache.cached_file(part, "hog")
     other = Part(part.images, part.labels, "decaf" * 12)
     assert feature_cache.cached_file(other, "hog") != here
-    newer = replace(DESCRIPTORS["hog"], version=99)
-    monkeypatch.setitem(DESCRIPTORS, "hog", newer)
+    monkeypatch.setattr(find("hog"), "version", 99)
     assert feature_cache.cached_file(part, "hog") != here
 
 
@@ -177,15 +177,15 @@ def test_a_flipped_bit_means_computing_again(part: Part, place: float) -> None:
 
 
 def test_an_interrupt_leaves_nothing_behind(part: Part, monkeypatch: pytest.MonkeyPatch) -> None:
-    batches = []
+    batches, compute_all = [], find("hog").compute
 
     def interrupted(*arguments: object) -> np.ndarray:
         if batches:
             raise KeyboardInterrupt
-        batches.append(compute(*arguments))
+        batches.append(compute_all(*arguments))
         return batches[0]
 
-    monkeypatch.setattr(feature_cache, "compute", interrupted)
+    monkeypatch.setattr(find("hog"), "compute", interrupted)
     with pytest.raises(KeyboardInterrupt):
         feature_cache.whole(part, "hog", 255)
     assert list(feature_cache.cached_file(part, "hog").parent.iterdir()) == []

@@ -15,7 +15,7 @@ from baselines.fine_tune import FineTune
 from benchmark.cli import app
 from benchmark.contract.request import Release, Request
 from benchmark.contract.seeds import Seeds
-from benchmark.data.scenarios import SCENARIOS
+from benchmark.data.scenarios import discover
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.metrics.permutation import energy_test
@@ -470,7 +470,7 @@ def test_scenarios_that_look_at_the_data_are_drawn_from_it(tmp_path: Path, scena
 
 def test_the_experiments_of_each_scenario_are_there() -> None:
     rows = [one for one in experiments.every() if one.problem.graph is None]
-    assert {one.forget.scenario for one in rows} == set(SCENARIOS)
+    assert {one.forget.scenario for one in rows} == set(discover())
 
 
 def test_records_have_a_place_of_their_own() -> None:

@@ -64,7 +64,7 @@ def world(g: Graph, propagation: Propagation, roles: Roles) -> World:
         test=rows(roles.test),
         declared=Declared(feature_norm=propagation.largest_norm),
     )
-    return World(g, propagation, roles, problem)
+    return World(g, propagation, roles, problem, propagation.sums(g))
 
 
 def path_world(normalisation: str = "row", train: tuple[int, ...] = (0, 1, 2)) -> World:
@@ -197,6 +197,27 @@ def test_a_world_after_is_that_of_the_graph_after(seed: int) -> None:
     assert np.array_equal(new.problem.test.x.numpy(), z[new.roles.test])
     assert np.array_equal(new.problem.negatives.x.numpy(), z[new.roles.negatives])
     assert np.array_equal(new.problem.test.y.numpy(), g.y[new.roles.test])
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_kept_sums_give_the_bits_that_a_recomputation_gives(
+    spec: Propagation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows do not tell what was forgotten before, and fewer sums are made anew."""
+    monkeypatch.setattr(propagation, "COLUMNS", 4)
+    g = random_graph(11)
+    kept = spec.sums(g)
+    assert (kept is None) == (spec.hops == 1)
+    for change in (Change(nodes=[3, 8]), Change(features=[5, 4]), Change(edges=g.edges[:2])):
+        new = g.without(change)
+        kept, g = spec.sums_after(kept, g, new, change), new
+        assert np.array_equal(spec.rows(g, np.arange(len(g)), kept), spec.full(g))
+        assert kept is None or len(kept.nodes) < len(g)
+
+
+def test_sparse_features_keep_no_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(propagation, "DENSE", 2.0)
+    assert Propagation().sums(random_graph(11)) is None
 
 
 def test_old_features_at_test_would_leak() -> None:

@@ -8,10 +8,11 @@ from benchmark.contract.claim import Target
 from benchmark.facts import Facts
 from benchmark.metrics.value import Value
 from benchmark.records import Record
+from leaderboard.model.requests import request_in_words
 from leaderboard.model.table import Row, Table
 from leaderboard.overview import OverviewRow, Standing, cards, overview
 from leaderboard.overview.ranking import speedup, worst_gap
-from leaderboard.overview.track import is_problem, request_in_words, track
+from leaderboard.overview.track import is_problem, one_a_graph, track
 from tests.test_answers import judged
 from tests.test_leaderboard import CONDITIONAL, PAIR, PROVED, VACUOUS, claim, facts, record
 
@@ -106,6 +107,11 @@ def test_a_track_is_told_by_facts_and_not_by_a_title() -> None:
         ({"forgotten": 20, "scenario": "subpopulation"}, "20 rows of a sub-population"),
         ({"forgotten": 20, "scenario": "influential"}, "20 most influential rows"),
         ({"forgotten": None, "share": 0.05, "scenario": "own"}, "5.00 %, own rows"),
+        ({"graph": True, "scenario": "nodes", "forgotten": 10, "requests": 10}, "10 × 10 nodes"),
+        ({"graph": True, "scenario": "edges", "forgotten": 1}, "1 edge"),
+        ({"graph": True, "scenario": "features", "forgotten": 1}, "features of 1 node"),
+        ({"graph": True, "scenario": "edges-planted", "forgotten": 100}, "100 planted edges"),
+        ({"graph": True, "scenario": "nodes-class", "forgotten": None}, "the nodes of a class"),
     ],
 )
 def test_a_request_in_words(changes: dict, words: str) -> None:
@@ -116,8 +122,33 @@ def test_variations_and_untyped_tables_are_no_problems() -> None:
     assert is_problem(table())
     assert not is_problem(table(of=facts(group=("ablation",))))
     bare = Table("old", "Old", "", {}, None, "cpu", True, (row(),), (), "old")
-    found = overview([bare])
-    assert (found.rows, found.untyped) == ((), ("old",))
+    assert overview([bare]).rows == ()
+
+
+GRAPH = {"graph": True, "data": "cora", "scenario": "nodes"}
+
+
+def test_graphs_are_a_family_of_their_own() -> None:
+    changes = ({}, {"loss": "one_vs_rest"}, {"scenario": "nodes-class"}, {"requests": 10})
+    found = [track(facts(**GRAPH | change)) for change in changes]
+    assert [one.slug for one in found] == [
+        "graph-random-1",
+        "graph-random-1",
+        "graph-chosen-1",
+        "graph-stream-1",
+    ]
+    assert found[0].title == "Head on a graph: one request, ε = 1"
+    assert found[2].title == "Head on a graph: one request of chosen nodes or edges, ε = 1"
+
+
+def test_the_overview_has_a_graphs_nodes_and_no_sweep_over_it() -> None:
+    nodes = table(row(), slug="nodes", of=facts(**GRAPH))
+    edges = table(row(), slug="edges", of=facts(**GRAPH | {"scenario": "edges"}))
+    hundred = table(row(), slug="hundred", of=facts(**GRAPH, axis="count", value=100))
+    other = table(row(), slug="other", of=facts(**GRAPH | {"scenario": "edges", "data": "mine"}))
+    found = overview([nodes, edges, hundred, other])
+    assert {one.table.slug for one in found.rows} == {"nodes", "other"}, "all there is of mine"
+    assert one_a_graph([edges, table()]) == [edges, table()], "rows are no graph"
 
 
 def test_trials_are_shown_where_there_is_nothing_else() -> None:

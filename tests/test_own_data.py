@@ -26,8 +26,9 @@ from benchmark.contract.definition import verdict
 from benchmark.contract.seeds import Seeds
 from benchmark.data import catalogue
 from benchmark.data.columns import CAVEAT as SCALE
-from benchmark.data.columns import Column, scaling
+from benchmark.data.columns import Column
 from benchmark.data.dataset import Dataset
+from benchmark.data.features import find
 from benchmark.data.forget import ForgetSpec
 from benchmark.data.ids import hashed, text_of
 from benchmark.data.named import NamedSet
@@ -412,11 +413,11 @@ def test_settings_that_make_no_sense_are_one_line(
 def test_declared_ranges_bound_the_norm_of_every_row() -> None:
     columns = (Column("a", None, 0.0, 10.0), Column("b", 3), Column("c", None, -1.0, 1.0))
     extreme = np.array([[0, 0, 0, 1, -1], [10, 1, 0, 0, 1], [5, 0, 1, 0, 0]], dtype=float)
-    scaled = scaling("declared-ranges", columns, extreme)(extreme) * np.sqrt(3)
+    scaled = find("declared-ranges").scale(columns, extreme)(extreme) * np.sqrt(3)
     expected = [[-1, 0, 0, 1, -1], [1, 1, 0, 0, 1], [0, 0, 1, 0, 0]]
     assert np.allclose(scaled, expected, atol=1e-15)
     with pytest.raises(LetheError, match=r"add 'a' = \[low, high\] to data.ranges"):
-        scaling("declared-ranges", (Column("a"),), extreme[:, :1])
+        find("declared-ranges").scale((Column("a"),), extreme[:, :1])
 
 
 def test_standardised_rows_have_mean_0_and_deviation_1_and_are_no_longer_than_1() -> None:
@@ -426,7 +427,7 @@ def test_standardised_rows_have_mean_0_and_deviation_1_and_are_no_longer_than_1(
     rows[:, 3] = 7.0  # constant
     rows[0, 0] = 1e6
     fitted_on = rows[1:]
-    scaled = scaling("standardised", columns, fitted_on)(rows) * 2 * np.sqrt(3)
+    scaled = find("standardised").scale(columns, fitted_on)(rows) * 2 * np.sqrt(3)
     assert np.allclose(scaled[1:, 0].mean(), 0, atol=0.05)
     assert np.allclose(scaled[1:, 0].std(), 1, atol=0.05)
     assert np.array_equal(scaled[1:, 1:3], rows[1:, 1:3])
@@ -470,7 +471,7 @@ def test_a_standardised_table_is_fitted_on_public_rows_alone(tmp_path: Path) -> 
     spec = of(tmp_path, split={"negatives": 0.1, "test": 0.1, "public": 0.3})
     problem, chosen = build(spec, Seeds(), torch.device("cpu"))
     found = catalogue.load(spec.data)
-    scale = scaling("standardised", found.columns, found.train.rows[chosen.public.numpy()])
+    scale = find("standardised").scale(found.columns, found.train.rows[chosen.public.numpy()])
     expected = scale(found.train.rows[chosen.train.numpy()])
     assert np.array_equal(problem.train.x.numpy(), expected)
 
@@ -479,7 +480,7 @@ def test_features_of_images_are_refused_for_a_table_and_the_other_way_round(tmp_
     with pytest.raises(LetheError, match=r"'hog' are of images, and set is a table: take 'as-is'"):
         build(of(tmp_path, features="hog"), Seeds(), torch.device("cpu"))
     spec = ProblemSpec(data="digits", features="standardised")
-    with pytest.raises(LetheError, match=r"of tables, and digits holds images: take unit-pixels"):
+    with pytest.raises(LetheError, match=r"of tables, and digits holds images: take hog"):
         build(spec, Seeds(), torch.device("cpu"))
 
 

@@ -29,6 +29,7 @@ class AnyModel:
     spec = AnyNet()
     chunk = None
     statistics = None
+    tangent = None
 
     def __call__(self, weights: Tensor, x: Tensor) -> Tensor:
         return self.logits(weights, x)

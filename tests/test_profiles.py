@@ -11,11 +11,11 @@ import torch
 from benchmark import collected
 from benchmark.contract.seeds import Seeds
 from benchmark.data.features import compute
-from benchmark.data.pixels import MEAN, STD
 from benchmark.errors import LetheError
 from benchmark.experiments.build import build
 from benchmark.experiments.experiment import load, load_here, names
 from benchmark.experiments.tables import merged
+from benchmark.features.pixels import MEAN, STD
 from benchmark.records import Store, read_record
 from benchmark.runner.cell import Inputs
 from benchmark.runner.plans import plan_cells

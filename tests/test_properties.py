@@ -14,12 +14,13 @@ from scipy.optimize import LinearConstraint, milp
 
 from benchmark.contract.claim import Target
 from benchmark.contract.request import Release, Request, State
-from benchmark.data.columns import Column, scaling
+from benchmark.data.columns import Column
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.experiments.build import build
 from benchmark.experiments.experiment import load
 from benchmark.experiments.facts import facts_of
 from benchmark.experiments.properties import domain_of, with_property
+from benchmark.features.tables import DeclaredRanges
 from benchmark.problem.against import fewest_rows
 from benchmark.problem.domain import Domain
 from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec
@@ -113,7 +114,7 @@ def as_net(problem: Problem, weights: torch.Tensor) -> Net:
 def test_the_domain_has_the_scale_of_declared_ranges() -> None:
     domain = domain_of(COLUMNS)
     raw = np.array([[2.5, 0, 1, 0, 0.25, 1, 0]])
-    scaled = scaling("declared-ranges", COLUMNS, raw)(raw)[0]
+    scaled = DeclaredRanges.scale(COLUMNS, raw)(raw)[0]
     x = torch.from_numpy(scaled)
     domain.check(x[None])
     units = domain.original(x)

@@ -17,7 +17,7 @@ from torch import Tensor
 from benchmark.contract.seeds import Seeds
 from benchmark.data import catalogue
 from benchmark.data.forget import ForgetSpec
-from benchmark.data.scenarios import SCENARIOS, Context
+from benchmark.data.scenarios import Context, discover
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment
 from benchmark.graph.scenarios import WORDS
@@ -28,6 +28,7 @@ from benchmark.runner.workbench import Workbench
 from tests import problems, tiny_experiment
 
 N, CLASSES = 60, 4
+SCENARIOS = discover()
 
 
 def context(seed: int = 0, effect: Callable[[], Tensor] | None = None) -> Context:
@@ -39,6 +40,7 @@ def context(seed: int = 0, effect: Callable[[], Tensor] | None = None) -> Contex
         leave_out_effect=effect or (lambda: scores),
         sizes=lambda: scores.abs(),
         most_influential=lambda rows, count: rows[scores[rows].argsort()[:count]],
+        against_property=lambda rows: rows[scores[rows].argsort()[:3]],
     )
 
 
@@ -46,9 +48,14 @@ def spec(scenario: str, **size: Any) -> ForgetSpec:
     return ForgetSpec(scenario=scenario, **size)
 
 
+def sized(scenario: str, count: int) -> dict[str, Any]:
+    """The count, where an experiment says one."""
+    return {"count": count} if SCENARIOS[scenario].sized else {}
+
+
 def test_the_spec_names_every_scenario_and_no_other() -> None:
     for scenario in SCENARIOS:
-        size = {} if scenario == "class" else {"count": 2}
+        size = sized(scenario, 2)
         assert spec(scenario, **size).draw(torch.arange(N), Seeds(), context())
     with pytest.raises(ValidationError):
         spec("everything", count=1)
@@ -118,7 +125,9 @@ def test_any_stream_names_rows_that_were_trained_on_and_none_twice(
     scenario: str, count: int, requests: int, seed: int
 ) -> None:
     trained = torch.arange(0, N, 2)
-    size = {} if scenario == "class" else {"count": count}
+    size = sized(scenario, count)
+    if scenario == "against-property":
+        requests = 1  # others are refused
     chosen = spec(scenario, requests=requests, **size)
     sets = chosen.draw(trained, Seeds(forget=seed), context(seed))
     again = chosen.draw(trained, Seeds(forget=seed), context(seed))
@@ -132,7 +141,7 @@ def test_any_stream_names_rows_that_were_trained_on_and_none_twice(
         assert {len(rows) for rows in sets} == {count}
 
 
-@pytest.mark.parametrize("scenario", sorted(SCENARIOS))
+@pytest.mark.parametrize("scenario", sorted(set(SCENARIOS) - {"against-property"}))
 def test_something_must_be_left_to_keep(scenario: str) -> None:
     size = {"requests": CLASSES} if scenario == "class" else {"count": N // 2, "requests": 2}
     with pytest.raises(LetheError, match="forget"):
@@ -140,10 +149,11 @@ def test_something_must_be_left_to_keep(scenario: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "scenario", ["class", "subpopulation", "largest", "memorised", "influential"]
+    "scenario",
+    ["class", "subpopulation", "largest", "memorised", "influential", "against-property"],
 )
 def test_a_scenario_says_what_it_lacks(scenario: str) -> None:
-    size = {} if scenario == "class" else {"count": 2}
+    size = sized(scenario, 2)
     with pytest.raises(LetheError, match=f"'{scenario}' needs"):
         spec(scenario, **size).draw(torch.arange(N), Seeds())
 
@@ -220,7 +230,7 @@ def test_only_the_scenario_that_needs_it_asks_for_what_takes_time(asking: str, f
 
     given = replace(context(), **{field: costly})
     for scenario in sorted(SCENARIOS):
-        size = {} if scenario == "class" else {"count": 2}
+        size = sized(scenario, 2)
         if scenario != asking:
             spec(scenario, **size).draw(torch.arange(N), Seeds(), given)
     with pytest.raises(AssertionError, match="not needed"):
@@ -244,7 +254,7 @@ def test_mislabelled_rows_are_those_that_are_forgotten() -> None:
 def test_other_scenarios_leave_the_labels_alone() -> None:
     labels = torch.arange(N) % CLASSES
     for scenario in set(SCENARIOS) - {"mislabelled"}:
-        size = {} if scenario == "class" else {"count": 2}
+        size = sized(scenario, 2)
         assert torch.equal(spec(scenario, **size).training_labels(labels, CLASSES, Seeds()), labels)
 
 

@@ -22,12 +22,14 @@ from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.json_file import DIGEST, Sound
 from benchmark.records import Envelope, Record, Store
-from benchmark.studies import audit, inverse_hessian, slack, soundness
+from benchmark.studies import audit, inverse_hessian, products, slack, soundness
 from benchmark.studies.audit import Audit, Part
 from benchmark.studies.experiments import Experiments
 from benchmark.studies.forget_quality import ForgetQuality
 from benchmark.studies.inverse_hessian import InverseHessian
+from benchmark.studies.products import ProductTimings
 from benchmark.studies.slack import Slack
+from benchmark.studies.solvers import SolverTimings
 from benchmark.studies.soundness import Soundness
 from benchmark.study.executors.submission import Submission
 from benchmark.study.reproduce import compare, recorded_in, reproduce
@@ -52,6 +54,14 @@ def studies(toml: str) -> dict[str, Study]:
         "audit": Audit(),
         "soundness": Soundness(count=3, streams=0),
         "inverse-hessian": InverseHessian(systems=("digits-softmax", "digits-mlp")),
+        "solvers": SolverTimings(
+            size="smoke",
+            systems=("digits-softmax",),
+            dampings=("1-norm", "1.5-lambda-min"),
+            solvers=("cg", "official"),
+            budget=1e-3,
+        ),
+        "products": ProductTimings(size="smoke", systems=("digits-softmax", "digits-mlp")),
     }
 
 
@@ -76,6 +86,7 @@ def toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(inverse_hessian, "ROUNDS", 1)
     monkeypatch.setattr(inverse_hessian, "LARGEST_DIMENSION", 100)
     monkeypatch.setattr(inverse_hessian, "ORDER", 64)
+    monkeypatch.setattr(products, "WORLDS", {})
     return path
 
 

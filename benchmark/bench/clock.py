@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 from benchmark.bench.record import Clock
+
+T = TypeVar("T")
 
 
 class Reader:
@@ -31,3 +35,21 @@ CLOCK = Reader()
 def kind_for(device: str, threads: int) -> Clock:
     """Processor time on one thread; else what counts passes on several or on a GPU."""
     return "processor" if device == "cpu" and threads == 1 else "wall"
+
+
+class Timer(Protocol):
+    """Times some work: a loop of our own, or pytest-benchmark's."""
+
+    def __call__(self, work: Callable[[], T], rounds: int) -> tuple[T, tuple[float, ...]]:
+        """What the last round of `work` gives, and the seconds of each round."""
+        ...
+
+
+def stopwatch(work: Callable[[], T], rounds: int) -> tuple[T, tuple[float, ...]]:
+    """The timer without pytest-benchmark; see `Timer`."""
+    seconds: list[float] = []
+    for _ in range(rounds):
+        start = CLOCK()
+        found = work()
+        seconds.append(CLOCK() - start)
+    return found, tuple(seconds)

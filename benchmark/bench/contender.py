@@ -106,7 +106,7 @@ class Contender(Protocol):
 class Ours:
     """A solver of benchmark/curvature."""
 
-    solver: Solver
+    solver: type[Solver]
     family: Family = "ours"
 
     @property
@@ -281,6 +281,12 @@ def contenders(python: Path | None, *, brief: bool = False) -> tuple[Contender, 
         ),
         PyDVL(python),
     )
+
+
+def find_contender(name: str, python: Path | None, *, brief: bool) -> Contender:
+    """The contender of that name; see `contenders`."""
+    (found,) = [one for one in contenders(python, brief=brief) if one.name == name]
+    return found
 
 
 def _at_the_least(

@@ -1,18 +1,15 @@
-"""The records of `make bench`: a JSON file a solver and damping, one an operator; the plan."""
+"""The records of solver timings: one a system, damping and solver; one a system and product."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from statistics import median
-from typing import Annotated, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchmark import collected, json_file
-from benchmark.records import Environment
+from benchmark.records import Envelope, study_path
 
-SCHEMA = 1
+SCHEMA = 2
 
 #: Relative residuals ||b - A x|| / ||b|| that the time is taken to, the loosest first.
 TOLERANCES = (1e-1, 1e-2, 1e-3)
@@ -22,7 +19,6 @@ Rule = Literal["0.1-norm", "1-norm", "1.5-lambda-min"]
 
 #: `ours`: in benchmark/curvature; `official`: the paper's recursion; `peer`: another library.
 Family = Literal["ours", "official", "peer"]
-
 
 #: `processor` seconds, which a busy machine lengthens less, or `wall` clock.
 Clock = Literal["processor", "wall"]
@@ -87,55 +83,96 @@ class Outcome(_Frozen):
         return median(self.seconds) if self.state == "reached" and self.seconds else None
 
 
-class SolverRecord(_Frozen):
-    """A solver on a system with one damping.
+class SolverInfo(_Frozen):
+    """What is timed: a solver of ours, the paper's recursion or a library's solver."""
 
-    Attributes:
-        clock: what the seconds are of.
-        key: of everything that makes a record current: system, damping, solver, machine.
-        outcomes: by tolerance, the loosest first.
-        peak_memory: bytes above what the system itself takes, in a process of its own; None where
-            it was not measured.
-        finished: when the last outcome was added, UTC.
-    """
-
-    schema_version: Literal[1] = SCHEMA
-    kind: Literal["solver"] = "solver"
-    key: str
-    system: SystemInfo
-    damping: DampingInfo
     name: str
     title: str
     family: Family
     source: str
+
+
+class SolverRecord(Envelope):
+    """A solver on a system with one damping.
+
+    Attributes:
+        clock: what the times are of.
+        outcomes: by tolerance, the loosest first.
+        peak_memory: bytes above what the system itself takes, in a process of its own; None where
+            it was not measured.
+    """
+
+    schema_version: Literal[2] = SCHEMA
+    kind: Literal["solver"] = "solver"
+    system: SystemInfo
+    damping: DampingInfo
+    solver: SolverInfo
     clock: Clock
     outcomes: tuple[Outcome, ...] = ()
     peak_memory: int | None = None
-    environment: Environment
-    finished: str
+
+    @property
+    def group(self) -> str:
+        """The study."""
+        return "solvers"
+
+    @property
+    def title(self) -> str:
+        """Device, system, damping and solver."""
+        where = (self.environment.device, self.system.name, self.damping.rule, self.solver.name)
+        return "-".join(where)
+
+    @property
+    def path(self) -> str:
+        """Where it lies in a results folder."""
+        device = self.environment.device
+        return solver_path(device, self.system.name, self.damping.rule, self.solver.name)
 
     def outcome(self, tolerance: float) -> Outcome | None:
         """The outcome at a tolerance; None if it has not been measured."""
         return next((o for o in self.outcomes if o.tolerance == tolerance), None)
 
-    def with_outcome(self, outcome: Outcome) -> SolverRecord:
-        """The record with an outcome added or replaced."""
-        others = [o for o in self.outcomes if o.tolerance != outcome.tolerance]
-        ordered = sorted([*others, outcome], key=lambda o: -o.tolerance)
-        return self.model_copy(update={"outcomes": tuple(ordered)})
+    def numbers(self) -> dict[str, Any]:
+        """Condition, and how each tolerance ended; what was not run for its time has no numbers."""
+        flat: dict[str, Any] = {"status": self.status, "condition": self.damping.condition}
+        for one in self.outcomes:
+            if one.state != "not run":
+                at = f"{one.tolerance:g}"
+                flat |= {f"{at}.state": one.state, f"{at}.residual": one.residual}
+                flat |= {f"{at}.products": one.products}
+        return flat
+
+    def summary(self) -> dict[str, float | str]:
+        """The numbers, the seconds to each tolerance and the memory."""
+        found = super().summary()
+        times = {f"{one.tolerance:g}.seconds": one.median for one in self.outcomes}
+        extra = {**times, "peak_memory": self.peak_memory}
+        return found | {name: value for name, value in extra.items() if value is not None}
 
 
-class OperatorRecord(_Frozen):
-    """One pass over rows: a gradient, a Hessian product, a step of the official recursion.
+class ProductInfo(_Frozen):
+    """What one pass over rows is: a gradient, a Hessian product, a step of the recursion.
 
     Attributes:
-        key: of everything that makes a record current: system, operator, machine.
-        role: what a pass is, so that products are held against the gradient.
+        role: what it is, so that products are held against the gradient.
         rows: in one pass.
         processes: that share them, a thread each.
-        clock: what the seconds are of.
+    """
+
+    name: str
+    title: str
+    role: Literal["gradient", "product", "minibatch"]
+    rows: int = Field(gt=0)
+    processes: int = Field(1, ge=1, exclude_if=lambda value: value == 1)
+
+
+class ProductRecord(Envelope):
+    """One pass over the rows of a system.
+
+    Attributes:
+        clock: what the times are of.
         setup: seconds to build the operator.
-        seconds: of each round.
+        rounds: seconds of each.
         flops: floating-point operations of one pass, in matrix products and convolutions.
         bytes: that one pass cannot but read: the rows, once.
         error: relative, against the reference product; None for what is no product.
@@ -144,119 +181,54 @@ class OperatorRecord(_Frozen):
         bandwidth: bytes per second of a large copy on this machine.
     """
 
-    schema_version: Literal[1] = SCHEMA
-    kind: Literal["operator"] = "operator"
-    key: str
+    schema_version: Literal[2] = SCHEMA
+    kind: Literal["product"] = "product"
     system: SystemInfo
-    name: str
-    title: str
-    role: Literal["gradient", "product", "minibatch"]
-    rows: int = Field(gt=0)
-    processes: int = Field(1, ge=1, exclude_if=lambda value: value == 1)
+    product: ProductInfo
     clock: Clock
     setup: float = Field(ge=0)
-    seconds: tuple[float, ...] = Field(min_length=1)
+    rounds: tuple[float, ...] = Field(min_length=1)
     flops: int = Field(ge=0)
     bytes: int = Field(ge=0)
     error: float | None = None
     peak_flops: float = Field(gt=0)
     bandwidth: float = Field(gt=0)
-    environment: Environment
-    finished: str
+
+    @property
+    def group(self) -> str:
+        """The study."""
+        return "products"
+
+    @property
+    def title(self) -> str:
+        """Device, system and product."""
+        return "-".join((self.environment.device, self.system.name, self.product.name))
+
+    @property
+    def path(self) -> str:
+        """Where it lies in a results folder."""
+        return product_path(self.environment.device, self.system.name, self.product.name)
 
     @property
     def median(self) -> float:
         """Seconds of one pass."""
-        return median(self.seconds)
+        return median(self.rounds)
+
+    def numbers(self) -> dict[str, Any]:
+        """Operations, bytes, and how exact the product is; times are not among them."""
+        counts = {"rows": self.product.rows, "flops": self.flops, "bytes": self.bytes}
+        return {"status": self.status, **counts, "error": self.error}
+
+    def summary(self) -> dict[str, float | str]:
+        """The numbers, and the seconds of one pass."""
+        return super().summary() | {"median": self.median, "setup": self.setup}
 
 
-Record = SolverRecord | OperatorRecord
+def solver_path(device: str, system: str, rule: str, solver: str) -> str:
+    """Where a results folder keeps the record of a solver."""
+    return study_path("solvers", device, system, rule, f"{solver}.json")
 
 
-class PlannedSystem(_Frozen):
-    """A system that should be solved."""
-
-    name: str
-    title: str
-
-
-class PlannedSolver(_Frozen):
-    """A solver that should be timed on every system, with every damping."""
-
-    name: str
-    title: str
-    family: Family
-    source: str
-
-
-class PlannedRun(_Frozen):
-    """What `make bench` consists of in one size on one device, `cpu` or `cuda`."""
-
-    device: str
-    size: Literal["smoke", "full"]
-    systems: tuple[PlannedSystem, ...]
-    rules: tuple[Rule, ...]
-    solvers: tuple[PlannedSolver, ...]
-
-
-class Plan(_Frozen):
-    """Every run that was begun, so that a missing record can be shown as missing."""
-
-    schema_version: Literal[1] = SCHEMA
-    kind: Literal["plan"] = "plan"
-    runs: tuple[PlannedRun, ...] = ()
-
-    def with_run(self, run: PlannedRun) -> Plan:
-        """The plan with a run added, or put in place of that of its device and size."""
-        runs = {(found.device, found.size): found for found in (*self.runs, run)}
-        return self.model_copy(update={"runs": tuple(runs[place] for place in sorted(runs))})
-
-
-class _Envelope(BaseModel):
-    content: Annotated[Record, Field(discriminator="kind")]
-
-
-def read(path: Path) -> Record:
-    """The record in a file.
-
-    Raises:
-        LetheError: if it cannot be read, is no JSON or does not fit the schema.
-    """
-    return json_file.read(
-        path, "bench record", SCHEMA, lambda content: _Envelope(content=content).content
-    )
-
-
-class Folder:
-    """A folder of records, `<device>/<system>/<damping, or operators>/<name>.json`, and a plan."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    @property
-    def plan_path(self) -> Path:
-        return self.path / "plan.json"
-
-    def solver_path(self, device: str, system: str, rule: Rule, name: str) -> Path:
-        return self.path / device / system / rule / f"{name}.json"
-
-    def operator_path(self, device: str, system: str, name: str) -> Path:
-        return self.path / device / system / "operators" / f"{name}.json"
-
-    def records(self) -> Iterator[Record]:
-        """Every record, by path.
-
-        Raises:
-            LetheError: for a damaged file.
-        """
-        yield from (read(path) for path in collected.paths(self.path, "*/*/*/*.json"))
-
-    def plan(self) -> Plan:
-        """What was planned; nothing where there is no file.
-
-        Raises:
-            LetheError: for a damaged file.
-        """
-        if not self.plan_path.exists():
-            return Plan()
-        return json_file.read(self.plan_path, "bench plan", SCHEMA, Plan.model_validate)
+def product_path(device: str, system: str, product: str) -> str:
+    """Where a results folder keeps the record of a pass."""
+    return study_path("products", device, system, f"{product}.json")

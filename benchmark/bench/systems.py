@@ -16,6 +16,7 @@ from benchmark.contract.seeds import Seeds
 from benchmark.curvature.lanczos import extreme_eigenvalues
 from benchmark.curvature.system import System
 from benchmark.data import catalogue
+from benchmark.errors import unknown
 from benchmark.experiments import experiment as experiments
 from benchmark.experiments.build import build
 from benchmark.files import cache_folder, replace_file
@@ -166,9 +167,21 @@ IMAGE_NETS: dict[tuple[str, Size], tuple[ModelSpec, int]] = {
 }
 
 
-def specs(size: Size, device: torch.device) -> tuple[SystemSpec, ...]:
-    """The systems of one size that this device solves."""
-    return SPECS[size] if device.type == "cpu" else (*SPECS[size], ON_A_GPU[size])
+def specs(size: Size, device: str) -> tuple[SystemSpec, ...]:
+    """The systems of one size that a kind of device solves, `cpu` or `cuda`."""
+    return SPECS[size] if device == "cpu" else (*SPECS[size], ON_A_GPU[size])
+
+
+def find_system(name: str) -> SystemSpec:
+    """The system of that name, of any size.
+
+    Raises:
+        LetheError: if there is none.
+    """
+    known = {spec.name: spec for size in SPECS for spec in specs(size, "cuda")}
+    if name not in known:
+        raise unknown("system", name, known)
+    return known[name]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""What holds of a release where BatchNorm's statistics are among the weights."""
+"""What holds of a release where BatchNorm's statistics are among the weights.
+
+And of one of a loss that is a plug-in's, whose constants no theorem knows.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,24 @@ from benchmark.problem.problem import Problem
 
 
 def refuse_bounds(problem: Problem) -> None:
-    """Refuse a certificate by bounds or noise on a net with BatchNorm.
+    """Refuse bounds or noise as a certificate of BatchNorm, nets over graphs, plug-ins' losses.
 
     A precaution where a theorem asks nothing of the loss.
 
     Raises:
         AssumptionBroken: naming the condition that fails.
     """
+    if not problem.objective.closed:
+        raise AssumptionBroken(
+            f"loss '{problem.objective.loss}' is a plug-in's: the constants of a certificate by "
+            "bounds or noise are those of the project's own losses; take one of these, or retrain"
+        )
+    if not problem.model.spec.certifiable:
+        raise AssumptionBroken(
+            f"a {problem.model.spec.title} trains what passes between neighbours, and a "
+            "certificate by bounds or noise takes a fixed propagation: take model.kind = 'softmax' "
+            "for it, or retrain, sisa, influence, fine-tune or gradient-ascent here"
+        )
     if problem.model.statistics is not None:
         raise AssumptionBroken(
             "BatchNorm: a certificate by bounds or noise takes training to minimise a mean of the "
@@ -37,10 +51,12 @@ def check(name: str, request: Request, release: Release) -> None:
         LetheError: if the method has moved statistics as if they were trained weights.
     """
     statistics, claim = request.problem.model.statistics, release.claim
-    if statistics is None or (claim is not None and claim.evidence.kind == "construction"):
+    if claim is not None and claim.evidence.kind == "construction":
         return
     if claim is not None:
         refuse_bounds(request.problem)
+    if statistics is None:
+        return
     originals = torch.atleast_2d(request.original.weights)
     for original, released in zip(originals, release.predictor.members, strict=True):
         kept = torch.equal(original.cpu()[statistics], released.cpu()[statistics])

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from benchmark.contract.guarantee import Exact, Gaussian, Guarantee
+from benchmark.contract.guarantee import Exact, Guarantee
 from benchmark.errors import LetheError
 from benchmark.metrics.value import Number
 
@@ -269,8 +269,3 @@ class Claim(_Frozen):
         if isinstance(self.evidence, Construction):
             evidence = {"kind": evidence["kind"]}
         return self.model_dump(mode="json", exclude={"evidence"}) | {"evidence": evidence}
-
-
-def gaussian_m(claim: Claim) -> float | None:
-    """The m that the claim states; None where its guarantee is no Gaussian's."""
-    return claim.guarantee.m if isinstance(claim.guarantee, Gaussian) else None

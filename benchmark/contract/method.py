@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -166,6 +167,8 @@ class Method(BaseModel, ABC):
     def answer(self, request: Request) -> Release:
         """`unlearn`, held to the contract: nothing to forget changes nothing, weights are sound.
 
+        A claim has the caveats of data and problem, whether or not the method wrote them down.
+
         Raises:
             AssumptionBroken: if rows are altered and the method forgets whole rows alone.
             LetheError: if the weights have another shape than the original's or are not finite, if
@@ -196,4 +199,4 @@ class Method(BaseModel, ABC):
             if kind not in ("construction", self.evidence):
                 raise LetheError(f"{self.name} declares no evidence of the kind '{kind}'")
         batch_statistics.check(self.name, request, release)
-        return release
+        return replace(release, claim=request.with_caveats(release.claim))

@@ -228,7 +228,9 @@ class Request:
             published: what an algorithm with noise inside publishes, where it is not `weights`.
             noisy: the last noisy step of such an algorithm.
         """
-        claim = self._stated(claim)
+        claim = self.with_caveats(claim)
+        if claim is not None and self.problem.released_within is not None:
+            claim = claim.model_copy(update={"projected": True})
         if published is None:
             published = weights
             if claim is not None and claim.release_sigma > 0:
@@ -246,16 +248,14 @@ class Request:
             unprojected=unprojected,
         )
 
-    def _stated(self, claim: Claim | None) -> Claim | None:
-        """The claim with what the data were fitted by beforehand, and what follows the noise."""
+    def with_caveats(self, claim: Claim | None) -> Claim | None:
+        """The claim with the caveats of data and problem that it lacks."""
         if claim is None:
             return None
-        said: dict[str, Any] = {}
-        if caveats := self.problem.declared.caveats:
-            said["caveats"] = (*claim.caveats, *caveats)
-        if self.problem.released_within is not None:
-            said["projected"] = True
-        return claim.model_copy(update=said) if said else claim
+        lacking = [one for one in self.problem.declared.caveats if one not in claim.caveats]
+        return (
+            claim.model_copy(update={"caveats": (*claim.caveats, *lacking)}) if lacking else claim
+        )
 
 
 def _numbers(rows: Tensor, trained: Tensor) -> Tensor:

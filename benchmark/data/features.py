@@ -1,92 +1,153 @@
-"""Fixed features: functions of one row alone, so that nothing fitted has to be unlearned."""
+"""Fixed features: functions of one row alone, so that nothing fitted has to be unlearned.
+
+A feature is a class in `benchmark/features/`, or in the entry-point group `lethe.features`.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar
 
 import numpy as np
 
-from benchmark.data import hog, scattering
-from benchmark.data.pixels import pixels
-from benchmark.errors import LetheError, unknown
+from benchmark import plugins
+from benchmark.data.columns import Column
+from benchmark.errors import LetheError
 
-Features = Literal[
-    "unit-pixels",
-    "plain-pixels",
-    "centred-pixels",
-    "pixels",
-    "pooled-pixels",
-    "hog",
-    "scattering",
-]
-#: Those that keep an image's rows, columns and channels: what convolutions can look at.
-PIXELS = ("unit-pixels", "plain-pixels", "centred-pixels", "pixels")
-#: Features whose rows are no longer than this, whatever the image.
-LARGEST_NORM = {"unit-pixels": 1.0, "pooled-pixels": 1.0, "hog": 1.0, "scattering": 1.0}
+#: From a table (n, inputs) as it was read to its features (n, inputs), both float64.
+Scale = Callable[[np.ndarray], np.ndarray]
 
 
-@dataclass(frozen=True)
-class Descriptor:
-    """A feature that is worth keeping on disk.
+class ImageFeature(ABC):
+    """A function of one image.
 
     Attributes:
-        compute: from (n, height, width[, channel]) float64 images in 0..1 to (n, inputs).
-        version: raised when its numbers change.
+        name: as in experiments.
         title: for people.
+        source: the paper, or whose it is.
+        largest_norm: no row is longer, whatever the image; None where nothing is known.
+        keeps_image: whether a row is still the image: what convolutions can look at.
+        version: of numbers that are worth keeping on disk, raised when they change; None for what
+            is computed anew each time.
     """
 
-    compute: Callable[[np.ndarray], np.ndarray]
-    version: int
-    title: str
+    name: ClassVar[str]
+    title: ClassVar[str]
+    source: ClassVar[str]
+    largest_norm: ClassVar[float | None] = None
+    keeps_image: ClassVar[bool] = False
+    version: ClassVar[int | None] = None
+
+    @classmethod
+    @abstractmethod
+    def compute(cls, images: np.ndarray, levels: int) -> np.ndarray:
+        """(n, inputs), float32 if it is kept on disk.
+
+        Args:
+            images: (n, height, width[, channel]) uint8 in 0..levels.
+            levels: the largest pixel value of the data set.
+
+        Raises:
+            LetheError: for images that it is no function of.
+        """
 
 
-DESCRIPTORS = {
-    "hog": Descriptor(hog.hog, hog.VERSION, "HOG"),
-    "scattering": Descriptor(scattering.scattering, scattering.VERSION, "scattering"),
-}
+class TableFeature(ABC):
+    """A way to bring the columns of a table to one scale.
+
+    Attributes:
+        name: as in experiments.
+        title: for people.
+        source: the paper, or whose it is.
+        largest_norm: no row is longer, whatever it holds; None where nothing is known.
+        fitted: whether `scale` looks at the rows that it is given. Unless these are public, a
+            claim then carries a caveat.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    source: ClassVar[str]
+    largest_norm: ClassVar[float | None] = None
+    fitted: ClassVar[bool] = False
+
+    @classmethod
+    @abstractmethod
+    def scale(cls, columns: tuple[Column, ...], rows: np.ndarray) -> Scale:
+        """How rows are scaled.
+
+        Args:
+            columns: of the table.
+            rows: (m, inputs) to fit on: public ones if there are any, else those to train on.
+
+        Raises:
+            LetheError: if it does not suit the columns.
+        """
 
 
-def compute(kind: Features, images: np.ndarray, levels: int) -> np.ndarray:
-    """(n, inputs) features of uint8 `images` (n, height, width[, channel]) in 0..levels.
+Feature = ImageFeature | TableFeature
 
-    `plain-pixels` maps pixels to 0..1 and `centred-pixels` to -1..1, in float64; `pixels`
-    normalises the channels of colour images, in float32 (see `benchmark.data.pixels`). All others
-    have rows of norm 1 at most, which makes the norm of a row with its bias column at most
-    sqrt(2): `unit-pixels` in float64, up to its rounding; `pooled-pixels` (means over blocks of
-    4 x 4), `hog` and `scattering` in float32, exactly (see `unit_rows`). A blank image's row is 0.
+KIND = plugins.Kind(
+    word="feature",
+    wanted="an ImageFeature or TableFeature class",
+    accepts=lambda cls: issubclass(cls, ImageFeature | TableFeature),
+    packages=("benchmark.features",),
+    group="lethe.features",
+)
+
+
+def discover() -> dict[str, type[Feature]]:
+    """All features by name, in the order of files, then plug-ins.
 
     Raises:
-        LetheError: for an unknown kind, `pixels` of images without colour, or `pooled-pixels` of
-            images whose sides are not multiples of 4.
+        LetheError: if a file cannot be imported, a class lacks a declaration or two share a name.
     """
-    if kind == "pixels":
-        return pixels(images, levels)
-    if kind in DESCRIPTORS:
-        return unit_rows(DESCRIPTORS[kind].compute(images / levels))
-    if kind == "pooled-pixels":
-        return unit_rows(_pooled(images / levels))
-    flat = images.reshape(len(images), -1).astype(np.float64)
-    if kind == "plain-pixels":
-        return flat / levels
-    if kind == "centred-pixels":
-        return flat / (levels / 2) - 1
-    if kind == "unit-pixels":
-        norms = np.linalg.norm(flat, axis=1, keepdims=True)
-        return flat / np.maximum(norms, 1)  # a pixel is an integer: only a blank image is below 1
-    raise unknown("features", kind, get_args(Features))
+    return {name: found.cls for name, found in plugins.discover(KIND).items()}
 
 
-def _pooled(images: np.ndarray) -> np.ndarray:
-    """(n, inputs): the mean over each block of 4 x 4 pixels of (n, height, width[, channel])."""
-    n, height, width = images.shape[:3]
-    if height % 4 or width % 4:
-        raise LetheError(
-            f"features 'pooled-pixels' need sides that are multiples of 4, not {height} x {width}"
-        )
-    blocks = images.reshape(n, height // 4, 4, width // 4, 4, -1)
-    return blocks.mean(axis=(2, 4)).reshape(n, -1)
+def find(name: str) -> type[Feature]:
+    """The feature called `name`.
+
+    Raises:
+        LetheError: if there is none.
+    """
+    return plugins.find(KIND, name)
+
+
+def of_images() -> list[str]:
+    """The names of features of images."""
+    return [name for name, found in discover().items() if issubclass(found, ImageFeature)]
+
+
+def of_tables() -> list[str]:
+    """The names of features of tables."""
+    return [name for name, found in discover().items() if issubclass(found, TableFeature)]
+
+
+def keeping_images() -> list[str]:
+    """The names of features that convolutions can look at."""
+    return [name for name in of_images() if find(name).keeps_image]
+
+
+def of_image(name: str) -> type[ImageFeature]:
+    """The feature of images called `name`.
+
+    Raises:
+        LetheError: if there is none, or it is one of tables.
+    """
+    found = find(name)
+    if not issubclass(found, ImageFeature):
+        raise LetheError(f"features '{name}' are of tables: take {', '.join(of_images())}")
+    return found
+
+
+def compute(name: str, images: np.ndarray, levels: int) -> np.ndarray:
+    """(n, inputs) features of uint8 `images` (n, height, width[, channel]) in 0..levels.
+
+    Raises:
+        LetheError: for an unknown name, or images that the feature is no function of.
+    """
+    return of_image(name).compute(images, levels)
 
 
 def unit_rows(raw: np.ndarray) -> np.ndarray:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -16,18 +17,32 @@ from pydantic import (
 )
 from torch import Tensor
 
+from benchmark import plugins
 from benchmark.contract.seeds import Seeds
+from benchmark.data import scenarios
 from benchmark.data.ids import PATTERN
-from benchmark.data.scenarios import SCENARIOS, Context, corrupted, named, required
+from benchmark.data.scenarios import Context, Scenario, named, required
 from benchmark.errors import LetheError
 from benchmark.graph.graph import Graph
-from benchmark.graph.scenarios import WORDS, Drawn, GraphScenario
+from benchmark.graph.scenarios import WORDS, Drawn
 from benchmark.graph.scenarios import draw as draw_on_graph
 
-#: Scenarios that decide themselves how many rows a request names.
-_OWN_SIZE = ("class", "named", "nodes-class", "against-property")
+#: What a request is called that names its rows itself.
+NAMED = "named"
+#: The scenario of a graph that decides itself how many nodes a request names.
+_OWN_SIZE = "nodes-class"
 #: The settings that name rows themselves.
 _NAMES = ("numbers", "hashes")
+
+
+def _known(name: str) -> str:
+    """Refuse a scenario that there is not."""
+    if name != NAMED and name not in WORDS:
+        try:
+            scenarios.find(name)
+        except LetheError as error:
+            raise ValueError(str(error)) from error
+    return name
 
 
 class ForgetSpec(BaseModel):
@@ -44,31 +59,20 @@ class ForgetSpec(BaseModel):
             says `rows`, by their place.
         hashes: the very rows, by the hash of their id (see `benchmark.data.ids`); a file says
             `ids`.
+        code: the hash of a scenario's code that is a plug-in's.
         class_number: the class of a `class` request, a random one if None; a file says `class`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    scenario: (
-        Literal[
-            "random",
-            "class",
-            "subpopulation",
-            "largest",
-            "memorised",
-            "mislabelled",
-            "influential",
-            "against-property",
-            "named",
-        ]
-        | GraphScenario
-    ) = "random"
+    scenario: Annotated[str, AfterValidator(_known)] = "random"
     count: int | None = Field(None, ge=1)
     share: float | None = Field(None, gt=0, lt=1)
     requests: int = Field(1, ge=1)
     numbers: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(None, min_length=1)
     hashes: tuple[Annotated[str, Field(pattern=PATTERN)], ...] | None = Field(None, min_length=1)
     class_number: int | None = Field(None, ge=0)
+    code: str | None = Field(None, repr=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -77,7 +81,7 @@ class ForgetSpec(BaseModel):
         if not isinstance(values, dict) or "scenario" in values:
             return values
         if any(values.get(name) is not None for name in _NAMES):
-            return values | {"scenario": "named"}
+            return values | {"scenario": NAMED}
         if values.get("class_number") is not None:
             return values | {"scenario": "class"}
         return values
@@ -86,7 +90,7 @@ class ForgetSpec(BaseModel):
     def _one_way(self) -> ForgetSpec:
         """Check that rows are named in one way, each once, and without another scenario."""
         given = [getattr(self, name) for name in _NAMES if getattr(self, name) is not None]
-        if (self.scenario == "named") != (len(given) == 1):
+        if (self.scenario == NAMED) != (len(given) == 1):
             raise ValueError(
                 "name the rows to forget by rows or by ids, not both, and without a scenario"
             )
@@ -102,16 +106,41 @@ class ForgetSpec(BaseModel):
     @model_validator(mode="after")
     def _one_size(self) -> ForgetSpec:
         given = (self.count is not None) + (self.share is not None)
-        if self.scenario in _OWN_SIZE and given:
+        if not self.sized and given:
             raise ValueError(f"scenario '{self.scenario}' takes neither count nor share")
-        if self.scenario not in _OWN_SIZE and given != 1:
+        if self.sized and given != 1:
             raise ValueError(f"scenario '{self.scenario}' needs either count or share")
+        return self
+
+    @model_validator(mode="after")
+    def _current(self) -> ForgetSpec:
+        """Hold the code of a scenario to what was recorded."""
+        kind = self._kind
+        object.__setattr__(self, "code", plugins.current(kind, self.code) if kind else None)
         return self
 
     @model_serializer(mode="wrap")
     def _without_gaps(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what is not set: keys of earlier records, which had no `share`, still hold."""
         return {key: value for key, value in handler(self).items() if value is not None}
+
+    @property
+    def _kind(self) -> type[Scenario] | None:
+        """The scenario, where it is one of rows."""
+        of_rows = self.scenario != NAMED and not self.of_graph
+        return scenarios.find(self.scenario) if of_rows else None
+
+    @property
+    def sized(self) -> bool:
+        """Whether it is said how many rows a request names."""
+        kind = self._kind
+        return self.scenario not in (NAMED, _OWN_SIZE) if kind is None else kind.sized
+
+    @property
+    def relabels(self) -> bool:
+        """Whether the rows of the requests are trained on with other labels than theirs."""
+        kind = self._kind
+        return kind is not None and kind.relabels
 
     @property
     def named(self) -> int | None:
@@ -144,7 +173,8 @@ class ForgetSpec(BaseModel):
                 f"{len(trained)}: forget fewer"
             )
         generator = seeds.generator("forget")
-        sets = SCENARIOS[self.scenario](trained, count, self.requests, context, generator)
+        kind = scenarios.find(self.scenario)
+        sets = kind.draw(trained, count, self.requests, context, generator)
         return tuple(rows.sort().values for rows in sets)
 
     @property
@@ -167,7 +197,7 @@ class ForgetSpec(BaseModel):
         return draw_on_graph(self.scenario, graph, train, self._count, self.requests, generator)
 
     def training_labels(self, labels: Tensor, classes: int, seeds: Seeds) -> Tensor:
-        """(n,) labels to train with: `labels`, but for the rows of a `mislabelled` request.
+        """(n,) labels to train with: `labels`, but for what a scenario relabels.
 
         Args:
             labels: (n,) true labels of all training rows.
@@ -177,10 +207,11 @@ class ForgetSpec(BaseModel):
         Raises:
             LetheError: if the requests name too many rows.
         """
-        if self.scenario != "mislabelled":
+        kind = self._kind
+        if kind is None or not kind.relabels:
             return labels
         rows = torch.cat(self.draw(torch.arange(len(labels)), seeds))
-        return corrupted(labels, rows, classes, seeds.generator("forget", "labels"))
+        return kind.labels(labels, rows, classes, seeds.generator("forget", "labels"))
 
     def _count(self, rows: int) -> int | None:
         return self.count if self.share is None else max(1, round(self.share * rows))

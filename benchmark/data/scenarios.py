@@ -1,19 +1,22 @@
-"""Forget scenarios: one function each, from what was trained on to the rows of each request.
+"""Forget scenarios: who is chosen to be forgotten, and by what.
 
-They stand in the order of difficulty. A method must hold on the easy ones before it claims the
-hard ones: a random row is like the rows that stay, a memorised or mislabelled one is like no
-other, and the influential ones are those that the model would miss most.
+A scenario is a class in `benchmark/scenarios/`, or in the entry-point group `lethe.scenarios`. A
+method must hold on the easy ones before it claims the hard ones: a random row is like the rows
+that stay, a memorised or mislabelled one is like no other, and the influential ones are those
+that the model would miss most.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
 
+from benchmark import plugins
 from benchmark.errors import LetheError
 
 
@@ -46,11 +49,28 @@ class Context:
     ids: tuple[str, ...] | None = None
 
 
-class Draw(Protocol):
-    """A scenario."""
+class Scenario(ABC):
+    """Who asks to be forgotten: from what was trained on to the rows of each request.
 
-    def __call__(
-        self,
+    Attributes:
+        name: as experiments say it.
+        title: for people, such as `random rows`.
+        source: the paper, or whose it is.
+        sized: whether an experiment says how many rows a request names.
+        relabels: whether the rows of the requests are trained on with other labels than theirs.
+            They must then be drawn without a context.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    source: ClassVar[str]
+    sized: ClassVar[bool] = True
+    relabels: ClassVar[bool] = False
+
+    @classmethod
+    @abstractmethod
+    def draw(
+        cls,
         trained: Tensor,
         count: int | None,
         requests: int,
@@ -70,6 +90,45 @@ class Draw(Protocol):
             LetheError: if the context lacks something, or there are too few such rows.
         """
 
+    @classmethod
+    def labels(cls, labels: Tensor, rows: Tensor, classes: int, generator: Generator) -> Tensor:
+        """(n,) labels to train with, where the scenario relabels.
+
+        Args:
+            labels: (n,) true ones.
+            rows: (m,) of all requests.
+            classes: number of labels, at least 2.
+            generator: of the forget seed, for the labels alone.
+        """
+        return labels
+
+
+KIND = plugins.Kind(
+    word="scenario",
+    wanted="a Scenario class",
+    accepts=lambda cls: issubclass(cls, Scenario),
+    packages=("benchmark.scenarios",),
+    group="lethe.scenarios",
+)
+
+
+def discover() -> dict[str, type[Scenario]]:
+    """All scenarios of rows by name, in the order of files, then plug-ins.
+
+    Raises:
+        LetheError: if a file cannot be imported, a class lacks a declaration or two share a name.
+    """
+    return {name: found.cls for name, found in plugins.discover(KIND).items()}
+
+
+def find(name: str) -> type[Scenario]:
+    """The scenario called `name`.
+
+    Raises:
+        LetheError: if there is none.
+    """
+    return plugins.find(KIND, name)
+
 
 def required(context: Context | None, scenario: str) -> Context:
     """The context.
@@ -80,168 +139,6 @@ def required(context: Context | None, scenario: str) -> Context:
     if context is None:
         raise LetheError(f"forget scenario '{scenario}' needs the training data to choose from")
     return context
-
-
-def random_rows(
-    trained: Tensor,
-    count: int | None,
-    requests: int,
-    context: Context | None,
-    generator: Generator,
-) -> tuple[Tensor, ...]:
-    """Each request `count` rows, all rows alike."""
-    order = torch.randperm(len(trained), generator=generator)
-    return trained[order[: requests * count]].split(count)
-
-
-def whole_class(
-    trained: Tensor,
-    count: int | None,
-    requests: int,
-    context: Context | None,
-    generator: Generator,
-) -> tuple[Tensor, ...]:
-    """Each request every row of one class, the classes drawn at random."""
-    labels = required(context, "class").labels.cpu()[trained]
-    classes = labels.unique()
-    if requests >= len(classes):
-        raise LetheError(
-            f"{requests} requests would forget all {len(classes)} classes: keep at least one"
-        )
-    chosen = classes[torch.randperm(len(classes), generator=generator)[:requests]]
-    return tuple(trained[labels == label] for label in chosen)
-
-
-def subpopulation(
-    trained: Tensor,
-    count: int | None,
-    requests: int,
-    context: Context | None,
-    generator: Generator,
-) -> tuple[Tensor, ...]:
-    """Each request a random row and its nearest neighbours in Euclidean distance of features.
-
-    Rows of earlier requests are gone; the next row is drawn from the others.
-    """
-    features = required(context, "subpopulation").features
-    order = torch.randperm(len(trained), generator=generator)
-    left = torch.ones(len(trained), dtype=torch.bool)
-    sets = []
-    for _ in range(requests):
-        centre = order[left[order]][0]
-        x = features[trained[left].to(features.device)].flatten(1)
-        middle = features[trained[centre].to(features.device)].flatten()
-        distances = torch.linalg.vector_norm(x - middle, dim=1).cpu()
-        distances[trained[left] == trained[centre]] = -1  # itself, also among equal rows
-        nearest = torch.sort(distances, stable=True).indices[:count]
-        chosen = torch.arange(len(trained))[left][nearest]
-        left[chosen] = False
-        sets.append(trained[chosen])
-    return tuple(sets)
-
-
-def largest(
-    trained: Tensor,
-    count: int | None,
-    requests: int,
-    context: Context | None,
-    generator: Generator,
-) -> tuple[Tensor, ...]:
-    """The rows whose images have the largest norm; a stream takes them from the top down.
-
-    Of the image, not of its features, which are often scaled to the same norm. Nothing is drawn.
-    """
-    sizes = required(context, "largest").sizes
-    if sizes is None:
-        raise LetheError("forget scenario 'largest' needs the images to rank the rows by")
-    return _highest(trained, sizes()[trained], count, requests)
-
-
-def memorised(
-    trained: Tensor,
-    count: int | None,
-    requests: int,
-    context: Context | None,
-    generator: Generator,
-) -> tuple[Tensor, ...]:
-    """The rows with the highest leave-out effect; a stream takes them from the top down.
-
-    Nothing is drawn. Rows that are chosen by some shadow models must be attacked with others.
-    """
-    effect = required(context, "memorised").leave_out_effect
-    if effect is None:
-        raise LetheError("forget scenario 'memorised' needs a shadow bank to rank the rows by")
-    return _highest(trained, effect().cpu()[trained], count, requests)
-
-
-def _highest(trained: Tensor, scores: Tensor, count: int, requests: int) -> tuple[Tensor, ...]:
-    """The rows with the highest scores (n,), from the top down."""
-    order = torch.sort(scores, descending=True, stable=True).indices
-    return trained[order[: requests * count]].split(count)
-
-
-def mislabelled(
-    trained: Tensor,
-    count: int | None,
-    requests: int,
-    context: Context | None,
-    generator: Generator,
-) -> tuple[Tensor, ...]:
-    """Each request `count` random rows, which `corrupted` gives other labels before training."""
-    return random_rows(trained, count, requests, context, generator)
-
-
-def corrupted(labels: Tensor, rows: Tensor, classes: int, generator: Generator) -> Tensor:
-    """(n,) labels, those of `rows` each replaced by a random other one.
-
-    Args:
-        labels: (n,).
-        rows: (m,) indices.
-        classes: number of labels, at least 2.
-        generator: for the new labels.
-    """
-    shift = torch.randint(1, classes, (len(rows),), generator=generator).to(labels.device)
-    wrong = labels.clone()
-    rows = rows.to(labels.device)
-    wrong[rows] = (labels[rows] + shift) % classes
-    return wrong
-
-
-def influential(
-    trained: Tensor,
-    count: int | None,
-    requests: int,
-    context: Context | None,
-    generator: Generator,
-) -> tuple[Tensor, ...]:
-    """The rows whose removal moves the model most; a stream takes them from the top down.
-
-    The rows of all requests are found as one set. Nothing is drawn.
-    """
-    find = required(context, "influential").most_influential
-    if find is None:
-        raise LetheError(
-            "forget scenario 'influential' needs a strongly convex problem: choose a linear model "
-            "and a ridge above 0"
-        )
-    return find(trained, requests * count).split(count)
-
-
-def against_property(
-    trained: Tensor,
-    count: int | None,
-    requests: int,
-    context: Context | None,
-    generator: Generator,
-) -> tuple[Tensor, ...]:
-    """The fewest rows found whose removal makes the retrained head break the declared property."""
-    find = required(context, "against-property").against_property
-    if find is None or requests != 1:
-        raise LetheError(
-            "forget scenario 'against-property' is one request against the [property] of a "
-            "strongly convex head whose training is not constrained"
-        )
-    return (find(trained),)
 
 
 def named(
@@ -283,15 +180,3 @@ def named(
         raise LetheError("the requests name every training row: nothing is left to keep")
     parts = torch.tensor(wanted, dtype=torch.int64).tensor_split(requests)
     return tuple(part.sort().values for part in parts)
-
-
-SCENARIOS: dict[str, Draw] = {
-    "random": random_rows,
-    "class": whole_class,
-    "subpopulation": subpopulation,
-    "largest": largest,
-    "memorised": memorised,
-    "mislabelled": mislabelled,
-    "influential": influential,
-    "against-property": against_property,
-}

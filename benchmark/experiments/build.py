@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from benchmark.contract.seeds import Seeds
-from benchmark.data import catalogue, columns, feature_cache
+from benchmark.data import catalogue, columns, feature_cache, features
 from benchmark.data.dataset import Dataset, Part
-from benchmark.data.features import DESCRIPTORS, LARGEST_NORM
-from benchmark.data.features import Features as ImageFeatures
 from benchmark.data.fitted.cache import FittedCache
 from benchmark.data.fitted.features import BITS, CLIP
 from benchmark.data.fitted.public_part import PublicPart
@@ -25,7 +23,7 @@ from benchmark.experiments.linearised import linearised
 from benchmark.experiments.properties import domain_of, with_property
 from benchmark.problem.declared import Declared
 from benchmark.problem.fixed_point import FixedPoint
-from benchmark.problem.model import Inputs, Model, TangentSpec
+from benchmark.problem.model import Inputs, Model
 from benchmark.problem.models.convolutional import Shape
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
@@ -60,7 +58,9 @@ def fetch(spec: ProblemSpec) -> None:
         spec.graph.load(spec.data)
         return
     dataset = catalogue.load(spec.data)
-    if spec.features in DESCRIPTORS:
+    if isinstance(spec.features, PublicFeatures) or dataset.train.is_table:
+        return
+    if features.of_image(spec.features).version is not None:
         for part in filter(None, (dataset.train, dataset.test)):
             feature_cache.whole(part, spec.features, catalogue.levels(spec.data))
 
@@ -107,8 +107,7 @@ def build_of(
     test = rows(dataset.train if dataset.test is None else dataset.test, chosen.test)
     train = rows(dataset.train, chosen.train)
     inputs = _inputs(spec, dataset, train)
-    tangent = isinstance(spec.model, TangentSpec)
-    net = spec.model.net if tangent else spec.model
+    net = spec.model.net or spec.model
     net.check(inputs, dataset.classes, train.x.dtype)
     problem = Problem(
         model=Model(net, inputs, dataset.classes),
@@ -123,7 +122,7 @@ def build_of(
         domain=domain_of(dataset.columns) if spec.features == "declared-ranges" else None,
     )
     problem = with_property(problem, spec.kept_property)
-    return linearised(problem, spec.model, _image(dataset), seeds) if tangent else problem
+    return linearised(problem, spec.model, _image(dataset), seeds) if spec.model.net else problem
 
 
 def _inputs(spec: ProblemSpec, dataset: Dataset, train: Rows) -> Inputs:
@@ -158,27 +157,28 @@ def _features(spec: ProblemSpec, dataset: Dataset, chosen: Split) -> Features:
         )
     if dataset.train.is_table:
         return _of_table(spec.features, dataset, chosen)
-    if spec.features in columns.SCALINGS:
+    feature = features.find(spec.features)
+    if not issubclass(feature, features.ImageFeature):
         raise LetheError(
             f"features '{spec.features}' are of tables, and {dataset.name} holds images: take "
-            f"{', '.join(get_args(ImageFeatures))}"
+            f"{', '.join(features.of_images())}"
         )
     return Features(
-        lambda part, rows: feature_cache.rows(part, spec.features, levels, rows),
-        LARGEST_NORM.get(spec.features),
+        lambda part, rows: feature_cache.rows(part, feature.name, levels, rows),
+        feature.largest_norm,
     )
 
 
 def _of_table(kind: str, dataset: Dataset, chosen: Split) -> Features:
     """Scaled columns; by public rows if there are any, where something is fitted."""
-    table = dataset.train
-    if kind not in columns.SCALINGS:
+    table, feature = dataset.train, features.find(kind)
+    if not issubclass(feature, features.TableFeature):
         raise LetheError(
             f"features '{kind}' are of images, and {dataset.name} is a table: take "
-            f"{', '.join(map(repr, columns.SCALINGS))}"
+            f"{', '.join(map(repr, features.of_tables()))}"
         )
     by = chosen.train if chosen.public is None else chosen.public
-    scale = columns.scaling(kind, dataset.columns, table.rows[by.numpy()])
-    fitted = kind == "standardised" and chosen.public is None
+    scale = feature.scale(dataset.columns, table.rows[by.numpy()])
+    fitted = feature.fitted and chosen.public is None
     caveats = (*dataset.caveats, *((columns.CAVEAT,) if fitted else ()))
-    return Features(lambda part, rows: scale(part.rows[rows]), columns.LONGEST.get(kind), caveats)
+    return Features(lambda part, rows: scale(part.rows[rows]), feature.largest_norm, caveats)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -21,9 +21,9 @@ from pydantic import (
 )
 
 from benchmark import names as folder_names
+from benchmark import plugins
 from benchmark.contract.claim import Target
-from benchmark.data.columns import SCALINGS, Scaling
-from benchmark.data.features import PIXELS, Features
+from benchmark.data import features as feature_kinds
 from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.forget import ForgetSpec
 from benchmark.data.graphs import GraphSpec
@@ -43,6 +43,7 @@ from benchmark.parameters import refuse_conversions
 from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.models import kinds
 from benchmark.problem.models.factory import search_beside
+from benchmark.problem.models.gcn import GCNSpec
 from benchmark.problem.models.spec import ModelSpec
 from benchmark.problem.models.tangent import TangentSpec
 from benchmark.problem.objective import Objective
@@ -58,13 +59,18 @@ def _one_form(value: Any) -> Any:
     """Refuse, in one sentence, what are no features; a union would write several."""
     if isinstance(value, dict):
         return PublicFeatures.model_validate(value)
-    names = (*get_args(Features), *SCALINGS, PROPAGATED)
-    if value not in names and not isinstance(value, PublicFeatures):
-        raise ValueError(
-            f"features are {', '.join(map(repr, names))} or a table of what is fitted on public "
-            f"rows, not {value!r}"
-        )
-    return value
+    if isinstance(value, PublicFeatures) or value == PROPAGATED:
+        return value
+    try:
+        if isinstance(value, str):
+            return feature_kinds.find(value).name
+    except LetheError:
+        pass  # told of in full below
+    names = map(repr, (*feature_kinds.discover(), PROPAGATED))
+    raise ValueError(
+        f"features are {', '.join(names)} or a table of what is fitted on public rows, not "
+        f"{value!r}"
+    )
 
 
 def _one_source(value: Any) -> Any:
@@ -85,9 +91,7 @@ class ProblemSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: Annotated[str | OwnData | Arrays, BeforeValidator(_one_source)]
-    features: Annotated[
-        Features | Scaling | Literal["propagated"] | PublicFeatures, BeforeValidator(_one_form)
-    ]
+    features: Annotated[str | PublicFeatures, BeforeValidator(_one_form)]
     split: SplitSpec
     model: Annotated[SerializeAsAny[ModelSpec], BeforeValidator(kinds.read)]
     objective: Objective
@@ -105,12 +109,27 @@ class ProblemSpec(BaseModel):
     kept_property: Annotated[SerializeAsAny[Property] | None, BeforeValidator(read_property)] = (
         Field(None, exclude_if=lambda value: value is None)
     )
+    #: The hash of the code of features and of a kind of model that are plug-ins'.
+    code: dict[str, str] = Field({}, exclude_if=lambda value: not value, repr=False)
+
+    @model_validator(mode="after")
+    def _current(self) -> ProblemSpec:
+        """Hold the code of plug-ins to what was recorded."""
+        parts: dict[str, type] = {"model": type(self.model)}
+        if isinstance(self.features, str) and self.features != PROPAGATED:
+            parts["features"] = feature_kinds.find(self.features)
+        found = {part: plugins.current(cls, self.code.get(part)) for part, cls in parts.items()}
+        code = {part: one for part, one in found.items() if one is not None}
+        object.__setattr__(self, "code", code)
+        return self
 
     @model_validator(mode="after")
     def _propagated(self) -> ProblemSpec:
         if self.graph is None and self.features == PROPAGATED:
             raise ValueError("propagated features are of a graph: set problem.graph")
         if self.graph is None:
+            if isinstance(self.model, GCNSpec):
+                raise ValueError("a GCN sees a graph: set problem.graph, or take another model")
             return self
         if not isinstance(self.data, str):
             raise ValueError("problem.data is a graph's name: its file is problem.graph.file")
@@ -119,8 +138,11 @@ class ProblemSpec(BaseModel):
                 "a graph's features are propagated from each node's own, and nothing is fitted on "
                 "nodes that may be forgotten: set features = 'propagated'"
             )
-        if not self.model.linear:
-            raise ValueError("on a graph the model is a linear head: set model.kind = 'softmax'")
+        if not (self.model.linear or isinstance(self.model, GCNSpec)):
+            raise ValueError(
+                "on a graph the model is a linear head or a GCN: set model.kind = 'softmax' or "
+                "'gcn'"
+            )
         if self.split.public is not None:
             raise ValueError("a graph has no public rows: leave out split.public")
         if self.kept_property is not None:
@@ -144,12 +166,13 @@ class ProblemSpec(BaseModel):
     @model_validator(mode="after")
     def _images(self) -> ProblemSpec:
         training = self.training
-        if self.convolutional and self.features not in PIXELS:
-            raise ValueError(f"a convolutional net looks at pixels: {', '.join(PIXELS)}")
+        pixels = feature_kinds.keeping_images
+        if self.convolutional and self.features not in pixels():
+            raise ValueError(f"a convolutional net looks at pixels: {', '.join(pixels())}")
         augmented = isinstance(training, AdamTraining) and training.augment is not None
         if augmented and not self.convolutional:
             raise ValueError("training.augment is for convolutional nets")
-        if isinstance(self.model, TangentSpec):
+        if self.model.net is not None:
             self._check_tangent(self.model)
         direct = isinstance(training, DirectTraining)
         if direct and not ("squared_loss" in self.offers and self.precision == "float64"):
@@ -170,8 +193,9 @@ class ProblemSpec(BaseModel):
                 "a tangent model is certified for the cross-entropy in float64: set "
                 "objective.loss = 'cross_entropy' and precision = 'float64'"
             )
-        if model.augment is not None and self.features not in PIXELS:
-            raise ValueError(f"model.augment is for images: take features {', '.join(PIXELS)}")
+        pixels = feature_kinds.keeping_images
+        if model.augment is not None and self.features not in pixels():
+            raise ValueError(f"model.augment is for images: take features {', '.join(pixels())}")
 
     @property
     def convolutional(self) -> bool:
@@ -186,7 +210,8 @@ class ProblemSpec(BaseModel):
     @property
     def offers(self) -> frozenset[str]:
         """What it is of what methods need a problem to be, see `benchmark.contract.method`."""
-        convex = self.model.linear and self.objective.ridge > 0
+        known = self.model.linear and self.objective.closed
+        convex = known and self.objective.ridge > 0
         if self.constrained:
             head = convex and self.objective.loss == "cross_entropy"
             return frozenset({"constraint", "cone"} if head else {"constraint"})
@@ -195,7 +220,7 @@ class ProblemSpec(BaseModel):
         held = {
             "strong_convexity": convex,
             "squared_loss": squared,
-            "tangent": convex and isinstance(self.model, TangentSpec),
+            "tangent": convex and self.model.net is not None,
             "exact_sums": direct,
             "one_vs_rest": convex and self.objective.loss == "one_vs_rest",
         }

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from benchmark.data import catalogue, graphs
-from benchmark.data.features import DESCRIPTORS
+from benchmark.data import catalogue, features, graphs
 from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.graphs import GraphSpec
 from benchmark.experiments.experiment import Experiment, ProblemSpec
@@ -52,11 +51,14 @@ def _in_words(problem: ProblemSpec) -> str:
     of_loss = next((losses[offer] for offer in losses if offer in problem.offers), None)
     text = f"{_title(problem)}, {of_loss or problem.model.title}"
     if problem.graph is not None:
+        if not problem.model.linear:
+            return text
         return f"{text} on {propagation_in_words(problem.graph)}"
     if isinstance(problem.features, PublicFeatures):
         return f"{text} on {problem.features.title}"
-    descriptor = DESCRIPTORS.get(problem.features)
-    return f"{text} on {descriptor.title}" if descriptor else text
+    feature = features.find(problem.features)
+    kept = issubclass(feature, features.ImageFeature) and feature.version is not None
+    return f"{text} on {feature.title}" if kept else text
 
 
 def _title(problem: ProblemSpec) -> str:
@@ -74,5 +76,5 @@ def propagation_in_words(graph: GraphSpec) -> str:
 
 def features_in_words(problem: ProblemSpec) -> str:
     """The features' name, e.g. `hog` or `public-patches`."""
-    features = problem.features
-    return features.name if isinstance(features, PublicFeatures) else features
+    chosen = problem.features
+    return chosen.name if isinstance(chosen, PublicFeatures) else chosen

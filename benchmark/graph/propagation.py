@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -25,6 +26,45 @@ def _one_form(value: object) -> object:
 #: Share of entries of the features from which on they are multiplied as dense numbers: the same
 #: sums in the same order, in less time.
 DENSE = 0.05
+#: Columns of dense features that are multiplied at a time.
+COLUMNS = 128
+
+
+@dataclass(frozen=True)
+class Sums:
+    """A dense matrix, and rows that stand in the place of some of its own.
+
+    Attributes:
+        base: (V, inputs), shared by the worlds of a stream.
+        nodes: (m,) sorted numbers of the rows that are others.
+        rows: (m, inputs) these.
+    """
+
+    base: np.ndarray
+    nodes: np.ndarray
+    rows: np.ndarray
+
+    @classmethod
+    def of(cls, base: np.ndarray) -> Sums:
+        """The matrix as it is."""
+        return cls(base, np.zeros(0, dtype=np.int64), base[:0])
+
+    def but(self, nodes: np.ndarray, rows: np.ndarray) -> Sums:
+        """The same with other rows (k, inputs) of `nodes` (k,), sorted."""
+        older = ~np.isin(self.nodes, nodes)
+        both = np.concatenate([self.nodes[older], nodes])
+        order = np.argsort(both)
+        return Sums(self.base, both[order], np.concatenate([self.rows[older], rows])[order])
+
+    def times(self, step: sparse.csr_array) -> np.ndarray:
+        """`step` (m, V) times the matrix: some columns at a time, which stay in the cache."""
+        found = np.empty((step.shape[0], self.base.shape[1]))
+        for first in range(0, self.base.shape[1], COLUMNS):
+            part = slice(first, first + COLUMNS)
+            columns = self.base[:, part].copy()
+            columns[self.nodes] = self.rows[:, part]
+            found[:, part] = step @ columns
+        return found
 
 
 class Propagation(BaseModel):
@@ -77,29 +117,79 @@ class Propagation(BaseModel):
             return 1.0
         return sum(map(abs, self.theta)) if self.normalisation == "row" else None
 
+    def matrix(self, graph: Graph) -> sparse.csr_array:
+        """(V, V) P."""
+        everything = np.arange(len(graph))
+        return self._step(graph, everything, everything)
+
+    def once(self, graph: Graph) -> sparse.csr_array:
+        """(V, inputs) P N(X)."""
+        return self.matrix(graph) @ _unit(graph.x)
+
     def full(self, graph: Graph) -> np.ndarray:
         """(V, inputs) Z of all nodes."""
         return self.rows(graph, np.arange(len(graph)))
 
-    def rows(self, graph: Graph, nodes: np.ndarray) -> np.ndarray:
+    def rows(self, graph: Graph, nodes: np.ndarray, kept: Sums | None = None) -> np.ndarray:
         """(m, inputs) Z of `nodes` (m,), from what lies within K hops of them and nothing else.
 
-        A row is the same to the last bit whatever other nodes are asked for.
+        A row is the same to the last bit whatever other nodes are asked for, kept sums or not.
+
+        Args:
+            graph: to propagate over.
+            nodes: of the rows.
+            kept: of the graph, see `sums`; a single hop is then left to do.
         """
         nodes = np.asarray(nodes, dtype=np.int64)
         wanted, back = np.unique(nodes, return_inverse=True)
+        z = self._anew(graph, wanted) if kept is None else self._last_hop(graph, wanted, kept)
+        if self.unit_rows:
+            norms = np.sqrt(np.einsum("ij,ij->i", z, z))
+            z /= np.where(norms > 0, norms, 1.0)[:, None]
+        return z if np.array_equal(wanted, nodes) else z[back]
+
+    def sums(self, graph: Graph) -> Sums | None:
+        """All but the last hop, for requests to start from.
+
+        None where they save nothing: with fewer than two hops, and where features are sparse, as
+        few of the nodes are then near a request, and the sums would be larger than the graph.
+        """
+        keeps = self.hops > 1 and _is_dense(graph)
+        return Sums.of(self._before_last.full(graph)) if keeps else None
+
+    def sums_after(self, kept: Sums | None, old: Graph, new: Graph, change: Change) -> Sums | None:
+        """The sums of the `new` graph, from those of the `old` one and its changed rows alone."""
+        if kept is None:
+            return None
+        inner = self._before_last
+        changed = inner.changed(old, new, change)
+        return kept.but(changed, inner.rows(new, changed))
+
+    @property
+    def _before_last(self) -> Propagation:
+        """The propagation whose rows, averaged once more, and theta_0 N(X) make Z."""
+        return Propagation(
+            normalisation=self.normalisation,
+            hops=self.hops - 1,
+            weights=self.theta[1:],
+            unit_rows=False,
+        )
+
+    def _anew(self, graph: Graph, wanted: np.ndarray) -> np.ndarray:
+        """(m, inputs) rows of sorted nodes, from the features of their neighbourhood."""
         balls = [wanted]
         for _ in range(self.hops):
             balls.append(graph.ball(balls[-1], 1).nonzero()[0])
         steps = [self._step(graph, inner, outer) for inner, outer in pairwise(balls)]
         x = _unit(graph.x[balls[-1]])
-        dense = graph.x.nnz > DENSE * len(graph) * graph.x.shape[1]
+        dense = _is_dense(graph)
         z = self._horner(x.toarray() if dense else x, steps, balls)
-        z = z if dense else z.toarray()
-        if self.unit_rows:
-            norms = np.sqrt(np.einsum("ij,ij->i", z, z))
-            z /= np.where(norms > 0, norms, 1.0)[:, None]
-        return z[back]
+        return z if dense else z.toarray()
+
+    def _last_hop(self, graph: Graph, wanted: np.ndarray, kept: Sums) -> np.ndarray:
+        """The same from kept sums."""
+        z = kept.times(self._step(graph, wanted, np.arange(len(graph))))
+        return z + self.theta[0] * _unit(graph.x[wanted]).toarray() if self.theta[0] else z
 
     def changed(self, old: Graph, new: Graph, change: Change) -> np.ndarray:
         """Sorted numbers of the nodes whose row of Z may change by a request (Lemma 2).
@@ -125,7 +215,7 @@ class Propagation(BaseModel):
     ) -> sparse.csr_array | np.ndarray:
         """From the outside in: theta_k x + P (what was found of the wider ball)."""
         theta = self.theta
-        found = theta[-1] * x
+        found = x if theta[-1] == 1 else theta[-1] * x
         for k in range(self.hops - 1, -1, -1):
             found = steps[k] @ found
             if theta[k]:
@@ -149,6 +239,11 @@ class Propagation(BaseModel):
             scale = 1 / np.sqrt(left * degrees[outer][part.indices])
         part.data = part.data * scale
         return part
+
+
+def _is_dense(graph: Graph) -> bool:
+    """Whether its features are multiplied as dense numbers."""
+    return graph.x.nnz > DENSE * len(graph) * graph.x.shape[1]
 
 
 def _unit(x: sparse.csr_array) -> sparse.csr_array:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from benchmark.errors import LetheError
 from benchmark.graph.graph import NO_LABEL, Change, Graph
-from benchmark.graph.propagation import Propagation
+from benchmark.graph.net import GraphRows
+from benchmark.graph.propagation import Propagation, Sums
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 
@@ -58,15 +59,17 @@ class World:
 
     Attributes:
         graph: as it is now.
-        propagation: from the graph to rows.
+        propagation: from the graph to rows; of a net, which sees the graph itself, their numbers.
         roles: of the nodes.
         problem: its training rows are those of `roles.train`; one that is lost is all zeros.
+        sums: what is kept of the graph for the next request, see `Propagation.sums`.
     """
 
     graph: Graph
-    propagation: Propagation
+    propagation: Propagation | GraphRows
     roles: Roles
     problem: Problem
+    sums: Sums | int | None = None
 
     @property
     def trained(self) -> np.ndarray:
@@ -87,7 +90,8 @@ class World:
         roles = self.roles.with_label(graph.y)
         used = np.intersect1d(changed, np.union1d(roles.train, roles.held_out))
         used = used[graph.there[used]]
-        features = _Features(used, self._finished(self.propagation.rows(graph, used)))
+        sums = self.propagation.sums_after(self.sums, self.graph, graph, change)
+        features = _Features(used, self._finished(self.propagation.rows(graph, used, sums)))
         seconds = time.perf_counter() - began  # the rest copies rows that stay as they were
         problem = replace(
             self.problem,
@@ -97,7 +101,7 @@ class World:
                 for name in ("negatives", "test", "validation")
             },
         )
-        world = World(graph, self.propagation, roles, problem)
+        world = World(graph, self.propagation, roles, problem, sums)
         before, kept = self.trained, world.trained
         near = torch.from_numpy(kept[np.isin(roles.train[kept], used)])
         differs = (problem.train.x[near] != self.problem.train.x[near]).any(dim=1)
@@ -111,7 +115,7 @@ class World:
 
     def features_of(self, nodes: np.ndarray) -> Tensor:
         """(m, inputs) of any nodes (m,), as the problem has them."""
-        return self._finished(self.propagation.rows(self.graph, nodes))
+        return self._finished(self.propagation.rows(self.graph, nodes, self.sums))
 
     def _train(self, graph: Graph, features: _Features) -> Rows:
         """All training rows; those that are lost are zeros, without a label to tell."""

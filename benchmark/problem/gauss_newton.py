@@ -8,7 +8,6 @@ from benchmark.curvature.gauss_newton import GaussNewton
 from benchmark.curvature.hessian import Differentiated
 from benchmark.curvature.row_mean import RowMean
 from benchmark.errors import LetheError
-from benchmark.problem.model import MLPSpec
 from benchmark.problem.problem import Problem
 from benchmark.problem.products import by_units
 from benchmark.problem.rows import Rows
@@ -40,7 +39,9 @@ def gauss_newton(
     spec, loss, ridge = problem.model.spec, problem.objective.loss, problem.objective.ridge
     if spec.linear:
         return problem.hessian(weights, rows, chunk=chunk)
-    if isinstance(spec, MLPSpec) and spec.by_hand:
+    if not problem.objective.closed:
+        raise LetheError(f"no Gauss-Newton matrix of loss '{loss}': take one of the project's")
+    if spec.widths is not None:
         return by_units(problem, weights, rows, chunk, kept_rows, gauss_newton=True)
     if problem.model.statistics is not None:
         raise LetheError("no Gauss-Newton matrix of a net with BatchNorm: use norm = 'group'")

@@ -8,24 +8,23 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from benchmark.curvature.tangent import TangentMap
 from benchmark.errors import AssumptionBroken
 from benchmark.problem.models import batch_norm
 from benchmark.problem.models.allcnn import AllCNNSpec
-from benchmark.problem.models.convolutional import Shape
 from benchmark.problem.models.fully_connected import MLPSpec, SoftmaxSpec
 from benchmark.problem.models.resnet18 import ResNet18Spec
-from benchmark.problem.models.spec import ModelSpec
+from benchmark.problem.models.spec import Inputs, ModelSpec, Shape
 from benchmark.problem.models.tangent import TangentSpec
-
-#: Features per row; of a convolutional net, height, width and channels of the image in a row.
-Inputs = int | Shape
 
 __all__ = [
     "AllCNNSpec",
+    "Inputs",
     "MLPSpec",
     "Model",
     "ModelSpec",
     "ResNet18Spec",
+    "Shape",
     "SoftmaxSpec",
     "TangentSpec",
 ]
@@ -44,6 +43,8 @@ class Model:
 
     Attributes:
         chunk: rows that a pass over all data takes at a time; all of them if None.
+        tangent: the map from weights to logits, where the model is a net linearised at public
+            weights; None of any other.
         statistics: (d,) bool on the CPU, which weights are BatchNorm's statistics; None without
             BatchNorm.
 
@@ -51,6 +52,8 @@ class Model:
         AssumptionBroken: if the net has buffers. Running statistics are functions of the rows that
             were trained on, the forgotten ones too, and no certificate about weights covers them.
     """
+
+    tangent: TangentMap | None = None
 
     def __init__(self, spec: ModelSpec, inputs: Inputs, classes: int) -> None:
         self.spec = spec
@@ -103,6 +106,19 @@ class Model:
         if self.statistics is None:
             return weights
         return weights.masked_fill(self.statistics.to(weights.device), 0)
+
+    def row_norm(self, ridge: float) -> float:
+        """R, of a tangent alone: no row's Jacobian has a larger norm.
+
+        Raises:
+            AssumptionBroken: of any other model.
+        """
+        raise AssumptionBroken("the Jacobian of this model has no declared norm: take a tangent")
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Hashes of what it looks at beside the rows that it is given: by default nothing."""
+        return ()
 
     @property
     def smallest_chunk(self) -> int:

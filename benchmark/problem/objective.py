@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from torch import Tensor
-from torch.nn import functional as F
+
+from benchmark import plugins
+from benchmark.errors import LetheError
+from benchmark.problem import loss as losses
 
 
 class Objective(BaseModel):
@@ -15,26 +15,40 @@ class Objective(BaseModel):
 
     Training, gradient and Hessian all use this and nothing else, so that the ridge is counted
     once and the same everywhere. The norm is squared and spans all weights, biases included.
-    `squared` is half the squared distance of the logits to the one-hot label. `one_vs_rest` is
-    the sum of a binary logistic loss for each class: of a linear model, as many regressions that
-    share nothing but the rows.
+
+    Attributes:
+        loss: the name of one, see `benchmark.problem.loss`.
+        ridge: of the squared norm.
+        code: the hash of a loss's code that is a plug-in's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    loss: Literal["cross_entropy", "squared", "one_vs_rest"] = "cross_entropy"
+    loss: str = "cross_entropy"
     ridge: float = Field(0.0, ge=0, allow_inf_nan=False)
+    code: str | None = Field(None, repr=False, exclude_if=lambda value: value is None)
+
+    @field_validator("loss")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            return losses.find(name).name
+        except LetheError as error:
+            raise ValueError(str(error)) from error
+
+    @model_validator(mode="after")
+    def _current(self) -> Objective:
+        object.__setattr__(self, "code", plugins.current(losses.find(self.loss), self.code))
+        return self
+
+    @property
+    def closed(self) -> bool:
+        """Whether the loss is one whose derivatives are written out and constants known."""
+        return self.loss in losses.CLOSED
 
     def data_term(self, logits: Tensor, y: Tensor) -> Tensor:
         """The mean loss over rows, a scalar, for logits (n, classes) and labels (n,)."""
-        if self.loss == "cross_entropy":
-            return F.cross_entropy(logits, y)
-        # F.one_hot looks at the values of y, which a batched program (vmap) does not allow.
-        one_hot = torch.eye(logits.shape[1], dtype=logits.dtype, device=logits.device)[y]
-        if self.loss == "squared":
-            return 0.5 * (logits - one_hot).square().sum(dim=1).mean()
-        # ln(1 + e^z) - y z; F.softplus would be linear, and off by 2e-9, from 20 on
-        return -(F.logsigmoid(-logits) + one_hot * logits).sum(dim=1).mean()
+        return losses.find(self.loss).mean(logits, y)
 
     def penalty(self, weights: Tensor) -> Tensor:
         """The ridge term, a scalar, for weights (d,)."""

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from benchmark.curvature.convolutional import ConvolutionalHessian
+from benchmark.curvature.factor import Factor, linear_factor
 from benchmark.curvature.forward_over_reverse import ForwardOverReverse
 from benchmark.curvature.hessian import Differentiated, Hessian
 from benchmark.curvature.layers.rules import has_rules
+from benchmark.curvature.linear import LinearHessian
+from benchmark.curvature.minibatches import Products, differentiated, fully_connected
 from benchmark.curvature.mlp import MLPHessian
 from benchmark.curvature.row_mean import RowMean
-from benchmark.errors import LetheError
-from benchmark.problem.model import MLPSpec
-from benchmark.problem.models.convolutional import ConvolutionalSpec
+from benchmark.curvature.tangent import TangentHessian
+from benchmark.curvature.tangent_preconditioner import TangentPreconditioner
+from benchmark.errors import AssumptionBroken, LetheError
+from benchmark.problem.risk import Risk
 from benchmark.problem.rows import Rows
-
-if TYPE_CHECKING:
-    from benchmark.problem.problem import Problem
+from benchmark.problem.tangent import inverse
 
 #: (problem, weights (d,), rows, rows a chunk, rows whose passes are kept) -> operator; of the last
 #: two None is all.
-Build = Callable[["Problem", Tensor, Rows, int | None, int | None], Differentiated]
+Build = Callable[[Risk, Tensor, Rows, int | None, int | None], Differentiated]
 
 
 @dataclass(frozen=True)
@@ -37,28 +39,28 @@ class Product:
     """
 
     title: str
-    serves: Callable[[Problem], bool]
+    serves: Callable[[Risk], bool]
     build: Build
 
 
-def default(problem: Problem) -> str:
+def default(problem: Risk) -> str:
     """What the model's kind decides; no timing does, so that records repeat to the last bit."""
     spec = problem.model.spec
+    if not problem.objective.closed:
+        return "kept-graph"
     if spec.linear:
         return "closed-form"
-    if isinstance(spec, MLPSpec):
-        return "r-operator" if spec.by_hand else "kept-graph"
-    by_layers = isinstance(spec, ConvolutionalSpec) and has_rules(problem.model.module)
-    return "r-operator" if by_layers else "kept-graph"
+    by_layers = spec.convolves and has_rules(problem.model.module)
+    return "r-operator" if by_layers or spec.widths is not None else "kept-graph"
 
 
-def serving(problem: Problem) -> list[str]:
+def serving(problem: Risk) -> list[str]:
     """The names of those that serve the problem, its default first."""
     own = default(problem)
     return sorted((n for n, p in PRODUCTS.items() if p.serves(problem)), key=lambda n: n != own)
 
 
-def find(problem: Problem, name: str) -> Product:
+def find(problem: Risk, name: str) -> Product:
     """The product of that name.
 
     Raises:
@@ -71,7 +73,7 @@ def find(problem: Problem, name: str) -> Product:
 
 
 def by_units(
-    problem: Problem,
+    problem: Risk,
     weights: Tensor,
     rows: Rows,
     chunk: int | None,
@@ -86,7 +88,7 @@ def by_units(
         rows.x,
         rows.y,
         weights,
-        widths=spec.hidden,
+        widths=spec.widths,
         activation=spec.activation,
         loss=objective.loss,
         ridge=objective.ridge,
@@ -98,7 +100,7 @@ def by_units(
 
 
 def kept_graph(
-    problem: Problem, weights: Tensor, rows: Rows, chunk: int | None, kept_rows: int | None
+    problem: Risk, weights: Tensor, rows: Rows, chunk: int | None, kept_rows: int | None
 ) -> Differentiated:
     """Reverse-over-reverse, with the gradient's graph kept for so many rows."""
     fixed = weights.detach().clone()  # chunks that are built anew must see no later change
@@ -112,13 +114,13 @@ def kept_graph(
 
 
 def _fresh_graph(
-    problem: Problem, weights: Tensor, rows: Rows, chunk: int | None, kept_rows: int | None
+    problem: Risk, weights: Tensor, rows: Rows, chunk: int | None, kept_rows: int | None
 ) -> Differentiated:
     return kept_graph(problem, weights, rows, chunk, 0)
 
 
 def _forward_over_reverse(
-    problem: Problem, weights: Tensor, rows: Rows, chunk: int | None, kept_rows: int | None
+    problem: Risk, weights: Tensor, rows: Rows, chunk: int | None, kept_rows: int | None
 ) -> Differentiated:
     fixed = weights.detach().clone()
 
@@ -129,23 +131,81 @@ def _forward_over_reverse(
     return RowMean(build, rows, chunk=chunk or len(rows), kept_rows=0)
 
 
-def _by_model(
-    problem: Problem, weights: Tensor, rows: Rows, chunk: int | None, kept_rows: int | None
+def by_model(
+    problem: Risk,
+    weights: Tensor,
+    rows: Rows,
+    chunk: int | None,
+    kept_rows: int | None,
+    shares: Tensor | None = None,
 ) -> Differentiated:
-    return problem._hessian(weights, rows, chunk, kept_rows)
+    """The product that is the problem's default, where derivatives are written out.
+
+    Args:
+        problem: whose default is the closed form or an R-operator.
+        weights: (d,).
+        rows: n of them.
+        chunk: rows multiplied at a time; all if None.
+        kept_rows: rows whose passes are kept; all if None.
+        shares: (n,) of the rows; 1 / n by default.
+    """
+    model, objective = problem.model, problem.objective
+    same = {"loss": objective.loss, "ridge": objective.ridge, "shares": shares}
+    if model.tangent is not None:
+        return TangentHessian(model.tangent, rows.x, rows.y, weights, chunk=chunk, **same)
+    if model.spec.linear:
+        return LinearHessian(rows.x, rows.y, weights, chunk=chunk, **same)
+    if model.spec.widths is not None:
+        return by_units(problem, weights, rows, chunk, kept_rows, shares=shares)
+    return ConvolutionalHessian(
+        model.module, rows.x, rows.y, weights, chunk=chunk, kept_rows=kept_rows, **same
+    )
 
 
-def _objective(problem: Problem, rows: Rows) -> Callable[[Tensor], Tensor]:
+def of_minibatches(problem: Risk, weights: Tensor) -> Products:
+    """Products with the Hessians, at `weights` (d,), of the data loss on many minibatches."""
+    spec, objective = problem.model.spec, problem.objective
+    if not (spec.widths and objective.closed):
+        return differentiated(problem.data_loss, weights)
+    return fully_connected(
+        weights,
+        sizes=(problem.train.x.shape[1], *spec.widths, problem.model.classes),
+        activation=spec.activation,
+        loss=objective.loss,
+    )
+
+
+def factor(
+    problem: Risk, weights: Tensor, index: Tensor, neglect: float
+) -> Factor | TangentPreconditioner:
+    """Hess L(w, train[index]) of a linear model, factorised in float32; of a tangent, inverted.
+
+    Raises:
+        AssumptionBroken: if the model is not linear, has too many weights for a matrix, or float32
+            does not suffice.
+    """
+    model, objective = problem.model, problem.objective
+    if model.tangent is not None:
+        return inverse(model, problem.trained(index), weights, objective.ridge)
+    if not (model.spec.linear and objective.closed):
+        raise AssumptionBroken("a factor is kept of a linear head's Hessian only")
+    x = problem.trained(index).x
+    return linear_factor(
+        x, model(weights, x), loss=objective.loss, ridge=objective.ridge, neglect=neglect
+    )
+
+
+def _objective(problem: Risk, rows: Rows) -> Callable[[Tensor], Tensor]:
     """The objective on `rows`, but for a linear term that one may have: it has no Hessian."""
     return lambda w: problem.data_loss(w, rows) + problem.penalty(w)
 
 
 PRODUCTS: dict[str, Product] = {
     "closed-form": Product(
-        "closed form", lambda problem: default(problem) == "closed-form", _by_model
+        "closed form", lambda problem: default(problem) == "closed-form", by_model
     ),
     "r-operator": Product(
-        "hand-written R-operator", lambda problem: default(problem) == "r-operator", _by_model
+        "hand-written R-operator", lambda problem: default(problem) == "r-operator", by_model
     ),
     "kept-graph": Product("reverse-over-reverse, graph kept", lambda problem: True, kept_graph),
     "fresh-graph": Product(

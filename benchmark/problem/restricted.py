@@ -20,6 +20,9 @@ class AnyNet:
 
     linear: bool = False
     smooth: bool = False
+    sees_images: bool = False
+    convolves: bool = False
+    widths: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class RestrictedModel:
     weights: Tensor
     free: Tensor
     spec: AnyNet = AnyNet()
+    tangent: None = None
 
     @property
     def inputs(self) -> Inputs:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from benchmark.curvature.normal_equations import NormalEquations, flat
 from benchmark.errors import LetheError
+from benchmark.problem.risk import Risk
 from benchmark.problem.rows import Rows
 
-if TYPE_CHECKING:
-    from benchmark.problem.problem import Problem
 
-
-def squared_head(problem: Problem) -> None:
+def squared_head(problem: Risk) -> None:
     """Refuse what has no normal equations.
 
     Raises:
@@ -32,7 +28,7 @@ def squared_head(problem: Problem) -> None:
         raise LetheError("sums of products in float32 lose what is forgotten: use float64")
 
 
-def normal_equations(problem: Problem, rows: Rows) -> NormalEquations:
+def normal_equations(problem: Risk, rows: Rows) -> NormalEquations:
     """The sums over training `rows`; exact where features are declared to be in fixed point.
 
     Raises:
@@ -44,7 +40,7 @@ def normal_equations(problem: Problem, rows: Rows) -> NormalEquations:
     return NormalEquations.of(rows.x, rows.y, problem.model.classes)
 
 
-def solved(problem: Problem, sums: NormalEquations) -> Tensor:
+def solved(problem: Risk, sums: NormalEquations) -> Tensor:
     """The minimiser's weights (d,), by one Cholesky factor: a function of the sums alone.
 
     Raises:

@@ -153,7 +153,7 @@ def refuse(model: Model, what: str) -> None:
     Raises:
         AssumptionBroken: if the model is one.
     """
-    if isinstance(model, Tangent):
+    if model.tangent is not None:
         raise AssumptionBroken(
             f"{what} looks into a model's layers: a tangent has none, take a net"
         )

@@ -148,11 +148,13 @@ def rows_of(experiment: Experiment) -> list[Row]:
 
 def _fits(method: type[Method], experiment: Experiment, missing: frozenset[str]) -> bool:
     """Whether the method takes part in an experiment that does not name it."""
-    edits = experiment.problem.graph is not None
-    constrained = experiment.problem.constrained and "cone" not in method.needs
+    problem = experiment.problem
+    if not problem.model.certifiable and method.evidence in ("distance", "algorithm"):
+        return False
+    constrained = problem.constrained and "cone" not in method.needs
     if constrained and method.evidence == "distance":  # its bounds are not of such a problem
         return False
-    return not method.needs & missing and (method.can_alter() or not edits)
+    return not method.needs & missing and (method.can_alter() or problem.graph is None)
 
 
 def with_yardsticks(experiments: Iterable[Experiment], methods: Iterable[str]) -> list[str]:

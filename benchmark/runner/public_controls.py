@@ -15,7 +15,6 @@ from benchmark.experiments.build import fitted_features
 from benchmark.experiments.experiment import ProblemSpec
 from benchmark.problem.predictor import Predictor
 from benchmark.problem.problem import Problem
-from benchmark.problem.tangent import Tangent
 
 
 def public_controls(
@@ -62,7 +61,7 @@ def _head(problem: Problem, ridge: float, seeds: Seeds) -> np.ndarray:
 
 def _net_outputs(spec: ProblemSpec, problem: Problem, chosen: Split) -> Tensor | None:
     """(n, classes) on the test rows; None where no net was trained on the public rows."""
-    if isinstance(problem.model, Tangent):
+    if problem.model.tangent is not None:
         public = torch.zeros(problem.model.dimension, dtype=problem.dtype, device=problem.device)
         return Predictor(problem.model, public).log_probabilities(problem.test.x).cpu()
     dataset = catalogue.load(spec.data)

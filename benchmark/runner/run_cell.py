@@ -27,6 +27,7 @@ from benchmark.errors import explain
 from benchmark.files import DiskError
 from benchmark.metrics.public_controls import score_public
 from benchmark.metrics.value import Value
+from benchmark.predictions import content_of
 from benchmark.problem.predictor import Predictor
 from benchmark.records import Failure, Record, Step, Times
 from benchmark.runner.audits import audit, denoised
@@ -83,7 +84,8 @@ def run_cell(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> R
     outcome = attempt(lambda: _measure(cell, bench, listener), cell.method.name, bench)
     tuned = outcome.get("tuned")
     params = cell.info.params | (tuned.params if tuned else {})
-    return Record(
+    kept = outcome.pop("predictions", None)
+    record = Record(
         key=cell.inputs.key,
         experiment=cell.experiment,
         method=cell.info.model_copy(update={"params": params}),
@@ -95,6 +97,8 @@ def run_cell(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> R
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         **outcome,
     )
+    record.keep_beside(kept)
+    return record
 
 
 def attempt(work: Callable[[], dict[str, Any]], method: str, bench: Workbench) -> dict[str, Any]:
@@ -186,6 +190,7 @@ def _measure(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> d
         "tuned": tuned,
         "kept": became_of(cell.inputs.problem.kept_property, bench, original, release),
         "peak_memory": memory.bytes,
+        "predictions": content_of(outputs.predictions),
     }
 
 

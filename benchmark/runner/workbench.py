@@ -82,7 +82,7 @@ class Workbench:
         self.split.refuse_public(self.forget)
         self.retain = self.rows[~torch.isin(self.rows, self.forget)]
         #: Of the forgotten rows, (n,), where they are trained on with wrong ones; else None.
-        self.true_labels = correct.take(self.forget).y if self._mislabelled else None
+        self.true_labels = correct.take(self.forget).y if self._relabelled else None
         self._seal.put("rows to forget", lambda: torch.cat([*self.requests, self.forget]))
         self._seal.put("rows to keep", lambda: self.retain)
         for number, problem in enumerate(self.problems[1:]):
@@ -250,12 +250,12 @@ class Workbench:
         return lost, (lost[0][:0],) * len(lost)
 
     @property
-    def _mislabelled(self) -> bool:
-        return self._inputs.forget.scenario == "mislabelled"
+    def _relabelled(self) -> bool:
+        return self._inputs.forget.relabels
 
     def _corrupt_labels(self) -> None:
-        """Give the rows of a `mislabelled` request their wrong labels, before anything trains."""
-        if self._mislabelled:
+        """Give rows the labels that the scenario has for them, before anything trains."""
+        if self._relabelled:
             train, seeds = self.problem.train, self._inputs.seeds
             y = self._inputs.forget.training_labels(train.y, self.problem.model.classes, seeds)
             self.problem = replace(self.problem, train=Rows(train.x, y))
@@ -323,9 +323,11 @@ class Workbench:
             "device": self._inputs.device,
             "rows": hashlib.sha256(rows.numpy().tobytes()).hexdigest(),
         }
-        if self._mislabelled:  # then what is forgotten decides what is trained on
+        if self._relabelled:  # then what is forgotten decides what is trained on
             content["labels"] = hashlib.sha256(self.problem.train.y.cpu().numpy()).hexdigest()
         if self.stream is not None:  # what is propagated is a function of the request
             x = (problem or self.problem).train.take(rows).x
             content["features"] = hashlib.sha256(x.cpu().numpy().tobytes()).hexdigest()
+        if shown := self.problem.model.shown:
+            content["graphs"] = shown
         return fingerprint(content)

@@ -28,10 +28,10 @@ class StackedNets:
     """
 
     def __init__(self, spec: ModelSpec, objective: Objective, inputs: int, classes: int) -> None:
-        widths = (inputs, *([] if spec.linear else spec.hidden), classes)
+        widths = (inputs, *spec.widths, classes)
         self._shapes = [(after, before) for before, after in pairwise(widths)]
         self._sizes = [size for out, into in self._shapes for size in (out * into, out)]
-        self._relu = not spec.linear and spec.activation == "relu"
+        self._relu = bool(spec.widths) and spec.activation == "relu"
         self._objective = objective
         self.dimension = sum(self._sizes)
 

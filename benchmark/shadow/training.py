@@ -9,7 +9,6 @@ from torch import Tensor
 
 from benchmark.errors import DidNotConverge, LetheError
 from benchmark.problem.ball import ball_residual
-from benchmark.problem.model import MLPSpec, SoftmaxSpec
 from benchmark.problem.problem import Problem
 from benchmark.problem.training import AdamTraining
 from benchmark.shadow.descent import StackedDescent
@@ -55,7 +54,7 @@ def train(problem: Problem, runs: list[Run]) -> Tensor:
     spec, training = problem.model.spec, problem.training
     plain = isinstance(training, AdamTraining) and training.schedule is None
     plain = plain and not problem.constrained and problem.extra is None
-    if plain and (isinstance(spec, SoftmaxSpec) or (isinstance(spec, MLPSpec) and spec.by_hand)):
+    if plain and spec.widths is not None and problem.objective.closed:
         return _together(problem, training, runs)
     return torch.stack([problem.fit(run.rows, run.generator) for run in runs])
 

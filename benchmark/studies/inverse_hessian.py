@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from benchmark.bench.clock import CLOCK, kind_for
-from benchmark.bench.systems import SPECS, Bench, SystemSpec, prepare
+from benchmark.bench.systems import SPECS, Bench, SystemSpec, find_system, prepare
+from benchmark.bench.timings import system_again
 from benchmark.contract.method import Source
 from benchmark.curvature.dense import LARGEST_DIMENSION
 from benchmark.curvature.hessian import multiply
 from benchmark.curvature.solvers import SOLVERS
 from benchmark.curvature.system import System as LinearSystem
-from benchmark.errors import LetheError, unknown
+from benchmark.errors import LetheError
 from benchmark.records import fingerprint
 from benchmark.runner.environment import cpu_model
 from benchmark.runner.recorded import measured
@@ -95,7 +96,7 @@ class InverseHessian(Study):
         """A unit for each system."""
         if device != "cpu":
             raise LetheError("the exact inverse is timed on one CPU thread: use --device cpu")
-        found = (System(_spec(name), device, SOLVES) for name in self.systems)
+        found = (System(find_system(name), device, SOLVES) for name in self.systems)
         return [Unit("inverse-hessian", one.spec.name, [one]) for one in found]
 
     @classmethod
@@ -106,9 +107,8 @@ class InverseHessian(Study):
     @classmethod
     def again(cls, record: PanelRecord, device: str) -> tuple[System, list[str]]:
         """The system of a record."""
-        system = System(_spec(record.system), device, record.inputs["solves"])
-        same = system.spec.key == record.inputs["system"]
-        return system, [] if same else [f"the system '{record.system}' has changed since"]
+        spec, remarks = system_again(record, record.system)
+        return System(spec, device, record.inputs["solves"]), remarks
 
 
 @dataclass(frozen=True)
@@ -132,13 +132,6 @@ class Solves:
 
         known = {"status": "ok", "system": piece.spec.name}
         return measured(PanelRecord, piece.inputs, work, self.device, **known)
-
-
-def _spec(name: str) -> SystemSpec:
-    known = {spec.name: spec for specs in SPECS.values() for spec in specs}
-    if name not in known:
-        raise unknown("system", name, known)
-    return known[name]
 
 
 def panel(

@@ -19,6 +19,7 @@ from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.model import Model, SoftmaxSpec, TangentSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
+from benchmark.problem.risk import Risk
 from benchmark.problem.rows import Rows
 from benchmark.problem.tangent import PublicNet, Tangent
 from benchmark.problem.training import DirectTraining, NewtonTraining
@@ -37,6 +38,9 @@ class NewtonInBall(BaseModel):
     def gradient_bound(self) -> float:
         """G: the residual that training guarantees."""
         return self.tolerance
+
+    def check(self, risk: Risk) -> None:
+        """See `benchmark.problem.risk.Training`; nothing is refused."""
 
     def fit(
         self,
@@ -154,7 +158,8 @@ def linearised(problem: Problem) -> Problem:
     spec = TangentSpec(kind="tangent", hidden=(5, 4), clip=1e9)
     weights = Model(spec.net, inputs, classes).initial_weights(generator)
     units = Rows(torch.eye(inputs, dtype=torch.float64), torch.arange(inputs) % classes)
-    public = PublicNet.of(weights, units)
+    device = problem.train.x.device
+    public, units = PublicNet.of(weights, units).to(device), units.to(device, torch.float64)
     norms = Tangent(spec, inputs, classes, public).rows(problem.train).x[:, -1]
     spec = spec.model_copy(update={"clip": float(norms.median())})
     model = Tangent(spec, inputs, classes, public)

@@ -70,7 +70,7 @@ def _of_line(lines: Path, number: int) -> Path:
     """
     for name, (found, _) in collected.read(lines).items():
         if found == number:
-            return lines.with_suffix("") / name
+            return lines.parent / name
     raise LetheError(f"{lines} has no line {number}")
 
 

@@ -66,17 +66,18 @@ def _looks(records: list[SolverRecord]) -> dict[str, _Look]:
     """Title, colour, marker and line of each solver that got anywhere: no two look alike."""
     order = ("ours", "peer", "official")
     drawn = [r for r in records if any(_drawn(outcome) for outcome in r.outcomes)]
-    found = {(order.index(r.family), r.title, r.name): r for r in drawn}
+    found = {(order.index(r.solver.family), r.solver.title, r.solver.name): r for r in drawn}
     looks: dict[str, _Look] = {}
     counts = dict.fromkeys(order, 0)
     for (_, title, name), record in sorted(found.items()):
-        i, counts[record.family] = counts[record.family], counts[record.family] + 1
+        family = record.solver.family
+        i, counts[family] = counts[family], counts[family] + 1
         # libraries take the palette from its end, so that they meet ours as late as can be
-        place = i if record.family == "ours" else -1 - i
+        place = i if family == "ours" else -1 - i
         colour, marker = _COLOURS[place % len(_COLOURS)], _MARKERS[i % len(_MARKERS)]
-        if record.family == "official":
+        if family == "official":
             colour, marker = style.INK, "X"
-        looks[name] = (title, colour, marker, _LINES[record.family])
+        looks[name] = (title, colour, marker, _LINES[family])
     return looks
 
 
@@ -95,10 +96,10 @@ def _title(records: list[SolverRecord]) -> str:
 def _panel(axes: Axes, records: list[SolverRecord], looks: dict[str, _Look]) -> None:
     axes.set(xscale="log", yscale="log")
     for record in records:
-        if record.name not in looks:
+        if record.solver.name not in looks:
             continue
-        _, colour, marker, line = looks[record.name]
-        width = 1.3 if record.family == "ours" else 1.1
+        _, colour, marker, line = looks[record.solver.name]
+        width = 1.3 if record.solver.family == "ours" else 1.1
         points = [_point(o) for o in record.outcomes if o.state == "reached" and _drawn(o)]
         if points:
             sns.lineplot(

@@ -23,6 +23,16 @@ INK = "#333333"
 BLUE = _PALETTE[0]
 RED = "#c1121f"
 
+#: What colours become where the reader's system is dark: ground, ink, grid, frame, blue and red.
+_IN_THE_DARK = {
+    "#ffffff": "#1b1f23",
+    INK: "#e4e7ea",
+    "#e8e8e8": "#30363c",
+    "#bbbbbb": "#5b646d",
+    BLUE: "#4ba3dc",
+    RED: "#ff8f8f",
+}
+
 # a marker and a colour a verdict, so that neither is needed to tell them apart
 _VERDICTS = {
     "exact": ("o", _PALETTE[0]),
@@ -155,7 +165,21 @@ def few_ticks(axes: Axes) -> None:
 
 
 def to_svg(figure: Figure) -> bytes:
-    """The figure as SVG, without the date and versions that would change from day to day."""
+    """The figure as SVG, without the date and versions that would change from day to day.
+
+    It follows the reader's theme, also as an image of a page; programs that know no media queries
+    draw it as for light ones.
+    """
     file = io.BytesIO()
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    return file.getvalue()
+    return file.getvalue().replace(b"</style>", f"{_dark_rules()}</style>".encode(), 1)
+
+
+def _dark_rules() -> str:
+    """Rules of CSS that overrule the colours which matplotlib writes into every element."""
+    rules = "".join(
+        f'[style*="{what}: {light}"]{{{what}: {dark} !important}}'
+        for light, dark in _IN_THE_DARK.items()
+        for what in ("fill", "stroke")
+    )
+    return f"@media (prefers-color-scheme: dark){{{rules}}}"

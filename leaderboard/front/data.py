@@ -53,7 +53,7 @@ def payload(found: Overview, results: str) -> dict[str, Any]:
         "constants",
         "seeds",
     )
-    pools = {name: _Pool() for name in (*names, "meanings")}
+    pools = {name: _Pool() for name in (*names, "meanings", "words")}
     rows = [_row(row, standing, pools) for standing in found.standings for row in standing.rows]
     return {name: pool.items for name, pool in pools.items()} | {
         "rows": rows,
@@ -98,8 +98,8 @@ def _row(row: OverviewRow, standing: Standing, pools: dict[str, _Pool]) -> list[
         _mean(row.once),
         _short(break_even(row)),
         _mean(row.estimate("slack")),
-        row.forgotten or "",
-        ", ".join(row.told_by),
+        pools["words"].place(row.forgotten or ""),
+        pools["words"].place(", ".join(row.told_by)),
         pools["seeds"].place(seeds),
         [_short(gaps.get(seed)) for seed in seeds],
         [_short(speeds.get(seed)) for seed in seeds],
@@ -120,7 +120,7 @@ def _track(track: Track) -> dict[str, Any]:
 def _problem(row: OverviewRow, track: int) -> dict[str, Any]:
     return {
         "slug": row.table.slug,
-        "experiment": row.table.experiment,
+        **({} if row.table.experiment == row.table.slug else {"experiment": row.table.experiment}),
         "name": row.problem,
         "request": row.request,
         "data": row.data,
@@ -146,21 +146,22 @@ def _method(row: OverviewRow, papers: _Pool) -> dict[str, Any]:
     return {"label": row.row.label, "title": row.row.title, "paper": paper}
 
 
-def _claim(row: OverviewRow, pools: dict[str, _Pool]) -> dict[str, Any]:
+def _claim(row: OverviewRow, pools: dict[str, _Pool]) -> list[Any]:
+    """A claim as a list, in the order that page.js names its parts in."""
     definition = [row.definition.title, row.definition.words]
     constants = [
         [c.name, _short(c.value), c.provenance, pools["meanings"].place(c.meaning)]
         for c in row.constants
     ]
-    return {
-        "definition": pools["definitions"].place(definition),
-        "mode": row.mode,
-        "needs": row.needs,
-        "theorem": row.theorem,
-        "sigma": _short(row.sigma),
-        "delta": _short(row.delta),
-        "constants": [pools["constants"].place(constant) for constant in constants],
-    }
+    return [
+        pools["definitions"].place(definition),
+        pools["words"].place(row.mode),
+        [pools["words"].place(need) for need in row.needs],
+        pools["words"].place(row.theorem),
+        _short(row.sigma),
+        _short(row.delta),
+        [pools["constants"].place(constant) for constant in constants],
+    ]
 
 
 def _estimate(found: Estimate | None) -> list[float | None] | int:

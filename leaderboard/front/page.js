@@ -11,12 +11,19 @@ const NOTHING = "–", MINUS = "−";
 const PARTS = ["problem", "method", "rank", "tied", "verdict", "void", "violated", "erases", "useful",
   "ranked", "claim", "epsilon", "gap", "speed", "once", "pays", "slack", "forgotten", "told", "seeds",
   "gaps", "speeds", "seed"];
+const CLAIM = ["definition", "mode", "needs", "theorem", "sigma", "delta", "constants"];
+const said = i => data.words[i];
+const claims = data.claims.map(parts => {
+  const claim = Object.fromEntries(CLAIM.map((name, i) => [name, parts[i]]));
+  return { ...claim, mode: said(claim.mode), needs: claim.needs.map(said), theorem: said(claim.theorem) };
+});
 const rows = data.rows.map(parts => {
   const row = Object.fromEntries(PARTS.map((name, i) => [name, parts[i]]));
   row.problem = data.problems[row.problem];
   row.track = data.tracks[row.problem.track];
   row.method = data.methods[row.method];
-  row.claim = row.claim < 0 ? null : data.claims[row.claim];
+  row.claim = row.claim < 0 ? null : claims[row.claim];
+  [row.forgotten, row.told] = [row.forgotten, row.told].map(said);
   row.definition = row.claim && data.definitions[row.claim.definition];
   row.verdict = data.verdicts[row.verdict];
   row.seeds = data.seeds[row.seeds];
@@ -231,7 +238,7 @@ const tip = words => words in glossary ? ` data-tip="${esc(glossary[words])}"` :
 const count = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
 const board = document.getElementById("board"), heads = [...board.tHead.rows[0].cells];
 const page = row => `site/${encodeURIComponent(row.problem.slug)}.html#row-${encodeURIComponent(row.method.label)}`;
-const command = row => row.seed < 0 ? "" : `lethe reproduce ${data.results}/${row.problem.experiment}/${row.method.label}/seed-${row.seed}.json`;
+const command = row => row.seed < 0 ? "" : `lethe reproduce ${data.results}/${row.problem.experiment || row.problem.slug}/${row.method.label}/seed-${row.seed}.json`;
 const heading = key => data.columns.find(column => column.key === key).heading;
 let shown = [];
 

@@ -18,13 +18,11 @@ class Evidence:
         tables: of the experiments.
         quality: records of forget quality.
         results: the results folder; None where only the above count.
-        bench: the folder of `make bench`; None likewise.
     """
 
     tables: list[Table]
     quality: list[QualityRecord] = field(default_factory=list)
     results: Path | None = None
-    bench: Path | None = None
 
     @property
     def problems(self) -> list[Table]:

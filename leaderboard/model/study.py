@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchmark.contract.claim import Distance
+from benchmark.facts import Facts
 from benchmark.records import Record
 from leaderboard.model.table import Row, Table
 
@@ -51,9 +52,15 @@ def tables_of(tables: list[Table], group: str) -> list[Table]:
     return [t for t in tables if t.facts and group in t.facts.group and not t.facts.trial]
 
 
+def varies(facts: Facts) -> bool:
+    """Whether it is one problem again and again: of a group above, or a sweep over a graph."""
+    return bool(SWEEPS & set(facts.group)) or (facts.graph and facts.varies)
+
+
 def without_variations(tables: list[Table]) -> list[Table]:
-    """A table for each problem: those of the groups above are one problem again and again."""
-    return [t for t in tables if t.facts is None or not (SWEEPS | {BIASED}) & set(t.facts.group)]
+    """A table for each problem."""
+    known = [(table, table.facts) for table in tables]
+    return [t for t, facts in known if not facts or not (varies(facts) or BIASED in facts.group)]
 
 
 def studies(tables: Iterable[Table]) -> list[str]:

@@ -10,10 +10,11 @@ from functools import cached_property
 from benchmark.studies.quality_record import QualityRecord
 from benchmark.studies.quality_verdict import judge, own
 from leaderboard.model.ranking import entries
+from leaderboard.model.requests import request_in_words
 from leaderboard.model.table import Row, Table
 from leaderboard.overview.ranking import Standing, standings
 from leaderboard.overview.row import OverviewRow
-from leaderboard.overview.track import Track, is_problem, request_in_words, track
+from leaderboard.overview.track import Track, is_problem, one_a_graph, track
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,12 +24,10 @@ class Overview:
     Attributes:
         rows: in the order of the standings.
         standings: of each method in each track, in order.
-        untyped: names of experiments whose plans have no facts, so that they are in no track.
     """
 
     rows: tuple[OverviewRow, ...]
     standings: tuple[Standing, ...]
-    untyped: tuple[str, ...] = ()
 
     @cached_property
     def tracks(self) -> tuple[Track, ...]:
@@ -59,7 +58,7 @@ def overview(tables: Iterable[Table], quality: Sequence[QualityRecord] = ()) -> 
         quality: its forget-quality records.
     """
     tables = list(tables)
-    problems = [table for table in tables if is_problem(table)]
+    problems = one_a_graph([table for table in tables if is_problem(table)])
     problems = [table for table in problems if not table.facts.trial] or problems
     verdicts, qualifiers = _Verdicts(quality), _qualifiers(problems)
     rows = [
@@ -71,7 +70,6 @@ def overview(tables: Iterable[Table], quality: Sequence[QualityRecord] = ()) -> 
     return Overview(
         rows=tuple(row for standing in found for row in standing.rows),
         standings=tuple(found),
-        untyped=tuple(table.experiment for table in tables if table.facts is None),
     )
 
 

@@ -14,9 +14,10 @@ from leaderboard.model import words
 from leaderboard.model.columns import BY_KEY, CONTROLS
 from leaderboard.model.interval import Estimate, arithmetic, geometric
 from leaderboard.model.ranking import LOSS, keeps
+from leaderboard.model.requests import request_in_words
 from leaderboard.model.shown import erases_the_model, last_steps
 from leaderboard.model.table import Row, Table
-from leaderboard.overview.track import Track, model_in_words, request_in_words, track
+from leaderboard.overview.track import Track, model_in_words, track
 
 #: A mean of exact cancellations comes out as some 1e-15.
 _NOTHING = 1e-12

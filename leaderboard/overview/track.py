@@ -6,28 +6,24 @@ from dataclasses import dataclass
 from enum import Enum
 
 from benchmark.facts import Facts
-from leaderboard.model.numbers import number
-from leaderboard.model.study import SWEEPS
+from leaderboard.model.study import varies
 from leaderboard.model.table import Table
 
 _LOSSES = {"cross_entropy": "cross-entropy", "squared": "squared loss"}
-#: What stands before and after the word "rows".
-_SCENARIOS = {
-    "random": ("random", ""),
-    "memorised": ("memorised", ""),
-    "mislabelled": ("mislabelled", ""),
-    "influential": ("most influential", ""),
-    "against-property": ("", "that break the property"),
-    "largest": ("", "with the largest images"),
-    "subpopulation": ("", "of a sub-population"),
-}
 _MODELS = {
     "softmax": "linear",
     "mlp": "MLP",
     "allcnn": "AllCNN",
     "resnet18": "ResNet-18",
+    "gcn": "GCN",
     "tangent": "tangent",
 }
+
+
+#: Scenarios that choose by the seed alone.
+_AT_RANDOM = ("random", "nodes", "nodes-any", "edges", "features", "features-and-labels")
+#: The key of the family of heads on graphs.
+GRAPH = "graph"
 
 
 class Request(Enum):
@@ -36,6 +32,12 @@ class Request(Enum):
     RANDOM = "one request of random rows"
     CHOSEN = "one request of chosen rows"
     STREAM = "a stream of requests"
+
+    def on(self, family: Family) -> str:
+        """In words, of what a family's requests name."""
+        if not family.key.startswith(GRAPH):
+            return self.value
+        return self.value.replace(" of random rows", "").replace("rows", "nodes or edges")
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Track:
     @property
     def title(self) -> str:
         """In words, with its epsilon."""
-        return f"{self.family.title}: {self.request.value}, ε = {self.epsilon:g}"
+        return f"{self.family.title}: {self.request.on(self.family)}, ε = {self.epsilon:g}"
 
     @property
     def order(self) -> tuple[bool, str, int, float]:
@@ -85,14 +87,17 @@ class Track:
 
 def track(facts: Facts) -> Track:
     """The track that a problem with these facts is in."""
-    request = Request.RANDOM if facts.scenario == "random" else Request.CHOSEN
+    request = Request.RANDOM if facts.scenario in _AT_RANDOM else Request.CHOSEN
     if facts.requests > 1:
         request = Request.STREAM
     return Track(family(facts), request, facts.target.epsilon, facts.target.delta)
 
 
 def family(facts: Facts) -> Family:
-    """The family of a problem with these facts: nets, their tangents, or linear heads by loss."""
+    """The family of a problem with these facts: graphs, nets, tangents, or heads by loss."""
+    if facts.graph:
+        kind = "Head" if facts.linear else "Net"
+        return Family(GRAPH if facts.linear else f"{GRAPH}-net", f"{kind} on a graph", facts.linear)
     if facts.model == "tangent":
         return Family("tangent", "Tangent of a net", linear=True)
     if not facts.linear:
@@ -104,24 +109,20 @@ def family(facts: Facts) -> Family:
 
 def is_problem(table: Table) -> bool:
     """Whether a table is a problem of its own: typed, and no variation of another."""
-    return table.facts is not None and not SWEEPS & set(table.facts.group)
+    return table.facts is not None and not varies(table.facts)
 
 
-def request_in_words(facts: Facts) -> str:
-    """What is asked for, e.g. `10 × 100 random rows`."""
-    what = _rows(facts)
-    return f"{facts.requests} × {what}" if facts.requests > 1 else what
+def one_a_graph(tables: list[Table]) -> list[Table]:
+    """The problems without requests for a graph's edges and features, where some are for nodes.
+
+    These have an answer of their own, and the overview would be about them for the most part.
+    """
+    of_nodes = {t.facts.data for t in tables if t.facts.graph and _of_nodes(t)}
+    return [t for t in tables if t.facts.data not in of_nodes or _of_nodes(t)]
 
 
-def _rows(facts: Facts) -> str:
-    if facts.scenario == "class":
-        return "a whole class"
-    before, after = _SCENARIOS.get(facts.scenario, (facts.scenario, ""))
-    count = "" if facts.forgotten is None else f"{facts.forgotten:,}"
-    if facts.share is not None:
-        count = f"{number(100 * facts.share)} %,"
-    noun = "row" if facts.forgotten == 1 else "rows"
-    return " ".join(filter(None, [count, before, noun, after]))
+def _of_nodes(table: Table) -> bool:
+    return table.facts.scenario.startswith("nodes")
 
 
 def model_in_words(facts: Facts) -> str:

@@ -247,7 +247,12 @@ def _line(
     part: Part,
     winners: frozenset[str] | set[str] = frozenset(),
 ) -> Line:
-    cells = [Cell(_text(scores, metric, part), best=metric.key in winners) for metric in columns]
+    cells = [
+        Cell(
+            _text(scores, metric, part), metric.key in winners, aside=_attacks(scores, metric, part)
+        )
+        for metric in columns
+    ]
     return Line(title, remark, (Cell(_verdict(scores, part)), *cells))
 
 
@@ -261,9 +266,15 @@ def _text(scores: Scores, metric: Metric, part: Part) -> str:
     text = f"{mean} ± {spread}" if spread else mean
     if part is own:
         text = f"≥ {text}" if any(entry.censored for entry in entries) else text
-        if metric.key == "strongest_gap":
-            text += f" ({', '.join(sorted({entry.note for entry in entries}))})"
     return text if len(entries) == len(scores) else f"{text} (n = {len(entries)})"
+
+
+def _attacks(scores: Scores, metric: Metric, part: Part) -> str:
+    """The attacks with the largest gap, where that is the metric."""
+    if metric.key != "strongest_gap" or part is not own:
+        return ""
+    found = (of_seed[metric.key] for of_seed in scores.values() if metric.key in of_seed)
+    return ", ".join(sorted({entry.note for entry in found if part(entry) is not None}))
 
 
 def _verdict(scores: Scores, part: Part) -> str:

@@ -1,26 +1,22 @@
-"""The tables of the inverse-Hessian bench, read from its records."""
+"""The tables of solver timings, read from the records of the studies `solvers` and `products`."""
 
 from __future__ import annotations
 
 import textwrap
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.bench.record import (
     TOLERANCES,
-    Folder,
-    OperatorRecord,
     Outcome,
-    Plan,
-    PlannedRun,
-    PlannedSolver,
-    PlannedSystem,
-    Record,
+    ProductRecord,
     Rule,
+    SolverInfo,
     SolverRecord,
 )
+from benchmark.records import Store
 from leaderboard.charts import solvers as plot
 from leaderboard.charts.solvers import RULES
 from leaderboard.model.chart import Chart
@@ -70,7 +66,10 @@ _PASS = "One pass over the rows, median of the rounds."
 _FULL_ROUNDS = 5
 # characters of a remark
 _NOTE = 200
-_NO_PLAN = Plan()
+
+Record = SolverRecord | ProductRecord
+#: Dampings and names of solvers that are planned and have no record, by device and system's name.
+Lacking = Mapping[tuple[str, str], Collection[tuple[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -111,10 +110,10 @@ class SystemTables:
 
 def sections(evidence: Evidence) -> list[Section]:
     """The tables by system, and a plot a device; nothing without a record or a plan."""
-    records, plan = load_bench(evidence.bench)
-    if not records and not plan.runs:
+    records, lacking = read(evidence.results) if evidence.results else ([], {})
+    if not records and not lacking:
         return []
-    tables = [table.section for table in bench_tables(records, plan)]
+    tables = [table.section for table in timing_tables(records, lacking)]
     parts = (*tables, *_charts(records))
     return [Section("solvers", HEADING, READING, parts, _summary(records))]
 
@@ -137,7 +136,7 @@ def _summary(records: list[Record]) -> str:
             continue
         if (seconds := _seconds(record, TOLERANCES[1])) is not None:
             found = best[device(record), record.system.name]
-            found[record.family] = min(seconds, found.get(record.family, seconds))
+            found[record.solver.family] = min(seconds, found.get(record.solver.family, seconds))
     both = [found for found in best.values() if {"ours", "peer"} <= found.keys()]
     won = sum(found["ours"] < found["peer"] for found in both)
     if not both:
@@ -148,41 +147,70 @@ def _summary(records: list[Record]) -> str:
     )
 
 
-def load_bench(folder: Path) -> tuple[list[Record], Plan]:
-    """Every record of the bench, by path, and its plan; both empty where there is no folder.
+def read(results: Path) -> tuple[list[Record], Lacking]:
+    """Every record of the timings, by path, and what is planned beside them.
 
     Raises:
-        LetheError: if a record or the plan is damaged.
+        LetheError: if a record or a table of contents is damaged.
     """
-    found = Folder(folder)
-    return list(found.records()), found.plan()
+    store = Store(results)
+    solvers = store.gathered("solvers", SolverRecord)
+    products = store.gathered("products", ProductRecord)
+    found = [*(solvers.records if solvers else ()), *(products.records if products else ())]
+    there = {record.path for record in found}
+    lacking: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    for path in store.contents("solvers").pieces if solvers else ():
+        if path not in there:
+            kind, system, rule, name = path.removesuffix(".json").split("/")[1:]
+            lacking[kind, system].append((rule, name))
+    return found, dict(lacking)
 
 
-def bench_tables(records: Iterable[Record], plan: Plan = _NO_PLAN) -> list[SystemTables]:
+def timing_tables(records: Iterable[Record], lacking: Lacking | None = None) -> list[SystemTables]:
     """The tables, by device and system; a planned system without records has its place."""
     grouped: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
         grouped[device(record), record.system.name].append(record)
-    kinds = {device(r): r.environment.device for found in grouped.values() for r in found}
-    planned = _planned(plan, kinds, grouped)
+    every = [record for found in grouped.values() for record in found]
+    kinds = {device(record): record.environment.device for record in every}
+    planned = _placed(lacking or {}, kinds, grouped)
+    names = _Names(
+        {record.system.name: record.system.title for record in every},
+        {r.solver.name: r.solver for r in every if isinstance(r, SolverRecord)},
+    )
     return [
-        _tables(where, _slug(where, kinds, name), grouped[where, name], planned.get((where, name)))
+        _tables(
+            where,
+            _slug(where, kinds, name),
+            name,
+            grouped[where, name],
+            planned.get((where, name), ()),
+            names,
+        )
         for where, name in sorted({*grouped, *planned})
     ]
 
 
-_Planned = tuple[PlannedSystem, PlannedRun]
+@dataclass(frozen=True)
+class _Names:
+    """Titles of systems, and who solvers are, by name: of all that have a record anywhere."""
+
+    systems: Mapping[str, str]
+    solvers: Mapping[str, SolverInfo]
+
+    def solver(self, name: str) -> SolverInfo:
+        """Who it is; what no record knows is a library that is installed nowhere."""
+        unknown = SolverInfo(name=name, title=name, family="peer", source="")
+        return self.solvers.get(name, unknown)
 
 
-def _planned(
-    plan: Plan, kinds: dict[str, str], timed: Iterable[tuple[str, str]]
-) -> dict[tuple[str, str], _Planned]:
-    """What is planned, by where and system's name; a plan knows no GPU's name, records do.
+def _placed(lacking: Lacking, kinds: dict[str, str], timed: Iterable[tuple[str, str]]) -> Lacking:
+    """What is lacking, by where and system's name; a plan knows no GPU's name, records do.
 
     A system that no GPU has timed yet has its place with the first one.
 
     Args:
-        plan: of all devices.
+        lacking: of all kinds of devices.
         kinds: `cpu` or `cuda`, by where it was timed.
         timed: where and system's name of what has records.
     """
@@ -191,10 +219,9 @@ def _planned(
         places[kinds[where], name].append(where)
     first = {kind: where for where, kind in sorted(kinds.items(), reverse=True)}
     return {
-        (where, system.name): (system, run)
-        for run in plan.runs
-        for system in run.systems
-        for where in places[run.device, system.name] or [first.get(run.device, run.device)]
+        (where, system): solves
+        for (kind, system), solves in lacking.items()
+        for where in places[kind, system] or [first.get(kind, kind)]
     }
 
 
@@ -206,27 +233,31 @@ def _slug(where: str, kinds: dict[str, str], name: str) -> str:
     return "-".join(filter(None, ["bench", kind, card, name]))
 
 
-def _tables(where: str, slug: str, records: list[Record], planned: _Planned | None) -> SystemTables:
-    """Tables of one system, from its records or, where it has none, from its plan."""
-    system, run = planned or (None, None)
-    shown = records[0].system if records else system
+def _tables(
+    where: str,
+    slug: str,
+    name: str,
+    records: list[Record],
+    lacking: Collection[tuple[str, str]],
+    names: _Names,
+) -> SystemTables:
+    """Tables of one system, from its records and what is lacking."""
     timed = [r for r in records if isinstance(r, SolverRecord)]
     return SystemTables(
         slug=slug,
-        title=shown.title,
+        title=names.systems.get(name, name),
         device=where,
         facts=_facts(records) if records else (),
-        solvers=_solvers(timed, run),
-        operators=_operators([r for r in records if isinstance(r, OperatorRecord)]),
-        notes=_notes(timed, run),
-        command=_command(run) if run and not timed else "",
+        solvers=_solvers(_rows(timed, lacking, names)) if timed else None,
+        operators=_operators([r for r in records if isinstance(r, ProductRecord)]),
+        notes=_notes(_rows(timed, (), names)),
+        command="" if timed or not lacking else _command(where, name),
     )
 
 
-def _command(run: PlannedRun) -> str:
-    size = "" if run.size == "full" else f" SIZE={run.size}"
-    options = "" if run.device == "cpu" else f' BENCH="--device {run.device}"'
-    return f"make bench OUT=leaderboard/bench{size}{options}"
+def _command(where: str, system: str) -> str:
+    options = "" if where == "cpu" else f" --device {where.partition(' ')[0]}"
+    return f"lethe solvers --system {system} --results leaderboard/results{options}"
 
 
 def device(record: Record) -> str:
@@ -285,33 +316,33 @@ class _Row:
     Attributes:
         solver: who it is.
         records: by damping.
-        planned: the dampings that it should have a record of.
+        lacking: the dampings that it should have a record of, and has none.
     """
 
-    solver: SolverRecord | PlannedSolver
-    records: dict[Rule, SolverRecord]
-    planned: tuple[Rule, ...]
+    solver: SolverInfo
+    records: dict[str, SolverRecord]
+    lacking: tuple[str, ...]
 
 
-def _rows(records: list[SolverRecord], run: PlannedRun | None) -> list[_Row]:
+def _rows(
+    records: list[SolverRecord], lacking: Collection[tuple[str, str]], names: _Names
+) -> list[_Row]:
     """Every solver that has a record or should have one."""
-    by_name: dict[str, dict[Rule, SolverRecord]] = defaultdict(dict)
+    by_name: dict[str, dict[str, SolverRecord]] = defaultdict(dict)
     for record in records:
-        by_name[record.name][record.damping.rule] = record
-    planned = {solver.name: solver for solver in run.solvers} if run else {}
-    everyone = planned | {record.name: record for record in records}
+        by_name[record.solver.name][record.damping.rule] = record
+    absent: dict[str, list[str]] = defaultdict(list)
+    for rule, name in lacking:
+        absent[name].append(rule)
     rows = [
-        _Row(solver, by_name[name], run.rules if run and name in planned else ())
-        for name, solver in everyone.items()
+        _Row(names.solver(name), by_name[name], tuple(absent[name]))
+        for name in [*by_name, *(name for name in absent if name not in by_name)]
     ]
     return sorted(rows, key=_order)
 
 
-def _solvers(records: list[SolverRecord], run: PlannedRun | None) -> Grid | None:
-    if not records:
-        return None
-    rows = _rows(records, run)
-    rules = [r for r in RULES if any(r in row.records or r in row.planned for row in rows)]
+def _solvers(rows: list[_Row]) -> Grid:
+    rules = [r for r in RULES if any(r in row.records or r in row.lacking for row in rows)]
     best = {
         (rule, tolerance): min(
             (s for row in rows if (s := _seconds(row.records.get(rule), tolerance))),
@@ -361,7 +392,7 @@ def _seconds(record: SolverRecord | None, tolerance: float) -> float | None:
 def _time_cell(row: _Row, rule: Rule, tolerance: float, best: float | None) -> Cell:
     outcome = _outcome(row.records.get(rule), tolerance)
     if outcome is None:
-        return Cell("missing", missing=True) if rule in row.planned else Cell("–")
+        return Cell("missing", missing=True) if rule in row.lacking else Cell("–")
     if outcome.state == "not run":
         estimate = outcome.estimate
         return Cell("not run" if estimate is None else f"≈ {number(estimate, 2)} s, not run")
@@ -374,11 +405,11 @@ def _time_cell(row: _Row, rule: Rule, tolerance: float, best: float | None) -> C
     return Cell(text, best=outcome.median == best)
 
 
-def _notes(records: list[SolverRecord], run: PlannedRun | None) -> tuple[str, ...]:
+def _notes(rows: list[_Row]) -> tuple[str, ...]:
     """The recorded reasons behind cells without a number, in the order of the table."""
     found = [
         f"{row.solver.title}: {' '.join(outcome.remark.split())}"
-        for row in _rows(records, run)
+        for row in rows
         for record in row.records.values()
         for outcome in record.outcomes
         if outcome.state in ("failed", "missed") and outcome.residual is None and outcome.remark
@@ -409,13 +440,13 @@ def _over_official(official: SolverRecord | None, record: SolverRecord | None) -
 # --- operators ---------------------------------------------------------------------------------
 
 
-def _operators(records: list[OperatorRecord]) -> Grid | None:
+def _operators(records: list[ProductRecord]) -> Grid | None:
     if not records:
         return None
-    gradient = next((r for r in records if r.role == "gradient"), None)
+    gradient = next((r for r in records if r.product.role == "gradient"), None)
     roles = ("gradient", "product", "minibatch")
-    ordered = sorted(records, key=lambda r: (roles.index(r.role), r.median))
-    lines = [Line(r.title, "", tuple(map(Cell, _pass(r, gradient)))) for r in ordered]
+    ordered = sorted(records, key=lambda r: (roles.index(r.product.role), r.median))
+    lines = [Line(r.product.title, "", tuple(map(Cell, _pass(r, gradient)))) for r in ordered]
     return grid(_OPERATOR_COLUMNS, lines, "One pass", _PASS)
 
 
@@ -433,17 +464,17 @@ _OPERATOR_COLUMNS = (
 )
 
 
-def _pass(record: OperatorRecord, gradient: OperatorRecord | None) -> list[str]:
+def _pass(record: ProductRecord, gradient: ProductRecord | None) -> list[str]:
     seconds = record.median
-    whole = gradient is not None and record.rows == gradient.rows
+    whole = gradient is not None and record.product.rows == gradient.product.rows
     speed, moved = record.flops / seconds, record.bytes / seconds
     return [
         number(seconds * 1e3),
         number(seconds / gradient.median) if gradient is not None and whole else "–",
-        number(seconds / record.rows * 1e6),
+        number(seconds / record.product.rows * 1e6),
         number(record.flops / 1e9),
         number(speed / 1e9),
-        f"{100 * speed / (record.processes * record.peak_flops):.0f} %",
+        f"{100 * speed / (record.product.processes * record.peak_flops):.0f} %",
         number(record.bytes / 1e6),
         f"{100 * moved / record.bandwidth:.0f} %",
         "–" if record.error is None else number(record.error, 2),

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from benchmark.problem.models.batch_norm import BatchNorm
-from benchmark.problem.models.spec import ModelSpec
+from benchmark.problem.models.spec import Built, ModelSpec, Shape
 from benchmark.problem.models.start import kaiming
-
-if TYPE_CHECKING:
-    from benchmark.problem.model import Model
-
-#: Height, width and channels of an image.
-Shape = tuple[int, int, int]
 
 GROUPS = 8
 
@@ -55,10 +49,14 @@ class ConvolutionalSpec(ModelSpec):
         return True
 
     @property
+    def convolves(self) -> bool:
+        return True
+
+    @property
     def smooth(self) -> bool:
         return self.activation != "relu"
 
-    def start(self, model: Model, generator: torch.Generator) -> Tensor:
+    def start(self, model: Built, generator: torch.Generator) -> Tensor:
         """See `ModelSpec`: as He et al. draw it."""
         return kaiming(model.shapes, generator)
 

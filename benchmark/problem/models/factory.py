@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import marshal
-import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, field_validator, model_validator
@@ -20,11 +19,8 @@ from benchmark.ends import kept_alive
 from benchmark.errors import LetheError
 from benchmark.problem.examine import Finding, examine, seeded
 from benchmark.problem.models.convolutional import Images
-from benchmark.problem.models.spec import ModelSpec
+from benchmark.problem.models.spec import Built, Inputs, ModelSpec, columns
 from benchmark.syntax import package_of
-
-if TYPE_CHECKING:
-    from benchmark.problem.model import Inputs, Model
 
 #: Rows of a pass over all data, of a net that sees images.
 _CHUNK = 250
@@ -133,7 +129,7 @@ class FactorySpec(ModelSpec):
     def module(self, inputs: Inputs, classes: int) -> nn.Module:
         return built(self.function, inputs, classes, images=self.images, args=self.args)
 
-    def start(self, model: Model, generator: torch.Generator) -> Tensor:
+    def start(self, model: Built, generator: torch.Generator) -> Tensor:
         """See `ModelSpec`: what the module's constructor draws, by `generator`."""
         net = seeded(lambda: self.module(model.inputs, model.classes), generator)
         return torch.cat([p.detach().flatten() for p in net.parameters()]).double().cpu()
@@ -173,8 +169,7 @@ def look_at(
     build: Callable[[], nn.Module], inputs: Inputs, classes: int, dtype: torch.dtype
 ) -> list[Finding]:
     """See `examine`; `inputs` is the length of a row, or the shape of the image in it."""
-    columns = inputs if isinstance(inputs, int) else math.prod(inputs)
-    return examine(build, columns, classes, dtype)
+    return examine(build, columns(inputs), classes, dtype)
 
 
 def search_beside(problem: Any, folder: Path) -> None:
@@ -231,21 +226,10 @@ def import_module(module: str) -> Any:
 
 def _code_of(function: Callable[..., Any]) -> str:
     """The hash of a function's module and what that imports of its own package or folder."""
-    module = getattr(function, "__module__", "")
-    path = code.file_of(module)
-    if path is None:  # typed in, as into a notebook
-        try:
-            return code.hash_of([inspect.getsource(function).encode()])
-        except (OSError, TypeError):
-            return code.hash_of([marshal.dumps(function.__code__)])
-    package, folder = package_of(module), path.parent
-    installed = "site-packages" in path.parts
-
-    def belongs(name: str) -> bool:
-        if package_of(name) == package:
-            return True
-        beside = None if installed or "." in module else code.file_of(package_of(name))
-        return beside is not None and beside.parent == folder
-
-    found = code.files([module], belongs)
-    return code.hash_of([found[name].read_bytes() for name in sorted(found)])
+    found = code.hash_beside(getattr(function, "__module__", ""))
+    if found is not None:
+        return found
+    try:  # typed in, as into a notebook
+        return code.hash_of([inspect.getsource(function).encode()])
+    except (OSError, TypeError):
+        return code.hash_of([marshal.dumps(function.__code__)])

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import nn
 
-from benchmark.problem.models.spec import ModelSpec
+from benchmark.problem.models.spec import Inputs, ModelSpec, columns
 
 Activation = Literal["tanh", "relu", "gelu"]
 
@@ -26,11 +26,15 @@ class SoftmaxSpec(ModelSpec):
         return True
 
     @property
+    def widths(self) -> tuple[int, ...]:
+        return ()
+
+    @property
     def smooth(self) -> bool:
         return True
 
-    def module(self, inputs: int, classes: int) -> nn.Module:
-        return nn.Linear(inputs, classes)
+    def module(self, inputs: Inputs, classes: int) -> nn.Module:
+        return nn.Linear(columns(inputs), classes)
 
 
 class MLPSpec(ModelSpec):
@@ -46,16 +50,16 @@ class MLPSpec(ModelSpec):
     activation: Activation = "tanh"
 
     @property
-    def by_hand(self) -> bool:
-        """Whether passes over rows are written out for its activation; if not, autograd has it."""
-        return self.activation != "gelu"
+    def widths(self) -> tuple[int, ...] | None:
+        """See `ModelSpec`; autograd has the passes with an activation that none are written for."""
+        return None if self.activation == "gelu" else self.hidden
 
     @property
     def smooth(self) -> bool:
         return self.activation != "relu"
 
-    def module(self, inputs: int, classes: int) -> nn.Module:
-        layers: list[nn.Module] = []
+    def module(self, inputs: Inputs, classes: int) -> nn.Module:
+        inputs, layers = columns(inputs), list[nn.Module]()
         for width in self.hidden:
             layers += [nn.Linear(inputs, width), ACTIVATIONS[self.activation]()]
             inputs = width

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, get_args
+from typing import Any, ClassVar, Protocol, get_args
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -11,8 +12,25 @@ from torch import Tensor, nn
 
 from benchmark.problem.models.start import uniform
 
-if TYPE_CHECKING:
-    from benchmark.problem.model import Inputs, Model
+#: Height, width and channels of an image.
+Shape = tuple[int, int, int]
+#: Features per row; of a convolutional net, height, width and channels of the image in a row.
+Inputs = int | Shape
+
+
+def columns(inputs: Inputs) -> int:
+    """The length of a row."""
+    return inputs if isinstance(inputs, int) else math.prod(inputs)
+
+
+class Built(Protocol):
+    """What `start` reads of a model; see `benchmark.problem.model.Model`."""
+
+    inputs: Inputs
+    classes: int
+
+    @property
+    def shapes(self) -> dict[str, torch.Size]: ...
 
 
 class ModelSpec(BaseModel, ABC):
@@ -30,7 +48,13 @@ class ModelSpec(BaseModel, ABC):
             closed forms go by their layouts.
         smooth: whether the loss has a Lipschitz Hessian, as theorems about Newton steps assume.
         chunk: rows that a pass over all data takes at a time; all of them if None.
+        certifiable: whether a certificate by bounds or noise can hold of it.
         sees_images: whether a row is an image, given as height, width and channels.
+        widths: units of each hidden layer of a fully connected net whose passes over rows are
+            written out; none of a linear head; None of any other model.
+        convolves: whether it is built of layers of `benchmark.curvature.layers`, and is convolved
+            in bfloat16 on a GPU.
+        net: the one that it is linearised from, which public rows train; None of any other kind.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +63,7 @@ class ModelSpec(BaseModel, ABC):
     title: ClassVar[str]
     source: ClassVar[str] = ""
     chunk: ClassVar[int | None] = None
+    certifiable: ClassVar[bool] = True
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
@@ -58,6 +83,18 @@ class ModelSpec(BaseModel, ABC):
     def sees_images(self) -> bool:
         return False
 
+    @property
+    def widths(self) -> tuple[int, ...] | None:
+        return None
+
+    @property
+    def convolves(self) -> bool:
+        return False
+
+    @property
+    def net(self) -> ModelSpec | None:
+        return None
+
     @abstractmethod
     def module(self, inputs: Inputs, classes: int) -> nn.Module:
         """The net, from flat rows (n, features) to logits (n, classes).
@@ -69,7 +106,7 @@ class ModelSpec(BaseModel, ABC):
             classes: number of labels.
         """
 
-    def start(self, model: Model, generator: torch.Generator) -> Tensor:
+    def start(self, model: Built, generator: torch.Generator) -> Tensor:
         """(d,) float64 on the CPU: where training starts."""
         return uniform(model.shapes, generator)
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from benchmark.problem.models.fully_connected import Activation, MLPSpec
-from benchmark.problem.models.spec import ModelSpec
+from benchmark.problem.models.spec import Inputs, ModelSpec, columns
 
 
 class TangentSpec(ModelSpec):
@@ -65,12 +65,12 @@ class TangentSpec(ModelSpec):
         """The net that is linearised."""
         return MLPSpec(kind="mlp", hidden=self.hidden, activation=self.activation)
 
-    def moving(self, inputs: int, classes: int) -> tuple[int, ...]:
+    def moving(self, inputs: Inputs, classes: int) -> tuple[int, ...]:
         """Inputs and units of each layer that moves."""
-        sizes = (inputs, *self.hidden, classes)
+        sizes = (columns(inputs), *self.hidden, classes)
         return sizes if self.layers is None else sizes[-self.layers - 1 :]
 
-    def module(self, inputs: int, classes: int) -> nn.Module:
+    def module(self, inputs: Inputs, classes: int) -> nn.Module:
         """The layers that move: their weights are laid out like v."""
         sizes = self.moving(inputs, classes)
         return nn.Sequential(*(nn.Linear(before, after) for before, after in pairwise(sizes)))

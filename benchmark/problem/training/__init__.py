@@ -5,6 +5,4 @@ from benchmark.problem.training.direct import DirectTraining
 from benchmark.problem.training.newton import NewtonTraining
 from benchmark.problem.training.within import ConeTraining
 
-Training = NewtonTraining | AdamTraining | DirectTraining | ConeTraining
-
-__all__ = ["AdamTraining", "ConeTraining", "DirectTraining", "NewtonTraining", "Training"]
+__all__ = ["AdamTraining", "ConeTraining", "DirectTraining", "NewtonTraining"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -11,13 +11,11 @@ from torch import Tensor
 
 from benchmark.errors import DidNotConverge
 from benchmark.problem.ball import ball_residual
-from benchmark.problem.models.convolutional import ConvolutionalSpec
+from benchmark.problem.problem import Problem
+from benchmark.problem.risk import Risk
 from benchmark.problem.rows import Rows
 from benchmark.problem.training.augment import Augmentation, augmented
 from benchmark.problem.training.descent import Schedule, descend
-
-if TYPE_CHECKING:
-    from benchmark.problem.problem import Problem
 
 
 def optional() -> Any:
@@ -69,6 +67,9 @@ class AdamTraining(BaseModel):
         """G: the gradient norm that training guarantees; None where it ends by the clock."""
         return self.gradient_tolerance
 
+    def check(self, risk: Risk) -> None:
+        """See `benchmark.problem.risk.Training`; nothing is refused."""
+
     def fit(
         self,
         problem: Problem,
@@ -114,7 +115,7 @@ class AdamTraining(BaseModel):
         self, problem: Problem, generator: torch.Generator
     ) -> Callable[[Tensor, Rows], Tensor]:
         """The objective as training sees it: of augmented rows; on a GPU convolved in bfloat16."""
-        half = problem.device.type == "cuda" and isinstance(problem.model.spec, ConvolutionalSpec)
+        half = problem.device.type == "cuda" and problem.model.spec.convolves
 
         def loss(weights: Tensor, rows: Rows) -> Tensor:
             if self.augment is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from benchmark.problem.risk import Risk
+
 
 class Converging(BaseModel):
     """A training without a norm constraint whose gradient is held to `tolerance`.
@@ -13,6 +15,8 @@ class Converging(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    tolerance: float
+
     @property
     def gradient_bound(self) -> float:
         """G: the gradient norm that training guarantees."""
@@ -21,3 +25,6 @@ class Converging(BaseModel):
     @property
     def radius(self) -> None:
         """No norm constraint."""
+
+    def check(self, risk: Risk) -> None:
+        """See `benchmark.problem.risk.Training`; nothing is refused."""

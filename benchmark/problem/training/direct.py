@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -10,12 +10,11 @@ from torch import Tensor
 
 from benchmark.curvature.normal_equations import matrix
 from benchmark.errors import DidNotConverge
+from benchmark.problem.problem import Problem
+from benchmark.problem.risk import Risk
 from benchmark.problem.rows import Rows
-from benchmark.problem.sums import normal_equations, solved
+from benchmark.problem.sums import normal_equations, solved, squared_head
 from benchmark.problem.training.converging import Converging
-
-if TYPE_CHECKING:
-    from benchmark.problem.problem import Problem
 
 
 class DirectTraining(Converging):
@@ -27,6 +26,14 @@ class DirectTraining(Converging):
 
     algorithm: Literal["direct"] = "direct"
     tolerance: float = Field(1e-10, gt=0)
+
+    def check(self, risk: Risk) -> None:
+        """See `Training`.
+
+        Raises:
+            LetheError: for anything but the squared loss of a linear model in float64.
+        """
+        squared_head(risk)
 
     def fit(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import reduce
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -12,11 +12,9 @@ from torch import Tensor
 
 from benchmark.curvature.cg import conjugate_gradients
 from benchmark.errors import DidNotConverge
+from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 from benchmark.problem.training.converging import Converging
-
-if TYPE_CHECKING:
-    from benchmark.problem.problem import Problem
 
 
 class NewtonTraining(Converging):

@@ -83,17 +83,27 @@ class Cluster(BaseModel):
         }
 
 
-def read(path: Path) -> Cluster:
-    """The cluster that a TOML file describes.
+def read(path: Path) -> dict[str, Any]:
+    """What the file that `--on` names says.
 
     Raises:
-        LetheError: if there is no such file, or it is not valid.
+        LetheError: if there is no such file, or it is no TOML.
     """
     try:
-        return Cluster.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise LetheError(f"cluster file {path} cannot be read ({error.strerror})") from error
-    except ValidationError as error:
-        raise explain(error, f"cluster file {path}") from error
     except ValueError as error:  # TOML's errors, and bytes that are no UTF-8
         raise LetheError(f"cluster file {path} is not valid TOML: {error}") from error
+
+
+def of_table(settings: dict[str, Any], path: Path) -> Cluster:
+    """The cluster that the settings of a file describe.
+
+    Raises:
+        LetheError: if they are not valid.
+    """
+    try:
+        return Cluster.model_validate(settings)
+    except ValidationError as error:
+        raise explain(error, f"cluster file {path}") from error

@@ -181,6 +181,7 @@ def _end(workers: list[_Worker]) -> None:
 
 def _serve(pipe: Connection, work: _Work) -> None:
     """One process: unit after unit, until there is none, or nobody left to tell."""
+    multiprocessing.current_process().daemon = False  # a piece may start processes of its own
     threading.Thread(target=_end_with_the_run, daemon=True).start()
     ends.listen()
 

@@ -21,8 +21,8 @@ from benchmark.records import Store
 from benchmark.runner.device import prepare
 from benchmark.study.event import Event
 from benchmark.study.executors import scheduler, submission
-from benchmark.study.executors.cluster import Cluster
-from benchmark.study.executors.executor import Listener
+from benchmark.study.executors.cluster import Cluster, of_table
+from benchmark.study.executors.executor import Asked, Executor, Listener
 from benchmark.study.executors.submission import Submission
 from benchmark.study.keep import is_done, run_unit
 from benchmark.study.study import Study
@@ -35,7 +35,7 @@ DEAF = 30
 
 
 @dataclass
-class Slurm:
+class Slurm(Executor):
     """Submits what is neither done nor in the queue, and waits for it if asked to.
 
     Attributes:
@@ -49,6 +49,9 @@ class Slurm:
     Raises:
         LetheError: for another device, CUDA where no GPU is asked for, or more threads than cores.
     """
+
+    name = "slurm"
+    title = "tasks of a Slurm cluster"
 
     cluster: Cluster
     device: str
@@ -67,6 +70,17 @@ class Slurm:
             raise LetheError(
                 f"--threads {self.threads} wants cpus = {self.threads} or more in the cluster file"
             )
+
+    @property
+    def waits(self) -> bool:
+        """See `Executor`."""
+        return self.wait
+
+    @classmethod
+    def of(cls, asked: Asked) -> Slurm:
+        """See `Executor`; the settings are those of `Cluster`."""
+        cluster = of_table(asked.settings, asked.file)
+        return cls(cluster, asked.device, asked.threads, asked.track, asked.wait, asked.say)
 
     def run(
         self, study: Study, units: list[Unit], store: Store, fresh: bool, tell: Listener

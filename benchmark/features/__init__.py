@@ -1,0 +1,1 @@
+"""Features, found by being here; see `benchmark.data.features`."""

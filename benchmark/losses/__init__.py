@@ -1,0 +1,1 @@
+"""Losses, found by being here; see `benchmark.problem.loss`."""

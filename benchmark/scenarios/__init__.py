@@ -1,0 +1,1 @@
+"""Scenarios of rows, found by being here; see `benchmark.data.scenarios`."""

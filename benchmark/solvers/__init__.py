@@ -1,0 +1,1 @@
+"""Solvers, found by being here; see `benchmark.curvature.solvers`."""

@@ -1,0 +1,214 @@
+"""What do requests on a graph cost, and how close are their bounds?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmark.records import Record
+from leaderboard.answers.answer import (
+    Answer,
+    counted,
+    guaranteed,
+    mean,
+    problem,
+    seeds,
+    unanswered,
+)
+from leaderboard.charts import graphs as plot
+from leaderboard.model.chart import Chart
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.numbers import number, span
+from leaderboard.model.ranking import LOSS, entries
+from leaderboard.model.requests import request_in_words
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.shown import NOTHING
+from leaderboard.model.study import bounded, by_device
+from leaderboard.model.table import Row, Table
+
+ORDER = 45
+SLUG = "answer-graphs"
+QUESTION = "What do requests on a graph cost, and how close are their bounds?"
+COMMAND = "make graphs RESULTS=leaderboard/results"
+
+#: The published bounds on one Newton step.
+OF_DATA, WORST = "chien22-data", "chien22-worst"
+_PANELS = {"nodes": "nodes", "edges": "edges", "features": "features"}
+_COLUMNS = (
+    "rows lost or altered",
+    "fastest proved row",
+    "its test gap (points)",
+    "its speed-up (×)",
+    "slack of one Newton step",
+    "published data-dependent bound / distance",
+    "published worst case / distance",
+    "edge gap of doing nothing",
+    "seeds",
+)
+
+
+def answer(evidence: Evidence) -> Answer:
+    """Every request on a graph: what a proved answer costs, and bounds beside the truth."""
+    tables = [t for t in evidence.tables if t.facts and t.facts.graph and not t.facts.trial]
+    tables = [table for table in tables if any(row.done for row in table.rows)]
+    if not tables:
+        return unanswered(SLUG, QUESTION, COMMAND)
+    return Answer(
+        SLUG,
+        QUESTION,
+        text=" ".join(_sentences(tables)),
+        short=_short(tables),
+        lines="Request",
+        grid=grid(_COLUMNS, [_line(table) for table in tables]),
+        charts=tuple(_charts(tables)),
+    )
+
+
+def fastest(table: Table) -> Row | None:
+    """The fastest row that is proved or exact and loses no more than `LOSS`."""
+    found = [row for row in entries(table) if guaranteed(row) and _useful(row)]
+    return max(found, key=lambda row: mean(row, "speedup"), default=None)
+
+
+def _useful(row: Row) -> bool:
+    gap = mean(row, "accuracy_test_gap")
+    return mean(row, "speedup") is not None and gap is not None and gap >= -LOSS
+
+
+def single_steps(table: Table) -> list[Record]:
+    """The records of one Newton step under noise fitted to it, with a measured distance."""
+    return [
+        record
+        for row in entries(table)
+        for record in bounded(row)
+        if record.claim.definition == "this-pair" and _distance(record)
+    ]
+
+
+def _distance(record: Record) -> float:
+    found = record.metrics.get("distance")
+    return 0.0 if found is None else found.value
+
+
+def _bounds(record: Record) -> dict[str, float]:
+    """Bounds on the distance by their theorem."""
+    evidence = record.claim.evidence
+    known = {other.theorem: other.value for other in evidence.alternatives}
+    return known | {evidence.theorem: evidence.reached}
+
+
+def _ratios(tables: list[Table], theorem: str) -> list[float]:
+    """A bound over the measured distance, of every single step that has it."""
+    records = [record for table in tables for record in single_steps(table)]
+    return [
+        bounds[theorem] / _distance(record)
+        for record in records
+        if theorem in (bounds := _bounds(record))
+    ]
+
+
+def _slacks(tables: list[Table]) -> list[float]:
+    records = [record for table in tables for record in single_steps(table)]
+    return [record.claim.evidence.reached / _distance(record) for record in records]
+
+
+def _sentences(tables: list[Table]) -> Iterator[str]:
+    rows = [row for table in tables if (row := fastest(table))]
+    yield f"{counted(len(tables), 'kind')} of requests on graphs were answered."
+    if rows:
+        gaps = [mean(row, "accuracy_test_gap") for row in rows]
+        yield (
+            f"On {len(rows)} of them a proved row loses at most {LOSS:g} point. The fastest of "
+            f"each is {span([mean(row, 'speedup') for row in rows])} times as fast as retraining, "
+            f"propagation included on both sides, at a test gap of {span(gaps)} points."
+        )
+    if slacks := _slacks(tables):
+        yield (
+            f"The bound on a single Newton step is {span(slacks)} times its measured distance to "
+            "the retrained weights."
+        )
+    data, worst = _ratios(tables, OF_DATA), _ratios(tables, WORST)
+    if data and worst:
+        yield (
+            f"Where the published bounds speak of the same step, the data-dependent one is "
+            f"{span(data)} times that distance and the worst case {span(worst)} times. They are "
+            "shown for comparison and never called proved."
+        )
+    if gaps := _edge_gaps(tables):
+        yield (
+            f"An attack on forgotten edges has an AUC within {number(max(gaps))} of the retrained "
+            "model's where nothing is done, so it cannot tell whether edges were forgotten."
+            if max(gaps) < 0.01
+            else f"An attack on forgotten edges has an AUC that is off the retrained model's by "
+            f"{span(gaps)} where nothing is done."
+        )
+
+
+def _edge_gaps(tables: list[Table]) -> list[float]:
+    """Of the models as they were, on every seed."""
+    return [
+        record.metrics["edge_gap"].value
+        for table in tables
+        for row in table.rows
+        if row.role == "ceiling"
+        for record in row.done.values()
+        if "edge_gap" in record.metrics
+    ]
+
+
+def _short(tables: list[Table]) -> str:
+    slacks, data = _slacks(tables), _ratios(tables, OF_DATA)
+    if not slacks:
+        return f"{counted(len(tables), 'kind')} of requests on graphs were answered."
+    text = f"A single step's bound is {span(slacks)} times the measured distance"
+    return f"{text}; the published data-dependent one {span(data)} times." if data else f"{text}."
+
+
+def _line(table: Table) -> Line:
+    row = fastest(table)
+    texts = (
+        _reach(table),
+        row.title if row else NOTHING,
+        number(mean(row, "accuracy_test_gap")) if row else NOTHING,
+        number(mean(row, "speedup")) if row else NOTHING,
+        *(_span(found) for found in (_slacks([table]),)),
+        *(_span(_ratios([table], theorem)) for theorem in (OF_DATA, WORST)),
+        _span(_edge_gaps([table])),
+        seeds(table.rows),
+    )
+    name = f"{table.facts.problem}: {request_in_words(table.facts)}"
+    aside = problem(table) if table.title not in name else ""
+    return Line(name, aside, tuple(map(Cell, texts)))
+
+
+def _span(values: list[float]) -> str:
+    return span(values) if values else NOTHING
+
+
+def _reach(table: Table) -> str:
+    """Training rows that a request changes, over seeds."""
+    records = [record for row in table.rows for record in row.done.values()]
+    found = [r.metrics["reach_rows"].value for r in records if "reach_rows" in r.metrics]
+    return span(found) if found else NOTHING
+
+
+def _charts(tables: list[Table]) -> Iterator[Chart]:
+    for device, members in by_device(tables).items():
+        points = [point for table in members for point in _points(table)]
+        if points:
+            suffix = "" if device == "cpu" else f"-{device.split()[0]}"
+            path = f"plots/{plot.NAME}{suffix}.svg"
+            yield Chart(path, plot.CAPTION, plot.draw, (points,))
+
+
+def _points(table: Table) -> Iterator[plot.Point]:
+    """Single steps that the published bounds speak of, where a request names so many."""
+    facts = table.facts
+    if facts.scenario not in _PANELS or facts.forgotten is None or facts.requests > 1:
+        return
+    for record in single_steps(table):
+        bounds = _bounds(record)
+        if OF_DATA in bounds:
+            known = {plot.MEASURED: _distance(record)} | bounds
+            shown = {name: known[name] for name in plot.SERIES if name in known}
+            panel = f"{facts.data_title}, {_PANELS[facts.scenario]}"
+            yield plot.Point(panel, facts.forgotten, shown)
