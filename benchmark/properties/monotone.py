@@ -16,7 +16,7 @@ from torch import Tensor
 from benchmark.errors import LetheError
 from benchmark.problem.convex import Both, Box, ConvexSet, Ordered
 from benchmark.problem.domain import Domain, Feature
-from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec
+from benchmark.problem.model import Model
 from benchmark.problem.predictor import Predictor
 from benchmark.problem.problem import Problem
 from benchmark.properties.branch import least_slope
@@ -123,15 +123,15 @@ class Monotone(Property):
     def within(self, problem: Problem) -> ConvexSet | None:
         """Heads: both weights of a feature in order. Nets: products of non-negative weights."""
         model = problem.model
-        if isinstance(model.spec, SoftmaxSpec):
+        if _is_head(model):
             return _ordered(model, self.signs(problem))
-        if isinstance(model.spec, MLPSpec) and model.spec.activation in ("tanh", "relu"):
+        if _is_net(model):
             return _of_net(model, self.signs(problem))
         return None
 
     def certify(self, predictor: Predictor, problem: Problem, budget: int) -> Finding:
         """Each member on its own; where one is not monotone, a pair for the ensemble is sought."""
-        if isinstance(problem.model.spec, SoftmaxSpec):
+        if _is_head(problem.model):
             return self._of_head(predictor, problem)
         domain = self.over(problem)
         if self._why(predictor, problem) == "constructed":
@@ -186,14 +186,14 @@ class Monotone(Property):
 
     def survival(self, weights: Tensor, problem: Problem, sigma: float) -> float | None:
         """The product of Phi(margin / (sqrt 2 sigma)): the differences are independent."""
-        if not isinstance(problem.model.spec, SoftmaxSpec) or weights.ndim > 1:
+        if not _is_head(problem.model) or weights.ndim > 1:
             return None
         ratios = self.margins(weights, problem) / (2 * sigma)
         return float((0.5 * torch.erfc(-ratios)).prod())
 
     def constraints(self, problem: Problem) -> Tensor | None:
         """The differences of both weights, of heads."""
-        if not isinstance(problem.model.spec, SoftmaxSpec):
+        if not _is_head(problem.model):
             return None
         cone = _ordered(problem.model, self.signs(problem))
         number = torch.arange(len(cone.below))
@@ -229,7 +229,7 @@ class Monotone(Property):
 
     def penalty(self, problem: Problem, weights: Tensor, x: Tensor) -> Tensor | None:
         """Weight times the mean of relu(least - slope)^2 over the batch, one direction each."""
-        if not self.weight or isinstance(problem.model.spec, SoftmaxSpec):
+        if not self.weight or _is_head(problem.model):
             return None
         signs = self.signs(problem)
 
@@ -333,8 +333,14 @@ def _of_net(model: Model, signs: list[Sign]) -> ConvexSet:
     return Both(Box(low, high), pairs)
 
 
+def _is_head(model: Model) -> bool:
+    """Whether it is one linear layer."""
+    return model.spec.widths == ()
+
+
 def _is_net(model: Model) -> bool:
-    return isinstance(model.spec, MLPSpec) and model.spec.activation in ("tanh", "relu")
+    """Whether it is fully connected, of tanh or ReLU: no other net has its passes written out."""
+    return bool(model.spec.widths)
 
 
 def _net(model: Model, weights: Tensor) -> Net:
