@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 
 from benchmark.claims.within import bounds_within, constrained_head, within_claim
 from benchmark.contract.method import Method, Source
@@ -11,6 +10,9 @@ from benchmark.contract.request import Release, Request
 from benchmark.curvature.dense import dense_matrix
 from benchmark.errors import AssumptionBroken, DidNotConverge
 from benchmark.problem.cone import cone_path
+
+#: Steps after which a request is refused; Newton's need a handful.
+STEPS = 100
 
 
 class ConeNewton(Method):
@@ -30,9 +32,6 @@ class ConeNewton(Method):
     evidence = "distance"
     needs = frozenset({"retain", "cone"})
 
-    #: Steps after which the request is refused.
-    max_steps: int = Field(100, ge=1)
-
     def unlearn(self, request: Request) -> Release:
         problem, distance = request.problem, request.target.distance
         training = constrained_head(problem)
@@ -47,7 +46,7 @@ class ConeNewton(Method):
             request.original.weights,
             request.retain_rows,
             tolerance=0.0,
-            steps=self.max_steps,
+            steps=STEPS,
         )
         weights, steps = request.original.weights, 0
         while True:

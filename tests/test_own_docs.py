@@ -209,6 +209,8 @@ moons = moons:Moons
 mine = my_definition:Mine
 [lethe.studies]
 nothing = my_study:Nothing
+[lethe.properties]
+bounded = bounded:Bounded
 """
 STUDY = """
 seeds = [0]
@@ -232,6 +234,8 @@ def package(tmp_path: Path) -> Path:
             python(place, "-m", *shlex.split(line))
     for name, text in MINE.items():
         (place / name).write_text(text, encoding="utf-8")
+    for body in blocks("properties", "python"):
+        (place / FILE.match(body)[1]).write_text(body, encoding="utf-8")
     (toml,) = blocks("extend", "toml")
     points = re.sub(r'\[project.entry-points."([\w.]+)"\]', r"[\1]", toml.partition("\n\n")[2])
     info = place / "my_package-1.0.dist-info"
@@ -250,6 +254,7 @@ def test_a_package_with_one_of_each_kind_is_found(package: Path, tmp_path: Path)
             "data set": "moons",
             "definition": "mine",
             "model": "my-net",
+            "property": "bounded",
             "study": "nothing-at-all",
         }.items()
     }

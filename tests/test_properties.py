@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +12,16 @@ import torch
 from scipy.optimize import Bounds as MilpBounds
 from scipy.optimize import LinearConstraint, milp
 
-from benchmark.contract.request import Release, State
+from benchmark.contract.claim import Target
+from benchmark.contract.request import Release, Request, State
 from benchmark.data.columns import Column
-from benchmark.errors import LetheError
+from benchmark.errors import AssumptionBroken, LetheError
+from benchmark.experiments.build import build
+from benchmark.experiments.experiment import load
+from benchmark.experiments.facts import facts_of
 from benchmark.experiments.properties import domain_of, with_property
 from benchmark.features.tables import DeclaredRanges
+from benchmark.problem.against import fewest_rows
 from benchmark.problem.domain import Domain
 from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec
 from benchmark.problem.objective import Objective
@@ -25,11 +31,17 @@ from benchmark.problem.rows import Rows
 from benchmark.problem.training import AdamTraining, NewtonTraining
 from benchmark.properties import property as properties
 from benchmark.properties.branch import least_slope
-from benchmark.properties.finding import Finding
+from benchmark.properties.finding import Finding, Kept
 from benchmark.properties.monotone import Monotone, Sign, contradicts, outputs
 from benchmark.properties.property import Property
 from benchmark.properties.radius import Radius
 from benchmark.properties.slopes import Boxes, Net, slope_bounds
+from benchmark.records import read_record
+from benchmark.registry import find
+from benchmark.runner.cell import Inputs
+from benchmark.runner.plans import rows_of
+from leaderboard.model import kept as kept_model
+from tests.test_own_docs import blocks, python, written
 
 COLUMNS = (
     Column("a", None, 0.0, 10.0),
@@ -501,6 +513,108 @@ def test_a_projected_release_says_what_it_was_projected_from() -> None:
     bad = Predictor(problem.model, noised)
     with pytest.raises(LetheError, match="not the projection"):
         _check_projection(problem, Release(bad, state, None, unprojected=noised))
+    with pytest.raises(LetheError, match=r"publish it by request\.release"):
+        _check_projection(problem, Release(good, state, None))
+
+
+# --- whole runs ----------------------------------------------------------------------------------
+
+
+def test_the_pages_study_runs_and_its_witness_fails_again(tmp_path: Path) -> None:
+    """`[property]` in a file, the verdicts in its records, and a pair that is replayed from one."""
+    written("properties", tmp_path)
+    study = (tmp_path / "monotone.toml").read_text(encoding="utf-8")
+    assert 'enforce = "release"' in study
+    free = study.replace('"release"', '"never"').replace('["bmi", "bp", "s5"]', '["s2"]')
+    (tmp_path / "free.toml").write_text(free, encoding="utf-8")
+    out = python(tmp_path, "-m", "lethe", "run", "monotone.toml", "free.toml", "--no-board")
+    assert "6 cells run, 0 kept, 0 failed" in out
+    for method in ("nothing", "retrain", "newton"):
+        record = read_record(tmp_path / "runs" / "monotone" / method / "seed-0.json")
+        assert record.kept.after.verdict == "constructed"
+        assert record.claim is None or record.claim.projected
+    record = read_record(tmp_path / "runs" / "free" / "retrain" / "seed-0.json")
+    inputs = Inputs.read(record.inputs, "the record")
+    assert inputs.key == record.key
+    problem, _ = build(inputs.problem, inputs.seeds, "cpu")
+    (forget,) = inputs.forget.draw(torch.arange(len(problem.train)), inputs.seeds)
+    retain = torch.arange(len(problem.train))
+    retain = retain[~torch.isin(retain, forget)]
+    weights = problem.fit(retain, inputs.seeds.generator("training"))
+    pair = record.kept.after.witness
+    assert contradicts(pair, Predictor(problem.model, weights), 1)
+    assert pair.units["s2"] == (pytest.approx(20.0), pytest.approx(300.0))
+
+
+def test_the_pages_own_property_works_as_the_contract_asks() -> None:
+    (body,) = blocks("properties", "python")
+    names: dict = {"__name__": "bounded"}
+    exec(body, names)
+    declared, problem = names["Bounded"](bound=0.5, enforce="release"), table()
+    problem = with_property(problem, declared)
+    weights = torch.randn(16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert declared.certify(Predictor(problem.model, weights), problem, 1).verdict == "violated"
+    released = Predictor(problem.model, problem.released_within.project(weights))
+    assert declared.certify(released, problem, 1).verdict == "held"
+
+
+def test_without_a_property_an_experiment_says_what_it_said() -> None:
+    """No key of a record knows of properties where none is declared."""
+    plain = load("digits-softmax")
+    assert "kept_property" not in plain.problem.model_dump(mode="json")
+    assert "kept_property" not in facts_of(plain).model_dump(mode="json")
+    declared = load("diabetes-monotone", "release")
+    again = type(declared.problem).model_validate(declared.problem.model_dump(mode="json"))
+    assert again == declared.problem
+    assert declared.problem.kept_property.enforce == "release"
+    assert facts_of(declared).enforce == "release"
+
+
+def test_where_training_is_constrained_bounds_by_the_gradient_are_refused() -> None:
+    problem = with_property(table(), Monotone(increasing=("a",), enforce="training"))
+    rows = torch.arange(len(problem.train))
+    state = State(problem.fit(rows, torch.Generator().manual_seed(0)), rows)
+    request = Request.of(problem, state, torch.tensor([1, 2]), target=Target(distance=0.1))
+    with pytest.raises(AssumptionBroken, match="takes the gradient to vanish"):
+        find("newton-iterated").method().answer(request)
+    release = find("cone-newton").method().answer(request)
+    retrained = problem.fit(request.retain, torch.Generator().manual_seed(0))
+    assert (release.state.weights - retrained).norm() <= release.claim.evidence.reached
+    assert problem.released_within.has(release.predictor.weights)
+    constrained = {row.method for row in rows_of(load("compas-monotone", "training"))}
+    assert "cone-newton" in constrained
+    assert not constrained & {"newton", "newton-iterated", "newton-chord"}
+
+
+def test_the_fewest_rows_break_the_retrained_head_and_one_less_does_not() -> None:
+    problem = table(n=80)
+    declared = Monotone(increasing=("b",))
+    constraints, index = declared.constraints(problem), torch.arange(80)
+    weights = problem.fit(index, torch.Generator().manual_seed(0))
+    sign = 1 if float(constraints[0].dot(weights)) > 0 else -1
+    found = fewest_rows(problem, weights, index, sign * constraints)
+
+    def margin(removed: torch.Tensor) -> float:
+        kept = index[~torch.isin(index, removed)]
+        return sign * float(constraints[0].dot(problem.fit(kept, torch.Generator().manual_seed(0))))
+
+    assert margin(found) < 0 <= margin(found[:-1])
+
+
+def test_the_board_says_what_was_lost_and_shows_the_pair() -> None:
+    problem = table()
+    weights = torch.zeros(16, dtype=torch.float64)
+    declared = Monotone(increasing=("a",))
+    held = declared.certify(Predictor(problem.model, weights), problem, 1)
+    weights[0] = 1.0
+    lost = declared.certify(Predictor(problem.model, weights), problem, 1)
+    assert (held.verdict, lost.verdict) == ("held", "violated")
+    assert kept_model.verdicts([held, lost, lost]) == "violated 2, held 1"
+    became = Kept(
+        name="monotone", declared={}, enforce="release", before=held, after=lost, retrained=held
+    )
+    assert Kept.model_validate_json(became.model_dump_json()) == became
+    assert became.numbers()["property.after.verdict"] == "violated"
 
 
 def test_signs_have_the_places_of_their_columns() -> None:

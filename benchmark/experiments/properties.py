@@ -11,7 +11,6 @@ import numpy as np
 from benchmark.data.columns import Column
 from benchmark.errors import LetheError
 from benchmark.problem.domain import Domain, Feature
-from benchmark.problem.model import SoftmaxSpec
 from benchmark.problem.problem import Problem
 from benchmark.problem.training import AdamTraining, ConeTraining, NewtonTraining
 from benchmark.properties.property import Property, build
@@ -76,7 +75,7 @@ def with_property(problem: Problem, declared: Property | None) -> Problem:
         )
     if isinstance(training, AdamTraining) and training.gradient_tolerance is None:
         return replace(problem, training=training.model_copy(update={"radius": within}))
-    if isinstance(training, NewtonTraining) and isinstance(problem.model.spec, SoftmaxSpec):
+    if isinstance(training, NewtonTraining) and problem.model.spec.widths == ():
         cone = ConeTraining(
             tolerance=training.tolerance, max_steps=training.max_steps, within=within
         )

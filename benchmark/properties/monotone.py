@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from torch import Tensor
 from benchmark.errors import LetheError
 from benchmark.problem.convex import Both, Box, ConvexSet, Ordered
 from benchmark.problem.domain import Domain, Feature
-from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec
+from benchmark.problem.model import Model
 from benchmark.problem.predictor import Predictor
 from benchmark.problem.problem import Problem
 from benchmark.properties.branch import least_slope
@@ -122,41 +123,52 @@ class Monotone(Property):
     def within(self, problem: Problem) -> ConvexSet | None:
         """Heads: both weights of a feature in order. Nets: products of non-negative weights."""
         model = problem.model
-        if isinstance(model.spec, SoftmaxSpec):
+        if _is_head(model):
             return _ordered(model, self.signs(problem))
-        if isinstance(model.spec, MLPSpec) and model.spec.activation in ("tanh", "relu"):
+        if _is_net(model):
             return _of_net(model, self.signs(problem))
         return None
 
     def certify(self, predictor: Predictor, problem: Problem, budget: int) -> Finding:
         """Each member on its own; where one is not monotone, a pair for the ensemble is sought."""
-        domain, signs = self.over(problem), self.signs(problem)
-        head = isinstance(problem.model.spec, SoftmaxSpec)
-        words = "all inputs" if head else domain.words
-        common = {"tolerance": 0.0 if head else TOLERANCE, "domain": words}
-        if head:
-            margins = [self.margins(weights, problem) for weights in predictor.members]
-            least = torch.stack(margins).min(dim=0).values
-            worst = int(least.argmin())
-            common |= {"margin": float(least[worst]), "feature": signs[worst].feature.name}
-            if float(least[worst]) >= 0:
-                return Finding(verdict=self._why(predictor, problem), work=len(signs), **common)
-            pair = _first(
-                _pair(predictor, domain, signs[i], domain.centre)
-                for i in least.argsort().tolist()
-                if least[i] < 0
+        if _is_head(problem.model):
+            return self._of_head(predictor, problem)
+        domain = self.over(problem)
+        if self._why(predictor, problem) == "constructed":
+            return Finding(
+                verdict="constructed", margin=0.0, tolerance=TOLERANCE, work=0, domain=domain.words
             )
+        if not _is_net(problem.model):
+            return Finding(
+                verdict="unknown", margin=None, tolerance=TOLERANCE, work=0, domain=domain.words
+            )
+        signs, points = self.signs(problem), self._points(domain)
+        if points is not None:
+            return _enumerated(predictor, domain, signs, points)
+        return _bounded(predictor, problem, domain, signs, budget)
+
+    def _of_head(self, predictor: Predictor, problem: Problem) -> Finding:
+        """Exact, and of all inputs; of an ensemble only where all members are monotone."""
+        domain, signs = self.over(problem), self.signs(problem)
+        margins = torch.stack([self.margins(weights, problem) for weights in predictor.members])
+        least = margins.min(dim=0).values
+        worst, pair = int(least.argmin()), None
+        verdict = self._why(predictor, problem)
+        if float(least[worst]) < 0:
+            falling = [i for i in least.argsort().tolist() if least[i] < 0]
+            pair = _first(_pair(predictor, domain, signs[i], domain.centre) for i in falling)
             if pair is None and len(predictor.members) > 1:
                 pair = self.attack(predictor, problem, torch.Generator().manual_seed(0))
             verdict = "unknown" if pair is None else "violated"
-            return Finding(verdict=verdict, witness=pair, work=len(signs), **common)
-        if self._why(predictor, problem) == "constructed":
-            return Finding(verdict="constructed", margin=0.0, work=0, **common)
-        if not _is_net(problem.model):
-            return Finding(verdict="unknown", margin=None, work=0, **common)
-        if (points := self._points(domain)) is not None:
-            return _enumerated(predictor, domain, signs, points)
-        return _bounded(predictor, problem, domain, signs, budget, common)
+        return Finding(
+            verdict=verdict,
+            margin=float(least[worst]),
+            feature=signs[worst].feature.name,
+            witness=pair,
+            tolerance=0.0,
+            work=len(signs),
+            domain="all inputs",
+        )
 
     def _why(self, predictor: Predictor, problem: Problem) -> str:
         """`constructed` where a set is enforced and holds the weights, else `held`."""
@@ -174,14 +186,14 @@ class Monotone(Property):
 
     def survival(self, weights: Tensor, problem: Problem, sigma: float) -> float | None:
         """The product of Phi(margin / (sqrt 2 sigma)): the differences are independent."""
-        if not isinstance(problem.model.spec, SoftmaxSpec) or weights.ndim > 1:
+        if not _is_head(problem.model) or weights.ndim > 1:
             return None
         ratios = self.margins(weights, problem) / (2 * sigma)
         return float((0.5 * torch.erfc(-ratios)).prod())
 
     def constraints(self, problem: Problem) -> Tensor | None:
         """The differences of both weights, of heads."""
-        if not isinstance(problem.model.spec, SoftmaxSpec):
+        if not _is_head(problem.model):
             return None
         cone = _ordered(problem.model, self.signs(problem))
         number = torch.arange(len(cone.below))
@@ -217,7 +229,7 @@ class Monotone(Property):
 
     def penalty(self, problem: Problem, weights: Tensor, x: Tensor) -> Tensor | None:
         """Weight times the mean of relu(least - slope)^2 over the batch, one direction each."""
-        if not self.weight or isinstance(problem.model.spec, SoftmaxSpec):
+        if not self.weight or _is_head(problem.model):
             return None
         signs = self.signs(problem)
 
@@ -321,8 +333,14 @@ def _of_net(model: Model, signs: list[Sign]) -> ConvexSet:
     return Both(Box(low, high), pairs)
 
 
+def _is_head(model: Model) -> bool:
+    """Whether it is one linear layer."""
+    return model.spec.widths == ()
+
+
 def _is_net(model: Model) -> bool:
-    return isinstance(model.spec, MLPSpec) and model.spec.activation in ("tanh", "relu")
+    """Whether it is fully connected, of tanh or ReLU: no other net has its passes written out."""
+    return bool(model.spec.widths)
 
 
 def _net(model: Model, weights: Tensor) -> Net:
@@ -335,36 +353,38 @@ def _net(model: Model, weights: Tensor) -> Net:
 
 
 def _bounded(
-    predictor: Predictor,
-    problem: Problem,
-    domain: Domain,
-    signs: list[Sign],
-    budget: int,
-    common: dict,
+    predictor: Predictor, problem: Problem, domain: Domain, signs: list[Sign], budget: int
 ) -> Finding:
     """By branch and bound, feature by feature and member by member."""
     nets = [_net(problem.model, weights) for weights in predictor.members]
-    found, work = [], 0
-    for one in signs:
-        for net in nets:
-            outcome = least_slope(
-                net,
-                domain,
-                one.place,
-                one.sign,
-                budget=budget,
-                tolerance=TOLERANCE,
-                show=lambda x, one=one: _pair(predictor, domain, one, torch.from_numpy(x)),
-            )
-            work += outcome.boxes
-            found.append((outcome.margin, one.feature.name, outcome))
-            if outcome.pair is not None:
-                common |= {"margin": _finite(outcome.margin), "feature": one.feature.name}
-                return Finding(verdict="violated", witness=outcome.pair, work=work, **common)
-    margin, feature, _ = min(found, key=lambda one: one[0])
-    done = all(outcome.done for _, _, outcome in found)
-    common |= {"margin": _finite(margin), "feature": feature}
-    return Finding(verdict="held" if done else "unknown", work=work, **common)
+    found: list[tuple[float, str]] = []
+    work, verdict, pair = 0, "held", None
+    for one, net in itertools.product(signs, nets):
+        outcome = least_slope(
+            net,
+            domain,
+            one.place,
+            one.sign,
+            budget=budget,
+            tolerance=TOLERANCE,
+            show=lambda x, one=one: _pair(predictor, domain, one, torch.from_numpy(x)),
+        )
+        work, pair = work + outcome.boxes, outcome.pair
+        found.append((outcome.margin, one.feature.name))
+        if pair is not None:
+            verdict, found = "violated", found[-1:]
+            break
+        verdict = verdict if outcome.done else "unknown"
+    margin, feature = min(found)
+    return Finding(
+        verdict=verdict,
+        margin=_finite(margin),
+        feature=feature,
+        witness=pair,
+        tolerance=TOLERANCE,
+        work=work,
+        domain=domain.words,
+    )
 
 
 def _finite(margin: float) -> float | None:

@@ -9,7 +9,6 @@ from pydantic import Field
 from torch import Tensor
 
 from benchmark.errors import LetheError
-from benchmark.problem.model import SoftmaxSpec
 from benchmark.problem.predictor import Predictor
 from benchmark.problem.problem import Problem
 from benchmark.properties.finding import Finding, Pair
@@ -36,7 +35,7 @@ class Radius(Property):
 
     def check(self, problem: Problem) -> None:
         """Refuse what is no head."""
-        if not isinstance(problem.model.spec, SoftmaxSpec):
+        if problem.model.spec.widths != ():
             raise LetheError("property radius: it is of softmax heads: set model.kind = 'softmax'")
 
     def certify(self, predictor: Predictor, problem: Problem, budget: int) -> Finding:

@@ -173,6 +173,8 @@ def _stream(requests: int) -> str:
 
 
 def _rows_in_words(forget: ForgetSpec) -> str:
+    if forget.scenario == "against-property":
+        return "the fewest rows found that break the property of the retrained model"
     if forget.scenario == "nodes-class":
         return WORDS[forget.scenario]
     if forget.scenario == "class":

@@ -48,13 +48,18 @@ def became_of(
 
 
 def _check_projection(problem: Problem, release: Release) -> None:
+    """Hold what was published to be the projection of the weights that audits look at.
+
+    Raises:
+        LetheError: if it is not.
+    """
     within = problem.released_within
     if within is None:
         return
-    expected = within.project(release.unprojected)
-    if not torch.equal(
-        expected.reshape(release.predictor.weights.shape), release.predictor.weights
-    ):
+    if release.unprojected is None:
+        raise LetheError("a release is not projected: publish it by request.release")
+    weights = release.predictor.weights
+    if not torch.equal(within.project(release.unprojected).reshape(weights.shape), weights):
         raise LetheError("what was published is not the projection of the noised weights")
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from leaderboard.answers.answer import Answer, counted, mean, unanswered
 from leaderboard.model.evidence import Evidence
-from leaderboard.model.kept import contradicted, kept, verdicts
-from leaderboard.model.numbers import number, span
+from leaderboard.model.kept import contradicted, kept, shares, verdicts
+from leaderboard.model.numbers import number
 from leaderboard.model.ranking import entries
 from leaderboard.model.section import Cell, Line, grid
 from leaderboard.model.shown import NOTHING
@@ -111,7 +111,7 @@ def _line(table: Table, tables: list[Table]) -> Line:
             Cell(", ".join(row.title for row in _lost(table)) or "none"),
             Cell(number(min(margins)) if margins else NOTHING),
             Cell(number(max(seconds))),
-            Cell(span(survival) if survival else NOTHING),
+            Cell(shares(survival)),
             Cell(_price(table, tables)),
         ),
         alarm=any(map(contradicted, rows)),

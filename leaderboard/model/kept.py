@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 
 from benchmark.properties.finding import Finding, Kept, Pair
-from leaderboard.model.numbers import number, span
+from leaderboard.model.numbers import number
 from leaderboard.model.ranking import in_order
 from leaderboard.model.section import Cell, Line, Part, Section, bullets, grid
 from leaderboard.model.shown import NOTHING
@@ -63,6 +63,12 @@ def verdicts(findings: list[Finding]) -> str:
     return ", ".join(f"{name} {count}" for name, count in found.items())
 
 
+def shares(values: list[float]) -> str:
+    """Some probabilities to three digits, as a range where they differ; a dash for none."""
+    texts = [f"{value:.3f}" for value in (min(values), max(values))] if values else [NOTHING]
+    return texts[0] if texts[0] == texts[-1] else " to ".join(texts)
+
+
 def contradicted(row: Row) -> bool:
     """Whether a property was enforced and a release violates it all the same."""
     return any(
@@ -86,8 +92,8 @@ def _line(row: Row) -> Line:
             Cell(number(min(margins)) if margins else NOTHING),
             Cell(_short(first) if first else NOTHING),
             Cell(number(fmean(one.after.seconds for one in found))),
-            Cell(span(predicted) if predicted else NOTHING),
-            Cell(span(survived) if survived else NOTHING),
+            Cell(shares(predicted)),
+            Cell(shares(survived)),
         ),
         alarm=contradicted(row),
     )
