@@ -218,16 +218,12 @@ def test_every_certified_method_is_audited() -> None:
     assert slow <= on_head
 
 
-def test_both_sides_of_a_tangent_have_the_same_public_rows() -> None:
-    """The clip is declared and the net public, so that all but the noise's centre is the same."""
+def test_both_sides_of_a_tangent_say_the_same_but_for_the_centre_of_the_noise() -> None:
+    """The clip is declared and the net is of public rows, which are the same in both worlds."""
     (part,) = (one for one in PLAN if one.experiment == "digits-tangent")
     (cell,) = part.cells("cpu")
-    (row,) = (unit.pieces[0] for unit in Audit().units("cpu") if "tangent" in unit.name)
-    assert row.cell.method.name == cell.method.name == "tangent-newton"
     sides = audits.BothSides(cell, CPU, None)
-    record = sides.run(replace(row, runs=3), lambda _: None)
+    record = sides.run(audits.AuditedRow(cell, 3, ""), lambda _: None)
     assert record.status == "ok"
-    assert record.finding.verdict.startswith("not falsifiable")
-    problem = sides._bench.problem
-    assert problem.declared.feature_norm == problem.row_norm == 10
-    assert not torch.isin(sides._bench.forget, sides._bench.split.public).any()
+    assert (record.finding.verdict, record.finding.outcome) == ("proved", "not falsifiable")
+    assert record.finding.reason == ""
