@@ -271,16 +271,32 @@ def list_() -> None:
     show(out, table)
 
 
+#: See `benchmark.templates`, which is not imported for a list of names.
+NewKind = Literal[
+    "method",
+    "attack",
+    "model",
+    "data",
+    "feature",
+    "scenario",
+    "loss",
+    "metric",
+    "solver",
+    "definition",
+    "executor",
+]
+
+
 @app.command()
 def new(
-    kind: Annotated[Literal["method", "attack", "model"], typer.Argument(help="What to write.")],
+    kind: Annotated[NewKind, typer.Argument(help="What to write.")],
     name: Annotated[str, typer.Argument(help="Its name in experiments.")],
     to: Annotated[
         Path | None,
         typer.Option(help="Folder of the file; by default the project's, else this one."),
     ] = None,
 ) -> None:
-    """Write the file of a method, an attack or a model of your own, and say how to check it."""
+    """Write the file of a method or another plug-in of your own, and say how to check it."""
     from benchmark.extend import write
 
     path = write(kind, name, to)
@@ -302,7 +318,7 @@ def check(
         Literal["float32", "float64"], typer.Option(help="For a model: precision of its rows.")
     ] = "float64",
 ) -> None:
-    """Check a method, an attack or a model, built in or yours, against its contract."""
+    """Check a method or another plug-in, built in or yours, against its contract."""
     from benchmark.extend import check as hold
     from benchmark.extend import sizes
     from benchmark.runner.device import prepare

@@ -11,123 +11,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from benchmark import names, plugins, registry
-from benchmark.checks.attack import checked
+from benchmark.checks.attack import checked as of_attack
 from benchmark.checks.check import check_method
+from benchmark.checks.parts import checked as of_part
 from benchmark.contract.method import Method
 from benchmark.ends import kept_alive
 from benchmark.errors import LetheError, unknown
 from benchmark.files import as_bytes, replace_file
-from benchmark.metrics import attack_registry as attacks
 from benchmark.metrics.attack_contract import ModelAttack, RowAttack
 from benchmark.problem.examine import Finding
 from benchmark.problem.model import Inputs
-from benchmark.problem.models import kinds
 from benchmark.problem.models.factory import import_module, look_at
 from benchmark.problem.models.kinds import spec_of
 from benchmark.problem.models.spec import ModelSpec
-
-Kind = Literal["method", "attack", "model"]
-
-_METHOD = '''"""{title}."""
-
-from __future__ import annotations
-
-from pydantic import Field
-
-from lethe import Method, Release, Request, Source, descend
-
-
-class {cls}(Method):
-    """Go on training on the rows that stay: say here in a sentence what yours does."""
-
-    name = "{name}"
-    title = "{title}"
-    source = Source(paper="Authors: Title (venue year)", url="https://example.org")
-    # The rows that a request looks at. The checks give the others other content.
-    needs = frozenset({{"retain"}})
-
-    # A parameter is a field with a default and bounds.
-    epochs: int = Field(2, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
-
-    def unlearn(self, request: Request) -> Release:
-        """Answer a request: change no input, and draw from request.generator alone."""
-        with request.clock.phase("training"):
-            weights = descend(
-                request.problem.loss,
-                request.original.weights,
-                request.retain_rows,
-                request.generator("training"),
-                epochs=self.epochs,
-                batch=128,
-                learning_rate=self.learning_rate,
-            )
-        # What certifies also names its evidence and releases a claim: docs/guide/add-a-method.md.
-        return request.release(weights)
-'''
-_ATTACK = '''"""{title}."""
-
-from __future__ import annotations
-
-import numpy as np
-
-from lethe import RowAttack, RowCase, Source
-
-
-class {cls}(RowAttack):
-    """The probability of the label: say here in a sentence what yours goes by."""
-
-    name = "{name}"
-    title = "{title}"
-    source = Source(paper="Authors: Title (venue year)", url="https://example.org")
-
-    def score(self, case: RowCase) -> np.ndarray:
-        """(n,), higher for what looks as if it had been trained on."""
-        return np.exp(case.outputs[np.arange(len(case.labels)), case.labels])
-'''
-_MODEL = '''"""{title}."""
-
-from __future__ import annotations
-
-from typing import Literal
-
-from pydantic import Field
-from torch import nn
-
-from lethe import ModelSpec
-
-
-class {cls}(ModelSpec):
-    """A net with one hidden layer: say here in a sentence what yours is."""
-
-    title = "{title}"
-
-    kind: Literal["{name}"] = "{name}"
-    width: int = Field(16, ge=1)
-
-    @property
-    def smooth(self) -> bool:
-        """Whether the loss has a Lipschitz Hessian."""
-        return True
-
-    def module(self, inputs: int, classes: int) -> nn.Module:
-        """From rows (n, inputs) to logits (n, classes)."""
-        return nn.Sequential(
-            nn.Linear(inputs, self.width), nn.GELU(), nn.Linear(self.width, classes)
-        )
-'''
-_TEMPLATES = {"method": _METHOD, "attack": _ATTACK, "model": _MODEL}
-#: Where a kind lies in a copy of the project.
-_PLACES = {
-    "method": "baselines",
-    "attack": "benchmark/attacks",
-    "model": "benchmark/problem/models",
-}
+from benchmark.templates import PLACES, TEMPLATES
 
 
 @dataclass(frozen=True)
@@ -145,11 +47,11 @@ class Line:
     text: str
 
 
-def write(kind: Kind, name: str, to: Path | None) -> Path:
+def write(kind: str, name: str, to: Path | None) -> Path:
     """Write the file of a new plug-in.
 
     Args:
-        kind: of plug-in.
+        kind: of plug-in, see `benchmark.templates`.
         name: by which experiments know it.
         to: a folder; in a copy of the project where its kind lies, else the current one, if None.
 
@@ -167,14 +69,14 @@ def write(kind: Kind, name: str, to: Path | None) -> Path:
     words = re.split(r"[^A-Za-z0-9]+", name)
     cls = "".join(word[:1].upper() + word[1:] for word in words)
     title = " ".join(words).capitalize()
-    project = Path(_PLACES[kind])
+    project = Path(PLACES[kind])
     folder = to or (project if project.is_dir() and Path("methods").is_dir() else Path())
     path = folder / f"{module}.py"
     if path.exists():
         raise LetheError(f"{path} is there already: choose another name, or delete it")
     if not folder.is_dir():
         raise LetheError(f"there is no folder {folder}: make it, or name another with --to")
-    replace_file(path, as_bytes(_TEMPLATES[kind].format(name=name, cls=cls, title=title)))
+    replace_file(path, as_bytes(TEMPLATES[kind].format(name=name, cls=cls, title=title)))
     return path
 
 
@@ -184,8 +86,8 @@ def check(
     """Hold a plug-in against the contract of its kind.
 
     Args:
-        what: a method by its name, a file with plug-ins in it, or a class or factory as
-            `package.module:Name`.
+        what: a method or a plug-in by its name, a file with plug-ins in it, or a class or factory
+            as `package.module:Name`.
         inputs: that a model is tried on: features of a row, or height, width and channels.
         classes: likewise.
         precision: likewise.
@@ -219,29 +121,34 @@ def _named(what: str, *, images: bool) -> list[Any]:
         classes = [one for _, one in inspect.getmembers(module, inspect.isclass)]
         own = [one for one in classes if one.__module__ == module.__name__ and _is_plugin(one)]
         if not own:
-            raise LetheError(f"{what} defines no method, attack or model: name a file that does")
+            raise LetheError(f"{what} defines no method and no plug-in: name a file that does")
         return own
     if ":" in what:
         module, _, name = what.partition(":")
         found = getattr(import_module(module), name, None)
         return [found if _is_plugin(found) else spec_of({"factory": what, "images": images})]
-    models = {name: found.cls for name, found in kinds.discover().items()}
-    methods = {name: found.method for name, found in registry.discover().items()}
-    known = models | attacks.discover() | methods
+    known = {
+        name: found.cls
+        for kind in plugins.kinds().values()
+        for name, found in plugins.discover(kind).items()
+    }
+    known |= {name: found.method for name, found in registry.discover().items()}
     if what not in known:
-        raise unknown("method, attack or model", what, known)
+        raise unknown("method or plug-in", what, known)
     return [known[what]]
+
+
+def _kind_of(cls: type) -> plugins.Kind | None:
+    """The kind that a class is of; None if it is of none."""
+    every = (registry.KIND, *plugins.kinds().values())
+    return next((kind for kind in every if kind.accepts(cls)), None)
 
 
 def _is_plugin(found: Any) -> bool:
     """Whether it is a class that can be checked."""
-    kinds_of_class = (Method, RowAttack, ModelAttack, ModelSpec)
-    return (
-        inspect.isclass(found)
-        and issubclass(found, kinds_of_class)
-        and not inspect.isabstract(found)
-        and found not in kinds_of_class
-    )
+    if not inspect.isclass(found) or inspect.isabstract(found):
+        return False
+    return hasattr(found, "title") and _kind_of(found) is not None
 
 
 def _loaded(path: Path) -> ModuleType:
@@ -268,18 +175,18 @@ def _loaded(path: Path) -> ModuleType:
 def _lines(found: Any, inputs: Inputs, classes: int, dtype: torch.dtype) -> Iterator[Line]:
     if not inspect.isclass(found):  # the model of a factory
         yield from _of_net(found.factory, found.findings(inputs, classes, dtype))
-    elif issubclass(found, Method):
-        plugins.check(found, registry.KIND)
+        return
+    plugins.check(found, _kind_of(found))
+    if issubclass(found, Method):
         for one in check_method(found):
             where = f"{found.name}: {one.rule}" + (f" ({one.on})" if one.on else "")
             yield Line(where, None if one.refused else one.kept, one.broken or one.refused)
     elif issubclass(found, ModelSpec):
-        plugins.check(found, kinds.KIND)
         model = spec_of({"kind": found.name}, found)
         seen = look_at(lambda: model.module(inputs, classes), inputs, classes, dtype)
         yield from _of_net(found.name, seen)
     else:
-        plugins.check(found, attacks.KIND)
+        checked = of_attack if issubclass(found, RowAttack | ModelAttack) else of_part
         yield from (Line(f"{found.name}: {rule}", not text, text) for rule, text in checked(found))
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import extend
+from benchmark import extend, plugins
 from benchmark.errors import LetheError
+from benchmark.templates import TEMPLATES
 from tests.test_cli import Run, lethe, refused  # noqa: F401
 from tests.test_own_models import nets  # noqa: F401
 
 
-@pytest.mark.parametrize("kind", ["method", "attack", "model"])
+@pytest.mark.parametrize("kind", TEMPLATES)
 def test_what_is_written_keeps_the_contract(
     lethe: Run,  # noqa: F811
     kind: str,
@@ -64,19 +65,37 @@ def test_what_is_broken_is_named_and_shows_in_the_exit_code(
 
 
 def test_what_cannot_be_checked_is_one_line(lethe: Run, tmp_path: Path) -> None:  # noqa: F811
-    refused(lethe("check", "newtn"), "unknown method, attack or model", "did you mean 'newton'")
+    refused(lethe("check", "newtn"), "unknown method or plug-in", "did you mean 'newton'")
     refused(lethe("check", "absent.py"), "there is no file absent.py")
     refused(lethe("check", "no_such:thing"), "there is no module no_such")
     refused(lethe("check", "mlp", "--inputs", "8x"), "a number of features, or an image as 8x8x1")
     (tmp_path / "empty.py").write_text("")
-    refused(lethe("check", "empty.py"), "defines no method, attack or model")
+    refused(lethe("check", "empty.py"), "defines no method and no plug-in")
     (tmp_path / "wrong.py").write_text("def (\n")
     refused(lethe("check", "wrong.py"), "wrong.py cannot be imported: SyntaxError")
 
 
-@pytest.mark.parametrize("name", ["population", "rmia", "u-lira", "softmax", "mlp"])
+EVERY = [
+    name
+    for word, kind in plugins.kinds().items()
+    for name in plugins.discover(kind)
+    if word not in ("data set", "study", "model") or name in ("softmax", "mlp", "digits")
+]
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_ours_keep_it_too(name: str) -> None:
     assert not [line for line in extend.check(name, 8, 3, "float64") if line.ok is False]
+
+
+def test_a_scenario_that_names_a_row_twice_is_told(tmp_path: Path) -> None:
+    text = TEMPLATES["scenario"].format(name="mine", cls="Mine", title="Mine")
+    path = tmp_path / "mine.py"
+    path.write_text(
+        text.replace("trained[: requests * count].split(count)", "(trained[:count],) * 2")
+    )
+    broken = [line.what for line in extend.check(str(path), 8, 3, "float64") if line.ok is False]
+    assert broken == ["mine: no row twice"]
 
 
 def test_a_class_is_named_by_its_module() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import lethe
+from benchmark import extend
 from benchmark.plugins import kinds
 from tests.test_tutorials import BLOCK
 
@@ -132,42 +133,6 @@ def test_its_sessions_run(page: str) -> None:
 
 
 MINE = {
-    "moons.py": '''
-from sklearn.datasets import make_moons
-
-from benchmark.data.named import NamedSet
-from benchmark.data.own.arrays import from_arrays
-
-
-class Moons(NamedSet):
-    """Two half moons."""
-
-    name = "moons"
-    title = "Moons"
-    source = "scikit-learn"
-    features = "declared-ranges"
-
-    @classmethod
-    def load(cls):
-        x, y = make_moons(300, noise=0.2, random_state=0)
-        return from_arrays(x, y, ranges={"x0": (-3, 4), "x1": (-3, 4)}, name=cls.name)
-''',
-    "my_definition.py": '''
-import lethe
-
-
-class Mine(lethe.Definition):
-    """What retraining gives."""
-
-    name = "mine"
-    title = "Mine"
-    source = "https://example.org"
-    words = "U is what retraining gives."
-
-    @classmethod
-    def reference(cls, method, without, claimed):
-        return claimed
-''',
     "my_study.py": '''
 from typing import Literal
 
@@ -203,24 +168,10 @@ class Nothing(lethe.Study):
 ''',
 }
 POINTS = """
-[lethe.data]
-moons = moons:Moons
-[lethe.definitions]
-mine = my_definition:Mine
 [lethe.studies]
 nothing = my_study:Nothing
 [lethe.properties]
 bounded = bounded:Bounded
-"""
-STUDY = """
-seeds = [0]
-methods = ["retrain", "my-method"]
-[problem]
-data = "moons"
-model = { kind = "my-net", width = 4 }
-training = { algorithm = "adam", epochs = 2 }
-[forget]
-count = 3
 """
 
 
@@ -231,12 +182,13 @@ def package(tmp_path: Path) -> Path:
     place.mkdir()
     for line in "".join(blocks("extend", "sh")).splitlines():
         if line.startswith("lethe new"):
-            python(place, "-m", *shlex.split(line))
+            _, _, kind, name = shlex.split(line)
+            extend.write(kind, name, place)
     for name, text in MINE.items():
         (place / name).write_text(text, encoding="utf-8")
     for body in blocks("properties", "python"):
         (place / FILE.match(body)[1]).write_text(body, encoding="utf-8")
-    (toml,) = blocks("extend", "toml")
+    toml, _ = blocks("extend", "toml")
     points = re.sub(r'\[project.entry-points."([\w.]+)"\]', r"[\1]", toml.partition("\n\n")[2])
     info = place / "my_package-1.0.dist-info"
     info.mkdir()
@@ -251,24 +203,34 @@ def test_a_package_with_one_of_each_kind_is_found(package: Path, tmp_path: Path)
         kind: re.search(rf"^{name} +{kind} .*my-package *$", out, re.MULTILINE)
         for kind, name in {
             "attack": "my-attack",
-            "data set": "moons",
-            "definition": "mine",
+            "data set": "my-set",
+            "definition": "my-definition",
+            "executor": "my-executor",
+            "feature": "my-feature",
+            "loss": "my-loss",
+            "metric": "my-metric",
             "model": "my-net",
             "property": "bounded",
+            "scenario": "my-scenario",
+            "solver": "my-solver",
             "study": "nothing-at-all",
         }.items()
     }
     assert set(there) == set(kinds())
     assert all(there.values()), there
     assert re.search(r"^my-method +my-package", out, re.MULTILINE)
-    for name in ("my-method", "my-attack", "my-net"):
-        checked = python(tmp_path, "-m", "lethe", "check", name, path=str(package))
-        assert "The contract is kept." in checked
-    (tmp_path / "moons.toml").write_text(STUDY, encoding="utf-8")
-    out = python(tmp_path, "-m", "lethe", "run", "moons.toml", path=str(package))
+    checked = python(tmp_path, "-m", "lethe", "check", "my-method", path=str(package))
+    assert "The contract is kept." in checked  # tests/test_extend.py checks the others
+    _, study = blocks("extend", "toml")
+    (tmp_path / "mine.toml").write_text(study, encoding="utf-8")
+    out = python(tmp_path, "-m", "lethe", "run", "mine.toml", path=str(package))
     assert "2 cells run, 0 kept, 0 failed" in out
     board = (tmp_path / "runs" / "leaderboard" / "board.csv").read_text(encoding="utf-8")
     assert "My method" in board
+    command = shlex.split(blocks("extend", "sh")[1].splitlines()[0])
+    table = python(tmp_path, "-m", *command, path=str(package))
+    assert "| My method |" in table
+    assert "not kept" not in table
 
 
 def test_the_page_names_every_kind_and_every_name_of_the_front_door() -> None:

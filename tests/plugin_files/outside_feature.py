@@ -16,4 +16,5 @@ class OutsideFeature(ImageFeature):
 
     @classmethod
     def compute(cls, images: np.ndarray, levels: int) -> np.ndarray:
-        return images.astype(np.float64).mean(axis=1) / levels
+        means = images.astype(np.float64).mean(axis=1) / levels
+        return means.reshape(len(images), -1)
