@@ -29,7 +29,7 @@ $(foreach one,VENV WHEELS,$(if $(word 2,$($(one))),$(error $(one) must be a path
 ATTACKED ?=
 RUNS     ?=
 # groups of experiments, which `lethe list` names; an experiment says itself what it belongs to
-GROUPS  := demo mnist cifar10 svhn sequential nonconvergence heads squared public tangent kept scenarios biased ablation budget graphs scale paper tabular
+GROUPS  := demo mnist cifar10 svhn sequential nonconvergence heads squared public tangent kept scenarios biased ablation budget graphs scale paper tabular properties
 
 .DEFAULT_GOAL := help
 .PHONY: help setup $(GROUPS) hessian all test test-slurm chromium lint docs leaderboard check soundness slack \
@@ -71,6 +71,7 @@ graphs: ## nodes, edges and features of Cora, Citeseer, Amazon Photo and Coautho
 heads: ## proved heads on fixed features: HOG and scattering on MNIST, CIFAR-10 and SVHN
 biased: ## requests that are not random: a class, a sub-population, the rows that move the model most
 tabular: ## tables of people: breast cancer, Adult and COMPAS; PROFILE=smoke
+properties: ## is a certified property still there? monotone heads and nets, certified radii
 all: $(GROUPS) hessian ## all that this machine can
 
 test: $(READY) ## run the tests, two at a time; WORKERS=4 for more

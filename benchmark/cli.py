@@ -389,7 +389,7 @@ def table(
     columns: Annotated[
         str | None, typer.Option(help="Columns with commas, such as method,problem,speedup.")
     ] = None,
-    by: Annotated[str, typer.Option(help="A line for each row, or for each method.")] = "row",
+    by: Annotated[str, typer.Option(help="A line for each row, method or seed.")] = "row",
     useful: Annotated[
         bool,
         typer.Option("--useful", help="Only rows that lose at most 1 point and beat controls."),

@@ -27,7 +27,7 @@ from benchmark.metrics.attack_contract import ModelAttack, RowAttack
 from benchmark.problem.examine import Finding
 from benchmark.problem.model import Inputs
 from benchmark.problem.models import kinds
-from benchmark.problem.models.factory import FactorySpec, import_module, look_at
+from benchmark.problem.models.factory import import_module, look_at
 from benchmark.problem.models.kinds import spec_of
 from benchmark.problem.models.spec import ModelSpec
 
@@ -266,7 +266,7 @@ def _loaded(path: Path) -> ModuleType:
 
 
 def _lines(found: Any, inputs: Inputs, classes: int, dtype: torch.dtype) -> Iterator[Line]:
-    if isinstance(found, FactorySpec):
+    if not inspect.isclass(found):  # the model of a factory
         yield from _of_net(found.factory, found.findings(inputs, classes, dtype))
     elif issubclass(found, Method):
         plugins.check(found, registry.KIND)

@@ -26,6 +26,8 @@ class Facts(BaseModel):
         group: what it is run together with.
         trial: whether it is for trying things out, and its numbers mean nothing.
         graph: whether the data are a graph, and requests name nodes, edges or features.
+        kept_property: what is certified before and after, by its name; None for nothing.
+        enforce: how it is kept, `never`, `release` or `training`; likewise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -52,6 +54,8 @@ class Facts(BaseModel):
     group: tuple[str, ...]
     trial: bool
     graph: bool = Field(False, exclude_if=lambda value: not value)
+    kept_property: str | None = Field(None, exclude_if=lambda value: value is None)
+    enforce: str | None = Field(None, exclude_if=lambda value: value is None)
 
     @property
     def varies(self) -> bool:

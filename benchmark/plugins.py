@@ -31,6 +31,7 @@ _MODULES = {
     "loss": "benchmark.problem.loss",
     "metric": "benchmark.metrics.metric",
     "model": "benchmark.problem.models.kinds",
+    "property": "benchmark.properties.property",
     "scenario": "benchmark.data.scenarios",
     "solver": "benchmark.curvature.solvers",
     "study": "benchmark.study.study",

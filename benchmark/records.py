@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from benchmark import collected, json_file, names
 from benchmark.contract.claim import Claim, Verdict
@@ -18,6 +18,7 @@ from benchmark.errors import LetheError
 from benchmark.facts import Facts
 from benchmark.json_file import REMAKE, Sound
 from benchmark.metrics.value import Number, Value
+from benchmark.properties.finding import Kept
 
 SCHEMA = 3
 CONTENTS = "contents.json"
@@ -181,6 +182,16 @@ class Envelope(_Frozen):
     environment: Environment
     failure: Failure | None = None
     finished: str
+    _beside: bytes | None = PrivateAttr(None)
+
+    def keep_beside(self, content: bytes | None) -> None:
+        """Have the store keep `content` under the record's key when it writes the record."""
+        self._beside = content
+
+    def taken_beside(self) -> bytes | None:
+        """What is to be kept beside the record, handed over once."""
+        content, self._beside = self._beside, None
+        return content
 
     @property
     def group(self) -> str:
@@ -219,6 +230,7 @@ class Record(Envelope):
         verdict: of the claim, or `none`; in a stream, the weakest.
         tuned: how the method's parameters were chosen; None if they were not.
         peak_memory: bytes above the level before the request; None if it was not measured.
+        kept: what became of the experiment's property; None where it declares none.
     """
 
     schema_version: Literal[3] = SCHEMA
@@ -234,6 +246,7 @@ class Record(Envelope):
     times: Times | None = None
     tuned: Tuned | None = None
     peak_memory: int | None = None
+    kept: Kept | None = Field(None, exclude_if=lambda value: value is None)
 
     @property
     def group(self) -> str:
@@ -257,6 +270,7 @@ class Record(Envelope):
             flat["split_hash"] = self.data.split_hash
             flat["forget_hash"] = self.data.forget_hash
         flat |= {name: metric.value for name, metric in self.metrics.items()}
+        flat |= {} if self.kept is None else self.kept.numbers()
         if self.claim is not None:
             flat |= {f"claim.{name}": getattr(self.claim, name) for name in ("epsilon", "delta")}
             evidence = self.claim.evidence.model_dump()

@@ -24,6 +24,7 @@ from leaderboard.glossary import column_meanings, glossary, reading
 from leaderboard.model.chart import Chart, is_drawn
 from leaderboard.model.contents import by_data_set, short
 from leaderboard.model.evidence import Evidence
+from leaderboard.model.predicted import measured
 from leaderboard.model.section import Cell, Line, Page, Section, grid
 from leaderboard.model.table import Table, load
 from leaderboard.model.words import INTRODUCTION
@@ -156,7 +157,7 @@ class _Board:
 
     def __init__(self, results: Path, out: Path) -> None:
         tables = load(results)
-        self._results = _place(results)
+        self._folder, self._results = results, _place(results)
         self._evidence = Evidence(tables, quality_record.read_all(results), results)
         self._answers = answers(self._evidence)
         self._studies = studies.sections(self._evidence)
@@ -188,7 +189,7 @@ class _Board:
             _Text(lambda: render_front(found, self._answers, tables, self._results, self._studies)),
         )
         yield "board.csv", _Text(lambda: render_csv(tables))
-        yield "seeds.csv", _Text(lambda: render_seeds(tables))
+        yield "seeds.csv", _Text(lambda: render_seeds(measured(self._folder, tables)))
         for chart in figures:
             yield chart.path, _Plot(chart)
 

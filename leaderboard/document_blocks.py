@@ -596,10 +596,39 @@ def _duration(seconds: float) -> str:
     return f"{_short(1e3 * seconds)} ms" if seconds < 1 else f"{_short(seconds)} s"
 
 
+def _graphs(board: Board) -> str:
+    """The figures that graphs are held to, and what the records say; what did not run says so."""
+
+    def found(label: str, verdict: str, data: str) -> list[Line]:
+        """Rows of single requests for a hundred at most, on a linear head."""
+        return [
+            line
+            for line in board.lines
+            if (line.label, line.verdict, line.facts.data) == (label, verdict, data)
+            if line.facts.graph and line.facts.linear and line.facts.requests == 1
+            if line.facts.forgotten is not None and line.facts.forgotten <= 100
+        ]
+
+    step = found("newton-measured", "pair", "cora")
+    slacks = [slack for line in step if (slack := line.number("slack_mean")) is not None]
+    gaps = [abs(line.number("accuracy_test_gap_mean") or 0.0) for line in step]
+    newton = found("newton", "proved", "cora")
+    chord = found("newton-chord", "proved", "amazon-photo")
+    lines = (
+        ("one Newton step on Cora: slack", "1.1 at most", slacks and _span(slacks, 3)),
+        ("its accuracy off retraining's, points", "0.3 at most", gaps and f"{max(gaps):.2f}"),
+        ("*Single-step Newton* on Cora: speed-up", "2.2", newton and _factors(newton)),
+        ("*Chord Newton* on Amazon Photo: speed-up", "5", chord and _factors(chord)),
+    )
+    rows = "\n".join(f"| {name} | {goal} | {said or 'not run'} |" for name, goal, said in lines)
+    return f"| figure | to reach | on the board |\n|---|---|---|\n{rows}"
+
+
 #: Writers by the names that blocks have.
 BLOCKS: dict[str, Callable[[Board], str]] = {
     "found": _found,
     "gpu-solvers": _gpu_solvers,
+    "graphs": _graphs,
     "one-vs-rest": _one_vs_rest,
     "results": _results,
     "squared": _squared,

@@ -8,19 +8,25 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from benchmark.errors import LetheError, unknown
+from benchmark.metrics.metric import NOT_KEPT, discover
 from benchmark.studies import quality_record
 from leaderboard.front.data import model_of
+from leaderboard.model.numbers import number
+from leaderboard.model.predicted import column as of_predictions
+from leaderboard.model.predicted import measured
 from leaderboard.model.table import load
 from leaderboard.overview import Overview, OverviewRow, overview
-from leaderboard.overview.cells import BY_KEY, Column, Line
+from leaderboard.overview.cells import BY_KEY, Column, Line, Text
 from leaderboard.render.bibtex import entry
 from leaderboard.render.latex import tabular
 from leaderboard.render.markdown import pipe_table
+from leaderboard.render.spreadsheet import seeds_of
 
 #: What a line of the table stands for.
-LINES = ("row", "method")
+LINES = ("row", "method", "seed")
 _COLUMNS = {
     "row": "rank,method,problem,verdict,epsilon,gap,speedup,once,pays",
     "method": "rank,method,verdict,epsilon,gap,speedup,once,pays,problems",
@@ -61,7 +67,7 @@ def read(results: Path) -> Overview:
     Raises:
         LetheError: if there are no results, or one of them is damaged.
     """
-    return overview(load(results), quality_record.read_all(results))
+    return overview(measured(results, load(results)), quality_record.read_all(results))
 
 
 def export(found: Overview, view: View, form: str = "markdown") -> str:
@@ -73,6 +79,11 @@ def export(found: Overview, view: View, form: str = "markdown") -> str:
     writers = {"markdown": _markdown, "latex": _latex, "csv": _csv, "json": _json}
     if form not in writers:
         raise unknown("format", form, writers)
+    if view.by == "seed":
+        if form != "csv" or view.columns:
+            raise LetheError("lines of seeds have every column and are CSV: add --format csv")
+        rows = [row for line in _lines(found, view) for row in line.rows]
+        return seeds_of((row.table, row.row) for row in rows)
     return writers[form](_lines(found, view), _columns(view))
 
 
@@ -93,11 +104,31 @@ def bibtex(found: Overview, view: View) -> str:
 
 
 def _columns(view: View) -> list[Column]:
-    keys = view.columns or _COLUMNS[view.by].split(",")
-    for key in keys:
-        if key not in BY_KEY:
-            raise unknown("column", key, BY_KEY)
-    return [BY_KEY[key] for key in keys]
+    return [_column(key) for key in view.columns or _COLUMNS[view.by].split(",")]
+
+
+def _column(key: str) -> Column:
+    """A column of the overview, or of a metric of kept predictions.
+
+    Raises:
+        LetheError: if there is none.
+    """
+    if key in BY_KEY:
+        return BY_KEY[key]
+    column = of_predictions(key)
+    if column is None:
+        kept = [f"{name}.test" for name in discover()]
+        raise unknown("column", key, [*BY_KEY, *kept])
+
+    def value(line: Line) -> float | None:
+        means = [one.mean for row in line.rows if (one := row.row.estimate(column))]
+        return fmean(means) if means else None
+
+    def text(line: Line) -> Text:
+        mean = value(line)
+        return Text(NOT_KEPT if mean is None else number(mean))
+
+    return Column(key, column.header, column.unit, column.meaning, text, value)
 
 
 def _lines(found: Overview, view: View) -> list[Line]:
@@ -109,7 +140,7 @@ def _lines(found: Overview, view: View) -> list[Line]:
     lines = []
     for standing in found.standings:
         rows = [r for r in standing.rows if (r.useful or not view.useful) and _fits(r, tests)]
-        parts = [(row,) for row in rows] if view.by == "row" else [tuple(rows)] if rows else []
+        parts = [(row,) for row in rows] if view.by != "method" else [tuple(rows)] if rows else []
         lines += [Line(standing, part, standing.problems) for part in parts]
     if not lines:
         asked = " ".join(view.filters) or "these results"

@@ -27,14 +27,29 @@ if TYPE_CHECKING:
     from benchmark.contract.method import Method, Source
     from benchmark.contract.request import NoisyStep, Release, Request, State
     from benchmark.contract.seeds import Seeds
+    from benchmark.curvature.cg import conjugate_gradients
+    from benchmark.curvature.solution import Solution
+    from benchmark.curvature.solvers import Solver
+    from benchmark.curvature.system import System
+    from benchmark.data.dataset import Dataset
+    from benchmark.data.features import ImageFeature, TableFeature
+    from benchmark.data.named import NamedSet
+    from benchmark.data.own.arrays import from_arrays as dataset_from_arrays
+    from benchmark.data.scenarios import Context as ScenarioContext
+    from benchmark.data.scenarios import Scenario
     from benchmark.errors import AssumptionBroken, DidNotConverge, LetheError
     from benchmark.metrics.attack_contract import ModelAttack, ModelCase, RowAttack, RowCase
+    from benchmark.metrics.metric import Metric, Predictions
     from benchmark.problem.examine import Finding
+    from benchmark.problem.loss import Loss
     from benchmark.problem.models.batch_norm import BatchNorm
     from benchmark.problem.models.spec import ModelSpec
     from benchmark.problem.problem import Problem as LearningProblem
     from benchmark.problem.rows import Rows
     from benchmark.problem.training.descent import descend
+    from benchmark.study.executors.executor import Asked as ExecutorSettings
+    from benchmark.study.executors.executor import Executor
+    from benchmark.study.keep import run_unit
     from benchmark.study.study import Study
     from lethe.advice import Advice, Choice, advise
     from lethe.evaluation import evaluate
@@ -54,20 +69,28 @@ _MODULES = {
     "Constant": "benchmark.contract.claim",
     "Construction": "benchmark.contract.claim",
     "Curve": "benchmark.contract.guarantee",
+    "Dataset": "benchmark.data.dataset",
     "Definition": "benchmark.contract.definition",
     "DidNotConverge": "benchmark.errors",
     "Distance": "benchmark.contract.claim",
     "Exact": "benchmark.contract.guarantee",
+    "Executor": "benchmark.study.executors.executor",
+    "ExecutorSettings": "benchmark.study.executors.executor:Asked",
     "Finding": "benchmark.problem.examine",
     "Gaussian": "benchmark.contract.guarantee",
+    "ImageFeature": "benchmark.data.features",
     "LearningProblem": "benchmark.problem.problem:Problem",
     "LetheError": "benchmark.errors",
+    "Loss": "benchmark.problem.loss",
     "Method": "benchmark.contract.method",
+    "Metric": "benchmark.metrics.metric",
     "ModelAttack": "benchmark.metrics.attack_contract",
     "ModelCase": "benchmark.metrics.attack_contract",
     "ModelSpec": "benchmark.problem.models.spec",
+    "NamedSet": "benchmark.data.named",
     "NoisyStep": "benchmark.contract.request",
     "Outcome": "benchmark.checks.check",
+    "Predictions": "benchmark.metrics.metric",
     "Problem": "lethe.problem",
     "Release": "benchmark.contract.request",
     "Request": "benchmark.contract.request",
@@ -75,19 +98,28 @@ _MODULES = {
     "RowAttack": "benchmark.metrics.attack_contract",
     "RowCase": "benchmark.metrics.attack_contract",
     "Rows": "benchmark.problem.rows",
+    "Scenario": "benchmark.data.scenarios",
+    "ScenarioContext": "benchmark.data.scenarios:Context",
     "Seeds": "benchmark.contract.seeds",
+    "Solution": "benchmark.curvature.solution",
+    "Solver": "benchmark.curvature.solvers",
     "Source": "benchmark.contract.method",
     "State": "benchmark.contract.request",
     "Study": "benchmark.study.study",
+    "System": "benchmark.curvature.system",
     "Table": "lethe.table",
+    "TableFeature": "benchmark.data.features",
     "Target": "benchmark.contract.claim",
     "Translation": "lethe.sklearn",
     "advise": "lethe.advice",
     "check_method": "benchmark.checks.check",
     "check_model": "lethe.model",
+    "conjugate_gradients": "benchmark.curvature.cg",
+    "dataset_from_arrays": "benchmark.data.own.arrays:from_arrays",
     "descend": "benchmark.problem.training.descent",
     "evaluate": "lethe.evaluation",
     "from_sklearn": "lethe.sklearn",
+    "run_unit": "benchmark.study.keep",
 }
 
 __all__ = [
@@ -100,20 +132,28 @@ __all__ = [
     "Constant",
     "Construction",
     "Curve",
+    "Dataset",
     "Definition",
     "DidNotConverge",
     "Distance",
     "Exact",
+    "Executor",
+    "ExecutorSettings",
     "Finding",
     "Gaussian",
+    "ImageFeature",
     "LearningProblem",
     "LetheError",
+    "Loss",
     "Method",
+    "Metric",
     "ModelAttack",
     "ModelCase",
     "ModelSpec",
+    "NamedSet",
     "NoisyStep",
     "Outcome",
+    "Predictions",
     "Problem",
     "Release",
     "Request",
@@ -121,19 +161,28 @@ __all__ = [
     "RowAttack",
     "RowCase",
     "Rows",
+    "Scenario",
+    "ScenarioContext",
     "Seeds",
+    "Solution",
+    "Solver",
     "Source",
     "State",
     "Study",
+    "System",
     "Table",
+    "TableFeature",
     "Target",
     "Translation",
     "advise",
     "check_method",
     "check_model",
+    "conjugate_gradients",
+    "dataset_from_arrays",
     "descend",
     "evaluate",
     "from_sklearn",
+    "run_unit",
 ]
 
 

@@ -21,6 +21,7 @@ from benchmark.runner.device import prepare
 from benchmark.runner.plans import rows_of
 from benchmark.studies.experiments import run
 from leaderboard.model import table as board
+from leaderboard.model.predicted import measured
 from lethe.problem import Forget, Problem
 from lethe.table import Table
 
@@ -92,7 +93,11 @@ def _run(experiment: Experiment, folder: Path, device: torch.device) -> board.Ta
     """Run what is missing, and read what the folder then holds of the experiment."""
     console = Console(stderr=True, quiet=not sys.stderr.isatty())
     run([experiment], Store(folder), device, console=console)
-    tables = [table for table in board.load(folder) if table.experiment == experiment.name]
+    tables = [
+        table
+        for table in measured(folder, board.load(folder))
+        if table.experiment == experiment.name
+    ]
     return next(table for table in tables if table.device.partition(" ")[0] == device.type)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,15 @@ from benchmark.contract.claim import Claim, Verdict
 from benchmark.contract.definition import find
 from benchmark.errors import LetheError
 from benchmark.files import as_bytes, replace_file
+from benchmark.metrics.metric import discover
 from leaderboard.model import table as board
 from leaderboard.model.columns import BY_KEY, CONTROLS
 from leaderboard.model.interval import Estimate
 from leaderboard.model.numbers import measured, number
+from leaderboard.model.predicted import any_column
 from leaderboard.render.latex import tabular
 from leaderboard.render.markdown import pipe_table
+from leaderboard.render.spreadsheet import render_seeds
 
 if TYPE_CHECKING:
     import pandas
@@ -68,12 +71,17 @@ class Row:
     def __getitem__(self, key: str) -> Estimate | None:
         """A column's mean over seeds and its 95 % interval; None without a number.
 
+        A metric of what the releases predict is a column for each part of the data, such as
+        `calibration.test` or `class_accuracy.forget.3`.
+
         Raises:
             LetheError: if there is no such column.
         """
-        if key not in BY_KEY:
-            raise LetheError(f"no column '{key}': there is {', '.join(BY_KEY)}")
-        return self._row.estimate(BY_KEY[key])
+        column = any_column(key)
+        if column is None:
+            known = [*BY_KEY, *(f"{name}.test" for name in discover())]
+            raise LetheError(f"no column '{key}': there is {', '.join(known)}")
+        return self._row.estimate(column)
 
     @property
     def epsilon(self) -> float | None:
@@ -135,6 +143,7 @@ class Table:
     settings: dict[str, str]
     rows: tuple[Row, ...]
     records: Path | None = None
+    _found: board.Table | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, found: board.Table, order: Sequence[str], records: Path | None = None) -> Table:
@@ -146,7 +155,9 @@ class Table:
             records: where they are kept.
         """
         rows = {row.label: _row(row) for row in found.rows}
-        return cls(found.title, found.settings, tuple(rows[label] for label in order), records)
+        return cls(
+            found.title, found.settings, tuple(rows[label] for label in order), records, found
+        )
 
     def __getitem__(self, method: str) -> Row:
         """The row of a method.
@@ -167,6 +178,20 @@ class Table:
         import pandas
 
         return pandas.DataFrame([row.numbers() for row in self.rows]).set_index("method")
+
+    def to_csv(self, path: str | Path | None = None) -> str:
+        """CSV with a line for each row and seed, and every metric there is.
+
+        Args:
+            path: of a file to write it to.
+
+        Raises:
+            LetheError: if it cannot be written.
+        """
+        text = render_seeds([self._found])
+        if path is not None:
+            replace_file(Path(path), as_bytes(text))
+        return text
 
     def to_markdown(self) -> str:
         """A table in Markdown."""

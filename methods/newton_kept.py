@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -22,7 +23,8 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature.logistic_sums import LogisticSums, solve
+from benchmark.curvature.leverage import Leverage
+from benchmark.curvature.logistic_sums import CHUNK, LogisticSums, solve
 from benchmark.curvature.normal_equations import flat, matrix, with_bias
 from benchmark.curvature.woodbury import Inverse
 from benchmark.errors import AssumptionBroken
@@ -42,11 +44,13 @@ class Kept:
         sums: derivatives at the base, over the rows.
         inverses: about (S_k + n ridge I)^-1 of each class.
         round_off: what float64 may have lost of the sums.
+        leverage: of all rows as they were, where a bound is by it; else None.
     """
 
     sums: LogisticSums
     inverses: tuple[Inverse, ...]
     round_off: KeptRoundOff
+    leverage: Leverage | None = None
 
 
 class NewtonKept(Method):
@@ -71,6 +75,10 @@ class NewtonKept(Method):
 
     #: Rows up to which the inverses are downdated.
     woodbury: int = Field(300, ge=0, examples=[0])
+    #: How a bound knows that logits move little: by the `norm` that rows are declared to have, by
+    #: the largest `leverage` of all rows, taken once, or, where the norm says too little, by a
+    #: forward `pass`.
+    reach: Literal["norm", "leverage", "pass"] = Field("norm")
 
     def prepare(self, problem: Problem, original: State, seeds: Seeds, clock: Clock) -> State:
         """Sum up the derivatives of the training rows at the original, and invert.
@@ -88,7 +96,13 @@ class NewtonKept(Method):
         declared = problem.declared.feature_norm is not None
         round_off = KeptRoundOff(problem.row_norm, base.shape[1], ridge, declared)
         round_off = replace(round_off, lost=round_off.summed(sums))
-        return replace(original, memory=Kept(sums, inverses, round_off))
+        kept = Kept(sums, inverses, round_off)
+        if self.reach == "leverage":
+            with clock.phase("leverage"):
+                x, margin = problem.train.x, round_off.inverted(sums)
+                found = Leverage.of(x, original.rows, sums, ridge=ridge, margin=margin)
+                kept = replace(kept, leverage=found)
+        return replace(original, memory=kept)
 
     def unlearn(self, request: Request) -> Release:
         kept = request.original.memory
@@ -101,6 +115,8 @@ class NewtonKept(Method):
             with request.clock.phase("downdate"):
                 kept = self._downdated(request, kept)
         kept, reached = _stepped(request, kept)
+        if self.reach == "pass" and reached.bounds[0].value > request.target.distance:
+            reached = _looked(request, reached, kept)
         if reached.bounds[0].value > request.target.distance:
             reached = _with_passes(request, reached.point, kept)
             kept = _moved(request, reached.point, kept)
@@ -117,7 +133,8 @@ class NewtonKept(Method):
         inverses = None
         if len(forgotten) <= self.woodbury:
             inverses = _without(kept.inverses, with_bias(forgotten.x), weights, sums.rows * ridge)
-        return Kept(sums, inverses or sums.inverses(ridge), round_off)
+        inverses = inverses or sums.inverses(ridge)
+        return replace(kept, sums=sums, inverses=inverses, round_off=round_off)
 
 
 def _check(problem: Problem) -> None:
@@ -174,7 +191,7 @@ def _stepped(request: Request, kept: Kept) -> tuple[Kept, Reached]:
         with request.clock.phase("certificate"):
             step = sums.base - matrix(weights, len(sums.base))
             product = sums.times(ridge, step)
-            bound = step_bound(problem, sums, kept.round_off, step, product)
+            bound = step_bound(problem, sums, kept.round_off, step, product, leverage=kept.leverage)
         residual = sums.slope(ridge) - product
         norm = float(residual.norm())
         enough = bound.value <= distance or norm / (sums.rows * ridge) <= SOLVED * distance
@@ -191,6 +208,23 @@ def _stepped(request: Request, kept: Kept) -> tuple[Kept, Reached]:
     # the gradient there is not known: that of the quadratic stands for it, and no bound sees it
     point = Point(weights, flat(residual) / sums.rows, number=number)
     return replace(kept, inverses=inverses), Reached(point, (bound,), 0)
+
+
+def _looked(request: Request, reached: Reached, kept: Kept) -> Reached:
+    """The same end with Theorem 7 by how far it moves the logits of the retained rows.
+
+    It is one forward pass over them, half of a gradient.
+    """
+    problem, sums = request.problem, kept.sums
+    with request.clock.phase("certificate"):
+        step = sums.base - matrix(reached.point.weights, len(sums.base))
+        change = step.new_zeros(len(step))
+        for part in request.retain.split(CHUNK):
+            moved = step @ with_bias(problem.train.x[part]).T
+            change = change.maximum(moved.abs().amax(dim=1))
+        product = sums.times(problem.objective.ridge, step)
+        bound = step_bound(problem, sums, kept.round_off, step, product, logit_change=change)
+    return replace(reached, bounds=(bound,))
 
 
 def _with_passes(request: Request, stepped: Point, kept: Kept) -> Reached:
@@ -224,4 +258,4 @@ def _moved(request: Request, point: Point, kept: Kept) -> Kept:
     base, gradient = matrix(point.weights, classes), matrix(point.gradient, classes)
     moved = sums.moved(base, sums.rows * (gradient - ridge * base))
     lost = kept.round_off.passed(moved, len(request.problem.train))
-    return Kept(moved, kept.inverses, replace(kept.round_off, lost=lost))
+    return replace(kept, sums=moved, round_off=replace(kept.round_off, lost=lost))

@@ -17,6 +17,7 @@ from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.curvature.cg import conjugate_gradients
 from benchmark.curvature.downdate import downdated
+from benchmark.curvature.sampling import inclusion, systematic_sample
 from benchmark.curvature.tangent import TangentHessian
 from benchmark.curvature.tangent_preconditioner import TangentPreconditioner, precondition
 from benchmark.errors import AssumptionBroken
@@ -26,14 +27,27 @@ from benchmark.problem.tangent import Tangent
 
 #: Single precision aims this far below the gradient that Delta_0 allows.
 AIM = 0.6
-#: A solve leaves this share of the gradient at most, and at least.
-LOOSE, TIGHT = 0.1, 1e-2
-#: Two steps do where the goal is this share of the gradient; below, the gradient is no guide.
-NEAR = 3e-4
+#: A solve leaves this share of the gradient at most, and at least: a sample is no better.
+LOOSE, TIGHT = 0.1, 0.06
 #: A retraining makes a preconditioner of its own once the gradient has fallen to this share.
 FALLEN = 0.1
 #: A change of the loss by this share of it drowns in single precision.
 DROWNED = 1e-6
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows that stand for all, in single precision.
+
+    Attributes:
+        rows: m of them.
+        index: (m,) which they are of all.
+        counts: (m,) how many each stands for.
+    """
+
+    rows: Rows
+    index: Tensor
+    counts: Tensor
 
 
 @dataclass(frozen=True)
@@ -44,11 +58,13 @@ class Kept:
         gradient: (d,) of the objective on the state's rows at the state's weights.
         preconditioner: of the Hessian as it was when the model was trained.
         rows: all training rows in single precision.
+        sample: of them, for Hessian products; None if one is still to be drawn.
     """
 
     gradient: Tensor
     preconditioner: TangentPreconditioner
     rows: Rows
+    sample: Sample | None
 
 
 class TangentNewton(Method):
@@ -56,9 +72,10 @@ class TangentNewton(Method):
 
     The Jacobian of a tangent never changes, so a preconditioner of its Hessian is set up once, from
     a sample of rows. The first gradient comes from the kept one and the forgotten rows. Steps in
-    single precision go on until the gradient is what the experiment's Delta_0 allows. Then one
-    gradient in double precision and Theorem 5 decide, or Theorem 6 with one Hessian product more
-    where a further step is no longer than Delta_0. Nothing in single precision carries the proof.
+    single precision, whose Hessian is that of a larger sample, go on until the gradient is what the
+    experiment's Delta_0 allows. Then one gradient in double precision and Theorem 5 decide, or
+    Theorem 6 with one Hessian product more where a further step is no longer than Delta_0. Neither
+    samples nor single precision carry the proof.
     """
 
     name = "tangent-newton"
@@ -72,9 +89,11 @@ class TangentNewton(Method):
     needs = frozenset({"retain", "forget", "strong_convexity", "tangent"})
 
     #: Axes of the inputs on which the preconditioner is the whole Hessian.
-    axes: int = Field(60, ge=0, examples=[1])
+    axes: int = Field(100, ge=0, examples=[1])
     #: Rows that it is made of, drawn by their part in the Hessian.
     sample: int = Field(6000, ge=1, examples=[10])
+    #: Rows of a Hessian product, drawn likewise.
+    product_rows: int = Field(16000, ge=1, examples=[10])
     max_products: int = Field(500, ge=1, examples=[1])
     #: What a request is compared with: retraining from the public net by the same steps,
     #: with the preconditioner that was `kept`, or its `own`, of public rows until it is near.
@@ -93,11 +112,14 @@ class TangentNewton(Method):
         with clock.phase("preconditioner"):
             if self.retrain == "own":  # public rows alone: nothing private is kept for it
                 public = Rows(problem.public.x.float(), problem.public.y)
-                start = torch.zeros_like(original.weights)
-                made = self.made(problem, public, torch.arange(len(public)), start, seeds)
+                logits = problem.model(torch.zeros_like(original.weights).float(), public.x)
+                every = torch.arange(len(public))
+                made, sample = self.made(problem, public, every, logits, seeds), None
             else:
-                made = self.made(problem, rows, original.rows, original.weights, seeds)
-        return replace(original, memory=Kept(gradient, made, rows))
+                logits = problem.model(original.weights.float(), rows.x)
+                made = self.made(problem, rows, original.rows, logits, seeds)
+                sample = self.drawn(problem, rows, original.rows, logits, seeds, self.product_rows)
+        return replace(original, memory=Kept(gradient, made, rows, sample))
 
     def unlearn(self, request: Request) -> Release:
         kept = request.original.memory
@@ -124,34 +146,53 @@ class TangentNewton(Method):
         return Point(weights, downdated(kept.gradient, forgotten, trained, left))
 
     def made(
-        self, problem: Problem, rows: Rows, index: Tensor, weights: Tensor, seeds: Seeds
+        self, problem: Problem, rows: Rows, index: Tensor, logits: Tensor, seeds: Seeds
     ) -> TangentPreconditioner:
-        """A preconditioner at `weights` (d,) on `index` (n,) of some rows in single precision.
+        """A preconditioner of the Hessian on `index` (n,) of some rows in single precision.
 
-        Of more than `sample` rows so many are drawn, each as often as its part in the Hessian says:
-        the trace of its second derivative in the logits times the norm of its Jacobian, squared.
+        Args:
+            problem: with the tangent.
+            rows: all.
+            index: of those that it is for.
+            logits: (all rows, classes), of the weights that it is for.
+            seeds: of the sample.
         """
-        rows = rows if len(index) == len(rows) else rows.take(index)
-        p = problem.model(weights.float(), rows.x).softmax(dim=1)
-        shares = torch.full_like(p[:, 0], 1 / len(rows))
-        if self.sample < len(rows):
-            parts = problem.model.tangent.rows(rows.x)
-            sizes = (parts.scale * parts.norm)[:, 0].square()
-            chances = ((1 - p.square().sum(dim=1)).clamp(min=1e-9) * sizes).double()
-            chances /= chances.sum()
-            draws = seeds.generator("training", self.name)
-            drawn = torch.multinomial(chances.cpu(), self.sample, True, generator=draws)
-            shares = (1 / (len(rows) * self.sample * chances[drawn])).float()
-            rows, p = rows.take(drawn), p[drawn]
+        sample = self.drawn(problem, rows, index, logits, seeds, self.sample)
         return precondition(
             problem.model.tangent,
-            rows.x,
-            p,
-            shares,
+            sample.rows.x,
+            logits[sample.index].softmax(dim=1),
+            sample.counts / len(index),
             ridge=problem.objective.ridge,
             axes=problem.model.axes,
             leading=self.axes,
         )
+
+    def drawn(
+        self,
+        problem: Problem,
+        rows: Rows,
+        index: Tensor,
+        logits: Tensor,
+        seeds: Seeds,
+        count: int,
+    ) -> Sample:
+        """About `count` of the rows `index` (n,), or all if they are fewer; see `made`.
+
+        A row's chance follows its part in the Hessian: the trace of the loss's second derivative in
+        the logits times the norm of the row's Jacobian, squared. The largest are certain.
+        """
+        index = index.to(logits.device)
+        if count >= len(index):
+            whole = len(index) == len(rows)
+            return Sample(rows if whole else rows.take(index), index, logits.new_ones(len(index)))
+        parts = problem.model.tangent.rows(rows.x)
+        p = logits.softmax(dim=1)
+        sizes = (1 - p.square().sum(dim=1)).clamp(min=1e-9)
+        sizes = (sizes * (parts.scale * parts.norm)[:, 0].square())[index]
+        chances = inclusion(sizes, count)
+        drawn = systematic_sample(chances, seeds.generator("training", self.name))
+        return Sample(rows.take(index[drawn]), index[drawn], (1 / chances[drawn]).to(logits.dtype))
 
 
 def _check(problem: Problem) -> None:
@@ -174,10 +215,10 @@ class _Steps:
 
     def __init__(self, method: TangentNewton, request: Request, kept: Kept) -> None:
         self._method, self._request, self._rows = method, request, kept.rows
-        self._preconditioner = kept.preconditioner
-        retain = request.retain.to(kept.rows.y.device)
+        self._preconditioner, self._sample = kept.preconditioner, kept.sample
+        self._retain = request.retain.to(kept.rows.y.device)
         self._shares = kept.rows.x.new_zeros(len(kept.rows))
-        self._shares[retain] = 1 / len(retain)
+        self._shares[self._retain] = 1 / len(self._retain)
         mu, held = tolerance(request.problem)
         self._goal = AIM * (mu * request.target.distance - held)
         self._renewed = method.retrain != "own"
@@ -187,10 +228,11 @@ class _Steps:
         start, gradient = point.weights.float(), point.gradient.float()
         moved, at = torch.zeros_like(start), self._at(start)
         first = norm = float(gradient.norm())
+        self._sample = self._sample or self._drawn(at.logits)
         while True:
             if not self._renewed and norm <= FALLEN * first:
-                self._renew(start - moved)
-            step = self._solved(at, gradient, norm)
+                self._renew(at.logits)
+            step = self._solved(at, start - moved, gradient, norm)
             length, logits, seen = self._searched(at, start - moved, gradient, step)
             moved = moved.add(step, alpha=length)
             at = self._at(start - moved, logits)
@@ -199,34 +241,49 @@ class _Steps:
             if norm <= self._goal or (norm > before / 2 and not seen):
                 return moved.to(point.weights.dtype)
 
-    def _renew(self, weights: Tensor) -> None:
-        """A preconditioner of the retained rows at `weights` (d,)."""
-        request, self._renewed = self._request, True
-        self._preconditioner = self._method.made(
-            request.problem, self._rows, request.retain, weights, request.seeds
-        )
+    def _drawn(self, logits: Tensor) -> Sample:
+        """Retained rows for products with the Hessian at the weights of `logits`."""
+        return self._method.drawn(*self._retained(logits), self._method.product_rows)
+
+    def _renew(self, logits: Tensor) -> None:
+        """A sample and a preconditioner of the retained rows at the weights of `logits`."""
+        self._sample, self._renewed = self._drawn(logits), True
+        self._preconditioner = self._method.made(*self._retained(logits))
+
+    def _retained(self, logits: Tensor) -> tuple[Problem, Rows, Tensor, Tensor, Seeds]:
+        request = self._request
+        return request.problem, self._rows, self._retain, logits, request.seeds
 
     def _at(self, weights: Tensor, logits: Tensor | None = None) -> TangentHessian:
+        return self._hessian(self._rows, weights, self._shares, logits)
+
+    def _sampled(self, at: TangentHessian, weights: Tensor) -> TangentHessian:
+        """The Hessian at a point, about, by the sample's rows that are retained."""
+        sample = self._sample
+        shares = self._shares[sample.index] * sample.counts
+        return self._hessian(sample.rows, weights, shares, at.logits[sample.index])
+
+    def _hessian(
+        self, rows: Rows, weights: Tensor, shares: Tensor, logits: Tensor | None
+    ) -> TangentHessian:
         problem = self._request.problem
         return TangentHessian(
             problem.model.tangent.to(torch.float32),
-            self._rows.x,
-            self._rows.y,
+            rows.x,
+            rows.y,
             weights,
             loss=problem.objective.loss,
             ridge=problem.objective.ridge,
-            shares=self._shares,
+            shares=shares,
             logits=logits,
         )
 
-    def _solved(self, at: TangentHessian, gradient: Tensor, norm: float) -> Tensor:
-        """A step (d,), solved as well as it takes for one or two to reach the goal."""
-        share = self._goal / norm
-        wanted = share / 2 if share >= 2 * TIGHT else share**0.5 if share >= NEAR else LOOSE
+    def _solved(self, at: TangentHessian, weights: Tensor, gradient: Tensor, norm: float) -> Tensor:
+        """A step (d,), solved as well as one or more of them need it to reach the goal."""
         return conjugate_gradients(
-            at,
+            self._sampled(at, weights),
             gradient,
-            tolerance=min(wanted, LOOSE),
+            tolerance=min(max(self._goal / norm / 2, TIGHT), LOOSE),
             max_products=self._method.max_products,
             preconditioner=self._preconditioner.solve,
             recompute=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 METHODS = ("methods", "baselines")
+#: All of it.
+WHOLE = ("benchmark", *METHODS, "leaderboard", "lethe", "benches")
 #: What runs experiments, keeps records or shows them.
 ABOVE = (
     "benchmark.runner",
@@ -112,6 +115,51 @@ def test_a_renderer_knows_sections_and_nothing_of_what_they_say(name: str) -> No
     for module in imports(ROOT / "leaderboard" / "render" / f"{name}.py"):
         ours = within(module, ("benchmark", "leaderboard"))
         assert not ours or within(module, known), module
+
+
+def graph() -> dict[str, set[str]]:
+    """Every module of the project, and those that it imports, also inside functions."""
+    files = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for package in WHOLE
+        for path in (ROOT / package).rglob("*.py")
+    }
+    return {
+        module: {
+            name
+            for found in imports(path)
+            for name in [found if found in files else found.rpartition(".")[0]]
+            if name in files and name != module
+        }
+        for module, path in files.items()
+    }
+
+
+def circle(edges: dict[str, set[str]]) -> list[str]:
+    """Modules that import each other in a circle; none if there is none."""
+    left = dict(edges)
+    while True:
+        free = {one for one, targets in left.items() if not targets & left.keys()}
+        if not free:
+            return sorted(left)
+        left = {one: targets for one, targets in left.items() if one not in free}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Not for types alone either, and not inside functions."""
+    edges = graph()
+    assert sum(map(len, edges.values())) > 1000, "the imports are read"
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == ["a", "b", "c", "d"]
+    assert circle(edges) == []
+
+
+def test_the_kind_of_a_model_is_never_asked() -> None:
+    """A model says what it can do; see `ModelSpec`."""
+    for package in ("benchmark", "baselines", "leaderboard", "lethe"):
+        for path in (ROOT / package).rglob("*.py"):
+            asked = re.findall(r"isinstance\([^()]*, \(?(\w+Spec)\b", path.read_text("utf-8"))
+            kinds = set(asked) - {"SplitSpec", "ModelSpec"}
+            assert not kinds, f"{path.relative_to(ROOT)} asks whether a model is a {kinds}"
 
 
 def test_the_global_generator_is_never_used() -> None:

@@ -206,17 +206,28 @@ def test_a_part_may_ask_for_other_rows_another_distance_and_some_methods(
     assert audit(tmp_path) == (study, 0)
 
 
-#: Not in the plan of the audit, which has no tangent model; docs/theory/audits.md says so.
-NOT_AUDITED = {"tangent-newton"}
-
-
-def test_every_certified_method_but_those_of_tangents_is_audited() -> None:
+def test_every_certified_method_is_audited() -> None:
     work = [(part, cell) for part in PLAN for cell in part.cells("cpu")]
     named = [(cell.experiment, cell.info.title) for _, cell in work]
     assert len(named) == len(set(named))
     on_head = {cell.method.name for _, cell in work if cell.experiment != "digits-mlp"}
     certified = {name for name, one in registry.discover().items() if one.method.evidence}
-    assert on_head == certified - NOT_AUDITED
+    assert on_head == certified
     assert all(part.count(cell) >= 2 for part, cell in work)
     slow = {name for part in PLAN for name in part.slow}
     assert slow <= on_head
+
+
+def test_both_sides_of_a_tangent_have_the_same_public_rows() -> None:
+    """The clip is declared and the net public, so that all but the noise's centre is the same."""
+    (part,) = (one for one in PLAN if one.experiment == "digits-tangent")
+    (cell,) = part.cells("cpu")
+    (row,) = (unit.pieces[0] for unit in Audit().units("cpu") if "tangent" in unit.name)
+    assert row.cell.method.name == cell.method.name == "tangent-newton"
+    sides = audits.BothSides(cell, CPU, None)
+    record = sides.run(replace(row, runs=3), lambda _: None)
+    assert record.status == "ok"
+    assert record.finding.verdict.startswith("not falsifiable")
+    problem = sides._bench.problem
+    assert problem.declared.feature_norm == problem.row_norm == 10
+    assert not torch.isin(sides._bench.forget, sides._bench.split.public).any()

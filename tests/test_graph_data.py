@@ -65,6 +65,7 @@ def test_an_unknown_graph_is_named() -> None:
         ({"edges": np.array([[0, 100]])}, "the edge 0-100 names no node"),
         ({"y": np.full(100, -1)}, "no node has a label"),
         ({"y": np.zeros(7, dtype=int)}, "a graph of 100 nodes needs 100 labels"),
+        ({"x": np.zeros((99, 8))}, "a graph of 99 nodes needs 99 labels"),
         ({"x": np.zeros(3)}, "x is \\(nodes, inputs\\) of numbers"),
         ({"train": np.array([3, 3])}, "train names node 3 twice"),
         ({"train": np.array([3]), "test": np.array([3])}, "node 3 is in two of train, val"),
@@ -94,6 +95,26 @@ def test_a_file_that_is_no_graph_is_one_line(tmp_path: Path) -> None:
     np.savez(path, y=np.array([object()]), edges=np.zeros((0, 2)), x=np.eye(1))
     with pytest.raises(LetheError, match="without objects"):
         read_npz(path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"x_shape": np.array([100, 5])},
+        {"x_indices": np.full(8, -1)},
+        {"x_shape": np.array([90, 8])},
+    ],
+)
+def test_features_of_the_wrong_width_are_one_line(
+    tmp_path: Path, changes: dict[str, np.ndarray]
+) -> None:
+    x = sparse.csr_array(small.arrays()["x"])
+    parts = {"x_data": x.data, "x_indices": x.indices, "x_indptr": x.indptr}
+    parts |= {"x_shape": np.array(x.shape)} | changes
+    parts["x_indices"] = np.resize(parts["x_indices"], x.nnz)
+    np.savez(tmp_path / "csr.npz", **{k: v for k, v in small.arrays().items() if k != "x"}, **parts)
+    with pytest.raises(LetheError, match=r"csr\.npz: its features are no CSR matrix"):
+        read_npz(tmp_path / "csr.npz")
 
 
 def test_features_may_be_dense_or_csr(tmp_path: Path) -> None:

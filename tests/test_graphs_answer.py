@@ -7,6 +7,7 @@ from pathlib import Path
 from benchmark.contract.claim import Alternative, Claim
 from benchmark.facts import Facts
 from benchmark.records import Record
+from leaderboard import blocks
 from leaderboard.answers import graphs
 from leaderboard.charts import graphs as plot
 from leaderboard.model.evidence import Evidence
@@ -112,3 +113,23 @@ def test_other_titles_change_no_answer(tmp_path: Path) -> None:
     second = graphs.answer(board(tmp_path / "b", **{"another": known["one"]}))
     assert first.text == second.text
     assert first.grid.lines[0].cells == second.grid.lines[0].cells
+
+
+def line(label: str, verdict: str, data: str = "cora", **numbers: float) -> blocks.Line:
+    known = facts(**GRAPH | {"data": data}, scenario="nodes", forgotten=100)
+    cells = {"slack_mean": "", "accuracy_test_gap_mean": "", "speedup_geometric_mean": ""}
+    cells |= {name: str(value) for name, value in numbers.items()}
+    return blocks.Line("one", label, verdict, "complete", cells, known)
+
+
+def test_the_docs_say_each_figure_to_reach_and_what_did_not_run() -> None:
+    step = line("newton-measured", "pair", slack_mean=1.05, accuracy_test_gap_mean=-0.2)
+    vacuous = line("newton", "vacuous", speedup_geometric_mean=9.0)
+    board = blocks.Board((step, vacuous), Path())
+    text = blocks.BLOCKS["graphs"](board)
+    assert "| one Newton step on Cora: slack | 1.1 at most | 1.05 |" in text
+    assert "| its accuracy off retraining's, points | 0.3 at most | 0.20 |" in text
+    assert "| *Single-step Newton* on Cora: speed-up | 2.2 | not run |" in text
+    photo = line("newton-chord", "proved", "amazon-photo", speedup_geometric_mean=5.5)
+    text = blocks.BLOCKS["graphs"](blocks.Board((photo,), Path()))
+    assert "| *Chord Newton* on Amazon Photo: speed-up | 5 | 5.5 |" in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.curvature.linear import LinearHessian
 from benchmark.curvature.logistic_sums import LogisticSums, solve
-from benchmark.curvature.normal_equations import flat, matrix
+from benchmark.curvature.normal_equations import flat, matrix, with_bias
 from benchmark.curvature.symmetric import Symmetric
 from benchmark.curvature.woodbury import Inverse
 from benchmark.errors import AssumptionBroken
@@ -33,7 +34,12 @@ from benchmark.problem.training import AdamTraining, NewtonTraining
 from benchmark.theory.bootstrap import bootstrapped
 from benchmark.theory.constants import one_vs_rest_head
 from benchmark.theory.round_off import mean_gradient_round_off
-from benchmark.theory.strongly_convex import separable_bound, step_without_pass_bound
+from benchmark.theory.strongly_convex import (
+    separable_bound,
+    step_by_leverage_bound,
+    step_by_logits_bound,
+    step_without_pass_bound,
+)
 from methods.newton_kept import NewtonKept
 from tests import problems
 from tests.evidence import numbers
@@ -176,7 +182,7 @@ def test_T2_theorem_7_bounds_the_true_distance(
     """From any base, with derivatives taken `apart` from it, and solves that are off by `noise`."""
     problem = problems.one_vs_rest(seed, n=80, ridge=10**ridge)
     generator = torch.Generator().manual_seed(seed)
-    state = start(NewtonKept(), problem)
+    state = start(NewtonKept(reach="leverage"), problem)
     gone, rest = torch.arange(forgotten), torch.arange(forgotten, 80)
     sums, _ = state.memory.sums.without(problem.train.x[gone], problem.train.y[gone])
     base = sums.base + apart * torch.randn(sums.base.shape, generator=generator)
@@ -186,9 +192,17 @@ def test_T2_theorem_7_bounds_the_true_distance(
     mu = problem.objective.ridge
     step = solve(sums.inverses(mu), sums.slope(mu))
     step = step * (1 + noise * torch.randn(step.shape, generator=generator))
-    bound = step_bound(problem, sums, state.memory.round_off, step, sums.times(mu, step))
+    change = step.new_tensor([float((with_bias(retained.x) @ one).abs().max()) for one in step])
     distance = float((flat(base - step) - fit(problem, rest)).norm())
-    assert distance <= bound.value
+    for more in (
+        {},
+        {"leverage": state.memory.leverage},
+        {"logit_change": change},
+    ):
+        bound = step_bound(
+            problem, sums, state.memory.round_off, step, sums.times(mu, step), **more
+        )
+        assert distance <= bound.value
 
 
 def test_theorem_7_fails_without_its_constant() -> None:
@@ -218,12 +232,71 @@ def test_kept_sums_are_gradient_and_hessian(large: Problem, prepared: State) -> 
     assert torch.allclose(weights.square(), (p * (1 - p)).T)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_leverage_is_that_of_the_hessian_and_holds_when_rows_leave(seed: int) -> None:
+    """In each class, by dense matrices: the two inequalities that the theorem rests on."""
+    problem = problems.one_vs_rest(seed, n=60, ridge=1e-2)
+    kept = start(NewtonKept(reach="leverage"), problem).memory
+    rows, gone = with_bias(problem.train.x), torch.arange(12)
+    left, _ = kept.sums.without(problem.train.x[gone], problem.train.y[gone])
+    step = torch.randn(rows.shape[1], generator=torch.Generator().manual_seed(seed)).double()
+    for k in range(3):
+        whole, rest = (dense(sums, k, 1e-2) for sums in (kept.sums, left))
+        exact = float((rows * torch.linalg.solve(whole, rows.T).T).sum(dim=1).max().sqrt())
+        assert exact <= float(kept.leverage.largest[k]) <= exact * (1 + 1e-5)
+        assert kept.leverage.energy(k, step, 1e-2) == pytest.approx(float(step @ whole @ step))
+        wider = 1 + kept.leverage.gone(k, left) / (60 * 1e-2)
+        assert torch.linalg.eigvalsh(wider * rest - whole).min() >= 0
+
+
+def dense(sums: LogisticSums, k: int, ridge: float) -> Tensor:
+    lower = sums.curvature[k].lower
+    return (lower + lower.tril(-1).T) / sums.rows + ridge * torch.eye(len(lower))
+
+
+def test_leverage_and_logits_say_what_the_norm_says_at_its_worst_and_else_more() -> None:
+    known = {"step_energy": 1e-3, "residual": 1e-9, "retrain_gradient": 0.0}
+    known |= {"strong_convexity": 0.01}
+    norm = step_without_pass_bound(**known, step_norm=1e-2, self_concordance=2.0)
+    by_leverage = partial(step_by_leverage_bound, **known, whole_energy=1e-3, widening=1.0)
+    assert by_leverage(leverage=20.0) == pytest.approx(norm, rel=0.05)
+    assert by_leverage(leverage=10.0) < 0.6 * norm
+    assert by_leverage(leverage=1e9) == math.inf
+    by_logits = partial(step_by_logits_bound, **known, self_concordance=2.0)
+    assert by_logits(logit_change=2e-2) == pytest.approx(norm, rel=0.05)
+    assert by_logits(logit_change=5e-3) < norm / 3
+    assert step_by_logits_bound(**known, self_concordance=500.0, logit_change=1.0) == math.inf
+    still = {"step_energy": 0.0, "residual": 0.0, "retrain_gradient": 0.0, "strong_convexity": 0.01}
+    assert step_by_logits_bound(**still, self_concordance=1.0, logit_change=0.0) == 0
+    more = {"whole_energy": 0.0, "leverage": 1.0, "widening": 1.0}
+    assert step_by_leverage_bound(**still, **more) == 0
+
+
+@pytest.mark.parametrize("reach", ["leverage", "pass"])
+def test_every_release_by_a_sharper_bound_is_within_it(large: Problem, reach: str) -> None:
+    """Through a stream, and no further from the base than by the norm of the rows."""
+    method, found = NewtonKept(reach=reach), []
+    state, plain = start(method, large), start(NewtonKept(), large)
+    for number in range(8):
+        forget = torch.arange(4 * number, 4 * number + 4)
+        release = ask(method, large, state, forget, 2e-2, number)
+        other = ask(NewtonKept(), large, plain, forget, 2e-2, number)
+        state, plain = release.state, other.state
+        apart = float((state.weights - fit(large, state.rows)).norm())
+        assert apart <= release.claim.evidence.reached <= 2e-2
+        found.append((theorem(release), theorem(other)))
+    assert all("thm7" in pair or pair[0] != "thm7" for pair in found)
+    first, second = (sum(pair[i] == "thm7" for pair in found) for i in (0, 1))
+    assert first >= second > 0
+
+
 @pytest.mark.parametrize("count", [1, 10, 60])
-@pytest.mark.parametrize("woodbury", [0, 300])
+@pytest.mark.parametrize("settings", [{"woodbury": 0}, {}, {"reach": "leverage"}])
 def test_a_request_reads_no_row_that_stays(
-    large: Problem, prepared: State, count: int, woodbury: int
+    large: Problem, count: int, settings: dict[str, object]
 ) -> None:
-    method, forget = NewtonKept(woodbury=woodbury), torch.arange(count)
+    method, forget = NewtonKept(**settings), torch.arange(count)
+    prepared = start(method, large)
     hidden = replace(large, train=Rows(large.train.x.clone(), large.train.y.clone()))
     hidden.train.x[count:] = math.nan
     seen, blind = (ask(method, p, prepared, forget) for p in (large, declared(hidden, large)))

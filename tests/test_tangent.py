@@ -155,9 +155,9 @@ METHODS = {
     "newton-iterated": IteratedNewton(),
     "newton-chord": ChordNewton(),
     "tangent-newton": TangentNewton(),
-    "sampled": TangentNewton(axes=2, sample=20),
+    "sampled": TangentNewton(axes=2, sample=20, product_rows=25),
     "retrained": TangentNewton(retrain="kept"),
-    "retrained-own": TangentNewton(retrain="own", sample=20),
+    "retrained-own": TangentNewton(retrain="own", sample=20, product_rows=20),
 }
 
 
@@ -177,6 +177,29 @@ def test_no_retrained_model_is_further_than_claimed(name: str, ridge: float, row
         distance = float((release.state.weights - retrained).norm())
         assert distance <= evidence.reached <= evidence.bound == 3e-3
         assert verdict(release.claim) == "proved"
+
+
+def test_a_sample_stands_for_all_rows_that_it_is_drawn_from() -> None:
+    problem = problems.tangent(clip=2.0)
+    rows = Rows(problem.train.x.float(), problem.train.y)
+    v, u = (random(problem.model.dimension, seed).float() for seed in (1, 2))
+    index, logits = torch.arange(5, len(rows)), problem.model(v, rows.x)
+    whole = problem.hessian(v.double(), problem.train.take(index)) @ u.double()
+    method, found, kinds = TangentNewton(), [], set()
+    for seed in range(300):
+        sample = method.drawn(problem, rows, index, logits, Seeds.all(seed), 30)
+        assert abs(len(sample.index) - 30) <= 1
+        assert set(sample.index.tolist()) <= set(index.tolist())
+        kinds |= set(sample.index.tolist())
+        shares = sample.counts.double() / len(index)
+        found.append(
+            problem.weighted_hessian(v.double(), problem.train.take(sample.index), shares)
+            @ u.double()
+        )
+    products = torch.stack(found)
+    off = (products.mean(dim=0) - whole).abs()
+    assert (off <= 5 * products.std(dim=0) / 300**0.5 + 1e-6).all()
+    assert len(kinds) == len(index)
 
 
 def asked(method: Method, problem: Problem, forget: list[int], distance: float) -> Request:

@@ -19,6 +19,7 @@ KINDS = {
     "squared": problems.squared,
     "one-vs-rest": problems.one_vs_rest,
     "tangent": problems.tangent,
+    "cone": problems.cone,
     "mlp": problems.mlp,
 }
 #: The properties that a method may need, problem by problem.
@@ -27,6 +28,7 @@ OFFERS = {
     "squared": {"strong_convexity", "squared_loss", "exact_sums"},
     "one-vs-rest": {"strong_convexity", "one_vs_rest"},
     "tangent": {"strong_convexity", "tangent"},
+    "cone": {"constraint", "cone"},
     "mlp": set(),
 }
 #: Methods whose theorem wants the gradients of single rows to be bounded.
@@ -42,6 +44,7 @@ def kinds(cls: type[Method]) -> list[str]:
     """The problems that a method can run on."""
     wanted = cls.needs & PROBLEMS
     found = [kind for kind in KINDS if wanted <= OFFERS[kind]]
+    found = [k for k in found if k != "cone" or wanted & OFFERS["cone"]]
     found = [k for k in found if k != "tangent" or cls.name not in _LAYERS]
     return [k for k in found if k != "squared" or cls.name not in _BOUNDED_GRADIENTS]
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 
+from benchmark.problem.convex import Ordered
 from benchmark.problem.declared import Declared
 from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec, TangentSpec
@@ -13,7 +14,12 @@ from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 from benchmark.problem.tangent import PublicNet, Tangent
-from benchmark.problem.training import AdamTraining, DirectTraining, NewtonTraining
+from benchmark.problem.training import (
+    AdamTraining,
+    ConeTraining,
+    DirectTraining,
+    NewtonTraining,
+)
 
 
 def rows(n: int, inputs: int, classes: int, seed: int, dtype: torch.dtype) -> Rows:
@@ -85,6 +91,14 @@ def tangent(
     parts = {part: model.rows(getattr(head, part)) for part in ("train", "negatives", "test")}
     declared = Declared(feature_norm=clip)
     return replace(head, model=model, public=model.rows(public), declared=declared, **parts)
+
+
+def cone(seed: int = 0, **more: object) -> Problem:
+    """Two classes, as `softmax` else, trained where two features may only raise the log odds."""
+    problem = softmax(seed, **(more | {"classes": 2}))
+    first = torch.tensor([0, 1])
+    within = Ordered(first, first + problem.model.inputs)
+    return replace(problem, training=ConeTraining(tolerance=1e-10, within=within))
 
 
 def mlp(seed: int = 0, *, activation: str = "tanh", radius: float | None = 10.0) -> Problem:

@@ -14,7 +14,7 @@ from benchmark.problem.problem import Problem
 
 
 def refuse_bounds(problem: Problem) -> None:
-    """Refuse a certificate by bounds or noise on a net with BatchNorm, or of a plug-in's loss.
+    """Refuse bounds or noise as a certificate of BatchNorm, nets over graphs, plug-ins' losses.
 
     A precaution where a theorem asks nothing of the loss.
 
@@ -25,6 +25,12 @@ def refuse_bounds(problem: Problem) -> None:
         raise AssumptionBroken(
             f"loss '{problem.objective.loss}' is a plug-in's: the constants of a certificate by "
             "bounds or noise are those of the project's own losses; take one of these, or retrain"
+        )
+    if not problem.model.spec.certifiable:
+        raise AssumptionBroken(
+            f"a {problem.model.spec.title} trains what passes between neighbours, and a "
+            "certificate by bounds or noise takes a fixed propagation: take model.kind = 'softmax' "
+            "for it, or retrain, sisa, influence, fine-tune or gradient-ascent here"
         )
     if problem.model.statistics is not None:
         raise AssumptionBroken(

@@ -149,6 +149,8 @@ class Claim(_Frozen):
         evidence: why.
         caveats: hypotheses that are false or were not checked, in words.
         composes: whether the releases of a stream compose; not where they share a draw of noise.
+        projected: whether the release, its noise included, was then projected onto a convex set
+            that depends on no row. That is post-processing, and both sides are.
 
     An exact method states why its release is what retraining publishes:
 
@@ -172,6 +174,7 @@ class Claim(_Frozen):
     evidence: Evidence
     caveats: tuple[str, ...] = ()
     composes: bool = Field(True, exclude_if=bool)
+    projected: bool = Field(False, exclude_if=lambda value: not value)
 
     @model_validator(mode="after")
     def _consistent(self) -> Claim:

@@ -22,11 +22,27 @@ from benchmark.problem.problem import Problem
 #: to it, `ceiling` what doing nothing gives; every other method is an `entry`.
 Role = Literal["entry", "reference", "floor", "ceiling"]
 Need = Literal[
-    "retain", "forget", "strong_convexity", "squared_loss", "exact_sums", "one_vs_rest", "tangent"
+    "retain",
+    "forget",
+    "strong_convexity",
+    "squared_loss",
+    "exact_sums",
+    "one_vs_rest",
+    "tangent",
+    "constraint",
+    "cone",
 ]
 #: Needs that are of the problem, not of what a request looks at.
 PROBLEMS: frozenset[Need] = frozenset(
-    {"strong_convexity", "squared_loss", "exact_sums", "one_vs_rest", "tangent"}
+    {
+        "strong_convexity",
+        "squared_loss",
+        "exact_sums",
+        "one_vs_rest",
+        "tangent",
+        "constraint",
+        "cone",
+    }
 )
 #: What the claims of a method rest on, see `benchmark.contract.claim`.
 EvidenceKind = Literal["construction", "distance", "algorithm"]
@@ -56,8 +72,9 @@ class Method(BaseModel, ABC):
     * `needs` says which rows' data a request looks at: without `retain` it can be answered where
       the training data are no longer held. It also says what the problem must be:
       `strong_convexity`, `squared_loss` or `one_vs_rest` (of a linear model with a ridge),
-      `exact_sums`, squared loss on features in fixed point with direct training, and `tangent`, a
-      net linearised at public weights.
+      `exact_sums`, squared loss on features in fixed point with direct training, `tangent`, a net
+      linearised at public weights, `constraint`, trained within the convex set of a property, and
+      `cone`, a softmax head of that kind.
     * `answers_altered` says whether a request may alter rows instead of losing them. By default it
       may where nothing is certified, and where a request looks at no forgotten row: what is
       computed from the kept rows alone sees their new versions and no others.
@@ -121,6 +138,11 @@ class Method(BaseModel, ABC):
             return cls.answers_altered
         return cls.evidence is None or "forget" not in cls.needs
 
+    @classmethod
+    def ignores_constraint(cls, problem: Problem) -> bool:
+        """Whether training is constrained, and the method's bounds are not of such a problem."""
+        return problem.constrained and "cone" not in cls.needs
+
     def train(self, problem: Problem, rows: Tensor, seeds: Seeds, clock: Clock) -> State:
         """Train on the training rows `rows` (n,); by default as the problem says.
 
@@ -159,6 +181,12 @@ class Method(BaseModel, ABC):
             raise AssumptionBroken(
                 f"{self.name} forgets whole rows, and this request alters {len(request.altered)} "
                 "that stay: take newton, newton-chord, certified-removal or retrain"
+            )
+        if self.evidence == "distance" and self.ignores_constraint(request.problem):
+            raise AssumptionBroken(
+                f"{self.name} takes the gradient to vanish where training ends, and training is "
+                "within the convex set of a property: take cone-newton, or property.enforce = "
+                "'release'"
             )
         release = self.unlearn(request)
         members = release.predictor.members

@@ -59,17 +59,20 @@ class Release:
         state: the start of the next request; its weights are the predictor's before release noise.
         claim: what is certified, or None.
         noisy: of an algorithm with noise inside, its last noisy step; secret, for audits.
+        unprojected: the noised weights before they were projected onto the convex set of a
+            property; secret, for audits. None where nothing is projected.
 
     A method makes one by `Request.release`, which also draws the noise of a claim; see there.
 
     >>> [field for field in Release.__dataclass_fields__]
-    ['predictor', 'state', 'claim', 'noisy']
+    ['predictor', 'state', 'claim', 'noisy', 'unprojected']
     """
 
     predictor: Predictor
     state: State
     claim: Claim | None
     noisy: NoisyStep | None = None
+    unprojected: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -214,6 +217,9 @@ class Request:
     ) -> Release:
         """Publish `weights` ((d,) or (members, d)), plus the noise that the claim asks for.
 
+        Where the problem says so, what is published is projected after the noise. The set depends
+        on no row, so that is post-processing, on both sides of a definition.
+
         Args:
             weights: the next request starts from them.
             claim: what is certified. Where its evidence is an algorithm with noise inside, no noise
@@ -223,16 +229,23 @@ class Request:
             noisy: the last noisy step of such an algorithm.
         """
         claim = self.with_caveats(claim)
+        if claim is not None and self.problem.released_within is not None:
+            claim = claim.model_copy(update={"projected": True})
         if published is None:
             published = weights
             if claim is not None and claim.release_sigma > 0:
                 with self.clock.phase("noise"):
                     published = weights + self.release_noise(weights, claim)
+        within, unprojected = self.problem.released_within, None
+        if within is not None:
+            with self.clock.phase("projection"):
+                unprojected, published = published, within.project(published)
         return Release(
             predictor=Predictor(self.problem.model, published),
             state=State(weights, self.retain, memory),
             claim=claim,
             noisy=noisy,
+            unprojected=unprojected,
         )
 
     def with_caveats(self, claim: Claim | None) -> Claim | None:

@@ -47,6 +47,12 @@ class Pending:
         """(m, m), the lower triangle of the sum."""
         return self.whole.lower
 
+    @property
+    def trace(self) -> float:
+        """The trace of the sum."""
+        waiting = self.scale * float(self.rows.square().sum())
+        return float(self.matrix.lower.diagonal().sum()) + waiting
+
     def plus(self, scale: float, rows: Tensor) -> Pending:
         """The matrix + scale * sum of x x^T over the `rows` (k, m)."""
         if len(self.rows) and scale != self.scale:

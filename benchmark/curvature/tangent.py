@@ -100,8 +100,12 @@ class TangentMap:
         return rows.scale * (rows.offset + self.push(self.layers(v), rows))
 
     def push(self, v: Sequence[Layer], rows: TangentRows) -> Tensor:
-        """J v, (n, classes), before the scale."""
-        change = F.linear(rows.inputs[0], *v[0])
+        """J v, (n, classes), before the scale.
+
+        The matrix stands before the rows: in double precision MKL takes two thirds of the time.
+        """
+        matrix, bias = v[0]
+        change = torch.addmm(bias.unsqueeze(1), matrix, rows.inputs[0].T).T
         later = zip(v[1:], rows.inputs[1:], rows.slopes, self.matrices, strict=True)
         for (matrix, bias), a, slope, fixed in later:
             change = F.linear(change * slope, fixed) + F.linear(a, matrix, bias)
@@ -138,6 +142,8 @@ class TangentHessian:
         shares: (n,) of each row in L, in place of 1 / n.
         chunk: rows multiplied at a time; one that suits the device by default.
         logits: (n, classes) at w where they are known, to save a pass.
+
+    Where they are not, the pass is made when they or the gradient are first asked for.
     """
 
     def __init__(
@@ -158,23 +164,36 @@ class TangentHessian:
         self._weights = weights.detach().clone()
         self._scale = 1 / len(x) if shares is None else 1.0
         self._slices = list(slices(len(x), default_chunk(x) if chunk is None else chunk))
-        self._logits = self.change(self._weights, 1.0) if logits is None else logits
-        self._p = probabilities(loss, self._logits, dim=1)
+        self._logits = logits
 
     @cached_property
     def gradient(self) -> Tensor:
-        """Gradient of L at w, (d,); computed when it is first asked for."""
-        error, _ = loss_error(self._loss, self._logits, self._y, dim=1)
-        total = torch.zeros_like(self._weights)
-        layers = self._tangent.layers(total)
+        """Gradient of L at w, (d,); every row is read once, for its logits as well."""
+        weights, total = self._tangent.layers(self._weights), torch.zeros_like(self._weights)
+        layers, found = self._tangent.layers(total), []
         for part in self._slices:
-            self._backward(error[part], part, layers)
+            rows = self._tangent.rows(self._x[part])
+            if self._logits is None:
+                logits = rows.scale * (rows.offset + self._tangent.push(weights, rows))
+            else:
+                logits = self._logits[part]
+            found.append(logits)
+            error, _ = loss_error(self._loss, logits, self._y[part], dim=1)
+            self._backward(error, rows, part, layers)
+        if self._logits is None:
+            self._logits = torch.cat(found)
         return total.mul_(self._scale).add_(self._weights, alpha=self._ridge)
 
     @property
     def logits(self) -> Tensor:
         """(n, classes) at w."""
+        if self._logits is None:
+            self._logits = self.change(self._weights, 1.0)
         return self._logits
+
+    @cached_property
+    def _p(self) -> Tensor | None:
+        return probabilities(self._loss, self.logits, dim=1)
 
     @cached_property
     def importance(self) -> Tensor:
@@ -189,7 +208,7 @@ class TangentHessian:
             rows = self._tangent.rows(self._x[part])
             change = rows.scale * self._tangent.push(direction, rows)
             p = None if self._p is None else self._p[part]
-            self._backward(loss_curvature(self._loss, p, change, dim=-1), part, layers)
+            self._backward(loss_curvature(self._loss, p, change, dim=-1), rows, part, layers)
         return total.mul_(self._scale).add_(vector, alpha=self._ridge)
 
     def change(self, v: Tensor, offset: float = 0.0) -> Tensor:
@@ -201,9 +220,10 @@ class TangentHessian:
             parts.append(change.add_(rows.offset, alpha=offset).mul_(rows.scale))
         return torch.cat(parts)
 
-    def _backward(self, error: Tensor, part: slice, total: Sequence[Layer]) -> None:
-        """Add the part's J^T times errors (m, classes) to `total`, each row by its share."""
-        rows = self._tangent.rows(self._x[part])
+    def _backward(
+        self, error: Tensor, rows: TangentRows, part: slice, total: Sequence[Layer]
+    ) -> None:
+        """Add J^T times errors (m, classes) of the part's rows to `total`, each by its share."""
         error = error * rows.scale
         if self._shares is not None:
             error = error * self._shares[part].unsqueeze(1)

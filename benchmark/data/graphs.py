@@ -279,9 +279,11 @@ def _features(arrays: dict[str, np.ndarray]) -> sparse.csr_array:
         raise LetheError(f"it has neither x nor {missing[0]}: give the features, dense or as CSR")
     values, indices, indptr, shape = (arrays[name] for name in FEATURES)
     try:
-        return sparse.csr_array((values, indices, indptr), shape=tuple(map(int, shape)))
+        found = sparse.csr_array((values, indices, indptr), shape=tuple(map(int, shape)))
+        found.check_format(full_check=True)  # columns, too: one outside would be read silently
     except (ValueError, TypeError) as error:
         raise LetheError(f"its features are no CSR matrix ({error})") from error
+    return found
 
 
 def _part(arrays: dict[str, np.ndarray], part: str, graph: Graph) -> np.ndarray:

@@ -33,6 +33,8 @@ class Context:
         most_influential: gives, of some rows, as many as asked for whose removal moves the
             trained model most, first the one with the largest part in it; called only where it is
             needed, since it takes a training. None if the problem is not strongly convex.
+        against_property: gives, of some rows, the fewest found whose removal makes the retrained
+            model break a property; it takes some trainings. None where nothing is declared.
         numbers: (n,) the canonical number that each training row has in the data set.
         ids: (n,) the hash of each one's id; None where rows have none.
     """
@@ -42,6 +44,7 @@ class Context:
     leave_out_effect: Callable[[], Tensor] | None = None
     sizes: Callable[[], Tensor] | None = None
     most_influential: Callable[[Tensor, int], Tensor] | None = None
+    against_property: Callable[[Tensor], Tensor] | None = None
     numbers: tuple[int, ...] | None = None
     ids: tuple[str, ...] | None = None
 

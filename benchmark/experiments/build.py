@@ -20,6 +20,7 @@ from benchmark.errors import LetheError
 from benchmark.experiments.experiment import ProblemSpec
 from benchmark.experiments.graphs import graph_world, nodes_split
 from benchmark.experiments.linearised import linearised
+from benchmark.experiments.properties import domain_of, with_property
 from benchmark.problem.declared import Declared
 from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.model import Inputs, Model
@@ -118,7 +119,9 @@ def build_of(
         validation=None if chosen.validation is None else rows(dataset.train, chosen.validation),
         public=None if chosen.public is None else rows(dataset.train, chosen.public),
         declared=Declared(spec.rows_at_least, longest, spec.fixed_point, caveats),
+        domain=domain_of(dataset.columns) if spec.features == "declared-ranges" else None,
     )
+    problem = with_property(problem, spec.kept_property)
     return linearised(problem, spec.model, _image(dataset), seeds) if spec.model.net else problem
 
 

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from benchmark import names as folder_names
+from benchmark import plugins
 from benchmark.contract.claim import Target
 from benchmark.data import features as feature_kinds
 from benchmark.data.fitted.spec import PublicFeatures
@@ -33,6 +34,7 @@ from benchmark.errors import LetheError, explain, unknown
 from benchmark.experiments.defaults import SEEDS, with_defaults
 from benchmark.experiments.own import resolved
 from benchmark.experiments.profile import SMALLER, Place, Variant, variant, variants
+from benchmark.experiments.properties import read as read_property
 from benchmark.experiments.rows import Name, Row, methods_of, rows_of
 from benchmark.experiments.tables import at, merged
 from benchmark.files import read_text
@@ -41,10 +43,12 @@ from benchmark.parameters import refuse_conversions
 from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.models import kinds
 from benchmark.problem.models.factory import search_beside
+from benchmark.problem.models.gcn import GCNSpec
 from benchmark.problem.models.spec import ModelSpec
 from benchmark.problem.models.tangent import TangentSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.training import AdamTraining, DirectTraining, NewtonTraining
+from benchmark.properties.property import Property
 
 FOLDER = Path(__file__).parent
 #: The features of a graph.
@@ -60,11 +64,12 @@ def _one_form(value: Any) -> Any:
     try:
         if isinstance(value, str):
             return feature_kinds.find(value).name
-    except LetheError as error:
-        raise ValueError(str(error)) from error
+    except LetheError:
+        pass  # told of in full below
+    names = map(repr, (*feature_kinds.discover(), PROPAGATED))
     raise ValueError(
-        f"features are a name, e.g. 'unit-pixels', or a table of what is fitted on public rows, "
-        f"not {value!r}"
+        f"features are {', '.join(names)} or a table of what is fitted on public rows, not "
+        f"{value!r}"
     )
 
 
@@ -100,12 +105,31 @@ class ProblemSpec(BaseModel):
     fixed_point: FixedPoint | None = Field(None, exclude_if=lambda value: value is None)
     #: The data are a graph, and features are propagated over it.
     graph: GraphSpec | None = Field(None, exclude_if=lambda value: value is None)
+    #: What is certified before and after; a file says it in `[property]`.
+    kept_property: Annotated[SerializeAsAny[Property] | None, BeforeValidator(read_property)] = (
+        Field(None, exclude_if=lambda value: value is None)
+    )
+    #: The hash of the code of features and of a kind of model that are plug-ins'.
+    code: dict[str, str] = Field({}, exclude_if=lambda value: not value, repr=False)
+
+    @model_validator(mode="after")
+    def _current(self) -> ProblemSpec:
+        """Hold the code of plug-ins to what was recorded."""
+        parts: dict[str, type] = {"model": type(self.model)}
+        if isinstance(self.features, str) and self.features != PROPAGATED:
+            parts["features"] = feature_kinds.find(self.features)
+        found = {part: plugins.current(cls, self.code.get(part)) for part, cls in parts.items()}
+        code = {part: one for part, one in found.items() if one is not None}
+        object.__setattr__(self, "code", code)
+        return self
 
     @model_validator(mode="after")
     def _propagated(self) -> ProblemSpec:
         if self.graph is None and self.features == PROPAGATED:
             raise ValueError("propagated features are of a graph: set problem.graph")
         if self.graph is None:
+            if isinstance(self.model, GCNSpec):
+                raise ValueError("a GCN sees a graph: set problem.graph, or take another model")
             return self
         if not isinstance(self.data, str):
             raise ValueError("problem.data is a graph's name: its file is problem.graph.file")
@@ -114,10 +138,15 @@ class ProblemSpec(BaseModel):
                 "a graph's features are propagated from each node's own, and nothing is fitted on "
                 "nodes that may be forgotten: set features = 'propagated'"
             )
-        if not self.model.linear:
-            raise ValueError("on a graph the model is a linear head: set model.kind = 'softmax'")
+        if not (self.model.linear or isinstance(self.model, GCNSpec)):
+            raise ValueError(
+                "on a graph the model is a linear head or a GCN: set model.kind = 'softmax' or "
+                "'gcn'"
+            )
         if self.split.public is not None:
             raise ValueError("a graph has no public rows: leave out split.public")
+        if self.kept_property is not None:
+            raise ValueError("properties are of rows that nothing propagates to: leave it out")
         return self
 
     @model_validator(mode="before")
@@ -176,10 +205,18 @@ class ProblemSpec(BaseModel):
         return self.model.sees_images
 
     @property
+    def constrained(self) -> bool:
+        """Whether training is within the convex set of a property."""
+        return self.kept_property is not None and self.kept_property.enforce == "training"
+
+    @property
     def offers(self) -> frozenset[str]:
         """What it is of what methods need a problem to be, see `benchmark.contract.method`."""
         known = self.model.linear and self.objective.closed
         convex = known and self.objective.ridge > 0
+        if self.constrained:
+            head = convex and self.objective.loss == "cross_entropy"
+            return frozenset({"constraint", "cone"} if head else {"constraint"})
         squared = convex and self.objective.loss == "squared"
         direct = isinstance(self.training, DirectTraining) and self.fixed_point is not None
         held = {
@@ -417,6 +454,10 @@ def of_tables(content: dict[str, Any], folder: Path, where: str) -> Experiment:
     Raises:
         LetheError: for settings that are not valid, or data that cannot be read.
     """
+    if "property" in content:  # what is trained and released depends on it, so keys do
+        content = {key: value for key, value in content.items() if key != "property"} | {
+            "problem": {**content.get("problem", {}), "kept_property": content["property"]}
+        }
     search_beside(content.get("problem"), folder)
     if "problem" in content:
         content = content | {"problem": _with_graph(content["problem"], folder, where)}

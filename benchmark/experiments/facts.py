@@ -16,6 +16,7 @@ def facts_of(experiment: Experiment) -> Facts:
         LetheError: if there is no such data set.
     """
     problem, forget, place = experiment.problem, experiment.forget, experiment.place
+    declared = problem.kept_property
     return Facts(
         data=catalogue.name(problem.data),
         data_title=_title(problem),
@@ -39,6 +40,8 @@ def facts_of(experiment: Experiment) -> Facts:
         group=experiment.group,
         trial=experiment.trial,
         graph=problem.graph is not None,
+        kept_property=None if declared is None else declared.name,
+        enforce=None if declared is None else declared.enforce,
     )
 
 
@@ -48,6 +51,8 @@ def _in_words(problem: ProblemSpec) -> str:
     of_loss = next((losses[offer] for offer in losses if offer in problem.offers), None)
     text = f"{_title(problem)}, {of_loss or problem.model.title}"
     if problem.graph is not None:
+        if not problem.model.linear:
+            return text
         return f"{text} on {propagation_in_words(problem.graph)}"
     if isinstance(problem.features, PublicFeatures):
         return f"{text} on {problem.features.title}"

@@ -14,10 +14,13 @@ from benchmark.data.split import Split, SplitSpec
 from benchmark.errors import LetheError
 from benchmark.experiments.experiment import ProblemSpec
 from benchmark.graph.graph import Change, Graph
+from benchmark.graph.net import GraphNet, GraphRows
+from benchmark.graph.propagation import Propagation
 from benchmark.graph.scenarios import trainable
 from benchmark.graph.world import Edit, Roles, World, finished
 from benchmark.problem.declared import Declared
 from benchmark.problem.model import Model
+from benchmark.problem.models.gcn import GCNSpec
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 
@@ -142,22 +145,31 @@ def _random(graph: Graph, spec: ProblemSpec, seeds: Seeds) -> Roles:
 def _world(
     spec: ProblemSpec, graph: Graph, roles: Roles, data: GraphData, device: torch.device
 ) -> World:
-    model = Model(spec.model, graph.x.shape[1], data.classes)
     dtype = getattr(torch, spec.precision)
     empty = Rows(torch.zeros(1, graph.x.shape[1]), torch.zeros(1, dtype=torch.int64))
     empty = empty.to(device, dtype)
-    longest = spec.graph.largest_norm
-    declared = Declared(spec.rows_at_least, longest, spec.fixed_point, data.fitted)
+    model, propagation = _model(spec, graph.x.shape[1], data.classes, empty.x)
+    declared = Declared(spec.rows_at_least, propagation.largest_norm, spec.fixed_point, data.fitted)
     bare = Problem(model, spec.objective, spec.training, empty, empty, empty, declared=declared)
-
-    sums = spec.graph.sums(graph)
+    sums = propagation.sums(graph)
 
     def rows(nodes: np.ndarray | None) -> Rows | None:
         if nodes is None:
             return None
-        x = finished(spec.graph.rows(graph, nodes, sums), bare)
+        x = finished(propagation.rows(graph, nodes, sums), bare)
         return Rows(x, torch.from_numpy(graph.y[nodes]).to(device))
 
     parts = ("train", "negatives", "test", "validation")
     problem = replace(bare, **{part: rows(getattr(roles, part)) for part in parts})
-    return World(graph, spec.graph, roles, problem, sums)
+    return World(graph, propagation, roles, problem, sums)
+
+
+def _model(
+    spec: ProblemSpec, inputs: int, classes: int, like: torch.Tensor
+) -> tuple[Model, Propagation | GraphRows]:
+    """The model, and how a graph becomes its rows."""
+    if not isinstance(spec.model, GCNSpec):
+        return Model(spec.model, inputs, classes), spec.graph
+    reach = spec.graph.model_copy(update={"hops": spec.model.hops, "weights": "sgc"})
+    net = GraphNet(spec.model, inputs, classes, reach, like)
+    return net, GraphRows(net, reach)

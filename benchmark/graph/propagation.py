@@ -117,6 +117,15 @@ class Propagation(BaseModel):
             return 1.0
         return sum(map(abs, self.theta)) if self.normalisation == "row" else None
 
+    def matrix(self, graph: Graph) -> sparse.csr_array:
+        """(V, V) P."""
+        everything = np.arange(len(graph))
+        return self._step(graph, everything, everything)
+
+    def once(self, graph: Graph) -> sparse.csr_array:
+        """(V, inputs) P N(X)."""
+        return self.matrix(graph) @ _unit(graph.x)
+
     def full(self, graph: Graph) -> np.ndarray:
         """(V, inputs) Z of all nodes."""
         return self.rows(graph, np.arange(len(graph)))

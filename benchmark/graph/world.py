@@ -11,6 +11,7 @@ from torch import Tensor
 
 from benchmark.errors import LetheError
 from benchmark.graph.graph import NO_LABEL, Change, Graph
+from benchmark.graph.net import GraphRows
 from benchmark.graph.propagation import Propagation, Sums
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
@@ -58,17 +59,17 @@ class World:
 
     Attributes:
         graph: as it is now.
-        propagation: from the graph to rows.
+        propagation: from the graph to rows; of a net, which sees the graph itself, their numbers.
         roles: of the nodes.
         problem: its training rows are those of `roles.train`; one that is lost is all zeros.
-        sums: see `Propagation.sums`.
+        sums: what is kept of the graph for the next request, see `Propagation.sums`.
     """
 
     graph: Graph
-    propagation: Propagation
+    propagation: Propagation | GraphRows
     roles: Roles
     problem: Problem
-    sums: Sums | None = None
+    sums: Sums | int | None = None
 
     @property
     def trained(self) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The norm constraint ||w|| <= C: projection onto it, and stationarity within it."""
+"""What training is constrained to, a ball or another convex set: projection, stationarity."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ import torch
 from torch import Tensor
 
 from benchmark.errors import AssumptionBroken
+from benchmark.problem.convex import ConvexSet
 
 
-def project(weights: Tensor, radius: float | None) -> Tensor:
-    """The nearest point to `weights` (d,) in the ball of `radius` around 0; all of it if None."""
+def project(weights: Tensor, radius: float | ConvexSet | None) -> Tensor:
+    """The nearest point to `weights` (d,) in the ball of `radius` around 0; all of it if None.
+
+    In the ball's place may stand another convex set.
+    """
     if radius is None:
         return weights
+    if isinstance(radius, ConvexSet):
+        return radius.project(weights)
     norm = float(weights.norm())
     return weights if norm <= radius else weights * (radius / norm)
 
 
-def ball_residual(weights: Tensor, gradient: Tensor, radius: float | None) -> float:
+def ball_residual(weights: Tensor, gradient: Tensor, radius: float | ConvexSet | None) -> float:
     """Distance of -gradient to the normal cone of the ball of `radius` at `weights`.
 
     It is the least e with <gradient, v - weights> >= -e ||v - weights|| for all v in the ball:
@@ -25,7 +31,8 @@ def ball_residual(weights: Tensor, gradient: Tensor, radius: float | None) -> fl
     Args:
         weights: (d,), in the ball.
         gradient: (d,) of the function that is minimised.
-        radius: C; without a ball, None, it is the gradient's norm everywhere.
+        radius: C; without a ball, None, it is the gradient's norm everywhere. In the ball's place
+            may stand another convex set.
 
     Raises:
         AssumptionBroken: if the weights lie outside the ball by more than round-off.
@@ -33,6 +40,8 @@ def ball_residual(weights: Tensor, gradient: Tensor, radius: float | None) -> fl
     w, q = weights.double(), gradient.double()
     if radius is None:
         return float(q.norm())
+    if isinstance(radius, ConvexSet):
+        return radius.residual(w, q)
     norm, slack = float(w.norm()), 8 * torch.finfo(weights.dtype).eps * radius
     if not norm <= radius + slack:
         raise AssumptionBroken(

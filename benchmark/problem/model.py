@@ -116,6 +116,11 @@ class Model:
         raise AssumptionBroken("the Jacobian of this model has no declared norm: take a tangent")
 
     @property
+    def shown(self) -> tuple[str, ...]:
+        """Hashes of what it looks at beside the rows that it is given: by default nothing."""
+        return ()
+
+    @property
     def smallest_chunk(self) -> int:
         """Rows with which matrix products run at speed; an image is many rows of each."""
         return 16 if self.spec.sees_images else 64

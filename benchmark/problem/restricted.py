@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from benchmark.errors import AssumptionBroken
 from benchmark.problem.model import Inputs, Model
 from benchmark.problem.problem import Problem
 from benchmark.problem.training import DirectTraining, NewtonTraining
@@ -94,6 +95,11 @@ def restricted(problem: Problem, weights: Tensor, free: Tensor) -> Problem:
         free: (d,) bool.
     """
     training = problem.training
+    if problem.constrained:
+        raise AssumptionBroken(
+            "training is within the convex set of a property, and this method steps in some of the "
+            "weights alone: leave it out where property.enforce = 'training'"
+        )
     if training.radius is not None:
         fixed = float(weights[~free].norm())
         room = math.sqrt(max(0.0, training.radius**2 - fixed**2))

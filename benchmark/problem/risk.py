@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -11,7 +12,9 @@ import torch
 from torch import Tensor
 
 from benchmark.errors import AssumptionBroken, LetheError
+from benchmark.problem.convex import ConvexSet
 from benchmark.problem.declared import Declared
+from benchmark.problem.domain import Domain
 from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.model import Model
 from benchmark.problem.objective import Objective
@@ -22,8 +25,8 @@ class Training(Protocol):
     """The algorithm A of the theory: from rows to weights; see `benchmark.problem.training`."""
 
     @property
-    def radius(self) -> float | None:
-        """Of the ball that weights are held in; None where there is none."""
+    def radius(self) -> float | ConvexSet | None:
+        """Of the ball that weights are held in, or another convex set; None where there is none."""
 
     @property
     def gradient_bound(self) -> float | None:
@@ -74,6 +77,10 @@ class Risk:
         public: rows that never ask for deletion and are in none of the others, which features and
             starting weights may be fitted on; None if there are none.
         declared: public bounds that the data keep, for constants that must not depend on them.
+        domain: all rows that there can be, of a table with declared ranges; None where unknown.
+        released_within: what every release is projected onto, after its noise; None for nothing.
+        extra: a term that training alone adds to the loss of a batch, of weights (d,) and rows; no
+            method that goes on from the weights knows of it.
 
     With BatchNorm the objective is what it is in evaluation, by statistics that stand still: those
     in the weights, which have no gradient and no ridge. Training alone goes by those of a batch.
@@ -92,6 +99,9 @@ class Risk:
     validation: Rows | None = field(default=None, kw_only=True)
     public: Rows | None = field(default=None, kw_only=True)
     declared: Declared = field(default=Declared(), kw_only=True)
+    domain: Domain | None = field(default=None, kw_only=True)
+    released_within: ConvexSet | None = field(default=None, kw_only=True)
+    extra: Callable[[Tensor, Rows], Tensor] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         training = self.training
@@ -124,6 +134,11 @@ class Risk:
         """
         convex = self.model.spec.linear and self.objective.closed
         return self.objective.ridge if convex and self.objective.ridge else None
+
+    @property
+    def constrained(self) -> bool:
+        """Whether training is within a convex set of a property; then no gradient vanishes."""
+        return isinstance(self.training.radius, ConvexSet)
 
     @cached_property
     def row_norm(self) -> float:

@@ -20,8 +20,13 @@ FEWEST = 10
 
 
 def published(release: Release) -> Tensor:
-    """The weights that a release published, in the shape of its state's."""
-    return release.predictor.members.reshape(release.state.weights.shape)
+    """The weights that a release published, in the shape of its state's.
+
+    Where they were projected after the noise, those before the projection: what is published must
+    then be a function of them, which `benchmark.runner.properties` holds.
+    """
+    weights = release.predictor.members if release.unprojected is None else release.unprojected
+    return weights.reshape(release.state.weights.shape)
 
 
 def denoised(request: Request, release: Release) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from benchmark.contract.claim import Claim, Distance, Target
 from benchmark.metrics.attack import population_auc
 from benchmark.metrics.divergence import jensen_shannon_to_retrain, kl_from_retrain
+from benchmark.metrics.metric import Predictions
 from benchmark.metrics.slack import distance_slack, realised_epsilon
 from benchmark.metrics.utility import accuracy, losses
 from benchmark.metrics.value import Value
@@ -31,12 +32,21 @@ class Outputs:
     """Accuracy on, and per-row losses (n,) of, each part of the data.
 
     `losses` has the parts of `PARTS` and the never-trained `negatives`, `log_probabilities`
-    (n, classes) those of `COMPARED`.
+    (n, classes) and `labels` (n,) those of `COMPARED`.
     """
 
     accuracy: dict[str, float]
     losses: dict[str, np.ndarray]
     log_probabilities: dict[str, np.ndarray]
+    labels: dict[str, np.ndarray]
+
+    @property
+    def predictions(self) -> dict[str, Predictions]:
+        """What is kept beside the record."""
+        return {
+            part: Predictions(found, self.labels[part])
+            for part, found in self.log_probabilities.items()
+        }
 
     @property
     def attack(self) -> float:
@@ -69,7 +79,7 @@ def predict(
         "test": problem.test,
         "negatives": problem.negatives if negatives is None else negatives,
     }
-    accuracies, loss_rows, predictions = {}, {}, {}
+    accuracies, loss_rows, predictions, labels = {}, {}, {}, {}
     for name, rows in parts.items():
         outputs = predictor.log_probabilities(rows.x)
         if len(rows) == 0:
@@ -79,7 +89,8 @@ def predict(
         loss_rows[name] = losses(outputs, rows.y).cpu().numpy()
         if name in COMPARED:
             predictions[name] = outputs.cpu().numpy()
-    return Outputs(accuracies, loss_rows, predictions)
+            labels[name] = rows.y.cpu().numpy()
+    return Outputs(accuracies, loss_rows, predictions, labels)
 
 
 def score(outputs: Outputs, reference: Outputs) -> dict[str, Value]:

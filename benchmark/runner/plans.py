@@ -91,6 +91,7 @@ def settings(experiment: Experiment) -> dict[str, str]:
         }
         | _public(experiment)
         | _graph(problem)
+        | _property(problem)
         | ({} if tuning is None else {"tuning": tried})
     )
 
@@ -104,6 +105,15 @@ def _graph(problem: ProblemSpec) -> dict[str, str]:
     known = "; ".join(graphs.caveats(problem.data))
     found = {"graph": _words({"kind": rest.pop("normalisation"), **rest}, "kind"), "split": split}
     return found | ({"caveats": known} if known else {})
+
+
+def _property(problem: ProblemSpec) -> dict[str, str]:
+    """What is certified, as it was declared."""
+    if problem.kept_property is None:
+        return {}
+    said = {k: v for k, v in problem.kept_property.model_dump().items() if v not in ((), {}, 0.0)}
+    words = {k: ", ".join(v) if isinstance(v, tuple) else v for k, v in said.items()}
+    return {"property": "; ".join(f"{k.replace('_', ' ')} {v}" for k, v in words.items())}
 
 
 def _public(experiment: Experiment) -> dict[str, str]:
@@ -138,8 +148,13 @@ def rows_of(experiment: Experiment) -> list[Row]:
 
 def _fits(method: type[Method], experiment: Experiment, missing: frozenset[str]) -> bool:
     """Whether the method takes part in an experiment that does not name it."""
-    edits = experiment.problem.graph is not None
-    return not method.needs & missing and (method.can_alter() or not edits)
+    problem = experiment.problem
+    if not problem.model.certifiable and method.evidence in ("distance", "algorithm"):
+        return False
+    constrained = problem.constrained and "cone" not in method.needs
+    if constrained and method.evidence == "distance":  # its bounds are not of such a problem
+        return False
+    return not method.needs & missing and (method.can_alter() or problem.graph is None)
 
 
 def with_yardsticks(experiments: Iterable[Experiment], methods: Iterable[str]) -> list[str]:

@@ -27,6 +27,7 @@ from benchmark.errors import explain
 from benchmark.files import DiskError
 from benchmark.metrics.public_controls import score_public
 from benchmark.metrics.value import Value
+from benchmark.predictions import content_of
 from benchmark.problem.predictor import Predictor
 from benchmark.records import Failure, Record, Step, Times
 from benchmark.runner.audits import audit, denoised
@@ -44,6 +45,7 @@ from benchmark.runner.evaluate import (
 from benchmark.runner.graph_bounds import with_published
 from benchmark.runner.graph_metrics import graph_metrics
 from benchmark.runner.memory import PeakMemory
+from benchmark.runner.properties import became_of
 from benchmark.runner.tuning import tune
 from benchmark.runner.workbench import Workbench
 
@@ -82,7 +84,8 @@ def run_cell(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> R
     outcome = attempt(lambda: _measure(cell, bench, listener), cell.method.name, bench)
     tuned = outcome.get("tuned")
     params = cell.info.params | (tuned.params if tuned else {})
-    return Record(
+    kept = outcome.pop("predictions", None)
+    record = Record(
         key=cell.inputs.key,
         experiment=cell.experiment,
         method=cell.info.model_copy(update={"params": params}),
@@ -94,6 +97,8 @@ def run_cell(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> R
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         **outcome,
     )
+    record.keep_beside(kept)
+    return record
 
 
 def attempt(work: Callable[[], dict[str, Any]], method: str, bench: Workbench) -> dict[str, Any]:
@@ -183,7 +188,9 @@ def _measure(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> d
             tuning=tuning,
         ),
         "tuned": tuned,
+        "kept": became_of(cell.inputs.problem.kept_property, bench, original, release),
         "peak_memory": memory.bytes,
+        "predictions": content_of(outputs.predictions),
     }
 
 

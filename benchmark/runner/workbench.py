@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -20,11 +21,13 @@ from benchmark.data.scenarios import Context
 from benchmark.errors import LetheError
 from benchmark.experiments.build import build
 from benchmark.experiments.graphs import nodes_split, stream
+from benchmark.problem.against import fewest_rows
 from benchmark.problem.influence import most_influential
 from benchmark.problem.predictor import Predictor
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 from benchmark.problem.seal import InputsChanged, Seal
+from benchmark.properties.finding import Finding
 from benchmark.records import DataInfo
 from benchmark.runner.cell import Inputs, fingerprint
 from benchmark.runner.evaluate import Outputs, predict
@@ -58,6 +61,8 @@ class Workbench:
         self._inputs = inputs
         self._folder = folder
         self._seal = Seal()
+        #: What a property's certification said of the retrained model, once it was asked.
+        self.retrained_finding: Finding | None = None
         #: For a graph, the requests with the worlds before and after each; else None.
         self.stream = None
         if inputs.problem.graph is not None:
@@ -114,7 +119,11 @@ class Workbench:
 
     def edge_generator(self) -> torch.Generator:
         """Draws the pairs that forgotten edges are compared with."""
-        return self._inputs.seeds.generator("evaluation", "pairs without an edge")
+        return self.evaluation_generator("pairs without an edge")
+
+    def evaluation_generator(self, scope: str) -> torch.Generator:
+        """Draws what models are looked at with, in a scope of its own."""
+        return self._inputs.seeds.generator("evaluation", scope)
 
     def propagation(self, number: int) -> float:
         """Seconds that the features of a request took: whoever answers it needs them."""
@@ -233,6 +242,7 @@ class Workbench:
             leave_out_effect=self._leave_out_effect,
             sizes=self._sizes,
             most_influential=self._most_influential if self.problem.strong_convexity else None,
+            against_property=self._against_property(),
             numbers=tuple(self.split.train.tolist()),
             ids=self._ids(),
         )
@@ -277,6 +287,14 @@ class Workbench:
         """(count,) of `rows`; trains the original."""
         return most_influential(self.problem, self.original[0].weights, rows, count)
 
+    def _against_property(self) -> Callable[[Tensor], Tensor] | None:
+        """Finds the fewest of some rows that break the property; trains the original."""
+        declared, free = self._inputs.problem.kept_property, not self.problem.constrained
+        constraints = declared.constraints(self.problem) if declared is not None else None
+        if constraints is None or self.problem.strong_convexity is None or not free:
+            return None
+        return lambda rows: fewest_rows(self.problem, self.original[0].weights, rows, constraints)
+
     def _trained(self, rows: Tensor, problem: Problem | None = None) -> tuple[Tensor, float]:
         problem = problem or self.problem
         files, key = WeightFiles(self._folder), self.weights_key(rows, problem)
@@ -310,4 +328,6 @@ class Workbench:
         if self.stream is not None:  # what is propagated is a function of the request
             x = (problem or self.problem).train.take(rows).x
             content["features"] = hashlib.sha256(x.cpu().numpy().tobytes()).hexdigest()
+        if shown := self.problem.model.shown:
+            content["graphs"] = shown
         return fingerprint(content)

@@ -203,3 +203,32 @@ def _highest(trained: Tensor, scores: Tensor, count: int, requests: int) -> tupl
     """The rows with the highest scores (n,), from the top down."""
     order = torch.sort(scores, descending=True, stable=True).indices
     return trained[order[: requests * count]].split(count)
+
+
+class AgainstProperty(Scenario):
+    """The fewest rows found whose removal makes the retrained head break a declared property.
+
+    There is one request, and nothing is drawn.
+    """
+
+    name = "against-property"
+    title = "the fewest rows against the property"
+    source = "the suite's own"
+    sized = False
+
+    @classmethod
+    def draw(
+        cls,
+        trained: Tensor,
+        count: int | None,
+        requests: int,
+        context: Context | None,
+        generator: Generator,
+    ) -> tuple[Tensor, ...]:
+        find = required(context, cls.name).against_property
+        if find is None or requests != 1:
+            raise LetheError(
+                "forget scenario 'against-property' is one request against the [property] of a "
+                "strongly convex head whose training is not constrained"
+            )
+        return (find(trained),)

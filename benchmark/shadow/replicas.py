@@ -73,10 +73,36 @@ class Answer:
     inside: bool
 
 
+@dataclass(frozen=True)
+class Edit:
+    """A request that leaves another problem behind, as one on a graph does.
+
+    Attributes:
+        lost, altered: (f,) and (c,) sorted row indices.
+        before, after: the stores of the problems before and after it.
+    """
+
+    lost: Tensor
+    altered: Tensor
+    before: ModelStore
+    after: ModelStore
+
+    def request(self, state: State, **more: Any) -> Request:
+        """The request, from the state that the last one left."""
+        rows = self.before.problem.train
+        problem = self.after.problem
+        return Request.of(problem, state, self.lost, altered=self.altered, before=rows, **more)
+
+    def tolist(self) -> list[Any]:
+        """What tells it from others."""
+        after = self.after.key(rows=self.altered.tolist())
+        return [self.lost.tolist(), self.altered.tolist(), after]
+
+
 def unlearned(
     store: ModelStore,
     method: Method,
-    requests: tuple[Tensor, ...],
+    requests: tuple[Tensor | Edit, ...],
     seeds: Seeds,
     count: int,
     *,
@@ -92,7 +118,7 @@ def unlearned(
     Args:
         store: of the problem.
         method: with its parameters.
-        requests: (n_u,) row indices each, answered in turn.
+        requests: (n_u,) row indices each, or edits, answered in turn.
         seeds: that the runs' own follow from.
         count: how many.
         target: the (epsilon, delta) asked for.
@@ -216,7 +242,7 @@ def _method_key(store: ModelStore, method: Method, seeds: Seeds, **content: Any)
     )
 
 
-def _answer(start: _Start, k: int, requests: tuple[Tensor, ...], target: Target) -> Answer:
+def _answer(start: _Start, k: int, requests: tuple[Tensor | Edit, ...], target: Target) -> Answer:
     """Run k's, read or computed."""
     store, method, seeds = start.store, start.method, start.seeds(k)
     content = {
@@ -243,14 +269,18 @@ def _release(
     problem: Problem,
     method: Method,
     state: State,
-    requests: tuple[Tensor, ...],
+    requests: tuple[Tensor | Edit, ...],
     seeds: Seeds,
     target: Target,
 ) -> Release:
     """The answer to the last request."""
     state = method.prepare(problem, state, seeds, Clock(problem.device))
-    for number, forget in enumerate(requests):
-        request = Request.of(problem, state, forget, target=target, seeds=seeds, number=number)
+    for number, asked in enumerate(requests):
+        more = {"target": target, "seeds": seeds, "number": number}
+        edits = isinstance(asked, Edit)
+        request = (
+            asked.request(state, **more) if edits else Request.of(problem, state, asked, **more)
+        )
         release = method.answer(request)
         state = release.state
     return release

@@ -141,7 +141,7 @@ class ModelStore:
             "precision": str(problem.dtype),
             "device": problem.device.type,
             "data": _rows_hash(problem.train),
-        }
+        } | ({"graphs": shown} if (shown := problem.model.shown) else {})
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 

@@ -53,6 +53,7 @@ def train(problem: Problem, runs: list[Run]) -> Tensor:
     """
     spec, training = problem.model.spec, problem.training
     plain = isinstance(training, AdamTraining) and training.schedule is None
+    plain = plain and not problem.constrained and problem.extra is None
     if plain and spec.widths is not None and problem.objective.closed:
         return _together(problem, training, runs)
     return torch.stack([problem.fit(run.rows, run.generator) for run in runs])

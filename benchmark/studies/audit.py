@@ -110,6 +110,12 @@ PLAN = (
         forget=ForgetSpec(scenario="influential", count=20),
         methods=("newton-kept",),
     ),
+    Part(
+        "digits-tangent",
+        runs={"distance": 200},
+        forget=ForgetSpec(scenario="influential", count=20),
+        methods=("tangent-newton",),
+    ),
     Part("digits-mlp", runs={"distance": 100, "algorithm": 64, "construction": 32}),
 )
 

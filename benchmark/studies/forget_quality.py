@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from benchmark.contract.method import Method, Source
-from benchmark.contract.request import Request
 from benchmark.errors import LetheError
 from benchmark.experiments.experiment import Distinct
 from benchmark.metrics import attack_registry
@@ -31,7 +30,7 @@ from benchmark.runner.tuning import tune
 from benchmark.runner.workbench import ATTACKING, Workbench
 from benchmark.shadow import store as models_on_disk
 from benchmark.shadow.bank import shadow_bank
-from benchmark.shadow.replicas import Answer, compared_with, trained, unlearned
+from benchmark.shadow.replicas import Answer, Edit, compared_with, trained, unlearned
 from benchmark.studies import relearning
 from benchmark.studies.begin import begin
 from benchmark.studies.experiments import cell_again, units_of
@@ -215,13 +214,41 @@ class SharedModels:
 
     @cached_property
     def bench(self) -> Workbench:
-        """Problem and request."""
-        return Workbench.of_rows(self._inputs, self._device, self._folder)
+        """Problem and request.
+
+        Raises:
+            LetheError: also if the requests lose no row, so that there is none to attack.
+        """
+        bench = Workbench(self._inputs, self._device, self._folder)
+        if len(bench.forget) == 0:
+            raise LetheError(
+                "this study attacks rows that are lost, and these requests lose none: take one "
+                "that names nodes, such as cora-sgc-inductive"
+            )
+        return bench
 
     @cached_property
+    def stores(self) -> tuple[models_on_disk.ModelStore, ...]:
+        """The models of the problem before all requests, after the first, ...; mostly one store."""
+        stores: dict[int, models_on_disk.ModelStore] = {}
+        for problem in self.bench.problems:
+            if id(problem) not in stores:
+                stores[id(problem)] = models_on_disk.ModelStore(problem, self._folder)
+        return tuple(stores[id(problem)] for problem in self.bench.problems)
+
+    @property
     def store(self) -> models_on_disk.ModelStore:
         """The models of the problem."""
-        return models_on_disk.ModelStore(self.bench.problem, self._folder)
+        return self.stores[0]
+
+    @cached_property
+    def requests(self) -> tuple[Tensor | Edit, ...]:
+        """What is asked for, in turn: rows, or edits of a graph."""
+        bench, stores = self.bench, self.stores
+        if bench.stream is None:
+            return bench.requests
+        each = zip(bench.requests, bench.altered, stores, stores[1:], strict=False)
+        return tuple(Edit(*parts) for parts in each)
 
     @cached_property
     def setting(self) -> Setting:
@@ -230,7 +257,7 @@ class SharedModels:
         if self._row.shadows:
             shadows = shadow_bank(self.store, self._row.shadows, self._inputs.seeds)
         return Setting(
-            problem=self.bench.problem,
+            problem=replace(self.bench.problem, test=self.bench.after.test),
             forget=self.bench.forget,
             true_labels=self.bench.true_labels,
             seeds=self._inputs.seeds,
@@ -242,23 +269,23 @@ class SharedModels:
     def shared(self) -> Yardsticks:
         """For all rows that unlearn the problem's own models and add no noise."""
         return Yardsticks(
-            lambda: self._trained(self.bench.retain, "reference"),
-            lambda: self._trained(self.bench.retain, "floor"),
-            lambda: self._trained(self.bench.rows, "unlearned"),
+            lambda: self._retrained("reference"),
+            lambda: self._retrained("floor"),
+            lambda: self._trained(self.store, self.bench.rows, "unlearned"),
         )
 
     def _own(self, cell: Cell, method: Method, answers: list[Answer]) -> Yardsticks:
         """For a row with noise or a training of its own: what it is compared with has them too."""
 
-        def models(rows: Tensor, role: str) -> Models:
+        def models(store: models_on_disk.ModelStore, rows: Tensor, role: str) -> Models:
             seeds, target = cell.inputs.seeds, cell.inputs.target
-            found = compared_with(self.store, method, answers, rows, seeds, role, target=target)
+            found = compared_with(store, method, answers, rows, seeds, role, target=target)
             return Models(self.setting, found)
 
         return Yardsticks(
-            lambda: models(self.bench.retain, "reference"),
-            lambda: models(self.bench.retain, "floor"),
-            lambda: models(self.bench.rows, "unlearned"),
+            lambda: models(self.stores[-1], self.bench.retain, "reference"),
+            lambda: models(self.stores[-1], self.bench.retain, "floor"),
+            lambda: models(self.store, self.bench.rows, "unlearned"),
         )
 
     def method(self, cell: Cell) -> Method:
@@ -266,13 +293,7 @@ class SharedModels:
         if cell.inputs.tuning is None:
             return cell.method
         bench, inputs = self.bench, cell.inputs
-        first = Request.of(
-            bench.problem,
-            bench.original[0],
-            bench.requests[0],
-            target=inputs.target,
-            seeds=inputs.seeds,
-        )
+        first = bench.request(0, bench.original[0], target=inputs.target, seeds=inputs.seeds)
         tuned, _ = tune(cell.method, inputs.tuning, first)
         return cell.method.model_copy(update=tuned.params)
 
@@ -282,11 +303,11 @@ class SharedModels:
         if role == "floor":
             return self.shared.floor, self.shared
         if role is not None:
-            return self.shared.measure(self._trained(self.bench.retain, role)), self.shared
+            return self.shared.measure(self._retrained(role)), self.shared
         answers = unlearned(
             self.store,
             method,
-            self.bench.requests,
+            self.requests,
             cell.inputs.seeds,
             self._row.runs,
             target=cell.inputs.target,
@@ -295,8 +316,11 @@ class SharedModels:
         yardsticks = self.shared if alike else self._own(cell, method, answers)
         return yardsticks.measure(Models(self.setting, [a.predictor for a in answers])), yardsticks
 
-    def _trained(self, rows: Tensor, role: str) -> Models:
-        weights = trained(self.store, rows, self._inputs.seeds, role, self._row.runs)
+    def _retrained(self, role: str) -> Models:
+        return self._trained(self.stores[-1], self.bench.retain, role)
+
+    def _trained(self, store: models_on_disk.ModelStore, rows: Tensor, role: str) -> Models:
+        weights = trained(store, rows, self._inputs.seeds, role, self._row.runs)
         return Models(self.setting, [Predictor(self.bench.problem.model, w) for w in weights])
 
 

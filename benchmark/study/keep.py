@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 
+from benchmark import predictions
 from benchmark.records import Store
 from benchmark.study.event import Event
 from benchmark.study.study import Bench, Study
@@ -50,6 +51,8 @@ def run_unit(
         record = bench.run(piece, begins)
         if record.status == "failed" and not bench.intact:
             bench = None  # what the method left of it is not given to the next
+        if (content := record.taken_beside()) is not None:
+            predictions.write(store.folder, record.key, content)
         store.put(piece.path, record)
         tell(Event("ran", piece.where, record=record))
     if bench is not None:  # gigabytes in a cycle of references, which the next unit needs

@@ -154,6 +154,107 @@ def step_without_pass_bound(
     return after(distance) if math.isfinite(distance) else math.inf
 
 
+def step_by_leverage_bound(
+    *,
+    step_energy: float,
+    whole_energy: float,
+    residual: float,
+    retrain_gradient: float,
+    strong_convexity: float,
+    leverage: float,
+    widening: float,
+    stale: float = 0.0,
+) -> float:
+    """Theorem 7 for one logit a row, by how far rows stick out of a Hessian, not by their length.
+
+    Let B be a positive definite matrix, l^2 at least x.B^-1 x for every row x, and B <= c^2 A. Then
+    tau = l (h_B + c d) for any d >= ||w - x - w_r||_A, h_B is the norm of x in B, and
+
+        ||w - x - w_r||_A <= k h + (1 + k / 2) (||r|| + G) / sqrt(mu)
+
+    is the F(d) of Lemma B.
+
+    Args:
+        step_energy: h, the norm of x in A.
+        whole_energy: h_B.
+        residual: ||r||.
+        retrain_gradient: G, the gradient norm at which retraining stops.
+        strong_convexity: mu.
+        leverage: l.
+        widening: c.
+        stale: s, 0 where A is the Hessian at w.
+
+    Returns:
+        The bound on ||w - x - w_r||; infinite where no D has F(D) < D.
+
+    Raises:
+        AssumptionBroken: if mu is not positive, or a number is negative or not finite.
+    """
+    require.nonnegative(step_energy=step_energy, whole_energy=whole_energy, residual=residual)
+    require.nonnegative(retrain_gradient=retrain_gradient, stale=stale)
+    require.nonnegative(leverage=leverage, widening=widening)
+    require.positive(strong_convexity=strong_convexity)
+    root = math.sqrt(strong_convexity)
+    left = (residual + retrain_gradient) / root
+
+    def off_centre(d: float) -> float:
+        return _off_centre(leverage * (whole_energy + widening * d), stale)
+
+    def after(d: float) -> float:
+        k = off_centre(d)
+        return k * step_energy + (1 + k / 2) * left
+
+    start = after(0.0)
+    distance = bootstrapped(after, start) if start > 0 else 0.0
+    if not math.isfinite(distance):
+        return math.inf
+    return (off_centre(distance) * step_energy + left) / root
+
+
+def step_by_logits_bound(
+    *,
+    step_energy: float,
+    residual: float,
+    retrain_gradient: float,
+    strong_convexity: float,
+    self_concordance: float,
+    logit_change: float,
+    stale: float = 0.0,
+) -> float:
+    """Theorem 7 by how much the step changes the logits, which one forward pass tells.
+
+    With T the largest change of a row's logit by x, tau = T + rho d for any d >= ||w - x - w_r||,
+    and the bound itself is the F(d) of Lemma B.
+
+    Args:
+        step_energy: h, the norm of x in A.
+        residual: ||r||.
+        retrain_gradient: G, the gradient norm at which retraining stops.
+        strong_convexity: mu.
+        self_concordance: rho, the largest change of a row's logit by a unit of length.
+        logit_change: T, over the rows that stay.
+        stale: s, 0 where A is the Hessian at w.
+
+    Returns:
+        The bound on ||w - x - w_r||; infinite where no D has F(D) < D.
+
+    Raises:
+        AssumptionBroken: if mu is not positive, or a number is negative or not finite.
+    """
+    require.nonnegative(step_energy=step_energy, residual=residual, stale=stale)
+    require.nonnegative(retrain_gradient=retrain_gradient, logit_change=logit_change)
+    require.nonnegative(self_concordance=self_concordance)
+    require.positive(strong_convexity=strong_convexity)
+    energy = step_energy / math.sqrt(strong_convexity)
+    left = (residual + retrain_gradient) / strong_convexity
+
+    def after(d: float) -> float:
+        return _off_centre(logit_change + self_concordance * d, stale) * energy + left
+
+    start = after(0.0)
+    return bootstrapped(after, start) if start > 0 else 0.0
+
+
 def separable_bound(
     bounds: Sequence[float], *, retrain_gradient: float, strong_convexity: float
 ) -> float:

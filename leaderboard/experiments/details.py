@@ -165,6 +165,9 @@ def _published(claim: Claim) -> _Pairs:
             ("theorem", words.statement(evidence.theorem)),
             ("noise σ", f"{number(evidence.sigma)} at each of {evidence.steps:,} noisy steps"),
         ]
+    if claim.projected:
+        then = "projected onto a convex set that depends on no row: post-processing, on both sides"
+        facts.append(("after the noise", then))
     return facts
 
 

@@ -15,9 +15,9 @@ GENERAL = "thm4"
 
 #: Groups of experiments that vary one setting of a problem, each with an answer of its own.
 NONCONVERGENCE, ABLATION, BUDGET, BIASED = "nonconvergence", "ablation", "budget", "biased"
-SCALE = "scale"
+SCALE, PROPERTIES = "scale", "properties"
 #: Those whose experiments are no further problems. Requests that are not random make some.
-SWEEPS = frozenset({NONCONVERGENCE, ABLATION, BUDGET, SCALE})
+SWEEPS = frozenset({NONCONVERGENCE, ABLATION, BUDGET, SCALE, PROPERTIES})
 #: The group of experiments in the paper's own setting.
 PAPER = "paper"
 

@@ -15,6 +15,7 @@ _MODELS = {
     "mlp": "MLP",
     "allcnn": "AllCNN",
     "resnet18": "ResNet-18",
+    "gcn": "GCN",
     "tangent": "tangent",
 }
 
@@ -34,7 +35,7 @@ class Request(Enum):
 
     def on(self, family: Family) -> str:
         """In words, of what a family's requests name."""
-        if family.key != GRAPH:
+        if not family.key.startswith(GRAPH):
             return self.value
         return self.value.replace(" of random rows", "").replace("rows", "nodes or edges")
 
@@ -95,7 +96,8 @@ def track(facts: Facts) -> Track:
 def family(facts: Facts) -> Family:
     """The family of a problem with these facts: graphs, nets, tangents, or heads by loss."""
     if facts.graph:
-        return Family(GRAPH, "Head on a graph", linear=True)
+        kind = "Head" if facts.linear else "Net"
+        return Family(GRAPH if facts.linear else f"{GRAPH}-net", f"{kind} on a graph", facts.linear)
     if facts.model == "tangent":
         return Family("tangent", "Tangent of a net", linear=True)
     if not facts.linear:

@@ -12,6 +12,7 @@ from benchmark.contract.claim import Claim, Evidence
 from benchmark.contract.guarantee import Guarantee
 from benchmark.records import Record, Value
 from leaderboard.model.columns import COLUMNS, Column
+from leaderboard.model.predicted import column as of_predictions
 from leaderboard.model.ranking import in_order
 from leaderboard.model.table import Row, Table
 
@@ -47,11 +48,20 @@ def render_csv(tables: list[Table]) -> str:
 
 def render_seeds(tables: list[Table]) -> str:
     """One line for each seed of each row that has a record, after a line of names."""
+    return seeds_of((table, row) for table in tables for row in in_order(table))
+
+
+def seeds_of(rows: Iterable[tuple[Table, Row]]) -> str:
+    """The same of some rows, each with its table.
+
+    Metrics of kept predictions have columns where some record of these rows has them; the others
+    then say that nothing was kept of them.
+    """
+    rows = list(rows)
+    names = {name for _, row in rows for record in row.found for name in record.metrics}
+    further = [column for name in sorted(names) if (column := of_predictions(name))]
     return _written(
-        _seed(table, row, record)
-        for table in tables
-        for row in in_order(table)
-        for record in row.found
+        _seed(table, row, record, further) for table, row in rows for record in row.found
     )
 
 
@@ -66,20 +76,28 @@ def _written(lines: Iterable[dict[str, object]]) -> str:
     return file.getvalue()
 
 
-def _seed(table: Table, row: Row, record: Record) -> dict[str, object]:
+def _seed(table: Table, row: Row, record: Record, further: list[Column]) -> dict[str, object]:
     """Every metric of a record; of a failed one, that it failed."""
     done = record.status == "ok"
     found = {c.key: c.read(record) if done else None for c in _COLUMNS}
-    return {
-        "experiment": table.experiment,
-        "device": table.device,
-        "role": row.role,
-        "label": row.label,
-        "seed": record.seeds.split,
-        "status": record.status,
-        "verdict": record.verdict if done else "",
-        "definition": record.claim.definition if done and record.claim else "",
-    } | {key: _raw(value.value if value else None) for key, value in found.items()}
+    read = {c.key: c.read(record) if done else None for c in further}
+    kept = {
+        key: "" if value is None else value.note or _raw(value.value) for key, value in read.items()
+    }
+    return (
+        {
+            "experiment": table.experiment,
+            "device": table.device,
+            "role": row.role,
+            "label": row.label,
+            "seed": record.seeds.split,
+            "status": record.status,
+            "verdict": record.verdict if done else "",
+            "definition": record.claim.definition if done and record.claim else "",
+        }
+        | {key: _raw(value.value if value else None) for key, value in found.items()}
+        | kept
+    )
 
 
 def _line(table: Table, row: Row) -> dict[str, object]:

@@ -48,6 +48,7 @@ class ModelSpec(BaseModel, ABC):
             closed forms go by their layouts.
         smooth: whether the loss has a Lipschitz Hessian, as theorems about Newton steps assume.
         chunk: rows that a pass over all data takes at a time; all of them if None.
+        certifiable: whether a certificate by bounds or noise can hold of it.
         sees_images: whether a row is an image, given as height, width and channels.
         widths: units of each hidden layer of a fully connected net whose passes over rows are
             written out; none of a linear head; None of any other model.
@@ -62,6 +63,7 @@ class ModelSpec(BaseModel, ABC):
     title: ClassVar[str]
     source: ClassVar[str] = ""
     chunk: ClassVar[int | None] = None
+    certifiable: ClassVar[bool] = True
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:

@@ -123,7 +123,8 @@ class AdamTraining(BaseModel):
             with torch.autocast("cuda", torch.bfloat16, enabled=half):
                 logits = problem.model.in_training(weights, rows.x)
                 data_loss = problem.objective.data_term(logits, rows.y)
-            return data_loss + problem.penalty(weights)
+            total = data_loss + problem.penalty(weights)
+            return total if problem.extra is None else total + problem.extra(weights, rows)
 
         return loss
 

@@ -1,0 +1,1 @@
+"""Metrics of kept predictions, found by being here; see `benchmark.metrics.metric`."""

@@ -1,0 +1,122 @@
+"""Metrics of what a release predicts, computed without running its cell again.
+
+A metric is a class in `benchmark/measures/`, or in the entry-point group `lethe.metrics`. The
+log-probabilities that it reads lie beside the record; see `benchmark.predictions`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from benchmark import plugins
+from benchmark.metrics.value import Direction, Value
+
+#: Between the name of a metric, that of a part of the data, and what the metric adds.
+DOT = "."
+NOT_KEPT = "log-probabilities not kept"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a release says of some rows.
+
+    Attributes:
+        log_probabilities: (n, classes) float32, n at least 1.
+        labels: (n,) int64; of forgotten rows those that were trained on.
+    """
+
+    log_probabilities: np.ndarray
+    labels: np.ndarray
+
+
+class Metric(ABC):
+    """A function of predictions alone.
+
+    Attributes:
+        name: of the column, before the part of the data: `NAME.test`, `NAME.forget`.
+        title: heading of the column.
+        source: the paper, or whose it is.
+        meaning: for people, in a sentence.
+        unit: "" for a pure number.
+        direction: which way is better.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    source: ClassVar[str]
+    meaning: ClassVar[str]
+    unit: ClassVar[str] = ""
+    direction: ClassVar[Direction] = "none"
+
+    @classmethod
+    @abstractmethod
+    def measure(cls, predictions: Predictions) -> float | Mapping[str, float]:
+        """One number; or several, each under a word that is added to the name."""
+
+
+def _lacks(cls: type[Metric]) -> str:
+    """What is wrong with a metric, in words; "" where nothing."""
+    if DOT in cls.name:
+        return f"is called '{cls.name}': leave out the dot, which divides the names of columns"
+    if not isinstance(getattr(cls, "meaning", None), str):
+        return "declares no 'meaning': say in a sentence what its number is"
+    return ""
+
+
+KIND = plugins.Kind(
+    word="metric",
+    wanted="a Metric class",
+    accepts=lambda cls: issubclass(cls, Metric),
+    packages=("benchmark.measures",),
+    group="lethe.metrics",
+    lacks=_lacks,
+)
+
+
+def discover() -> dict[str, type[Metric]]:
+    """All metrics by name, in the order of files, then plug-ins.
+
+    Raises:
+        LetheError: if a file cannot be imported, a class lacks a declaration or two share a name.
+    """
+    return {name: found.cls for name, found in plugins.discover(KIND).items()}
+
+
+def of_column(key: str) -> type[Metric] | None:
+    """The metric that a column such as `calibration.test` is of; None if there is none."""
+    return discover().get(key.partition(DOT)[0]) if DOT in key else None
+
+
+def measured(parts: Mapping[str, Predictions]) -> dict[str, Value]:
+    """Every metric on every part, by the name of its column.
+
+    One that fails, or gives what is no number, has none and says why.
+    """
+    found: dict[str, Value] = {}
+    for metric in discover().values():
+        for part, predictions in parts.items():
+            found |= _values(metric, part, predictions)
+    return found
+
+
+def _values(metric: type[Metric], part: str, predictions: Predictions) -> dict[str, Value]:
+    try:
+        numbers = metric.measure(predictions)
+        words = numbers if isinstance(numbers, Mapping) else {"": numbers}
+        return {
+            DOT.join(filter(None, [metric.name, part, word])): Value(
+                value=float(number),
+                unit=metric.unit,
+                direction=metric.direction,
+                n=len(predictions.labels),
+            )
+            for word, number in words.items()
+        }
+    except Exception as error:  # any error of a plug-in: its column says so, and the others stand
+        note = f"{metric.name} failed: {type(error).__name__}: {error}".splitlines()[0]
+        return {f"{metric.name}{DOT}{part}": Value(value=None, note=note)}

@@ -1,0 +1,105 @@
+"""Newton steps of a head within a cone: a quadratic minimised over ordered pairs of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from scipy.optimize import nnls
+from torch import Tensor
+
+from benchmark.curvature.dense import dense_matrix
+from benchmark.errors import DidNotConverge
+from benchmark.problem.convex import Ordered
+from benchmark.problem.rows import Rows
+
+if TYPE_CHECKING:
+    from benchmark.problem.problem import Problem
+
+
+def cone_step(matrix: Tensor, gradient: Tensor, weights: Tensor, cone: Ordered) -> Tensor:
+    """The minimiser over the cone of <g, v - w> + (v - w)^T H (v - w) / 2, (d,).
+
+    The free coordinates are eliminated; what is left is a least squares problem in numbers that
+    are not negative, which Lawson and Hanson's method solves in finitely many solves.
+
+    Args:
+        matrix: H (d, d) float64, positive definite.
+        gradient: g (d,).
+        weights: w (d,).
+        cone: of pairs in order.
+    """
+    h = cone.rotated(cone.rotated(matrix).T)
+    start, slope = cone.rotated(weights.double()), cone.rotated(gradient.double())
+    linear = slope - h @ start
+    along = torch.zeros(len(start), dtype=torch.bool)
+    along[cone.below] = True
+    inner = torch.linalg.cholesky(h[~along][:, ~along])
+    solved = torch.cholesky_solve(
+        torch.cat([h[~along][:, cone.below], linear[~along, None]], dim=1), inner
+    )
+    across = h[cone.below][:, ~along]
+    schur = h[cone.below][:, cone.below] - across @ solved[:, :-1]
+    rest = linear[cone.below] - across @ solved[:, -1]
+    root = torch.linalg.cholesky((schur + schur.T) / 2)
+    right = torch.linalg.solve_triangular(root, -rest[:, None], upper=False)[:, 0]
+    found, _ = nnls(root.T.numpy(), right.numpy())
+    free = torch.ones_like(along)
+    free[cone.below[torch.from_numpy(found <= 0)]] = False
+    end = torch.zeros_like(start)
+    end[free] = torch.linalg.solve(h[free][:, free], -linear[free])
+    return cone.project(cone.returned(end)).to(weights.dtype)
+
+
+def cone_path(
+    problem: Problem, weights: Tensor, rows: Rows, *, tolerance: float, steps: int
+) -> Iterator[Tensor]:
+    """The weights (d,) after each step from `weights` (d,) in the cone, until within `tolerance`.
+
+    Args:
+        problem: a head with a ridge whose training is constrained to a cone.
+        weights: (d,), in the cone.
+        rows: over which the objective is the mean.
+        tolerance: of the residual of the variational inequality.
+        steps: at most so many.
+
+    Raises:
+        DidNotConverge: after so many steps, or when none helps any more.
+    """
+    cone = problem.training.radius
+    for _ in range(steps):
+        hessian = problem.hessian(weights, rows)
+        left = cone.residual(weights, hessian.gradient)
+        if left <= tolerance:
+            return
+        end = cone_step(dense_matrix(hessian, weights), hessian.gradient, weights, cone)
+        weights = _along(problem, rows, weights, hessian.gradient, end - weights, left)
+        yield weights
+    left = cone.residual(weights, problem.gradient(weights, rows))
+    if left > tolerance:
+        raise DidNotConverge(
+            f"training in the cone stopped at a residual of {left:.3g}, above its tolerance "
+            f"{tolerance:.3g}: raise max_steps or tolerance, or use float64"
+        )
+
+
+def _along(
+    problem: Problem, rows: Rows, weights: Tensor, gradient: Tensor, direction: Tensor, left: float
+) -> Tensor:
+    """The first of w + s, w + s/2, ... that lowers the loss, or what is left, enough."""
+    slope, cone = float(gradient.dot(direction)), problem.training.radius
+    with torch.no_grad():
+        loss = float(problem.loss(weights, rows))
+    length = 1.0
+    while length > 1e-9:
+        candidate = cone.project(weights.add(direction, alpha=length))
+        with torch.no_grad():
+            lower = float(problem.loss(candidate, rows)) - loss <= 1e-4 * length * slope < 0
+        if lower or cone.residual(candidate, problem.gradient(candidate, rows)) <= left / 2:
+            return candidate
+        length /= 2
+    raise DidNotConverge(
+        f"training in the cone stalled at a residual of {left:.3g}: the tolerance may be below "
+        "what the precision allows"
+    )

@@ -1,0 +1,159 @@
+"""Closed convex sets of weights: projection, tangent cone and residual.
+
+A set is declared without a look at the data. So projection onto it is post-processing, and both
+sides of a definition project onto the same set.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+class ConvexSet(ABC):
+    """A closed convex set K of weights (d,)."""
+
+    @abstractmethod
+    def project(self, weights: Tensor) -> Tensor:
+        """The nearest points of K to `weights` (..., d)."""
+
+    @abstractmethod
+    def tangent(self, weights: Tensor, direction: Tensor) -> Tensor:
+        """The projection of `direction` (d,) onto the tangent cone of K at `weights` (d,) in K."""
+
+    def has(self, weights: Tensor) -> bool:
+        """Whether all of `weights` (..., d) lie in K, to the last bit."""
+        return torch.equal(self.project(weights), weights)
+
+    def residual(self, weights: Tensor, gradient: Tensor) -> float:
+        """Distance of -gradient to the normal cone of K at `weights`, both (d,).
+
+        It is the least e with <gradient, v - weights> >= -e ||v - weights|| for all v in K. By
+        Moreau's decomposition it is the norm of what the tangent cone keeps of -gradient.
+        """
+        kept = self.tangent(weights.double(), -gradient.double())
+        return float(kept.norm())
+
+
+@dataclass(frozen=True, eq=False)
+class Ball(ConvexSet):
+    """||w|| <= radius."""
+
+    radius: float
+
+    def project(self, weights: Tensor) -> Tensor:
+        """Scale down what is longer."""
+        norms = torch.linalg.vector_norm(weights, dim=-1, keepdim=True)
+        return torch.where(norms > self.radius, weights * (self.radius / norms), weights)
+
+    def tangent(self, weights: Tensor, direction: Tensor) -> Tensor:
+        """The outward part is removed on the sphere."""
+        norm, slack = float(weights.norm()), 8 * torch.finfo(weights.dtype).eps * self.radius
+        if norm < self.radius - slack or norm == 0:
+            return direction
+        outward = max(0.0, float(direction.dot(weights))) / norm**2
+        return direction.add(weights, alpha=-outward)
+
+    def has(self, weights: Tensor) -> bool:
+        """Round-off of the scaling is allowed for."""
+        room = self.radius * (1 + 8 * torch.finfo(weights.dtype).eps)
+        return bool((torch.linalg.vector_norm(weights, dim=-1) <= room).all())
+
+
+@dataclass(frozen=True, eq=False)
+class Box(ConvexSet):
+    """low <= w <= high, coordinate by coordinate.
+
+    Attributes:
+        low, high: (d,), infinite where there is no bound.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def project(self, weights: Tensor) -> Tensor:
+        """Clamp each coordinate."""
+        return weights.maximum(self.low.to(weights)).minimum(self.high.to(weights))
+
+    def tangent(self, weights: Tensor, direction: Tensor) -> Tensor:
+        """What points out of an active bound is removed."""
+        inward = torch.where(weights <= self.low.to(weights), direction.clamp(min=0), direction)
+        return torch.where(weights >= self.high.to(weights), inward.clamp(max=0), inward)
+
+
+@dataclass(frozen=True, eq=False)
+class Ordered(ConvexSet):
+    """w[below] <= w[above] for disjoint pairs of coordinates: a polyhedral cone.
+
+    Its half-spaces have the orthonormal normals (e_above - e_below) / sqrt 2.
+
+    Attributes:
+        below, above: (k,) int64; no coordinate is in two pairs.
+    """
+
+    below: Tensor
+    above: Tensor
+
+    def project(self, weights: Tensor) -> Tensor:
+        """Give both of a pair that is out of order the same mean.
+
+        Half the gap added to each would leave them some 1e-16 out of order.
+        """
+        low, high = weights[..., self.below], weights[..., self.above]
+        mean, wrong = (low + high) / 2, low > high
+        found = weights.clone()
+        found[..., self.below] = torch.where(wrong, mean, low)
+        found[..., self.above] = torch.where(wrong, mean, high)
+        return found
+
+    def tangent(self, weights: Tensor, direction: Tensor) -> Tensor:
+        """Both of an active pair get the mean where the direction would part them."""
+        low, high = direction[self.below], direction[self.above]
+        wrong = (weights[self.above] <= weights[self.below]) & (low > high)
+        found = direction.clone()
+        found[self.below] = torch.where(wrong, (low + high) / 2, low)
+        found[self.above] = torch.where(wrong, (low + high) / 2, high)
+        return found
+
+    def margins(self, weights: Tensor) -> Tensor:
+        """(..., k), w[above] - w[below]: negative where a pair is out of order."""
+        return weights[..., self.above] - weights[..., self.below]
+
+    def rotated(self, vectors: Tensor) -> Tensor:
+        """`vectors` (..., d) in a basis whose coordinates `below` go along the normals.
+
+        `returned` is its inverse.
+        """
+        low, high = vectors[..., self.below], vectors[..., self.above]
+        found = vectors.clone()
+        found[..., self.below] = (high - low) / math.sqrt(2)
+        found[..., self.above] = (high + low) / math.sqrt(2)
+        return found
+
+    def returned(self, vectors: Tensor) -> Tensor:
+        """The inverse of `rotated`, exact where a coordinate along a normal is 0."""
+        along, across = vectors[..., self.below], vectors[..., self.above]
+        found = vectors.clone()
+        found[..., self.below] = (across - along) / math.sqrt(2)
+        found[..., self.above] = (across + along) / math.sqrt(2)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Both(ConvexSet):
+    """Two sets that constrain different coordinates."""
+
+    first: ConvexSet
+    second: ConvexSet
+
+    def project(self, weights: Tensor) -> Tensor:
+        """Project onto one, then the other: neither moves the other's coordinates."""
+        return self.second.project(self.first.project(weights))
+
+    def tangent(self, weights: Tensor, direction: Tensor) -> Tensor:
+        """The same of tangent cones."""
+        return self.second.tangent(weights, self.first.tangent(weights, direction))

@@ -1,0 +1,1 @@
+"""Properties of models that are certified before and after unlearning: one a file, found here."""

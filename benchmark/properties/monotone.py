@@ -1,0 +1,424 @@
+"""Monotonicity: declared inputs may only raise, or only lower, the log odds of the last class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from benchmark.errors import LetheError
+from benchmark.problem.convex import Both, Box, ConvexSet, Ordered
+from benchmark.problem.domain import Domain, Feature
+from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec
+from benchmark.problem.predictor import Predictor
+from benchmark.problem.problem import Problem
+from benchmark.properties.branch import least_slope
+from benchmark.properties.finding import Finding, Pair
+from benchmark.properties.property import Property
+from benchmark.properties.slopes import Net
+
+#: Slopes of a net down to its negative count as held; a head's are exact.
+TOLERANCE = 1e-8
+#: Log odds of float64 that differ by less may be the same number.
+ROUND_OFF = 1e-12
+#: The most points of a finite domain that are enumerated, a feature.
+POINTS = 5_000_000
+
+
+@dataclass(frozen=True)
+class Sign:
+    """One declared direction: a column of numbers, and 1 or -1."""
+
+    feature: Feature
+    sign: int
+
+    @property
+    def place(self) -> int:
+        """Of the input."""
+        return self.feature.places[0]
+
+
+class Monotone(Property):
+    """Some inputs may only raise, others only lower, the log odds of the last of two classes.
+
+    Heads are judged exactly, and for all inputs whatever. Nets of tanh or ReLU are judged on the
+    declared domain, by branch and bound over their slopes. Where `whole` names every column of
+    numbers the domain is finite, and a small one is enumerated.
+    """
+
+    name = "monotone"
+    title = "Monotone"
+    source: ClassVar[str] = (
+        "Liu, Han, Zhang, Liu: Certified Monotonic Neural Networks (NeurIPS 2020)"
+    )
+
+    #: Columns of numbers that may only raise the log odds of the last class.
+    increasing: tuple[str, ...] = Field((), examples=[("x0",)])
+    #: Columns that may only lower them.
+    decreasing: tuple[str, ...] = Field((), examples=[("x1",)])
+    #: Ranges in place of those of the data, in original units.
+    domain: dict[str, tuple[float, float]] = Field({}, examples=[{"x0": (-1.0, 1.0)}])
+    #: Columns that hold whole numbers only.
+    whole: tuple[str, ...] = ()
+    #: Of a net: weight of the penalty for slopes below `least` in training.
+    weight: float = Field(0.0, ge=0)
+    least: float = Field(0.2, ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Monotone:
+        named = (*self.increasing, *self.decreasing)
+        if not named:
+            raise ValueError("no feature has a sign: name some in increasing or decreasing")
+        for one in named:
+            if named.count(one) > 1:
+                raise ValueError(
+                    f"'{one}' is named twice: a feature is increasing or decreasing, once"
+                )
+        return self
+
+    def signs(self, problem: Problem) -> list[Sign]:
+        """The declared directions.
+
+        Raises:
+            LetheError: for a column that is not there or has categories, or without a domain.
+        """
+        domain = self.over(problem)
+        return [Sign(domain.number(name), 1) for name in self.increasing] + [
+            Sign(domain.number(name), -1) for name in self.decreasing
+        ]
+
+    def over(self, problem: Problem) -> Domain:
+        """The domain that the statement is about.
+
+        Raises:
+            LetheError: if the problem declares none.
+        """
+        if problem.domain is None:
+            raise LetheError(
+                "property monotone: the domain is declared, and no scale is learnt from rows that "
+                "may be forgotten: take a table with problem.features = 'declared-ranges'"
+            )
+        return problem.domain.narrowed(self.domain)
+
+    def check(self, problem: Problem) -> None:
+        """Refuse more classes than two, unknown columns, and data that leave the domain."""
+        domain, _ = self.over(problem), self.signs(problem)
+        for name in self.whole:
+            domain.number(name)
+        if problem.model.classes != 2:
+            raise LetheError(
+                f"property monotone: it is about the log odds of two classes, and there are "
+                f"{problem.model.classes}"
+            )
+        for rows in (problem.train, problem.test, problem.negatives):
+            domain.check(rows.x)
+
+    def within(self, problem: Problem) -> ConvexSet | None:
+        """Heads: both weights of a feature in order. Nets: products of non-negative weights."""
+        model = problem.model
+        if isinstance(model.spec, SoftmaxSpec):
+            return _ordered(model, self.signs(problem))
+        if isinstance(model.spec, MLPSpec) and model.spec.activation in ("tanh", "relu"):
+            return _of_net(model, self.signs(problem))
+        return None
+
+    def certify(self, predictor: Predictor, problem: Problem, budget: int) -> Finding:
+        """Each member on its own; where one is not monotone, a pair for the ensemble is sought."""
+        domain, signs = self.over(problem), self.signs(problem)
+        head = isinstance(problem.model.spec, SoftmaxSpec)
+        words = "all inputs" if head else domain.words
+        common = {"tolerance": 0.0 if head else TOLERANCE, "domain": words}
+        if head:
+            margins = [self.margins(weights, problem) for weights in predictor.members]
+            least = torch.stack(margins).min(dim=0).values
+            worst = int(least.argmin())
+            common |= {"margin": float(least[worst]), "feature": signs[worst].feature.name}
+            if float(least[worst]) >= 0:
+                return Finding(verdict=self._why(predictor, problem), work=len(signs), **common)
+            pair = _first(
+                _pair(predictor, domain, signs[i], domain.centre)
+                for i in least.argsort().tolist()
+                if least[i] < 0
+            )
+            if pair is None and len(predictor.members) > 1:
+                pair = self.attack(predictor, problem, torch.Generator().manual_seed(0))
+            verdict = "unknown" if pair is None else "violated"
+            return Finding(verdict=verdict, witness=pair, work=len(signs), **common)
+        if self._why(predictor, problem) == "constructed":
+            return Finding(verdict="constructed", margin=0.0, work=0, **common)
+        if not _is_net(problem.model):
+            return Finding(verdict="unknown", margin=None, work=0, **common)
+        if (points := self._points(domain)) is not None:
+            return _enumerated(predictor, domain, signs, points)
+        return _bounded(predictor, problem, domain, signs, budget, common)
+
+    def _why(self, predictor: Predictor, problem: Problem) -> str:
+        """`constructed` where a set is enforced and holds the weights, else `held`."""
+        declared = self.constraint(problem)
+        inside = declared is not None and declared.has(predictor.members)
+        return "constructed" if inside else "held"
+
+    def margins(self, weights: Tensor, problem: Problem) -> Tensor:
+        """(signs,) float64, a head's slope along each declared direction."""
+        matrix = problem.model.named(weights.double())["weight"]
+        signs = self.signs(problem)
+        places = [one.place for one in signs]
+        towards = torch.tensor([one.sign for one in signs], dtype=torch.float64)
+        return (matrix[1, places] - matrix[0, places]).cpu() * towards
+
+    def survival(self, weights: Tensor, problem: Problem, sigma: float) -> float | None:
+        """The product of Phi(margin / (sqrt 2 sigma)): the differences are independent."""
+        if not isinstance(problem.model.spec, SoftmaxSpec) or weights.ndim > 1:
+            return None
+        ratios = self.margins(weights, problem) / (2 * sigma)
+        return float((0.5 * torch.erfc(-ratios)).prod())
+
+    def constraints(self, problem: Problem) -> Tensor | None:
+        """The differences of both weights, of heads."""
+        if not isinstance(problem.model.spec, SoftmaxSpec):
+            return None
+        cone = _ordered(problem.model, self.signs(problem))
+        number = torch.arange(len(cone.below))
+        found = torch.zeros(len(number), problem.model.dimension, dtype=torch.float64)
+        found[number, cone.above], found[number, cone.below] = 1.0, -1.0
+        return found
+
+    def _points(self, domain: Domain) -> int | None:
+        """The number of inputs where the domain is finite and small, else None."""
+        if {one.name for one in domain.numbers} - set(self.whole):
+            return None
+        sizes = [len(_values(one)) for one in domain.features]
+        points = math.prod(sizes)
+        return points if points <= POINTS else None
+
+    def attack(
+        self, predictor: Predictor, problem: Problem, generator: torch.Generator
+    ) -> Pair | None:
+        """Random rows of the domain, each feature moved along its range in 16 steps."""
+        domain, rows = self.over(problem), 512
+        x = domain.draw(rows, generator)
+        for one in self.signs(problem):
+            low, high = one.feature.scaled(one.feature.low), one.feature.scaled(one.feature.high)
+            levels = torch.linspace(low, high, 17, dtype=torch.float64)
+            moved = x.repeat_interleave(len(levels), dim=0)
+            moved[:, one.place] = levels.repeat(rows)
+            rise = one.sign * outputs(predictor, moved).reshape(rows, -1).diff(dim=1)
+            if float(rise.min()) < -ROUND_OFF * 8:
+                row, step = divmod(int(rise.argmin()), rise.shape[1])
+                ends = moved.reshape(rows, len(levels), -1)[row, step : step + 2]
+                return _as_pair(predictor, domain, one.feature.name, ends[0], ends[1])
+        return None
+
+    def penalty(self, problem: Problem, weights: Tensor, x: Tensor) -> Tensor | None:
+        """Weight times the mean of relu(least - slope)^2 over the batch, one direction each."""
+        if not self.weight or isinstance(problem.model.spec, SoftmaxSpec):
+            return None
+        signs = self.signs(problem)
+
+        def odds(rows: Tensor) -> Tensor:
+            logits = problem.model(weights, rows)
+            return logits[:, 1] - logits[:, 0]
+
+        rows = x.detach().requires_grad_()
+        slopes = torch.autograd.grad(odds(rows).sum(), rows, create_graph=True)[0]
+        towards = torch.tensor([one.sign for one in signs], dtype=x.dtype, device=x.device)
+        short = (self.least - slopes[:, [one.place for one in signs]] * towards).clamp(min=0)
+        return self.weight * short.square().sum(dim=1).mean()
+
+
+def outputs(predictor: Predictor, x: Tensor) -> Tensor:
+    """(n,) float64, the log odds of the last class at `x` (n, inputs), computed in float64."""
+    double = Predictor(predictor.model, predictor.weights.double())
+    found = double.log_probabilities(x.to(predictor.weights.device, torch.float64))
+    return (found[:, 1] - found[:, 0]).cpu()
+
+
+def contradicts(pair: Pair, predictor: Predictor, sign: int) -> bool:
+    """Whether the pair, its outputs computed again, is one of a model that is not monotone.
+
+    Args:
+        pair: with the lower input first.
+        predictor: that it is said to contradict.
+        sign: that was declared.
+    """
+    low, high = outputs(predictor, torch.tensor([pair.x, pair.other], dtype=torch.float64))
+    return sign * float(high - low) < -ROUND_OFF
+
+
+def _first(pairs: Iterator[Pair | None]) -> Pair | None:
+    return next((pair for pair in pairs if pair is not None), None)
+
+
+def _pair(predictor: Predictor, domain: Domain, one: Sign, x: Tensor) -> Pair | None:
+    """The steepest fall along a direction through `x` (inputs,), beyond round-off."""
+    low, high = one.feature.scaled(one.feature.low), one.feature.scaled(one.feature.high)
+    at = float(x[one.place])
+    shares = 2.0 ** -torch.arange(24, dtype=torch.float64)
+    starts = torch.cat([at - (at - low) * shares, torch.full_like(shares, at)])
+    ends = torch.cat([torch.full_like(shares, at), at + (high - at) * shares])
+    if low < at < high:
+        starts = torch.cat([starts, torch.tensor([low], dtype=torch.float64)])
+        ends = torch.cat([ends, torch.tensor([high], dtype=torch.float64)])
+    both = x.repeat(2, len(starts), 1)
+    both[0, :, one.place], both[1, :, one.place] = starts, ends
+    values = outputs(predictor, both.flatten(0, 1)).reshape(2, -1)
+    rise = one.sign * (values[1] - values[0])
+    worst = int(rise.argmin())
+    size = 1 + float(values[:, worst].abs().max())
+    if not float(rise[worst]) < -ROUND_OFF * size:
+        return None
+    return _as_pair(predictor, domain, one.feature.name, both[0, worst], both[1, worst])
+
+
+def _as_pair(predictor: Predictor, domain: Domain, feature: str, x: Tensor, other: Tensor) -> Pair:
+    """The pair, with the outputs that the predictor has for it."""
+    value, other_value = outputs(predictor, torch.stack([x, other])).tolist()
+    units, others = domain.original(x), domain.original(other)
+    return Pair(
+        x=tuple(x.tolist()),
+        other=tuple(other.tolist()),
+        value=value,
+        other_value=other_value,
+        units={name: (units[name], others[name]) for name in units},
+        feature=feature,
+    )
+
+
+def _ordered(model: Model, signs: list[Sign]) -> Ordered:
+    """A head's cone: the weights of both classes in order, feature by feature."""
+    inputs = model.shapes["weight"][1]
+    first = torch.tensor([one.place for one in signs])
+    up = torch.tensor([one.sign > 0 for one in signs])
+    return Ordered(torch.where(up, first, first + inputs), torch.where(up, first + inputs, first))
+
+
+def _of_net(model: Model, signs: list[Sign]) -> ConvexSet:
+    """First weights of declared inputs with their sign, later ones not negative, outputs in order.
+
+    With an increasing activation the slope is then a sum of products of such factors.
+    """
+    low = torch.full((model.dimension,), -math.inf, dtype=torch.float64)
+    high, start, layers = -low, 0, [name for name in model.shapes if name.endswith("weight")]
+    pairs = None
+    for name, shape in model.shapes.items():
+        part = slice(start, start + shape.numel())
+        if name == layers[0]:
+            first = torch.arange(shape.numel()).reshape(shape) + start
+            for one in signs:
+                (low if one.sign > 0 else high)[first[:, one.place]] = 0.0
+        elif name == layers[-1]:
+            rows = torch.arange(shape.numel()).reshape(shape) + start
+            pairs = Ordered(rows[0], rows[1])
+        elif name in layers:
+            low[part] = 0.0
+        start += shape.numel()
+    return Both(Box(low, high), pairs)
+
+
+def _is_net(model: Model) -> bool:
+    return isinstance(model.spec, MLPSpec) and model.spec.activation in ("tanh", "relu")
+
+
+def _net(model: Model, weights: Tensor) -> Net:
+    """The log odds of a net as one output."""
+    named = {name: part.cpu().numpy() for name, part in model.named(weights.double()).items()}
+    matrices = [part for name, part in named.items() if name.endswith("weight")]
+    biases = [part for name, part in named.items() if name.endswith("bias")]
+    matrices[-1], biases[-1] = (part[1:] - part[:1] for part in (matrices[-1], biases[-1]))
+    return Net(tuple(matrices), tuple(biases), model.spec.activation)
+
+
+def _bounded(
+    predictor: Predictor,
+    problem: Problem,
+    domain: Domain,
+    signs: list[Sign],
+    budget: int,
+    common: dict,
+) -> Finding:
+    """By branch and bound, feature by feature and member by member."""
+    nets = [_net(problem.model, weights) for weights in predictor.members]
+    found, work = [], 0
+    for one in signs:
+        for net in nets:
+            outcome = least_slope(
+                net,
+                domain,
+                one.place,
+                one.sign,
+                budget=budget,
+                tolerance=TOLERANCE,
+                show=lambda x, one=one: _pair(predictor, domain, one, torch.from_numpy(x)),
+            )
+            work += outcome.boxes
+            found.append((outcome.margin, one.feature.name, outcome))
+            if outcome.pair is not None:
+                common |= {"margin": _finite(outcome.margin), "feature": one.feature.name}
+                return Finding(verdict="violated", witness=outcome.pair, work=work, **common)
+    margin, feature, _ = min(found, key=lambda one: one[0])
+    done = all(outcome.done for _, _, outcome in found)
+    common |= {"margin": _finite(margin), "feature": feature}
+    return Finding(verdict="held" if done else "unknown", work=work, **common)
+
+
+def _finite(margin: float) -> float | None:
+    return margin if math.isfinite(margin) else None
+
+
+def _values(one: Feature) -> list[float]:
+    """The inputs that a column of categories or of whole numbers can have."""
+    if one.categorical:
+        return list(range(len(one.places)))
+    return [one.scaled(v) for v in range(math.ceil(one.low), math.floor(one.high) + 1)]
+
+
+def _enumerated(predictor: Predictor, domain: Domain, signs: list[Sign], points: int) -> Finding:
+    """Every input of a finite domain, and every step of one along a declared feature."""
+    common = {
+        "tolerance": 8 * ROUND_OFF,
+        "work": points,
+        "domain": f"all {points:,} inputs of the domain",
+    }
+    least, feature = math.inf, ""
+    for one in signs:
+        for x in _lines_along(domain, one):
+            lines, steps = x.shape[:2]
+            rise = one.sign * outputs(predictor, x.flatten(0, 1)).reshape(lines, steps).diff(dim=1)
+            if rise.numel() == 0:
+                continue
+            worst = float(rise.min())
+            if worst < least:
+                least, feature = worst, one.feature.name
+            if worst < -ROUND_OFF * 8:
+                line, step = divmod(int(rise.argmin()), steps - 1)
+                pair = _as_pair(predictor, domain, feature, x[line, step], x[line, step + 1])
+                return Finding(
+                    verdict="violated", margin=worst, feature=feature, witness=pair, **common
+                )
+    return Finding(verdict="held", margin=_finite(least), feature=feature, **common)
+
+
+def _lines_along(domain: Domain, one: Sign) -> Iterator[Tensor]:
+    """All lines of a finite domain along a feature, (lines, steps, inputs), some at a time."""
+    others = [f for f in domain.features if f.name != one.feature.name]
+    sizes = [len(_values(f)) for f in others]
+    levels = torch.tensor(_values(one.feature), dtype=torch.float64)
+    total, chunk = math.prod(sizes), max(1, 200_000 // max(1, len(levels)))
+    for start in range(0, total, chunk):
+        number = np.arange(start, min(start + chunk, total))
+        x = torch.zeros(len(number), len(levels), domain.inputs, dtype=torch.float64)
+        for digit, other in zip(np.unravel_index(number, sizes), others, strict=True):
+            if other.categorical:
+                places = torch.tensor(other.places)[torch.from_numpy(digit)]
+                x[torch.arange(len(number)), :, places] = other.scaled(1.0)
+            else:
+                values = torch.tensor(_values(other), dtype=torch.float64)
+                x[:, :, other.places[0]] = values[torch.from_numpy(digit)][:, None]
+        x[:, :, one.place] = levels
+        yield x

@@ -1,0 +1,314 @@
+"""Bounds on the slopes of fully connected nets over boxes of inputs.
+
+A box has an interval of each number and a set of admissible categories of each column. Lower
+bounds are sound in real arithmetic; `SLACK` is taken off for float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmark.problem.domain import Domain
+
+#: What round-off of float64 may have added to a bound, as a share of the sizes of its terms.
+SLACK = 1e-12
+
+
+@dataclass(frozen=True)
+class Net:
+    """A fully connected net with one output: act(W x + b), layer after layer, the last linear.
+
+    Attributes:
+        weights: of each layer (out, in), float64; the last has one row.
+        biases: of each layer (out,).
+        activation: `tanh` or `relu`.
+    """
+
+    weights: tuple[np.ndarray, ...]
+    biases: tuple[np.ndarray, ...]
+    activation: str
+
+    def slopes(self, x: np.ndarray, place: int) -> np.ndarray:
+        """(m,) derivatives of the output by input `place`, at `x` (m, inputs)."""
+        values, tangent = x, np.zeros((len(x), x.shape[1]))
+        tangent[:, place] = 1.0
+        for w, b in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            before, tangent = values @ w.T + b, tangent @ w.T
+            values = np.tanh(before) if self.activation == "tanh" else before.clip(min=0)
+            tangent = tangent * self._derivative(before)
+        return (tangent @ self.weights[-1].T)[:, 0]
+
+    def _derivative(self, before: np.ndarray) -> np.ndarray:
+        if self.activation == "tanh":
+            return 1 - np.tanh(before) ** 2
+        return (before > 0).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Some boxes of a domain.
+
+    Attributes:
+        domain: which inputs are numbers, which categories.
+        low, high: (m, inputs): intervals of numbers; of categories the value where it is chosen.
+        open: (m, inputs) bool: the categories that are admissible; all True of numbers.
+    """
+
+    domain: Domain
+    low: np.ndarray
+    high: np.ndarray
+    open: np.ndarray
+
+    @classmethod
+    def whole(cls, domain: Domain) -> Boxes:
+        """The one box that is the domain."""
+        low, high = (side.numpy()[None, :].copy() for side in domain.box)
+        return cls(domain, low, high, np.ones_like(low, dtype=bool))
+
+    def __len__(self) -> int:
+        return len(self.low)
+
+    def take(self, index: np.ndarray) -> Boxes:
+        """The boxes of these numbers."""
+        return Boxes(self.domain, self.low[index], self.high[index], self.open[index])
+
+    @classmethod
+    def together(cls, parts: Sequence[Boxes]) -> Boxes:
+        """All boxes of some parts, at least one."""
+        return cls(
+            parts[0].domain,
+            *(
+                np.concatenate([getattr(p, name) for p in parts])
+                for name in ("low", "high", "open")
+            ),
+        )
+
+    def least(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The least value of v . x over each box, (m,), and where it is, (m, inputs).
+
+        Args:
+            v: (m, inputs), or (1, inputs) for the same in all boxes.
+        """
+        x = np.zeros_like(self.low)
+        v = np.broadcast_to(v, x.shape)
+        for one in self.domain.features:
+            places = np.array(one.places)
+            if not one.categorical:
+                down = v[:, places] >= 0
+                x[:, places] = np.where(down, self.low[:, places], self.high[:, places])
+                continue
+            gain = np.where(self.open[:, places], v[:, places] * self.high[:, places], np.inf)
+            chosen = places[gain.argmin(axis=1)]
+            rows = np.arange(len(x))
+            x[rows, chosen] = self.high[rows, chosen]
+        return (v * x).sum(axis=1), x
+
+    def ranges(self, w: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Exact (m, out) ranges of W x + b over each box."""
+        lower = np.tile(b, (len(self), 1))
+        upper = lower.copy()
+        for one in self.domain.features:
+            places = np.array(one.places)
+            low = self.low[:, None, places] * w[None, :, places]
+            high = self.high[:, None, places] * w[None, :, places]
+            if one.categorical:
+                shut = ~self.open[:, None, places]
+                lower += np.where(shut, np.inf, high).min(axis=2)
+                upper += np.where(shut, -np.inf, high).max(axis=2)
+            else:
+                lower += np.minimum(low, high)[:, :, 0]
+                upper += np.maximum(low, high)[:, :, 0]
+        return lower, upper
+
+    def halves(self, score: np.ndarray) -> Boxes:
+        """Each box cut in two where `score` (m, inputs), the gain of cutting an input, is largest.
+
+        A box that is a point of all numbers with one category of each column is left out.
+        """
+        first, second = ((self.low.copy(), self.high.copy(), self.open.copy()) for _ in range(2))
+        gains = []
+        for one in self.domain.features:
+            places = np.array(one.places)
+            if one.categorical:
+                many = self.open[:, places].sum(axis=1) > 1
+                gains.append(np.where(many, (score[:, places] * self.open[:, places]).sum(1), -1.0))
+            else:
+                width = self.high[:, places[0]] - self.low[:, places[0]]
+                gains.append(np.where(width > 1e-12, score[:, places[0]], -1.0))
+        best, can = np.array(gains).argmax(axis=0), np.array(gains).max(axis=0) >= 0
+        for number, one in enumerate(self.domain.features):
+            rows = np.flatnonzero((best == number) & can)
+            if len(rows) == 0:
+                continue
+            places = np.array(one.places)
+            if not one.categorical:
+                place = places[0]
+                middle = (self.low[rows, place] + self.high[rows, place]) / 2
+                first[1][rows, place] = middle
+                second[0][rows, place] = middle
+                continue
+            admitted = self.open[np.ix_(rows, places)]
+            rank = admitted.cumsum(axis=1)
+            lower = rank <= (admitted.sum(axis=1, keepdims=True) // 2)
+            first[2][np.ix_(rows, places)] = admitted & lower
+            second[2][np.ix_(rows, places)] = admitted & ~lower
+        keep = np.flatnonzero(can)
+        return Boxes.together([Boxes(self.domain, *side).take(keep) for side in (first, second)])
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Lower bounds of a slope over boxes.
+
+    Attributes:
+        values: (m,), sound.
+        where: (m, inputs) a point of each box that looks bad.
+        score: (m, inputs) what cutting each input may gain.
+    """
+
+    values: np.ndarray
+    where: np.ndarray
+    score: np.ndarray
+
+
+def slope_bounds(net: Net, boxes: Boxes, place: int, sign: int) -> Bounds:
+    """Lower bounds of sign * d output / d input `place` over each box."""
+    w, b = net.weights[0], net.biases[0]
+    lower, upper = boxes.ranges(w, b)
+    flat, steep = _derivative_range(net.activation, lower, upper)
+    tangent = np.broadcast_to(sign * w[:, place], lower.shape)
+    if len(net.weights) == 2:
+        coefficient = net.weights[1][0] * tangent
+        return _one_layer(net.activation, w, b, coefficient, boxes, (lower, upper, flat, steep))
+    low, high = _times(flat, steep, tangent, tangent)
+    gap = (steep - flat) * np.abs(tangent)
+    values = tuple(map(_activated(net.activation), (lower, upper)))
+    for w, b in zip(net.weights[1:-1], net.biases[1:-1], strict=True):
+        before = _through(w, b, *values)
+        low, high = _through(w, 0.0, low, high)
+        flat, steep = _derivative_range(net.activation, *before)
+        low, high = _times(flat, steep, low, high)
+        values = tuple(map(_activated(net.activation), before))
+    worst, _ = _through(net.weights[-1], 0.0, low, high)
+    # inputs that move the first layer's units most, by how much the units are worth
+    first = np.abs(net.weights[0])
+    outgoing = np.abs(net.weights[1]).sum(axis=0)
+    spread = (gap + (upper - lower)) * outgoing
+    score = spread @ first * _widths(boxes)
+    middle = _admissible(boxes, (boxes.low + boxes.high) / 2)
+    sizes = np.maximum(np.abs(low), np.abs(high)) @ np.abs(net.weights[-1][0])
+    return Bounds(worst[:, 0] - SLACK * (1 + sizes), middle, score)
+
+
+def _admissible(boxes: Boxes, x: np.ndarray) -> np.ndarray:
+    """Points (m, inputs) with the categories set to the first that is admissible."""
+    x = x.copy()
+    rows = np.arange(len(x))
+    for one in boxes.domain.categories:
+        places = np.array(one.places)
+        x[:, places] = 0.0
+        chosen = places[boxes.open[:, places].argmax(axis=1)]
+        x[rows, chosen] = boxes.high[rows, chosen]
+    return x
+
+
+def _one_layer(
+    activation: str,
+    w: np.ndarray,
+    b: np.ndarray,
+    coefficient: np.ndarray,
+    boxes: Boxes,
+    known: tuple[np.ndarray, ...],
+) -> Bounds:
+    """The larger of interval arithmetic and of one linear functional, minimised over the box."""
+    lower, upper, flat, steep = known
+    plain = np.where(coefficient > 0, coefficient * flat, coefficient * steep).sum(axis=1)
+    alpha, below, above = _lines(activation, lower, upper)
+    chosen = alpha if alpha.ndim == 2 else np.where(coefficient > 0, alpha[0], alpha[1])
+    offset = np.where(coefficient > 0, coefficient * below, coefficient * above)
+    v = (coefficient * chosen) @ w
+    constant = (coefficient * chosen) @ b + offset.sum(axis=1)
+    linear, where = boxes.least(v)
+    gap = np.abs(coefficient) * (steep - flat)
+    score = gap @ np.abs(w) * _widths(boxes)
+    reach = 1 + np.maximum(np.abs(lower), np.abs(upper))
+    slack = SLACK * (1 + (np.abs(coefficient) * reach).sum(axis=1))
+    return Bounds(np.maximum(plain, linear + constant) - slack, where, score)
+
+
+def _widths(boxes: Boxes) -> np.ndarray:
+    """(m, inputs) how far each input can move."""
+    width = boxes.high - boxes.low
+    for one in boxes.domain.categories:
+        places = np.array(one.places)
+        width[:, places] = boxes.high[:, places]
+    return width
+
+
+def _lines(
+    activation: str, lower: np.ndarray, upper: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lines alpha p + below <= act'(p) <= alpha p + above on [lower, upper].
+
+    Of tanh alpha is the chord, the same for both lines, and the offsets are exact: between the ends
+    act'(p) - alpha p is extreme where t = tanh p solves t^3 - t - alpha / 2 = 0. Of ReLU alpha is
+    (2, m, units), of the line below and of the line above.
+    """
+    if activation == "relu":
+        return _relu_lines(lower, upper)
+    ends = [1 - np.tanh(end) ** 2 for end in (lower, upper)]
+    width = upper - lower
+    alpha = np.divide(ends[1] - ends[0], width, out=np.zeros_like(width), where=width > 1e-9)
+    offsets = [end - alpha * p for end, p in zip(ends, (lower, upper), strict=True)]
+    angle = np.arccos(np.clip(3 * np.sqrt(3) / 4 * alpha, -1, 1)) / 3
+    low, high = np.minimum(*offsets), np.maximum(*offsets)
+    for k in range(3):
+        t = np.clip(2 / np.sqrt(3) * np.cos(angle - 2 * np.pi * k / 3), -1 + 1e-15, 1 - 1e-15)
+        p = np.clip(np.arctanh(t), lower, upper)  # any point of the interval only loosens
+        value = 1 - np.tanh(p) ** 2 - alpha * p
+        low, high = np.minimum(low, value), np.maximum(high, value)
+    return alpha, low, high
+
+
+def _relu_lines(lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """P / u <= 1[p > 0] <= 1 - p / l on [l, u] around 0, and a constant elsewhere."""
+    on, off = lower > 0, upper < 0
+    unstable = ~(on | off)
+    rise = np.divide(1.0, upper, out=np.zeros_like(upper), where=unstable & (upper > 1e-9))
+    fall = np.divide(-1.0, lower, out=np.zeros_like(lower), where=unstable & (lower < -1e-9))
+    below = on.astype(np.float64)
+    above = np.where(off, 0.0, 1.0)
+    return np.stack([rise, fall]), below, above
+
+
+def _derivative_range(
+    activation: str, lower: np.ndarray, upper: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the largest act' on [lower, upper]; of ReLU at 0 anything between."""
+    if activation == "relu":
+        return (lower > 0).astype(np.float64), (upper >= 0).astype(np.float64)
+    ends = [1 - np.tanh(end) ** 2 for end in (lower, upper)]
+    inside = (lower <= 0) & (upper >= 0)
+    return np.minimum(*ends), np.where(inside, 1.0, np.maximum(*ends))
+
+
+def _activated(activation: str) -> Callable[[np.ndarray], np.ndarray]:
+    return np.tanh if activation == "tanh" else lambda p: p.clip(min=0)
+
+
+def _through(
+    w: np.ndarray, b: np.ndarray | float, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The interval of W x + b for x in an interval."""
+    up, down = w.clip(min=0), w.clip(max=0)
+    return low @ up.T + high @ down.T + b, high @ up.T + low @ down.T + b
+
+
+def _times(
+    flat: np.ndarray, steep: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The interval of a factor in [flat, steep], not negative, times one in [low, high]."""
+    return np.minimum(flat * low, steep * low), np.maximum(flat * high, steep * high)

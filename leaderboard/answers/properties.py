@@ -1,0 +1,130 @@
+"""Is a certified property still there after unlearning?"""
+
+from __future__ import annotations
+
+from leaderboard.answers.answer import Answer, counted, mean, unanswered
+from leaderboard.model.evidence import Evidence
+from leaderboard.model.kept import contradicted, kept, verdicts
+from leaderboard.model.numbers import number, span
+from leaderboard.model.ranking import entries
+from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.shown import NOTHING
+from leaderboard.model.study import PROPERTIES, tables_of
+from leaderboard.model.table import Row, Table
+
+ORDER = 140
+SLUG = "answer-properties"
+QUESTION = "Is a certified property still there after unlearning?"
+COMMAND = "make properties RESULTS=leaderboard/results"
+
+_COLUMNS = (
+    "enforced",
+    "original",
+    "retrained",
+    "rows that have it after",
+    "rows that lost it",
+    "least margin",
+    "certified again in (s)",
+    "kept under the noise, predicted",
+    "price (points)",
+)
+_HAS = ("held", "constructed")
+
+
+def answer(evidence: Evidence) -> Answer:
+    """A line for each experiment, and for each way of enforcing its property."""
+    tables = [t for t in tables_of(evidence.tables, PROPERTIES) if _rows(t)]
+    if not tables:
+        return unanswered(SLUG, QUESTION, COMMAND)
+    return Answer(
+        SLUG,
+        QUESTION,
+        text=_text(tables),
+        short=_short(tables),
+        lines="Experiment",
+        grid=grid(_COLUMNS, [_line(table, tables) for table in tables]),
+    )
+
+
+def _rows(table: Table) -> list[Row]:
+    """The entries that say what became of a property."""
+    return [row for row in entries(table) if kept(row)]
+
+
+def _has(row: Row, part: str = "after") -> bool:
+    return all(getattr(one, part).verdict in _HAS for one in kept(row).values())
+
+
+def _lost(table: Table) -> list[Row]:
+    """Rows whose original had it on a seed on which the release has not."""
+    return [
+        row
+        for row in _rows(table)
+        if any(
+            one.before.verdict in _HAS and one.after.verdict == "violated"
+            for one in kept(row).values()
+        )
+    ]
+
+
+def _short(tables: list[Table]) -> str:
+    free = [table for table in tables if _enforced(table) == "never"]
+    lost = sum(len(_lost(table)) for table in free)
+    forced = [row for table in tables if _enforced(table) != "never" for row in _rows(table)]
+    kept_it = sum(map(_has, forced))
+    parts = [f"Where nothing is enforced, {counted(lost, 'row')} lost what the original had."]
+    if forced:
+        parts.append(f"Projected onto a declared set, {kept_it} of {len(forced)} rows have it.")
+    return " ".join(parts)
+
+
+def _text(tables: list[Table]) -> str:
+    wrong = sum(contradicted(row) for table in tables for row in _rows(table))
+    parts = [
+        _short(tables),
+        "Which inputs have a sign is declared by whoever set up an experiment: no finding, and no "
+        "data set is endorsed for judging people.",
+    ]
+    if wrong:
+        parts.append(f"{counted(wrong, 'row')} violate what was enforced: a defect.")
+    return " ".join(parts)
+
+
+def _enforced(table: Table) -> str:
+    return table.facts.enforce or "never"
+
+
+def _line(table: Table, tables: list[Table]) -> Line:
+    rows = _rows(table)
+    found = [one for row in rows for one in kept(row).values()]
+    margins = [one.after.margin for one in found if one.after.margin is not None]
+    survival = [one.survival for one in found if one.survival is not None]
+    seconds = [one.after.seconds for one in found]
+    return Line(
+        table.title,
+        "",
+        (
+            Cell(_enforced(table)),
+            Cell(verdicts([one.before for one in found])),
+            Cell(verdicts([one.retrained for one in found])),
+            Cell(f"{sum(map(_has, rows))} of {len(rows)}"),
+            Cell(", ".join(row.title for row in _lost(table)) or "none"),
+            Cell(number(min(margins)) if margins else NOTHING),
+            Cell(number(max(seconds))),
+            Cell(span(survival) if survival else NOTHING),
+            Cell(_price(table, tables)),
+        ),
+        alarm=any(map(contradicted, rows)),
+    )
+
+
+def _price(table: Table, tables: list[Table]) -> str:
+    """Test accuracy that enforcing costs, a mean over the rows that both have."""
+    free = [t for t in tables if t.facts.study == table.facts.study and _enforced(t) == "never"]
+    base = next((t for t in free if t.facts.profile is None), None)
+    if base is None or _enforced(table) == "never":
+        return NOTHING
+    theirs = {row.label: mean(row, "accuracy_test") for row in base.rows}
+    pairs = [(mean(row, "accuracy_test"), theirs.get(row.label)) for row in table.rows]
+    costs = [there - here for here, there in pairs if here is not None and there is not None]
+    return number(sum(costs) / len(costs)) if costs else NOTHING

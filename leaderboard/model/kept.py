@@ -1,0 +1,113 @@
+"""What became of a property on one experiment: certified before, after, and by what margin."""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+from benchmark.properties.finding import Finding, Kept, Pair
+from leaderboard.model.numbers import number, span
+from leaderboard.model.ranking import in_order
+from leaderboard.model.section import Cell, Line, Part, Section, bullets, grid
+from leaderboard.model.shown import NOTHING
+from leaderboard.model.table import Row, Table
+
+#: What is declared is a choice: no board knows which signs are right.
+READING = (
+    "Which inputs have a sign, and which, is a declaration of whoever set up the experiment. It is "
+    "no finding of the benchmark, and no data set here is endorsed for judging people.",
+    "Rows are not ranked by margins. The retrained model has a property of its own to lose.",
+)
+_COLUMNS = (
+    "before",
+    "after",
+    "retrained",
+    "least margin",
+    "counterexample",
+    "certified again in (s)",
+    "kept under the noise, predicted",
+    "measured",
+)
+
+
+def kept(row: Row) -> dict[int, Kept]:
+    """What became of the property, by seed."""
+    return {seed: record.kept for seed, record in row.done.items() if record.kept is not None}
+
+
+def sections(table: Table) -> tuple[Section, ...]:
+    """The table of an experiment that declares a property, and its counterexamples, folded."""
+    rows = [row for row in in_order(table) if kept(row)]
+    if not rows:
+        return ()
+    witnesses = [text for row in rows for text in _witnesses(row)]
+    shown: tuple[Part, ...] = (grid(_COLUMNS, [_line(row) for row in rows], "Method"),)
+    if witnesses:
+        pairs = Section(
+            "counterexamples",
+            f"Counterexamples: {len(witnesses)}",
+            ("Two inputs in original units, and the outputs of the released model.",),
+            bullets(witnesses),
+            folded=True,
+        )
+        shown = (*shown, pairs)
+    return (Section("property", "Property", READING, shown),)
+
+
+def verdicts(findings: list[Finding]) -> str:
+    """E.g. `held`, or `violated 2, held 1` where seeds differ."""
+    names = [one.verdict for one in findings]
+    order = ("violated", "unknown", "held", "constructed")
+    found = {name: names.count(name) for name in order if name in names}
+    if len(found) == 1:
+        return next(iter(found))
+    return ", ".join(f"{name} {count}" for name, count in found.items())
+
+
+def contradicted(row: Row) -> bool:
+    """Whether a property was enforced and a release violates it all the same."""
+    return any(
+        one.enforce != "never" and one.after.verdict == "violated" for one in kept(row).values()
+    )
+
+
+def _line(row: Row) -> Line:
+    found = list(kept(row).values())
+    margins = [one.after.margin for one in found if one.after.margin is not None]
+    first = next((one.after.witness for one in found if one.after.witness), None)
+    predicted = [one.survival for one in found if one.survival is not None]
+    survived = [one.survived for one in found if one.survived is not None]
+    return Line(
+        row.title,
+        "",
+        (
+            Cell(verdicts([one.before for one in found])),
+            Cell(verdicts([one.after for one in found])),
+            Cell(verdicts([one.retrained for one in found])),
+            Cell(number(min(margins)) if margins else NOTHING),
+            Cell(_short(first) if first else NOTHING),
+            Cell(number(fmean(one.after.seconds for one in found))),
+            Cell(span(predicted) if predicted else NOTHING),
+            Cell(span(survived) if survived else NOTHING),
+        ),
+        alarm=contradicted(row),
+    )
+
+
+def _short(pair: Pair) -> str:
+    """The column that differs, or that all of a row does."""
+    if not pair.feature:
+        return f"output {pair.value:.3g} → {pair.other_value:.3g}"
+    low, high = pair.units[pair.feature]
+    return f"{pair.feature} {low:.4g} → {high:.4g}: {pair.value:.3g} → {pair.other_value:.3g}"
+
+
+def _witnesses(row: Row) -> list[str]:
+    """Each seed's pair in full."""
+    found = []
+    for seed, one in kept(row).items():
+        if (pair := one.after.witness) is not None and pair.units:
+            same = ", ".join(
+                f"{name} {low:.6g}" for name, (low, _) in pair.units.items() if name != pair.feature
+            )
+            found.append(f"{row.title}, seed {seed}: {_short(pair)}, at {same}.")
+    return found

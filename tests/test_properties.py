@@ -1,0 +1,513 @@
+"""Properties: certified by bounds, by enumeration and by HiGHS, and contradicted by pairs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import Bounds as MilpBounds
+from scipy.optimize import LinearConstraint, milp
+
+from benchmark.contract.request import Release, State
+from benchmark.data.columns import Column
+from benchmark.errors import LetheError
+from benchmark.experiments.properties import domain_of, with_property
+from benchmark.features.tables import DeclaredRanges
+from benchmark.problem.domain import Domain
+from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec
+from benchmark.problem.objective import Objective
+from benchmark.problem.predictor import Predictor
+from benchmark.problem.problem import Problem
+from benchmark.problem.rows import Rows
+from benchmark.problem.training import AdamTraining, NewtonTraining
+from benchmark.properties import property as properties
+from benchmark.properties.branch import least_slope
+from benchmark.properties.finding import Finding
+from benchmark.properties.monotone import Monotone, Sign, contradicts, outputs
+from benchmark.properties.property import Property
+from benchmark.properties.radius import Radius
+from benchmark.properties.slopes import Boxes, Net, slope_bounds
+
+COLUMNS = (
+    Column("a", None, 0.0, 10.0),
+    Column("c", 3),
+    Column("b", None, -1.0, 1.0),
+    Column("d", 2),
+)
+
+
+def table(spec=None, classes: int = 2, seed: int = 0, n: int = 60, **training) -> Problem:
+    """A problem on random rows of a small declared domain."""
+    draws = torch.Generator().manual_seed(seed)
+    domain = domain_of(COLUMNS)
+    x = domain.draw(n, draws)
+    y = (torch.rand(n, generator=draws) < torch.sigmoid(6 * x[:, 0] + 3 * x[:, 4])).long()
+    rows = Rows(x, y if classes == 2 else y * (classes - 1))
+    spec = spec or SoftmaxSpec()
+    head = isinstance(spec, SoftmaxSpec)
+    given = training or ({} if head else {"algorithm": "adam", "epochs": 2})
+    return Problem(
+        model=Model(spec, x.shape[1], classes),
+        objective=Objective(loss="cross_entropy", ridge=1e-2),
+        training=NewtonTraining(**given) if head else AdamTraining(**given),
+        train=rows,
+        negatives=rows.take(torch.arange(5)),
+        test=rows.take(torch.arange(20)),
+        domain=domain,
+    )
+
+
+def random_net(seed: int, hidden: tuple[int, ...], activation: str, scale: float = 2.0):
+    """A net's problem and its weights; some nets are monotone in `a`, some are not."""
+    problem = table(MLPSpec(kind="mlp", hidden=hidden, activation=activation), seed=seed)
+    draws = torch.Generator().manual_seed(seed)
+    weights = scale * torch.randn(problem.model.dimension, generator=draws, dtype=torch.float64)
+    if seed % 2:
+        within = Monotone(increasing=("a",)).within(problem)
+        weights = within.project(weights) + 0.003 * weights
+    return problem, weights
+
+
+def grid(domain: Domain, steps: int = 7) -> torch.Tensor:
+    """All rows of the domain with numbers on a grid."""
+    axes = [
+        torch.linspace(f.scaled(f.low), f.scaled(f.high), steps, dtype=torch.float64)
+        for f in domain.numbers
+    ]
+    found = []
+    for a in axes[0]:
+        for b in axes[1]:
+            for c in range(3):
+                for d in range(2):
+                    x = torch.zeros(domain.inputs, dtype=torch.float64)
+                    x[domain.numbers[0].places[0]], x[domain.numbers[1].places[0]] = a, b
+                    x[domain.categories[0].places[c]] = domain.categories[0].scaled(1.0)
+                    x[domain.categories[1].places[d]] = domain.categories[1].scaled(1.0)
+                    found.append(x)
+    return torch.stack(found)
+
+
+def as_net(problem: Problem, weights: torch.Tensor) -> Net:
+    from benchmark.properties.monotone import _net
+
+    return _net(problem.model, weights)
+
+
+# --- the domain --------------------------------------------------------------------------------
+
+
+def test_the_domain_has_the_scale_of_declared_ranges() -> None:
+    domain = domain_of(COLUMNS)
+    raw = np.array([[2.5, 0, 1, 0, 0.25, 1, 0]])
+    scaled = DeclaredRanges.scale(COLUMNS, raw)(raw)[0]
+    x = torch.from_numpy(scaled)
+    domain.check(x[None])
+    units = domain.original(x)
+    assert units == {"a": pytest.approx(2.5), "c": 1, "b": pytest.approx(0.25), "d": 0}
+    with pytest.raises(LetheError, match="the data leave the declared domain"):
+        domain.narrowed({"a": (3.0, 10.0)}).check(x[None])
+
+
+# --- nets --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("hidden", [(6,), (4, 3)])
+def test_no_bound_is_above_a_slope_in_its_box(activation: str, hidden: tuple[int, ...]) -> None:
+    for seed in range(8):
+        problem, weights = random_net(seed, hidden, activation)
+        net, domain = as_net(problem, weights), problem.domain
+        boxes = Boxes.whole(domain)
+        for _ in range(4):
+            found = slope_bounds(net, boxes, 0, 1)
+            x = grid(domain).numpy()
+            slopes = net.slopes(x, 0)
+            for number, bound in enumerate(found.values):
+                inside = (x >= boxes.low[number] - 1e-9) & (x <= boxes.high[number] + 1e-9)
+                for one in domain.categories:
+                    places = list(one.places)
+                    inside[:, places] = (x[:, places] == 0) | boxes.open[number, places]
+                if inside.all(axis=1).any():
+                    assert bound <= slopes[inside.all(axis=1)].min() + 1e-12
+            boxes = boxes.halves(found.score)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("hidden", [(6,), (4, 3)])
+def test_verdicts_agree_with_a_fine_grid(activation: str, hidden: tuple[int, ...]) -> None:
+    seen = set()
+    for seed in range(10):
+        problem, weights = random_net(seed, hidden, activation)
+        predictor, declared = Predictor(problem.model, weights), Monotone(increasing=("a",))
+        found = declared.certify(predictor, problem, 20_000)
+        seen.add(found.verdict)
+        values = outputs(predictor, grid(problem.domain, 15)).reshape(15, -1)
+        falls = float(values.diff(dim=0).min())
+        if found.verdict == "held":
+            assert falls >= -1e-9
+        if found.verdict == "violated":
+            assert contradicts(found.witness, predictor, 1)
+        if falls < -1e-6:
+            assert found.verdict in ("violated", "unknown")
+    assert {"held", "violated"} <= seen
+
+
+def slope_by_highs(net: Net, domain: Domain, place: int) -> bool:
+    """Whether HiGHS proves that no pattern of a one-layer ReLU net has a slope below -1e-5.
+
+    Variables are the inputs and a binary for each unit that is not stable. It decides whether a
+    slope of -1e-5, beyond its tolerance, is feasible; an incumbent would be no bound.
+    """
+    w, b = net.weights[0], net.biases[0]
+    coefficient = net.weights[1][0] * w[:, place]
+    lower, upper = (side[0] for side in Boxes.whole(domain).ranges(w, b))
+    h, d = len(b), domain.inputs
+    low, high = (side.numpy() for side in domain.box)
+    low, high = low.copy(), high.copy()
+    rows, limits = [], []
+    for one in domain.categories:
+        row = np.zeros(d + h)
+        row[list(one.places)] = 1 / one.scaled(1.0)
+        rows.append(row)
+        limits.append((1.0, 1.0))
+    for unit in range(h):  # z = 1 where p >= 0, z = 0 where p <= 0
+        for bound, sign in ((upper[unit], 1), (lower[unit], -1)):
+            row = np.zeros(d + h)
+            row[:d] = w[unit]
+            row[d + unit] = -max(bound, 0) if sign > 0 else min(bound, 0)
+            limit = -b[unit] if sign > 0 else -b[unit] + min(bound, 0)
+            rows.append(row)
+            limits.append((-np.inf, limit) if sign > 0 else (limit, np.inf))
+    row = np.zeros(d + h)
+    row[d:] = coefficient
+    rows.append(row)
+    limits.append((-np.inf, -1e-5))
+    kinds = np.ones(d + h)
+    for one in domain.numbers:
+        kinds[one.places[0]] = 0
+    binary = np.zeros(d + h, dtype=bool)
+    binary[d:] = True
+    integrality = np.where(binary, 1, 0)
+    for one in domain.categories:  # a category is 0 or its value: scale is no integer, so free
+        integrality[list(one.places)] = 0
+    extra = [place for one in domain.categories for place in one.places]
+    total = np.zeros((len(extra), d + h + len(extra)))
+    matrix = np.zeros((len(rows), d + h + len(extra)))
+    matrix[:, : d + h] = rows
+    for number, index in enumerate(extra):
+        total[number, index], total[number, d + h + number] = 1, -high[index]
+    result = milp(
+        np.zeros(d + h + len(extra)),
+        constraints=[
+            LinearConstraint(matrix, *zip(*limits, strict=True)),
+            LinearConstraint(total, 0, 0),
+        ],
+        integrality=np.concatenate([integrality, np.ones(len(extra))]),
+        bounds=MilpBounds(
+            np.concatenate([low, np.zeros(h + len(extra))]),
+            np.concatenate([high, np.ones(h + len(extra))]),
+        ),
+    )
+    assert result.status in (0, 2)
+    return result.status == 2
+
+
+def test_verdicts_agree_with_highs() -> None:
+    """On 12 nets of ReLU and three directions each, that a MILP decides exactly."""
+    agreed, held = 0, 0
+    for seed in range(12):
+        problem, weights = random_net(seed, (8,), "relu", scale=1.0)
+        net, predictor = as_net(problem, weights), Predictor(problem.model, weights)
+        if seed % 3 == 0:
+            net = Net((np.abs(net.weights[0]), np.abs(net.weights[1])), net.biases, "relu")
+        for feature, sign in (("a", 1), ("a", -1), ("b", 1)):
+            one = problem.domain.number(feature)
+            signed = Net((net.weights[0], sign * net.weights[1]), net.biases, "relu")
+            outcome = least_slope(
+                signed,
+                problem.domain,
+                one.places[0],
+                1,
+                budget=50_000,
+                tolerance=1e-8,
+                show=lambda x: None,
+            )
+            proved = slope_by_highs(signed, problem.domain, one.places[0])
+            agreed += proved == outcome.done
+            held += proved
+    assert agreed == 36
+    assert 5 < held < 31
+    assert predictor is not None
+
+
+def test_a_net_that_passes_sampled_points_can_be_violated() -> None:
+    """One unit that falls in a corner of the domain, which 4,096 rows miss."""
+    problem = table(MLPSpec(kind="mlp", hidden=(2,), activation="tanh"))
+    domain = problem.domain
+    named = {name: torch.zeros(shape) for name, shape in problem.model.shapes.items()}
+    names = list(named)
+    named[names[0]][0, 0], named[names[0]][1] = 2.0, 400.0 * torch.ones(domain.inputs)
+    named[names[0]][1, list(domain.categories[0].places)] = 0.0
+    named[names[0]][1, list(domain.categories[1].places)] = 0.0
+    top = 400.0 * sum(one.scaled(one.high) for one in domain.numbers)
+    named[names[1]][1] = -(top - 2.0)
+    named[names[2]][1] = torch.tensor([1.0, -1.0])
+    weights = torch.cat([part.flatten() for part in named.values()]).double()
+    net, predictor = as_net(problem, weights), Predictor(problem.model, weights)
+    points = domain.draw(4096, torch.Generator().manual_seed(3)).numpy()
+    assert net.slopes(points, 0).min() > 0
+    found = Monotone(increasing=("a",)).certify(predictor, problem, 10_000)
+    assert found.verdict == "violated"
+    assert contradicts(found.witness, predictor, 1)
+
+
+def test_a_small_budget_says_unknown_whatever_the_load() -> None:
+    problem, weights = random_net(1, (4, 3), "tanh")
+    declared, predictor = Monotone(increasing=("a",)), Predictor(problem.model, weights)
+    few = [declared.certify(predictor, problem, 1) for _ in range(2)]
+    assert few[0] == few[1]
+    assert few[0].verdict in ("unknown", "violated", "held")
+    many = declared.certify(predictor, problem, 20_000)
+    assert many == declared.certify(predictor, problem, 20_000)
+
+
+def test_a_verdict_does_not_depend_on_the_order_of_units() -> None:
+    for seed in range(4):
+        problem, weights = random_net(seed, (6,), "tanh")
+        order = torch.randperm(6, generator=torch.Generator().manual_seed(seed))
+        named = {k: v.clone() for k, v in problem.model.named(weights).items()}
+        first, bias, last, _ = named
+        named[first], named[bias] = named[first][order], named[bias][order]
+        named[last] = named[last][:, order]
+        other = torch.cat([part.flatten() for part in named.values()])
+        declared = Monotone(increasing=("a",), decreasing=("b",))
+        verdicts = [
+            declared.certify(Predictor(problem.model, w), problem, 20_000).verdict
+            for w in (weights, other)
+        ]
+        assert verdicts[0] == verdicts[1]
+
+
+def test_a_finite_domain_is_enumerated() -> None:
+    for seed in range(6):
+        problem, weights = random_net(seed, (5,), "tanh")
+        predictor = Predictor(problem.model, weights)
+        whole = Monotone(increasing=("a",), whole=("a", "b"))
+        found = whole.certify(predictor, problem, 10)
+        assert found.work == 11 * 3 * 3 * 2
+        if Monotone(increasing=("a",)).certify(predictor, problem, 20_000).verdict == "held":
+            assert found.verdict == "held"
+        if found.verdict == "violated":
+            low, high = found.witness.units["a"]
+            assert high - low == pytest.approx(1.0)
+            assert contradicts(found.witness, predictor, 1)
+
+
+def test_nets_of_the_set_are_monotone_everywhere() -> None:
+    for hidden, activation in (((5,), "tanh"), ((4, 3), "relu")):
+        problem = table(MLPSpec(kind="mlp", hidden=hidden, activation=activation))
+        declared = Monotone(increasing=("a",), decreasing=("b",), enforce="release")
+        draws = torch.Generator().manual_seed(0)
+        within = declared.within(problem)
+        for _ in range(5):
+            weights = torch.randn(problem.model.dimension, generator=draws, dtype=torch.float64)
+            predictor = Predictor(problem.model, within.project(3 * weights))
+            assert declared.certify(predictor, problem, 1).verdict == "constructed"
+            free = declared.model_copy(update={"enforce": "never"})
+            assert free.certify(predictor, problem, 20_000).verdict == "held"
+            assert declared.attack(predictor, problem, draws) is None
+
+
+# --- heads -------------------------------------------------------------------------------------
+
+
+def test_a_witness_fails_again_when_it_is_read_from_a_record() -> None:
+    problem = table()
+    draws = torch.Generator().manual_seed(1)
+    for _ in range(20):
+        weights = torch.randn(problem.model.dimension, generator=draws, dtype=torch.float64)
+        predictor = Predictor(problem.model, weights)
+        found = Monotone(increasing=("a", "b")).certify(predictor, problem, 1)
+        again = Finding.model_validate_json(found.model_dump_json())
+        assert again == found
+        if found.verdict == "violated":
+            pair = again.witness
+            assert contradicts(pair, predictor, 1)
+            x = torch.tensor([pair.x, pair.other], dtype=torch.float64)
+            assert outputs(predictor, x).tolist() == [pair.value, pair.other_value]
+            problem.domain.check(x)
+
+
+def test_survival_is_what_draws_of_the_noise_give() -> None:
+    problem, sigma = table(), 0.3
+    declared = Monotone(increasing=("a", "b"))
+    weights = torch.zeros(problem.model.dimension, dtype=torch.float64)
+    weights[:2] = torch.tensor([-0.2, 0.0])
+    weights = declared.within(problem).project(weights)
+    predicted = declared.survival(weights, problem, sigma)
+    noise = torch.randn(
+        20_000, len(weights), generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
+    within = declared.within(problem)
+    held = (within.margins(weights + sigma * noise) >= 0).all(dim=1).double().mean()
+    assert abs(float(held) - predicted) <= 3 * math.sqrt(predicted * (1 - predicted) / 20_000)
+    zero = torch.zeros_like(weights)
+    assert declared.survival(zero, problem, sigma) == pytest.approx(2.0**-2)
+
+
+@pytest.mark.parametrize("enforce", ["release", "training"])
+def test_what_is_projected_has_it_at_any_noise(enforce: str) -> None:
+    declared = Monotone(increasing=("a",), decreasing=("b",), enforce=enforce)
+    problem = with_property(table(), declared)
+    draws = torch.Generator().manual_seed(0)
+    for sigma in (1e-8, 1.0, 1e4):
+        noised = sigma * torch.randn(problem.model.dimension, generator=draws, dtype=torch.float64)
+        released = problem.released_within.project(noised)
+        found = declared.certify(Predictor(problem.model, released), problem, 1)
+        assert found.verdict == "constructed"
+        assert found.margin >= 0
+    assert problem.constrained == (enforce == "training")
+
+
+def test_an_ensemble_is_judged_as_one() -> None:
+    problem, declared = table(), Monotone(increasing=("a",))
+    place, width = problem.domain.number("a").places[0], problem.domain.inputs
+    up, down = torch.zeros(2, problem.model.dimension, dtype=torch.float64)
+    up[width + place], down[width + place] = 5.0, -1.0
+    both = Predictor(problem.model, torch.stack([up, up]))
+    assert declared.certify(both, problem, 1).verdict == "held"
+    mixed = declared.certify(Predictor(problem.model, torch.stack([up, down])), problem, 1)
+    assert mixed.verdict in ("unknown", "violated")
+    falling = declared.certify(Predictor(problem.model, torch.stack([down, down])), problem, 1)
+    assert falling.verdict == "violated"
+
+
+# --- bad input ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("declared", "complaint"),
+    [
+        ({"increasing": ("missing",)}, "feature of a property"),
+        ({"increasing": ("c",)}, "categories, which have no order"),
+        ({"increasing": ("a",), "domain": {"a": (5.0, 10.0)}}, "leave the declared domain"),
+        ({"increasing": ("a",), "domain": {"a": (5.0, 5.0)}}, "is empty"),
+        ({"increasing": ("a",), "domain": {"a": (-5.0, 5.0)}}, "leaves the declared range"),
+    ],
+)
+def test_what_does_not_fit_the_data_is_refused(declared: dict, complaint: str) -> None:
+    with pytest.raises(LetheError, match=complaint) as error:
+        with_property(table(), Monotone(**declared))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("declared", "complaint"),
+    [
+        ({}, "no feature has a sign"),
+        ({"increasing": ("a",), "decreasing": ("a",)}, "named twice"),
+        ({"increasing": ("a",), "enforce": "always"}, "enforce"),
+        ({"increasng": ("a",)}, "did you mean 'increasing'"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(declared: dict, complaint: str) -> None:
+    with pytest.raises(LetheError, match=complaint) as error:
+        properties.build("monotone", declared)
+    assert "\n" not in str(error.value)
+
+
+def test_a_scale_that_is_learnt_from_rows_is_refused() -> None:
+    with pytest.raises(LetheError, match="no scale is learnt from rows that may be forgotten"):
+        with_property(replace(table(), domain=None), Monotone(increasing=("a",)))
+
+
+def test_more_classes_and_other_nets_are_refused() -> None:
+    with pytest.raises(LetheError, match="two classes"):
+        with_property(table(classes=3), Monotone(increasing=("a",)))
+    gelu = table(MLPSpec(kind="mlp", hidden=(3,), activation="gelu"))
+    with pytest.raises(LetheError, match="no convex set of weights"):
+        with_property(gelu, Monotone(increasing=("a",), enforce="release"))
+    assert (
+        Monotone(increasing=("a",))
+        .certify(Predictor(gelu.model, torch.ones(gelu.model.dimension).double()), gelu, 10)
+        .verdict
+        == "unknown"
+    )
+
+
+# --- the contract, over all that is found --------------------------------------------------------
+
+
+def example(cls: type[Property]) -> Property:
+    """A property that says something of `table()`."""
+    return Radius(radius=0.05) if cls is Radius else cls(increasing=("a",))
+
+
+@pytest.mark.parametrize("cls", properties.discover().values(), ids=properties.discover())
+def test_every_property_keeps_the_contract(cls: type[Property]) -> None:
+    problem, declared = table(), example(cls)
+    declared.check(problem)
+    draws = torch.Generator().manual_seed(0)
+    within, verdicts = declared.within(problem), set()
+    for scale in (0.0, 1.0, 30.0):
+        for _ in range(6):
+            w = scale * torch.randn(problem.model.dimension, generator=draws, dtype=torch.float64)
+            predictor = Predictor(problem.model, w)
+            found = declared.certify(predictor, problem, 1000)
+            assert found == declared.certify(predictor, problem, 1000)  # no clock decides
+            assert Finding.model_validate_json(found.model_dump_json()) == found
+            verdicts.add(found.verdict)
+            if found.verdict in ("held", "constructed"):
+                assert declared.attack(predictor, problem, draws) is None
+            if within is not None:
+                projected = Predictor(problem.model, within.project(w))
+                good = declared.certify(projected, problem, 1000)
+                assert good.verdict in ("held", "constructed")
+    assert "violated" in verdicts
+    assert (
+        properties.build(
+            declared.name, {k: v for k, v in declared.model_dump().items() if k != "name"}
+        )
+        == declared
+    )
+
+
+def test_the_radius_is_where_the_class_changes() -> None:
+    problem = table()
+    weights = problem.fit(torch.arange(60), torch.Generator().manual_seed(0))
+    predictor = Predictor(problem.model, weights)
+    right = predictor.log_probabilities(problem.test.x).argmax(dim=1) == problem.test.y
+    problem = replace(problem, test=problem.test.take(right.nonzero()[:, 0]))
+    radii, _ = Radius(radius=1.0)._radii(predictor, problem)
+    least = float(radii.min())
+    assert Radius(radius=0.999 * least).certify(predictor, problem, 1).verdict == "held"
+    wide = Radius(radius=1.001 * least).certify(predictor, problem, 1)
+    assert wide.verdict == "violated"
+    assert wide.witness.value > 0 > wide.witness.other_value
+
+
+def test_a_projected_release_says_what_it_was_projected_from() -> None:
+    from benchmark.runner.properties import _check_projection
+
+    problem = with_property(table(), Monotone(increasing=("a",), enforce="release"))
+    noised = -torch.ones(problem.model.dimension, dtype=torch.float64)
+    noised[0] = 3.0
+    state = State(noised, torch.arange(60))
+    good = Predictor(problem.model, problem.released_within.project(noised))
+    _check_projection(problem, Release(good, state, None, unprojected=noised))
+    bad = Predictor(problem.model, noised)
+    with pytest.raises(LetheError, match="not the projection"):
+        _check_projection(problem, Release(bad, state, None, unprojected=noised))
+
+
+def test_signs_have_the_places_of_their_columns() -> None:
+    problem = table()
+    signs = Monotone(increasing=("b",), decreasing=("a",)).signs(problem)
+    assert signs == [
+        Sign(problem.domain.number("b"), 1),
+        Sign(problem.domain.number("a"), -1),
+    ]
+    assert [one.place for one in signs] == [4, 0]

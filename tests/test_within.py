@@ -1,0 +1,171 @@
+"""Convex sets of weights, and the bounds P3 to P6 on random heads."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from benchmark.claims.within import bounds_within, prox_bound
+from benchmark.curvature.dense import dense_matrix
+from benchmark.errors import AssumptionBroken
+from benchmark.problem.cone import cone_step
+from benchmark.problem.convex import Ball, Both, Box, ConvexSet, Ordered
+from benchmark.problem.model import Model, SoftmaxSpec
+from benchmark.problem.objective import Objective
+from benchmark.problem.problem import Problem
+from benchmark.problem.rows import Rows
+from benchmark.problem.training import ConeTraining
+
+#: Random heads, each with three weights; `LETHE_CASES=300` for the figure of the docs.
+CASES = int(os.environ.get("LETHE_CASES", "25"))
+TIGHT = 1e-12
+
+
+def head(seed: int) -> tuple[Problem, torch.Generator]:
+    """A random head of two classes in a cone."""
+    draws = torch.Generator().manual_seed(seed)
+
+    def uniform(low: float, high: float) -> float:
+        return low + (high - low) * float(torch.rand((), generator=draws))
+
+    n, inputs = int(uniform(30, 200)), int(uniform(2, 9))
+    x = torch.randn(n, inputs, generator=draws, dtype=torch.float64)
+    x = x / x.norm(dim=1).max()
+    slope = torch.randn(inputs, generator=draws, dtype=torch.float64) * uniform(0, 8)
+    noise = torch.randn(n, generator=draws, dtype=torch.float64)
+    y = (x @ slope + 0.5 * noise > 0).long()
+    model = Model(SoftmaxSpec(), inputs, 2)
+    signed = torch.randperm(inputs, generator=draws)[: 1 + int(uniform(0, inputs))]
+    up = torch.rand(len(signed), generator=draws) < 0.5
+    cone = Ordered(
+        torch.where(up, signed, signed + inputs), torch.where(up, signed + inputs, signed)
+    )
+    rows = Rows(x, y)
+    problem = Problem(
+        model=model,
+        objective=Objective(loss="cross_entropy", ridge=10 ** uniform(-4, -1)),
+        training=ConeTraining(tolerance=10 ** uniform(-10, -5), within=cone),
+        train=rows,
+        negatives=rows.take(torch.arange(2)),
+        test=rows.take(torch.arange(2)),
+        released_within=cone,
+    )
+    return problem, draws
+
+
+def trained(problem: Problem, index: Tensor, tolerance: float | None = None) -> Tensor:
+    if tolerance is not None:
+        training = problem.training.model_copy(update={"tolerance": tolerance})
+        problem = replace(problem, training=training)
+    return problem.fit(index, torch.Generator().manual_seed(0))
+
+
+def cases(seed: int) -> tuple[Problem, Tensor, Tensor, list[Tensor]]:
+    """A problem, the rows that are kept, the weights retrained on them, and three to bound."""
+    problem, draws = head(seed)
+    n, cone = len(problem.train), problem.training.within
+    forget = torch.randperm(n, generator=draws)[: 1 + int(seed % max(1, n // 10))]
+    retain = torch.arange(n)[~torch.isin(torch.arange(n), forget)]
+    old, new = trained(problem, torch.arange(n)), trained(problem, retain)
+    hessian = problem.hessian_on(old, retain)
+    step = cone_step(dense_matrix(hessian, old), hessian.gradient, old, cone)
+    size = 10.0 ** -(seed % 5)
+    moved = cone.project(old + size * torch.randn(len(old), generator=draws, dtype=torch.float64))
+    return problem, retain, new, [old, step, moved]
+
+
+def test_no_bound_is_violated_and_the_face_is_nearly_exact() -> None:
+    ratios, identified = [], 0
+    for seed in range(CASES):
+        problem, retain, new, weights = cases(seed)
+        for w in weights:
+            hessian = problem.hessian_on(w, retain)
+            matrix = dense_matrix(hessian, w)
+            distance = float((w - new).norm())
+            for bound in bounds_within(problem, w, hessian.gradient, matrix):
+                assert distance <= bound.value * (1 + 1e-9), (seed, bound.theorem)
+                if bound.theorem == "within-face":
+                    identified += 1
+                    held = problem.training.residual_bound / problem.strong_convexity
+                    if distance > 10 * held:  # else G / mu is most of the bound
+                        ratios.append(bound.value / distance)
+            after, bound = prox_bound(problem, w, hessian.gradient)
+            assert float((after - new).norm()) <= bound.value * (1 + 1e-9)
+    assert identified >= CASES // 4
+    assert sorted(ratios)[len(ratios) // 2] <= 1.1
+    print(f"{3 * CASES} weights, identified {identified}, ratios up to {max(ratios):.3f}")
+
+
+def test_theorem_5_with_the_gradient_is_no_bound_within_a_cone() -> None:
+    """Where a constraint is active the gradient stays, and what it bounds is another minimiser."""
+    seed = next(
+        s for s in range(50) if (cases(s)[0].training.within.margins(cases(s)[2]) == 0).any()
+    )
+    problem, retain, new, _ = cases(seed)
+    gradient = problem.gradient(new, problem.train.take(retain))
+    assert gradient.norm() > 100 * problem.training.residual_bound
+    assert problem.training.gradient_bound is None  # what Theorems 5 and 6 ask for
+    assert problem.training.within.residual(new, gradient) <= problem.training.residual_bound
+
+
+def test_weights_outside_the_cone_get_no_bound() -> None:
+    problem, _, new, _ = cases(0)
+    cone = problem.training.within
+    outside = new.clone()
+    outside[cone.below[0]] = outside[cone.above[0]] + 1e-15 + 1e-3
+    with pytest.raises(AssumptionBroken, match="outside the cone"):
+        bounds_within(problem, outside, new)
+
+
+SETS: list[ConvexSet] = [
+    Ball(1.5),
+    Box(
+        torch.tensor([0.0, -1, -9, -9, 0, 0]).double(), torch.tensor([9.0, 1, 9, 9, 0, 9]).double()
+    ),
+    Ordered(torch.tensor([0, 4]), torch.tensor([2, 1])),
+    Both(
+        Box(
+            torch.tensor([0.0, 0, -9, -9, -9, -9]).double(),
+            torch.tensor([9.0, 9, 9, 9, 9, 9]).double(),
+        ),
+        Ordered(torch.tensor([2, 5]), torch.tensor([3, 4])),
+    ),
+]
+VECTORS = st.lists(st.floats(-5, 5, allow_subnormal=False), min_size=6, max_size=6).map(
+    lambda values: torch.tensor(values, dtype=torch.float64)
+)
+
+
+@pytest.mark.parametrize("within", SETS, ids=lambda one: type(one).__name__)
+@settings(max_examples=60, deadline=None)
+@given(u=VECTORS, v=VECTORS, g=VECTORS)
+def test_a_projection_is_one_and_the_residual_is_that_of_the_inequality(
+    within: ConvexSet, u: Tensor, v: Tensor, g: Tensor
+) -> None:
+    p, q = within.project(u), within.project(v)
+    assert within.has(p)
+    assert (p - q).norm() <= (u - v).norm() + 1e-12
+    assert float((u - p).dot(q - p)) <= 1e-9  # p is the nearest point
+    e = within.residual(p, g)
+    assert float(g.dot(q - p)) >= -e * float((q - p).norm()) - 1e-9
+    together = torch.stack([u, v])
+    assert torch.equal(within.project(together), torch.stack([p, q]))
+
+
+def test_both_weights_get_the_same_mean() -> None:
+    """Half the gap, added to each, leaves some pairs 4e-16 out of order."""
+    draws = torch.Generator().manual_seed(0)
+    for dtype in (torch.float64, torch.float32):
+        w = torch.randn(2000, 2, generator=draws, dtype=dtype)
+        w = w.sort(dim=1, descending=True).values
+        cone = Ordered(torch.tensor([0]), torch.tensor([1]))
+        half = (w[:, :1] - w[:, 1:]) / 2
+        naive = torch.cat([w[:, :1] - half, w[:, 1:] + half], dim=1)
+        assert (cone.margins(naive) < 0).sum() > 100
+        assert (cone.margins(cone.project(w)) == 0).all()
