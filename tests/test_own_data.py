@@ -323,9 +323,7 @@ def test_what_is_not_there_or_something_else_is_one_line(kind: str, tmp_path: Pa
     (tmp_path / "file").write_text("nothing\nof the kind\n", encoding="utf-8")
     with pytest.raises(LetheError) as caught:
         read(tmp_path, **{kind: "file"}, **target)
-    assert re.search(
-        "write it again|write it with|no folder|which is not there", str(caught.value)
-    )
+    assert re.search("write it again|write it with|no folder|which is not there", str(caught.value))
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "some").write_text("", encoding="utf-8")
     with pytest.raises(LetheError) as caught:
