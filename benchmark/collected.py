@@ -82,7 +82,9 @@ def _below(folder: Path, states: tuple[tuple[str, int, int], ...]) -> dict[str, 
         for path, (number, text) in _read(folder / name, modified, size).items():
             lines, first, other = found.setdefault(path, (folder / name, number, text))
             if other != text:
-                raise LetheError(f"{folder / name}:{number} is there twice, see {lines}:{first}")
+                raise LetheError(
+                    f"{folder / name}:{number} holds the record of {lines}:{first}: delete one"
+                )
     return found
 
 
@@ -119,7 +121,9 @@ def _read(lines: Path, modified: int, size: int) -> dict[str, tuple[int, str]]:
             )
         path = json.loads(fitting[1])
         if path in found:
-            raise LetheError(f"{lines}:{number} is there twice, see line {found[path][0]}")
+            raise LetheError(
+                f"{lines}:{number} holds the record of line {found[path][0]}: delete one"
+            )
         found[path] = (number, fitting[2])
     return found
 

@@ -62,7 +62,7 @@ def guests(classes: Iterable[type[Method]]) -> Iterator[None]:
             plugins.check(cls, KIND)
             if cls.name in there or cls.name in _GUESTS:
                 raise LetheError(
-                    f"there is a method '{cls.name}' already: call {plugins.place(cls)} otherwise"
+                    f"there is a method '{cls.name}' already: rename that of {plugins.place(cls)}"
                 )
             _GUESTS[cls.name] = Registered(cls, GUESTS)
         yield

@@ -471,7 +471,9 @@ def _by_forgotten(
     }
     counts = {tuple(line.facts.forgotten for line in found) for found in lines.values()}
     if len(counts) > 1:
-        raise LetheError("rows of a generated table were asked for other requests: run them all")
+        raise LetheError(
+            "methods of one table forget different numbers of rows: run all its experiments"
+        )
     rows = [
         "| rows forgotten | " + " | ".join(f"{n:,}" for n in next(iter(counts))) + " |",
         "|---|" + "--:|" * len(next(iter(counts))),

@@ -94,7 +94,7 @@ def test_a_line_that_a_stop_left_in_two_files_counts_once(results: Path) -> None
     collect(results)
     assert not (results / "old.jsonl").exists()
     (results / "old.jsonl").write_text(lines.read_text().replace(': "ok"', ': "failed"', 1))
-    with pytest.raises(LetheError, match=r"tiny\.jsonl:2 is there twice, see .*old\.jsonl:2"):
+    with pytest.raises(LetheError, match=r"tiny\.jsonl:2 holds the record of .*old\.jsonl:2"):
         Store(results).records("tiny")
 
 
@@ -159,7 +159,10 @@ def test_a_damaged_line_is_named_and_left_as_it_is(results: Path) -> None:
     text = lines.read_text()
     for damaged, words in (
         (text.replace('"content"', '"cntent"', 1), r"tiny\.jsonl:1 is damaged"),
-        (text + text.splitlines(keepends=True)[1], r"tiny\.jsonl:6 is there twice, see line 2"),
+        (
+            text + text.splitlines(keepends=True)[1],
+            r"tiny\.jsonl:6 holds the record of line 2: delete",
+        ),
     ):
         lines.write_text(damaged)
         with pytest.raises(LetheError, match=words) as caught:

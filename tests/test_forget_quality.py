@@ -387,7 +387,7 @@ def test_the_false_alarm_study_keeps_its_records_apart(tmp_path: Path) -> None:
     alone, together = false_alarms(loaded, tmp_path / "r", CPU, **settings)
     assert (alone.verdicts, together.verdicts) == (2, 1)
     assert read_all(tmp_path / "r") == []
-    with pytest.raises(LetheError, match="a group has 2 seeds or more"):
+    with pytest.raises(LetheError, match="--group must be from 2 to"):
         false_alarms(loaded, tmp_path / "r", CPU, **settings | {"group": 3})
 
 

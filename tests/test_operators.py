@@ -10,8 +10,7 @@ import scipy.sparse.linalg
 import torch
 from torch import Tensor
 
-from benchmark.bench.machine import limits
-from benchmark.bench.operators import flops
+from benchmark.bench.operators import flops, limits
 from benchmark.curvature.chunks import slices
 from benchmark.curvature.dense import dense_matrix
 from benchmark.curvature.gauss_newton import GaussNewton

@@ -181,7 +181,7 @@ def test_images_are_data_too(tmp_path: Path) -> None:
     assert found.train.ids == hashed(found.train.places, found.train.content_hash)
     spec = ProblemSpec(data=Arrays.of(found), split={"negatives": 2, "test": 2})
     assert spec.features == "unit-pixels"
-    with pytest.raises(LetheError, match="are of tables, and arrays holds images"):
+    with pytest.raises(LetheError, match="are for tables, and arrays holds images"):
         build(spec.model_copy(update={"features": "as-is"}), Seeds(), torch.device("cpu"))
 
 
@@ -229,11 +229,11 @@ def every(column: str, value: Callable[[int], str]) -> Callable[[list[list[str]]
 
 SECRET = "hush"
 WRONG = {
-    "missing": (cell(4, "age", " "), {}, r"line 6, column 'age': nothing there: fill it in"),
-    "missing text": (cell(4, "city", ""), {}, r"line 6, column 'city': nothing there"),
-    "missing target": (cell(4, "churn", ""), {}, r"line 6, column 'churn': nothing there"),
-    "missing id": (cell(4, "id", ""), {}, r"line 6, column 'id': nothing there"),
-    "missing group": (cell(4, "house", ""), {}, r"line 6, column 'house': nothing there"),
+    "missing": (cell(4, "age", " "), {}, r"line 6, column 'age' is empty: fill it in"),
+    "missing text": (cell(4, "city", ""), {}, r"line 6, column 'city' is empty"),
+    "missing target": (cell(4, "churn", ""), {}, r"line 6, column 'churn' is empty"),
+    "missing id": (cell(4, "id", ""), {}, r"line 6, column 'id' is empty"),
+    "missing group": (cell(4, "house", ""), {}, r"line 6, column 'house' is empty"),
     "no number": (cell(9, "age", SECRET), {}, r"line 11, column 'age': not a number.*mend it"),
     "infinite": (cell(9, "age", "1e999"), {}, r"line 11, column 'age': not a finite number"),
     "constant": (every("age", lambda _: "7"), {}, r"column 'age' is the same in every row.*drop"),
@@ -245,19 +245,19 @@ WRONG = {
     "no target": (
         None,
         {"target": "chrun"},
-        r"no column is called 'chrun', as data.target says: .*'churn'\?",
+        r"data.target names the column 'chrun', which is not there: .*'churn'\?",
     ),
-    "no id": (None, {"id": "name"}, r"no column is called 'name', as data.id says"),
+    "no id": (None, {"id": "name"}, r"data.id names the column 'name', which"),
     "no group": (
         None,
         {"group": "household"},
-        r"no column is called 'household', as data.group says",
+        r"data.group names the column 'household', which",
     ),
-    "no drop": (None, {"drop": ["salary"]}, r"no column is called 'salary', as data.drop says"),
+    "no drop": (None, {"drop": ["salary"]}, r"data.drop names the column 'salary', which"),
     "no range": (
         None,
         {"ranges": {"agee": [0, 1]}},
-        r"no column is called 'agee', as data.ranges.*'age'\?",
+        r"data.ranges names the column 'agee', which.*'age'\?",
     ),
     "outside": (None, {"ranges": {"age": [0, 20]}}, r"column 'age': outside its declared range"),
     "range of a label": (
@@ -297,7 +297,7 @@ FILES = {
     "quotes": (b'age,churn\n"1,1\n', r"line 2 cannot be read as separated values"),
     "same names": (b"age,age,churn\n1,1,1\n", r"line 1, column 1 has the name of another one"),
     "no name": (b"age,,churn\n1,1,1\n", r"line 1, column 2 has no name"),
-    "no names": (b"hush,34,Ulm\nhush,36,Bonn\n", r"no column is called 'churn', as data.target"),
+    "no names": (b"hush,34,Ulm\nhush,36,Bonn\n", r"data.target names the column 'churn'"),
     "semicolons": (b"age;churn\n1;1\n", r"separated by ';': set data.separator = ';'"),
     "parquet": (b"PAR1....", r"no text: it looks like a file for data = \{ parquet"),
     "zip": (b"PK\x03\x04....", r"looks like a file for data = \{ npz"),
@@ -323,9 +323,7 @@ def test_what_is_not_there_or_something_else_is_one_line(kind: str, tmp_path: Pa
     (tmp_path / "file").write_text("nothing\nof the kind\n", encoding="utf-8")
     with pytest.raises(LetheError) as caught:
         read(tmp_path, **{kind: "file"}, **target)
-    assert re.search(
-        "write it again|write it with|no folder|no column is called", str(caught.value)
-    )
+    assert re.search("write it again|write it with|no folder|which is not there", str(caught.value))
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "some").write_text("", encoding="utf-8")
     with pytest.raises(LetheError) as caught:
@@ -366,12 +364,12 @@ def test_a_column_of_neither_numbers_nor_texts_is_refused(tmp_path: Path) -> Non
         (np.eye(4), np.arange(3), {}, "X has 4 rows and y is of shape 3: give one value a row"),
         (np.eye(4), [0, 1, 0, 1], {"ids": [1, 2]}, "X has 4 rows and ids is of shape 2"),
         (np.eye(4), [0, 1, 0, 1], {"ids": [1, 2, 2, 3]}, "row 1 and row 2 have the same 'id'"),
-        (np.eye(4), [0, 1, 0, 1], {"ids": [1, None, 2, 3]}, "row 1, column 'id': nothing there"),
+        (np.eye(4), [0, 1, 0, 1], {"ids": [1, None, 2, 3]}, "row 1, column 'id' is empty"),
         (np.arange(4), [0, 1, 0, 1], {}, "X has 1 dimensions: a table has 2"),
         (np.eye(4).astype(str), [0, 1, 0, 1], {}, "not of numbers: encode texts first"),
         ([[1, 2], [3]], [0, 1], {}, "X is no array: its rows differ in length"),
         (np.zeros((4, 2, 2)), [0, 1, 0, 1], {}, "images of type float64: turn their pixels into"),
-        (np.full((4, 2), np.nan), [0, 1, 0, 1], {}, "row 0, column 'x0': nothing there"),
+        (np.full((4, 2), np.nan), [0, 1, 0, 1], {}, "row 0, column 'x0' is empty"),
         (np.eye(4), [0, 0, 0, 0], {}, "the target 'target' is the same in every row"),
         (np.eye(4), [0, 1, 0, 1], {"columns": ["a"]}, "1 names for 4 columns: give one name a"),
         (np.eye(4), [0, 1, 0, 1], {"ranges": {"x1": (2, 3)}}, "row 0, column 'x1': outside its"),
@@ -385,11 +383,14 @@ def test_wrong_arrays_are_one_line(x: Any, y: Any, more: dict, message: str) -> 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"csv": "a.csv", "npz": "b.npz"}, "data is one of csv, parquet, npz, datasets, sklearn"),
-        ({}, "data is one of csv"),
+        (
+            {"csv": "a.csv", "npz": "b.npz"},
+            "data takes exactly one of csv, parquet, npz, datasets, sklearn",
+        ),
+        ({}, "data takes exactly one of csv"),
         ({"csv": "a.csv"}, "set data.target, the column to predict"),
-        ({"npz": "a.npz", "id": "id"}, "data.id is of tables: here its arrays"),
-        ({"parquet": "a", "target": "y", "separator": ";"}, "data.separator is of csv files"),
+        ({"npz": "a.npz", "id": "id"}, "data.id is for tables: leave it out, the file's arrays"),
+        ({"parquet": "a", "target": "y", "separator": ";"}, "data.separator is for csv files"),
         ({"csv": "a.csv", "target": "y", "ranges": {"a": [1, 1]}}, "low below high"),
         (
             {"csv": "a.csv", "target": "y", "ranges": {"a": ["0", 1]}},
@@ -477,10 +478,10 @@ def test_a_standardised_table_is_fitted_on_public_rows_alone(tmp_path: Path) -> 
 
 
 def test_features_of_images_are_refused_for_a_table_and_the_other_way_round(tmp_path: Path) -> None:
-    with pytest.raises(LetheError, match=r"'hog' are of images, and set is a table: take 'as-is'"):
+    with pytest.raises(LetheError, match=r"'hog' are for images, and set is a table: take 'as-is'"):
         build(of(tmp_path, features="hog"), Seeds(), torch.device("cpu"))
     spec = ProblemSpec(data="digits", features="standardised")
-    with pytest.raises(LetheError, match=r"of tables, and digits holds images: take hog"):
+    with pytest.raises(LetheError, match=r"for tables, and digits holds images: take hog"):
         build(spec, Seeds(), torch.device("cpu"))
 
 
@@ -824,7 +825,7 @@ def test_a_file_in_place_of_a_name_says_how_to_write_it(tmp_path: Path) -> None:
     [
         (["set.csv"], "name the column to predict with --target"),
         (["set.txt", "--target", "churn"], "is no .csv, .tsv, .parquet, .npz, .toml or folder"),
-        (["set.npz", "--id", "id"], "data.id is of tables"),
+        (["set.npz", "--id", "id"], "data.id is for tables"),
         (["study.toml", "--target", "churn"], "says what its columns are for"),
         (["set.csv", "--target", "churn", "--drop", "house"], "as names or dates have"),
     ],

@@ -193,7 +193,7 @@ def test_an_experiment_builds_a_net_for_the_images_of_its_data(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ((*CONVOLUTIONAL[1:], ('"unit-pixels"', '"hog"')), "looks at pixels"),
+        ((*CONVOLUTIONAL[1:], ('"unit-pixels"', '"hog"')), "needs pixels"),
         ((CONVOLUTIONAL[2], ("epochs = 2", 'epochs = 2, augment = "crop"')), "convolutional nets"),
         ((*CONVOLUTIONAL, ("width = 4", "widths = 4")), "Extra inputs"),
     ],

@@ -161,7 +161,7 @@ def test_a_file_of_row_numbers_lies_beside_the_experiment(tmp_path: Path) -> Non
     [
         (None, "{ file = 'public.txt' }", "cannot be read"),
         ("1 two", "{ file = 'public.txt' }", "'two' is not the number of a row"),
-        ("1", "{ file = 'public.txt', rows = [1] }", "one of these alone"),
+        ("1", "{ file = 'public.txt', rows = [1] }", "takes exactly one of these"),
         ("", "{ file = 'public.txt' }", "at least 1 item"),
     ],
 )

@@ -1,9 +1,11 @@
-"""The command line starts without the libraries that a command does not use."""
+"""The command line starts without what a command does not use; make calls it with whole words."""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -80,3 +82,16 @@ def test_what_a_method_needs_is_found_in_the_package() -> None:
     assert benchmark.Method is Method
     assert all(isinstance(getattr(benchmark, name), type) for name in benchmark.__all__)
     assert not hasattr(benchmark, "Methods")
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@pytest.mark.parametrize("name", ["my runs", "it's", 'a "b"', "$(touch x)", "-rf", "a;b"])
+@pytest.mark.parametrize("target", ["clean", "slack", "bench", "mnist"])
+def test_make_takes_the_folder_of_the_results_as_one_word(target: str, name: str) -> None:
+    given = f"RESULTS={name.replace('$', '$$')}"
+    command = ["make", "--dry-run", "--no-print-directory", target, given]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    words = shlex.split(printed.replace("\\\n", " "))
+    assert name in words
+    if target == "clean":
+        assert words[:3] == ["rm", "-rf", "--"]

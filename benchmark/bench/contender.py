@@ -16,8 +16,7 @@ from torch import Tensor
 
 from benchmark.bench.clock import CLOCK
 from benchmark.bench.official import Recursion
-from benchmark.bench.peers import curvlinops, dattri
-from benchmark.bench.peers.iterations import iterations
+from benchmark.bench.peers.libraries import curvlinops_solver, dattri_solver, iterations
 from benchmark.bench.peers.pydvl import Workers
 from benchmark.bench.record import Family
 from benchmark.curvature.solvers import SOLVERS, Solver
@@ -268,7 +267,7 @@ def contenders(python: Path | None, *, brief: bool = False) -> tuple[Contender, 
             "curvlinops-for-pytorch",
             "curvlinops",
             "zero",
-            curvlinops.open_solver,
+            curvlinops_solver,
         ),
         Library(
             "dattri",
@@ -277,7 +276,7 @@ def contenders(python: Path | None, *, brief: bool = False) -> tuple[Contender, 
             "dattri",
             "dattri",
             "b",
-            dattri.open_solver,
+            dattri_solver,
         ),
         PyDVL(python),
     )

@@ -56,7 +56,9 @@ def _told(pipes: list[Connection]) -> list[Any]:
     try:
         return [pipe.recv() for pipe in pipes]
     except EOFError:
-        raise LetheError("a process that shares the rows of a product ended early") from None
+        raise LetheError(
+            "a process that shares the rows of a product ended early: run it again"
+        ) from None
 
 
 @contextmanager

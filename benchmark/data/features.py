@@ -137,7 +137,9 @@ def of_image(name: str) -> type[ImageFeature]:
     """
     found = find(name)
     if not issubclass(found, ImageFeature):
-        raise LetheError(f"features '{name}' are of tables: take {', '.join(of_images())}")
+        raise LetheError(
+            f"features '{name}' are for tables, and these are images: take {', '.join(of_images())}"
+        )
     return found
 
 

@@ -68,7 +68,7 @@ def with_rows_of_file(problem: Any, folder: Path) -> Any:
     if not (isinstance(public, dict) and isinstance(public.get("file"), str)):
         return problem
     if len(public) > 1:
-        raise LetheError(f"split.public is {_FORMS}, and one of these alone")
+        raise LetheError(f"split.public takes exactly one of these: {_FORMS}")
     numbers = row_numbers(folder / public["file"])
     return problem | {"split": split | {"public": {"rows": numbers}}}
 

@@ -160,7 +160,7 @@ def _features(spec: ProblemSpec, dataset: Dataset, chosen: Split) -> Features:
     feature = features.find(spec.features)
     if not issubclass(feature, features.ImageFeature):
         raise LetheError(
-            f"features '{spec.features}' are of tables, and {dataset.name} holds images: take "
+            f"features '{spec.features}' are for tables, and {dataset.name} holds images: take "
             f"{', '.join(features.of_images())}"
         )
     return Features(
@@ -174,7 +174,7 @@ def _of_table(kind: str, dataset: Dataset, chosen: Split) -> Features:
     table, feature = dataset.train, features.find(kind)
     if not issubclass(feature, features.TableFeature):
         raise LetheError(
-            f"features '{kind}' are of images, and {dataset.name} is a table: take "
+            f"features '{kind}' are for images, and {dataset.name} is a table: take "
             f"{', '.join(map(repr, features.of_tables()))}"
         )
     by = chosen.train if chosen.public is None else chosen.public

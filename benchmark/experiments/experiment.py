@@ -167,10 +167,12 @@ class ProblemSpec(BaseModel):
         training = self.training
         pixels = feature_kinds.keeping_images
         if self.convolutional and self.features not in pixels():
-            raise ValueError(f"a convolutional net looks at pixels: {', '.join(pixels())}")
+            raise ValueError(
+                f"a convolutional net needs pixels: take features {', '.join(pixels())}"
+            )
         augmented = isinstance(training, AdamTraining) and training.augment is not None
         if augmented and not self.convolutional:
-            raise ValueError("training.augment is for convolutional nets")
+            raise ValueError("training.augment is for convolutional nets: leave it out")
         if self.model.net is not None:
             self._check_tangent(self.model)
         direct = isinstance(training, DirectTraining)

@@ -40,7 +40,7 @@ def gauss_newton(
     if spec.linear:
         return problem.hessian(weights, rows, chunk=chunk)
     if not problem.objective.closed:
-        raise LetheError(f"no Gauss-Newton matrix of loss '{loss}': take one of the project's")
+        raise LetheError(f"no Gauss-Newton matrix of loss '{loss}': take another loss")
     if spec.widths is not None:
         return by_units(problem, weights, rows, chunk, kept_rows, gauss_newton=True)
     if problem.model.statistics is not None:

@@ -82,7 +82,7 @@ def false_alarms(
         LetheError: if there are too few seeds for a group, or retraining fails.
     """
     if not 2 <= group <= seeds:
-        raise LetheError(f"a group has 2 seeds or more and at most all {seeds}, not {group}")
+        raise LetheError(f"--group must be from 2 to {seeds}, the number of seeds, not {group}")
     changes = {"seeds": tuple(range(seeds)), "methods": ("retrain",), "rows": (), "tuning": None}
     many = experiment.model_copy(update=changes)
     folder = results / FOLDER

@@ -138,7 +138,7 @@ class ForgetQuality(Study):
         if self.runs < FEWEST:
             raise LetheError(f"forget quality needs {FEWEST} runs or more, not {self.runs}")
         if self.shadows < 2 or self.shadows % 2:
-            raise LetheError(f"shadows come in pairs: an even number from 2, not {self.shadows}")
+            raise LetheError(f"--shadows must be an even number from 2, not {self.shadows}")
         attacks = tuple(attack() for attack in attack_registry.discover().values())
         units = units_of(self.experiments, device, self.methods, self.seeds)
         return [

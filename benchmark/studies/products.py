@@ -12,9 +12,16 @@ import torch
 from torch import Tensor
 
 from benchmark.bench.clock import CLOCK, Clock, Timer, kind_for, stopwatch
-from benchmark.bench.machine import limits
 from benchmark.bench.measure import ROUNDS, finish
-from benchmark.bench.operators import OPERATORS, OperatorSpec, Pass, flops, least_bytes, reference
+from benchmark.bench.operators import (
+    OPERATORS,
+    OperatorSpec,
+    Pass,
+    flops,
+    least_bytes,
+    limits,
+    reference,
+)
 from benchmark.bench.over_processes import IN_A_ROW, products
 from benchmark.bench.record import ProductInfo, ProductRecord, product_path
 from benchmark.bench.systems import Bench, SystemSpec, prepare

@@ -14,7 +14,7 @@ import torch.fx
 from torch import Tensor
 
 from benchmark.bench.clock import CLOCK
-from benchmark.bench.peers.net import as_module
+from benchmark.bench.peers.libraries import as_module
 from benchmark.curvature.system import System
 from benchmark.errors import LetheError
 

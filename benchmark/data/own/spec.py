@@ -80,15 +80,15 @@ class OwnData(BaseModel):
     def _one_kind(self) -> OwnData:
         given = [kind for kind in KINDS if getattr(self, kind) is not None]
         if len(given) != 1:
-            raise ValueError(f"data is one of {', '.join(KINDS)}, and one of these alone")
+            raise ValueError(f"data takes exactly one of {', '.join(KINDS)}")
         if given[0] not in ("npz", "sklearn") and self.target is None:
             raise ValueError("set data.target, the column to predict")
-        arrays = {"npz": "its arrays y, ids and groups", "sklearn": "the set"}
+        arrays = {"npz": "the file's arrays y, ids and groups say it", "sklearn": "the set says it"}
         named = [name for name in ("target", "id", "group") if getattr(self, name) is not None]
         if given[0] in arrays and named:
-            raise ValueError(f"data.{named[0]} is of tables: here {arrays[given[0]]} say it")
+            raise ValueError(f"data.{named[0]} is for tables: leave it out, {arrays[given[0]]}")
         if self.separator is not None and self.csv is None:
-            raise ValueError("data.separator is of csv files")
+            raise ValueError("data.separator is for csv files: leave it out")
         return self
 
     @field_validator("ranges")

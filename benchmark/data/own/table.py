@@ -307,7 +307,7 @@ class _Reader:
             empty = int(missing.argmax())
             mend = "fill it in, leave the row out, or leave the column out with data.drop ="
             raise LetheError(
-                f"{self.where}: {self.table.row(empty)}, column '{name}': nothing there: {mend}"
+                f"{self.where}: {self.table.row(empty)}, column '{name}' is empty: {mend}"
                 f" ['{name}']"
             )
 
@@ -356,7 +356,7 @@ def _no_column(where: str, what: str, name: str, there: Iterable[str]) -> LetheE
     hint = (
         f"did you mean '{near[0]}'?" if near else "the first line of a csv file names its columns"
     )
-    return LetheError(f"{where}: no column is called '{name}', as data.{what} says: {hint}")
+    return LetheError(f"{where}: data.{what} names the column '{name}', which is not there: {hint}")
 
 
 def _is_missing(cell: object) -> bool:

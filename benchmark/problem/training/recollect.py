@@ -44,7 +44,7 @@ def recollect(
             `LARGEST` bytes.
     """
     if problem.model.spec.kind != "softmax":
-        raise LetheError("recollection is of a linear head: set model.kind = 'softmax'")
+        raise LetheError("recollection is for linear heads: set model.kind = 'softmax'")
     needed = 4 * len(rows) * len(start)
     if needed > LARGEST:
         raise LetheError(
