@@ -615,6 +615,8 @@ def test_the_board_says_what_was_lost_and_shows_the_pair() -> None:
     )
     assert Kept.model_validate_json(became.model_dump_json()) == became
     assert became.numbers()["property.after.verdict"] == "violated"
+    rows = Radius(radius=0.05).certify(Predictor(problem.model, weights), problem, 1)
+    assert kept_model.verdicts([rows]).endswith("% of rows")
 
 
 def test_signs_have_the_places_of_their_columns() -> None:

@@ -54,7 +54,10 @@ def sections(table: Table) -> tuple[Section, ...]:
 
 
 def verdicts(findings: list[Finding]) -> str:
-    """E.g. `held`, or `violated 2, held 1` where seeds differ."""
+    """E.g. `held`, or `violated 2, held 1` where seeds differ; of rows' properties their share."""
+    shares_of = [one.share for one in findings if one.share is not None]
+    if shares_of:
+        return f"{100 * fmean(shares_of):.1f} % of rows"
     names = [one.verdict for one in findings]
     order = ("violated", "unknown", "held", "constructed")
     found = {name: names.count(name) for name in order if name in names}
@@ -87,7 +90,7 @@ def _line(row: Row) -> Line:
         "",
         (
             Cell(verdicts([one.before for one in found])),
-            Cell(verdicts([one.after for one in found])),
+            Cell(verdicts([one.after for one in found]), aside=_lost(found)),
             Cell(verdicts([one.retrained for one in found])),
             Cell(number(min(margins)) if margins else NOTHING),
             Cell(_short(first) if first else NOTHING),
@@ -99,12 +102,18 @@ def _line(row: Row) -> Line:
     )
 
 
+def _lost(found: list[Kept]) -> str:
+    """How many rows that the retrained model has it on, a seed, the release has it no more on."""
+    lost = [one.lost for one in found if one.lost is not None]
+    return f"{fmean(lost):.3g} lost" if lost else ""
+
+
 def _short(pair: Pair) -> str:
     """The column that differs, or that all of a row does."""
     if not pair.feature:
-        return f"output {pair.value:.3g} → {pair.other_value:.3g}"
+        return f"output {pair.value:.4g} → {pair.other_value:.4g}"
     low, high = pair.units[pair.feature]
-    return f"{pair.feature} {low:.4g} → {high:.4g}: {pair.value:.3g} → {pair.other_value:.3g}"
+    return f"{pair.feature} {low:.4g} → {high:.4g}: {pair.value:.4g} → {pair.other_value:.4g}"
 
 
 def _witnesses(row: Row) -> list[str]:
