@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark import collected, json_file
 from benchmark.records import Environment
 
-SCHEMA = 1
+SCHEMA: Final = 1
 
 #: Relative residuals ||b - A x|| / ||b|| that the time is taken to, the loosest first.
 TOLERANCES = (1e-1, 1e-2, 1e-3)
