@@ -84,8 +84,9 @@ chromium: ## install Chromium, where it is missing, for the tests of the front p
 	@command -v chromium >/dev/null \
 		|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
 
-lint: $(READY) ## check style and formatting
+lint: $(READY) ## check style, formatting and types
 	@$(call in-venv,ruff) check . && $(call in-venv,ruff) format --check .
+	@$(call in-venv,python) -m mypy
 
 docs: $(READY) ## build the documentation into docs/_build, without a warning and without a network
 	@$(call in-venv,python) -m sphinx --fail-on-warning --keep-going --quiet --builder html docs docs/_build
@@ -148,4 +149,4 @@ list: $(READY) ## list experiments and methods
 	@$(LETHE) list
 
 clean: ## remove the results of runs (not the committed ones) and caches
-	rm -rf -- $(call quoted,$(RESULTS)) docs/_build .pytest_cache .ruff_cache .hypothesis
+	rm -rf -- $(call quoted,$(RESULTS)) docs/_build .pytest_cache .ruff_cache .mypy_cache .hypothesis

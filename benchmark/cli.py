@@ -266,8 +266,8 @@ def list_() -> None:
         return
     out.print()
     table = Table("plug-in", "kind", "title", "from", box=None, pad_edge=False)
-    for kind, found in others:
-        table.add_row(found.cls.name, kind, found.cls.title, found.origin)
+    for kind, other in others:
+        table.add_row(other.cls.name, kind, other.cls.title, other.origin)
     show(out, table)
 
 
@@ -466,11 +466,11 @@ def reproduce(
         again, remarks = run_again(recorded, prepared, lambda phase: status.update(Text(phase)))
     rows = compare(recorded, again, rtol)
     table = Table("number", "recorded", "again", "", box=None, pad_edge=False)
-    for row in rows:
-        mark = marked("green", "same") if row.agrees else marked("red", "DIFFERS")
-        if row.agrees and row.recorded != row.again:
+    for one in rows:
+        mark = marked("green", "same") if one.agrees else marked("red", "DIFFERS")
+        if one.agrees and one.recorded != one.again:
             mark = marked("green", f"within {rtol:g}")
-        table.add_row(row.name, str(row.recorded), str(row.again), mark)
+        table.add_row(one.name, str(one.recorded), str(one.again), mark)
     show(out, table)
     for remark in remarks:
         out.print(marked("yellow", "note", remark))

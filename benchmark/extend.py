@@ -138,7 +138,7 @@ def _named(what: str, *, images: bool) -> list[Any]:
     return [known[what]]
 
 
-def _kind_of(cls: type) -> plugins.Kind | None:
+def _kind_of(cls: type[Any]) -> plugins.Kind | None:
     """The kind that a class is of; None if it is of none."""
     every = (registry.KIND, *plugins.kinds().values())
     return next((kind for kind in every if kind.accepts(cls)), None)

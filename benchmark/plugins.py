@@ -14,6 +14,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from benchmark import code, names
 from benchmark.ends import kept_alive
@@ -57,17 +58,17 @@ class Kind:
 
     word: str
     wanted: str
-    accepts: Callable[[type], bool]
+    accepts: Callable[[type[Any]], bool]
     packages: tuple[str, ...]
     group: str
-    lacks: Callable[[type], str] = lambda cls: ""
+    lacks: Callable[[type[Any]], str] = lambda cls: ""
 
 
 @dataclass(frozen=True)
 class Found:
     """A class, and the package or distribution it was found in."""
 
-    cls: type
+    cls: type[Any]
     origin: str
 
 
@@ -99,7 +100,7 @@ def discover(kind: Kind) -> dict[str, Found]:
 
 
 @cache
-def find(kind: Kind, name: str) -> type:
+def find(kind: Kind, name: str) -> type[Any]:
     """The class of a kind called `name`; plug-ins are looked through where no file of ours has it.
 
     Raises:
@@ -112,7 +113,7 @@ def find(kind: Kind, name: str) -> type:
     return found[name].cls
 
 
-def code_of(cls: type) -> str | None:
+def code_of(cls: type[Any]) -> str | None:
     """The hash of a plug-in's code; None of the project's own classes, for which `RECIPE` vouches.
 
     Raises:
@@ -126,7 +127,7 @@ def code_of(cls: type) -> str | None:
     return found
 
 
-def current(cls: type, recorded: str | None) -> str | None:
+def current(cls: type[Any], recorded: str | None) -> str | None:
     """The hash of a plug-in's code, held to what was recorded of it if anything was.
 
     Raises:
@@ -156,7 +157,7 @@ def _by_name(kind: Kind, classes: Iterable[Found]) -> dict[str, Found]:
     return found
 
 
-def check(cls: type, kind: Kind) -> None:
+def check(cls: type[Any], kind: Kind) -> None:
     """Refuse a class that lacks a declaration, or has one that is of no use.
 
     Raises:
@@ -278,13 +279,13 @@ def _import(module: str) -> ModuleType:
         raise LetheError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
 
 
-def _classes_in(module: ModuleType) -> Iterator[type]:
+def _classes_in(module: ModuleType) -> Iterator[type[Any]]:
     """The concrete classes that are defined in the module, not imported into it."""
     for _, cls in inspect.getmembers(module, inspect.isclass):
         if cls.__module__ == module.__name__ and not inspect.isabstract(cls):
             yield cls
 
 
-def place(cls: type) -> str:
+def place(cls: type[Any]) -> str:
     """The file and the name of a class, for a sentence."""
     return f"{cls.__module__.replace('.', '/')}.py ({cls.__name__})"

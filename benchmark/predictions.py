@@ -10,6 +10,7 @@ import io
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ def path_of(results: Path, key: str) -> Path:
 
 def content_of(parts: Mapping[str, Predictions]) -> bytes:
     """The predictions on each part of the data, as the content of a file."""
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for part, found in parts.items():
         arrays[f"{part}{DOT}log_probabilities"] = found.log_probabilities.astype(np.float32)
         arrays[f"{part}{DOT}labels"] = found.labels.astype(np.int64)

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
@@ -20,7 +20,7 @@ from benchmark.json_file import REMAKE, Sound
 from benchmark.metrics.value import Number, Value
 from benchmark.properties.finding import Kept
 
-SCHEMA = 3
+SCHEMA: Final = 3
 CONTENTS = "contents.json"
 _KEY = re.compile(r"[0-9a-f]{64}")
 

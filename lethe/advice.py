@@ -119,7 +119,7 @@ def advise(
     asked = list(certifying(problem) if methods is None else methods)
     if _RETRAIN not in asked:
         asked.append(_RETRAIN)
-    target = {"epsilon": epsilon, "delta": delta, "distance": distance}
+    target: dict[str, Any] = {"epsilon": epsilon, "delta": delta, "distance": distance}
     table = evaluate(asked, problem, rows, **target, seeds=seeds, **options)
     retrain = _total(table[_RETRAIN], requests)
     choices = [_choice(row, requests, retrain) for row in table.rows]

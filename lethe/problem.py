@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from benchmark.data import catalogue
 from benchmark.data.dataset import Dataset
@@ -18,7 +18,8 @@ from lethe.model import Model, spec_of
 
 #: Rows to forget: by ids or numbers, so many at random, or a table as in an experiment's file.
 Forget = Sequence[str | int] | int | dict[str, Any] | None
-Loss = Literal["cross_entropy", "squared", "one_vs_rest"]
+#: The name of one, see `lethe.Loss`.
+Loss = str
 #: Share of the rows that a request forgets by default.
 _SHARE = 0.01
 
@@ -86,7 +87,7 @@ class Problem:
             >>> problem
             Problem 'iris': 150 rows, 3 classes, softmax, ridge 0.01
         """
-        kinds = {"ids": ids, "groups": groups, "columns": columns, "ranges": ranges}
+        kinds: dict[str, Any] = {"ids": ids, "groups": groups, "columns": columns, "ranges": ranges}
         dataset = from_arrays(X, y, **kinds, classes=classes, name=name)
         table = {
             "data": Arrays.of(dataset),

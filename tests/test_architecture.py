@@ -162,6 +162,14 @@ def test_the_kind_of_a_model_is_never_asked() -> None:
             assert not kinds, f"{path.relative_to(ROOT)} asks whether a model is a {kinds}"
 
 
+def test_the_exceptions_of_the_type_checker_fit_on_a_screen() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    exceptions = text.partition("[[tool.mypy.overrides]]")[2].partition("\n[tool.")[0]
+    assert len(exceptions.splitlines()) <= 50
+    assert "ignore_errors" not in text
+    assert "follow_imports" not in text
+
+
 def test_the_global_generator_is_never_used() -> None:
     """`torch.manual_seed`, `np.random.seed` and `random.seed` reset everybody's randomness."""
     for package in ("benchmark", "methods", "baselines", "leaderboard", "lethe"):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from statistics import median
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.records import Envelope, study_path
 
-SCHEMA = 2
+SCHEMA: Final = 2
 
 #: Relative residuals ||b - A x|| / ||b|| that the time is taken to, the loosest first.
 TOLERANCES = (1e-1, 1e-2, 1e-3)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache, lru_cache
+from typing import Any
 
 import torch
 
@@ -14,7 +16,7 @@ from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.problem.problem import Problem
 
-KINDS = {
+KINDS: dict[str, Callable[[], Problem]] = {
     "softmax": problems.softmax,
     "squared": problems.squared,
     "one-vs-rest": problems.one_vs_rest,
@@ -66,7 +68,7 @@ def ask(
     forget: torch.Tensor = FORGET,
     seeds: Seeds | None = None,
     original: State | None = None,
-    **more: object,
+    **more: Any,
 ) -> tuple[Request, Release]:
     """A request and its answer; trains first unless an original is given."""
     seeds = seeds or Seeds()

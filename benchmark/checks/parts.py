@@ -24,7 +24,7 @@ from benchmark.problem.loss import Loss
 Rule = tuple[str, str]
 
 
-def checked(cls: type) -> Iterator[Rule]:
+def checked(cls: type[Any]) -> Iterator[Rule]:
     """Every rule of the kind that a class is of, and what is wrong with it; "" where nothing.
 
     What runs whole studies, as an executor does, is held to what it declares alone.

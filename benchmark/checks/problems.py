@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -51,7 +52,7 @@ def softmax(
     )
 
 
-def squared(seed: int = 0, **more: object) -> Problem:
+def squared(seed: int = 0, **more: Any) -> Problem:
     """Squared loss on features in fixed point, trained by one direct solve."""
     problem = softmax(seed, **({"ridge": 0.1} | more), loss="squared")
     form = FixedPoint(clip=16.0, bits=16)
@@ -66,7 +67,7 @@ def squared(seed: int = 0, **more: object) -> Problem:
     )
 
 
-def one_vs_rest(seed: int = 0, **more: object) -> Problem:
+def one_vs_rest(seed: int = 0, **more: Any) -> Problem:
     """A binary logistic loss for each class, as `softmax` else."""
     return softmax(seed, **more, loss="one_vs_rest")
 
@@ -79,7 +80,7 @@ def tangent(
     classes: int = 3,
     ridge: float = 0.05,
     clip: float = 3.0,
-    **more: object,
+    **more: Any,
 ) -> Problem:
     """A small net linearised at random weights, in place of weights of public rows."""
     spec = TangentSpec(kind="tangent", **({"hidden": (6, 4), "clip": clip} | more))

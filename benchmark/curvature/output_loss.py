@@ -10,7 +10,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Loss = Literal["cross_entropy", "squared", "one_vs_rest"]
+#: The name of one of `CLOSED`.
+Loss = str
+#: The losses whose derivatives are written out here.
+CLOSED: tuple[Loss, ...] = ("cross_entropy", "squared", "one_vs_rest")
 
 
 def probabilities(loss: Loss, logits: Tensor, dim: Literal[0, 1] = 0) -> Tensor | None:

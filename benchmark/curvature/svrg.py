@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -142,7 +143,7 @@ def svrg(
     if norm <= goal:
         return measured(system.operator, b, torch.zeros_like(b), goal=goal, products=0)
     least = _Residuals(system.operator, b)
-    products, history = 0.0, []
+    products, history = 0.0, list[Any]()
     if len(system.rows) >= FEWEST * smallest and max_products >= 2:
         products, history = _by_passes(system, least, goal, max_products, generator, smallest)
     size = float(least.r.norm())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,7 +39,7 @@ def linearised(problem: Problem, spec: TangentSpec, shape: Shape, seeds: Seeds) 
     weights = _public_weights(spec, public, shape, problem.model.classes, seeds)
     net = PublicNet.of(weights, public).to(problem.device)
     model = Tangent(spec, problem.train.x.shape[1], problem.model.classes, net)
-    parts = {}
+    parts: dict[str, Any] = {}
     for part in ("train", "negatives", "test", "validation", "public"):
         rows: Rows | None = getattr(problem, part)
         parts[part] = None if rows is None else model.rows(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -56,7 +57,7 @@ class Model:
     tangent: TangentMap | None = None
 
     def __init__(self, spec: ModelSpec, inputs: Inputs, classes: int) -> None:
-        self.spec = spec
+        self.spec: Any = spec  # a kind may have settings that others have not
         self.inputs = inputs
         self.classes = classes
         self.chunk = spec.chunk

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 from torch import Tensor
 
@@ -40,7 +41,7 @@ class PerturbedProblem(Problem):
         """The whole objective with its linear term, a scalar."""
         return super().loss(weights, rows) + self.perturbation.dot(weights)
 
-    def hessian(self, weights: Tensor, rows: Rows, **settings: int | str | None) -> Differentiated:
+    def hessian(self, weights: Tensor, rows: Rows, **settings: Any) -> Differentiated:
         """The Hessian that a linear term leaves as it is, and the gradient with it."""
         hessian = super().hessian(weights, rows, **settings)
         return _Shifted(hessian, hessian.gradient + self.perturbation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -150,7 +151,7 @@ def by_model(
         shares: (n,) of the rows; 1 / n by default.
     """
     model, objective = problem.model, problem.objective
-    same = {"loss": objective.loss, "ridge": objective.ridge, "shares": shares}
+    same: dict[str, Any] = {"loss": objective.loss, "ridge": objective.ridge, "shares": shares}
     if model.tangent is not None:
         return TangentHessian(model.tangent, rows.x, rows.y, weights, chunk=chunk, **same)
     if model.spec.linear:

@@ -101,5 +101,14 @@ def _warm_up(device: torch.device) -> None:
     with warnings.catch_warnings():
         # torch's forward-mode rules are loaded through its own deprecated torch.jit
         warnings.simplefilter("ignore", FutureWarning)
-        settings = {"damping": 1.0, "scale": 4.0, "chains": 1, "depth": 1, "batch": 1}
-        lissa(differentiated(loss, weights), row, weights, torch.Generator(), **settings)
+        lissa(
+            differentiated(loss, weights),
+            row,
+            weights,
+            torch.Generator(),
+            damping=1.0,
+            scale=4.0,
+            chains=1,
+            depth=1,
+            batch=1,
+        )

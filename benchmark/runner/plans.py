@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from benchmark import registry
 from benchmark.contract.method import PROBLEMS, Method
@@ -21,8 +21,8 @@ from benchmark.runner.cell import Cell, describe
 def plan_cells(
     experiment: Experiment,
     device: str,
-    methods: list[str] | None = None,
-    seeds: list[int] | None = None,
+    methods: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
 ) -> list[Cell]:
     """Every cell of an experiment, seed by seed, checked before the first one runs.
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.contract.claim import Verdict
 from benchmark.records import Envelope, MethodInfo, Store, study_path
 
-SCHEMA = 3
+SCHEMA: Final = 3
 
 
 class _Frozen(BaseModel):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.records import Envelope, Gathered, Store, study_path
 
-SCHEMA = 2
+SCHEMA: Final = 2
 
 
 class _Frozen(BaseModel):

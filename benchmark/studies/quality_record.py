@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,7 +11,7 @@ from benchmark.contract.seeds import Seeds
 from benchmark.metrics.value import Direction, Number
 from benchmark.records import Envelope, MethodInfo, Store
 
-SCHEMA = 1
+SCHEMA: Final = 1
 #: Shares at which a distribution of scores is kept: 0, 5, ... 100 %.
 SHARES = tuple(k / 20 for k in range(21))
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
 from benchmark.records import Envelope, Store, study_path
 
-SCHEMA = 3
+SCHEMA: Final = 3
 
 #: The bounds that are compared, by their ids in `benchmark.theory.statements`; `proved` is the
 #: least of those whose hypotheses hold, which the paper's formula never is.

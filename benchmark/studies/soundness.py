@@ -168,7 +168,7 @@ def examine(seed: int, asked: list[Method], requests: int = 1) -> list[Answer]:
     streams = {which: Stream.of(seed, requests, which) for which in sorted(set(map(kind, asked)))}
     answers = []
     for name, method in _as_is_and_varied(asked, seed, varied=requests == 1):
-        start, checks, refusal = time.process_time(), [], None
+        start, checks, refusal = time.process_time(), list[Any](), None
         stream = streams[kind(method)]
         try:
             with settings.kept(method.name), ends.kept_alive():

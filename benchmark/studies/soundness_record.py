@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from benchmark.metrics.value import LARGEST, Number
 from benchmark.records import Envelope, study_path
 from benchmark.studies.tally import Check, Tally
 
-SCHEMA = 1
+SCHEMA: Final = 1
 #: JSON has no word for what is not finite.
 _Any = Number | Literal["inf", "nan"]
 

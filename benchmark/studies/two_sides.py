@@ -120,7 +120,7 @@ def difference(claimed: Release, other: Release) -> str:
     one, two = claimed.claim, other.claim
     if two is None:
         return "a claim on one side alone"
-    parts = [("definition", one.definition, two.definition)]
+    parts: list[tuple[Any, ...]] = [("definition", one.definition, two.definition)]
     parts += [("verdict", definition.verdict(one), definition.verdict(two))]
     if not isinstance(one.evidence, Construction):
         parts += [("noise", one.release_sigma, two.release_sigma)]

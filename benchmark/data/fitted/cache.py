@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,7 @@ class FittedCache:
                 found = Fitted.fit(self.spec, self.public)
                 sweep(path.parent)
                 content = io.BytesIO()
-                np.savez(content, **found.arrays())
+                np.savez(content, **dict[str, Any](found.arrays()))
                 replace_file(path, seal(content.getvalue()))
         return found
 

@@ -277,7 +277,7 @@ class _Reader:
             return None
         cells = self._cells(self.roles.id)
         self._refuse_missing(self.roles.id, cells)
-        texts, first = [text_of(cell) for cell in cells], {}
+        texts, first = [text_of(cell) for cell in cells], dict[str, int]()
         for index, text in enumerate(texts):
             if (other := first.setdefault(text, index)) != index:
                 raise LetheError(

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -16,7 +16,7 @@ from benchmark.records import Store
 from benchmark.study.study import Study, find
 from benchmark.study.unit import Unit
 
-SCHEMA = 2
+SCHEMA: Final = 2
 
 
 class Submission(BaseModel):
