@@ -209,3 +209,22 @@ def kept_residual_round_off(
     terms = row_norm**2 * step_norm + row_norm
     ridge = strong_convexity * (weight_norm + step_norm)
     return _EVALUATION * (gamma(columns + 6) * ((1 + share) * terms + ridge) + share * terms)
+
+
+def cholesky_contraction(*, columns: int, condition: float) -> float:
+    """What a solve by a Cholesky factor leaves of the right-hand side at most, as a share of it.
+
+    Args:
+        columns: m, the order of the matrix.
+        condition: a bound on its largest eigenvalue over its smallest.
+
+    Raises:
+        AssumptionBroken: if nothing is known, for the matrix may be singular in float64.
+    """
+    require.positive(columns=columns, condition=condition)
+    backward = 1.01 * columns * gamma(3 * columns + 2) * condition
+    if backward >= 0.5:
+        raise AssumptionBroken(
+            f"a condition number of up to {condition:.3g} is too large for float64: raise the ridge"
+        )
+    return backward / (1 - backward)
