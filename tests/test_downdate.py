@@ -32,6 +32,7 @@ from benchmark.problem.rows import Rows
 from benchmark.problem.training import DirectTraining, NewtonTraining
 from benchmark.runner.run_cell import Answer
 from benchmark.theory.round_off import (
+    cholesky_contraction,
     gamma,
     gradient_round_off,
     lost_to_waiting,
@@ -344,7 +345,9 @@ def test_exact_sums_are_charged_for_the_product_alone() -> None:
     assert gradient_round_off(rows=57, lost=1e-12, **asked) > charge
 
 
-def test_more_terms_than_round_off_leaves_digits_for_are_refused() -> None:
+def test_a_ridge_that_drowns_in_round_off_is_refused() -> None:
+    with pytest.raises(AssumptionBroken, match="raise the ridge"):
+        cholesky_contraction(columns=1000, condition=1e13)
     with pytest.raises(AssumptionBroken, match="every digit"):
         gamma(1e16)
 
@@ -356,9 +359,7 @@ def test_no_request_of_the_experiments_can_be_refused(name: str) -> None:
     problem, columns = experiment.problem, {"digits": 65, "mnist": 1177}[experiment.problem.data]
     mu, held = problem.objective.ridge, problem.training.gradient_bound
     r = 2**0.5
-    # what a solve by a Cholesky factor leaves of the right-hand side at most, as a share of it
-    backward = 1.01 * columns * gamma(3 * columns + 2) * (r**2 + mu) / mu
-    assert backward / (1 - backward) <= 0.01
+    assert cholesky_contraction(columns=columns, condition=(r**2 + mu) / mu) <= 0.01
     most = gradient_round_off(
         weight_norm=mu**-0.5 + experiment.target.distance,
         row_norm=r,

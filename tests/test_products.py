@@ -1,14 +1,24 @@
-"""Every product by its name, against the brute-force Hessian in float64, on small nets."""
+"""Every product by its name, and what it rests on, against brute force in float64."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing
 from torch import Tensor
 
+from benchmark.bench.operators import flops
+from benchmark.curvature import linear_map
+from benchmark.curvature.cg import conjugate_gradients
+from benchmark.curvature.hessian import Damped
+from benchmark.curvature.linear_map import linear
+from benchmark.curvature.sharded import Sharded, shard
 from benchmark.errors import LetheError
 from benchmark.problem.gauss_newton import gauss_newton
 from benchmark.problem.model import AllCNNSpec, Model
@@ -18,6 +28,8 @@ from benchmark.problem.products import PRODUCTS, default, serving
 from benchmark.problem.restricted import AnyNet
 from tests import problems
 from tests.nets import FORMS, NETS, ROWS, Net, dense_gauss_newton
+
+# --- Every product by its name, against the brute-force Hessian in float64, on small nets --------
 
 
 @dataclass(frozen=True)
@@ -166,3 +178,135 @@ def test_a_convolutional_net_has_products_of_every_row_and_in_chunks() -> None:
         for form in FORMS.values():
             found = problem.hessian(w, rows, product=product, **form) @ v
             assert torch.allclose(found, expected, rtol=0, atol=1e-12), (product, form)
+
+
+# --- x W^T + b is that of float64, whichever kernel computes it ----------------------------------
+
+LARGE, SMALL = (1200, 90, 12), (7, 5, 3)
+
+
+def operands(shape: tuple[int, int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    m, k, n = shape
+    drawn = (torch.randn(*size, generator=generator) for size in ((m, k), (n, k), (n,)))
+    return tuple(drawn)
+
+
+@pytest.fixture(params=["as it comes", "without oneDNN"])
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "without oneDNN":
+        monkeypatch.setattr(linear_map, "ONEDNN", None)
+
+
+@pytest.mark.parametrize("shape", [LARGE, SMALL])
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_it_is_the_linear_map(
+    kernel: None, shape: tuple[int, int, int], biased: bool, dtype: torch.dtype
+) -> None:
+    x, weight, bias = operands(shape)
+    found = linear(x.to(dtype), weight.to(dtype), bias.to(dtype) if biased else None)
+    truth = x.double() @ weight.double().T + (bias.double() if biased else 0)
+    assert found.dtype == dtype
+    assert float((found - truth).norm()) <= 4 * torch.finfo(dtype).eps * float(truth.norm())
+
+
+def test_transposed_views_give_the_sum_of_outer_products(kernel: None) -> None:
+    x, _, _ = operands(LARGE)
+    errors = torch.randn(len(x), 32, generator=torch.Generator().manual_seed(1))
+    truth = torch.einsum("ni,nj->ij", errors.double(), x.double())
+    found = linear(errors.T, x.T)
+    assert found.shape == (32, x.shape[1])
+    assert float((found - truth).norm()) <= 1e-6 * float(truth.norm())
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_rows_of_a_larger_matrix_are_views_too(kernel: None, rows: int) -> None:
+    x, weight, bias = operands((rows * 9000, 90, 2))
+    part = slice(rows, 9000)
+    torch.testing.assert_close(linear(x[part], weight, bias), x[part] @ weight.T + bias)
+
+
+def test_large_products_in_single_precision_are_onednns(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def onednn(*operands: object) -> Tensor:
+        calls.append(operands)
+        return torch.zeros(())
+
+    monkeypatch.setattr(linear_map, "ONEDNN", onednn)
+    for shape, dtype in ((LARGE, torch.float64), (SMALL, torch.float32), (LARGE, torch.float32)):
+        x, weight, _ = operands(shape)
+        linear(x.to(dtype), weight.to(dtype))
+    assert len(calls) == 1
+
+
+def test_its_operations_are_counted(kernel: None) -> None:
+    x, weight, _ = operands(LARGE)
+    one: Callable[[Tensor], Tensor] = lambda w: linear(x, w)  # noqa: E731
+    assert flops(one, weight) == 2 * 1200 * 90 * 12
+
+
+# --- The product over two processes against the product in one -----------------------------------
+
+WORLD = 2
+NAMES = ("softmax", "tanh")
+
+
+def _vector(dimension: int) -> torch.Tensor:
+    return torch.randn(dimension, generator=torch.Generator().manual_seed(1)).double()
+
+
+def _process(rank: int, folder: str) -> None:
+    """One of two: products and a solve over its shard, written to a file."""
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/meet",
+        rank=rank,
+        world_size=WORLD,
+        timeout=timedelta(seconds=60),
+    )
+    results = {}
+    for name in NAMES:
+        net = NETS[name]()
+        own = shard(net.rows, rank, WORLD)
+        operator = Sharded(net.problem.hessian(net.weights, own), len(own))
+        solution = conjugate_gradients(
+            Damped(operator, 2.0), operator.gradient, tolerance=1e-10, max_products=100
+        )
+        product = operator @ _vector(len(net.weights))
+        results[name] = (operator.gradient, product, solution.x, solution.converged)
+    torch.save(results, Path(folder) / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(_process, args=(str(tmp_path),), nprocs=WORLD)
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(WORLD))
+    for name in NAMES:
+        net = NETS[name]()
+        whole = net.problem.hessian(net.weights, net.rows)
+        gradient, product, x, converged = first[name]
+        assert converged
+        assert torch.allclose(gradient, whole.gradient, rtol=0, atol=1e-14)
+        assert torch.allclose(product, whole @ _vector(len(product)), rtol=0, atol=1e-13)
+        residual = Damped(whole, 2.0) @ x - whole.gradient
+        assert float(residual.norm()) <= 1.1e-10 * float(whole.gradient.norm())
+        for mine, theirs in zip(first[name][:3], second[name][:3], strict=True):
+            assert torch.equal(mine, theirs), "the same bytes in both"
+
+
+@pytest.mark.parametrize("world", [1, 2, 5, 23])
+def test_shards_hold_every_row_once_in_order(world: int) -> None:
+    rows = NETS["softmax"]().rows
+    parts = [shard(rows, rank, world) for rank in range(world)]
+    assert torch.equal(torch.cat([part.x for part in parts]), rows.x)
+    assert torch.equal(torch.cat([part.y for part in parts]), rows.y)
+    sizes = [len(part) for part in parts]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_more_processes_than_rows_are_refused() -> None:
+    with pytest.raises(LetheError, match="cannot be spread over 24 processes"):
+        shard(NETS["softmax"]().rows, 0, ROWS + 1)

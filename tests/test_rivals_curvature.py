@@ -10,20 +10,26 @@ from torch import Tensor
 
 from baselines.fisher_forgetting import FisherForgetting
 from baselines.influence import Influence
+from baselines.l_codec import LCodec
 from baselines.synaptic_dampening import SynapticDampening, importance
+from benchmark import registry
 from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.curvature import fisher
 from benchmark.curvature.fisher import fisher_diagonal, mean_squared_gradient
+from benchmark.dependence import conditional_dependence, dependence, feature_ordering
 from benchmark.errors import DidNotConverge
-from benchmark.problem.model import Model, SoftmaxSpec
+from benchmark.problem.model import AllCNNSpec, Model, SoftmaxSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
-from benchmark.problem.training import NewtonTraining
+from benchmark.problem.training import AdamTraining, NewtonTraining
+from benchmark.problem.units import Units
 from tests import problems
+
+# --- Fidelity of the uncertified baselines that use curvature: each against a known answer -------
 
 FORGET = torch.tensor([3, 17, 41, 58])
 KINDS = [problems.softmax, problems.mlp]
@@ -170,3 +176,159 @@ def test_fisher_forgetting_noise_has_the_fisher_spread(kind) -> None:
     assert abs(float(draws.square().mean()) - 1) < 5 * (2 / count) ** 0.5
     each = draws.square().mean(dim=0)  # weight by weight, so that no spread stands for another's
     assert float((each - 1).abs().max()) < 8 * (2 / 60) ** 0.5
+
+
+# --- Fidelity of L-CODEC: the coefficient, the selection, the step -------------------------------
+
+
+def uniform(n: int, p: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(n, p, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_the_coefficients_by_their_definition() -> None:
+    """Azadkia & Chatterjee, (2.1) and (2.2), in loops over samples."""
+    data = uniform(25, 4)
+    y, z, x = data[:, 0], data[:, 1:2] + data[:, :1], data[:, 2:]
+    n = len(y)
+
+    def nearest(points: torch.Tensor, i: int) -> int:
+        return min(
+            (j for j in range(n) if j != i), key=lambda j: float((points[i] - points[j]).norm())
+        )
+
+    ranks = [sum(float(a) <= float(b) for a in y) for b in y]
+    downs = [sum(float(a) >= float(b) for a in y) for b in y]
+    above = sum(n * min(ranks[i], ranks[nearest(z, i)]) - downs[i] ** 2 for i in range(n))
+    below = sum(downs[i] * (n - downs[i]) for i in range(n))
+    assert dependence(y, z) == pytest.approx(above / below)
+    both = torch.cat([x, z], dim=1)
+    above = sum(
+        min(ranks[i], ranks[nearest(both, i)]) - min(ranks[i], ranks[nearest(x, i)])
+        for i in range(n)
+    )
+    below = sum(ranks[i] - min(ranks[i], ranks[nearest(x, i)]) for i in range(n))
+    assert conditional_dependence(y, z, x) == pytest.approx(above / below)
+
+
+def test_a_sum_modulo_one_depends_on_both_summands_together_alone() -> None:
+    x = uniform(2000, 2)
+    y = (x[:, 0] + x[:, 1]) % 1
+    assert abs(dependence(y, x[:, :1])) < 0.1
+    assert dependence(y, x) > 0.85
+    assert conditional_dependence(y, x[:, :1], x[:, 1:]) > 0.85
+    noise = uniform(2000, 1, seed=1)
+    assert abs(conditional_dependence(y, noise, x[:, 1:])) < 0.1
+
+
+def test_feature_ordering_finds_what_decides() -> None:
+    x = uniform(500, 8)
+    y = x[:, 2] + 0.3 * x[:, 5]
+    assert feature_ordering(y, x)[:2] == [2, 5]
+
+
+def test_units_put_out_what_their_weights_say() -> None:
+    problem = problems.mlp()
+    model, x = problem.model, problem.train.x
+    weights = model.initial_weights(torch.Generator().manual_seed(0)).float()
+    units = Units(model)
+    outputs, logits = units.outputs(weights, x)
+    assert torch.equal(logits, model(weights, x))
+    assert torch.equal(outputs[:, -3:], logits)
+    assert torch.allclose(outputs[:, :6], x @ weights[:30].view(6, 5).T + weights[30:36], atol=1e-6)
+    owners = units.owners()
+    assert torch.bincount(owners).tolist() == 6 * [6] + 6 * [7] + 3 * [7]
+    changed = weights.clone()
+    changed[owners == 4] += 1
+    moved = (units.outputs(changed, x)[0][:, :6] != outputs[:, :6]).any(dim=0)
+    assert moved.tolist() == [False, False, False, False, True, False]
+
+
+def test_the_unit_that_decides_the_loss_is_chosen_first() -> None:
+    problem = problems.softmax()
+    weights = torch.zeros(18, dtype=torch.float64)
+    weights[5], weights[1], weights[12] = 3.0, 1e-4, 1e-4  # class 1 looks at input 0
+    original = LCodec().train(problem, problems.every_row(problem), Seeds(), Clock())
+    request = Request.of(problem, replace(original, weights=weights), FORGET[:1])
+    assert LCodec()._blanket(request, Units(problem.model))[0] == 1
+
+
+def test_weights_of_other_units_stay() -> None:
+    problem, method = problems.mlp(), LCodec()
+    original = method.train(problem, problems.every_row(problem), Seeds(), Clock())
+    request = Request.of(problem, original, FORGET)
+    units = Units(problem.model)
+    chosen = torch.isin(units.owners(), torch.tensor(method._blanket(request, units)))
+    assert 0 < chosen.sum() < len(chosen)
+    after = method.answer(request).state.weights
+    assert torch.equal(after[~chosen], original.weights[~chosen])
+    assert (after[chosen] != original.weights[chosen]).all()
+
+
+def test_with_every_unit_it_is_the_influence_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = problems.softmax()
+    settings = {"damping": 0.1, "tolerance": 1e-12}
+    monkeypatch.setattr(LCodec, "_blanket", lambda self, request, units: [0, 1, 2])
+    original = LCodec().train(problem, problems.every_row(problem), Seeds(), Clock())
+    request = Request.of(problem, original, FORGET)
+    whole = Influence(**settings).answer(request).state.weights
+    assert torch.allclose(LCodec(**settings).answer(request).state.weights, whole, atol=1e-10)
+
+
+# --- The uncertified baselines on a convolutional net, which they know as a function of w---------
+
+ENTRIES = [
+    name
+    for name, found in registry.discover().items()
+    if found.family == "baselines" and found.method.role == "entry" and not found.method.evidence
+]
+#: Off the defaults where these need it on a net that has hardly been trained.
+SETTINGS = {"influence": {"damping": 5.0}, "l-codec": {"damping": 5.0, "perturbations": 10}}
+
+
+def small_allcnn(norm: str = "group") -> Problem:
+    def rows(n: int, seed: int) -> problems.Rows:
+        return problems.rows(n, 64, 3, seed, torch.float32)
+
+    return Problem(
+        model=Model(AllCNNSpec(kind="allcnn", width=2, norm=norm), (8, 8, 1), 3),
+        objective=Objective(ridge=1e-3),
+        training=AdamTraining(algorithm="adam", epochs=2, batch=16, learning_rate=1e-2, radius=20),
+        train=rows(40, 0),
+        negatives=rows(10, 1),
+        test=rows(10, 2),
+    )
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_it_runs_on_a_convolutional_net_and_moves_it(name: str) -> None:
+    problem, method = small_allcnn(), registry.find(name).method(**SETTINGS.get(name, {}))
+    original = method.train(problem, problems.every_row(problem), Seeds(), Clock())
+    original = method.prepare(problem, original, Seeds(), Clock())
+    release = method.answer(Request.of(problem, original, torch.tensor([1, 5, 9])))
+    assert torch.isfinite(release.state.weights).all()
+    assert not torch.equal(release.state.weights, original.weights)
+
+
+def test_a_convolutions_units_are_its_filters() -> None:
+    """Their mean output over the image, by the first layer's convolution itself."""
+    problem = small_allcnn(norm="none")
+    weights = problem.model.initial_weights(torch.Generator().manual_seed(0)).float()
+    units, x = Units(problem.model), problem.train.x
+    outputs, logits = units.outputs(weights, x)
+    assert torch.allclose(logits, problem.model(weights, x), atol=1e-6)
+    images = x.view(-1, 8, 8, 1).permute(0, 3, 1, 2)
+    first = torch.nn.functional.conv2d(
+        images, weights[:18].view(2, 1, 3, 3), weights[18:20], padding=1
+    )
+    assert torch.allclose(outputs[:, :2], first.mean(dim=(2, 3)), atol=1e-6)
+    assert torch.allclose(outputs[:, -3:], logits, atol=1e-6), "the mean of the last maps"
+    assert units.owners()[:20].tolist() == 9 * [0] + 9 * [1] + [0, 1]
+
+
+def test_normalisation_layers_have_no_units_but_are_layers() -> None:
+    model = small_allcnn().model
+    first, second = model.layers[:2]
+    assert (first.start, first.stop, second.stop) == (0, 18, 22), (
+        "2 x 9 weights, 2 x 2 for the norm"
+    )
+    assert Units(model).owners()[18:22].tolist() == 4 * [-1]
