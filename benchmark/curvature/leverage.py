@@ -32,7 +32,7 @@ class Leverage:
     def of(
         cls, x: Tensor, index: Tensor, sums: LogisticSums, *, ridge: float, margin: float
     ) -> Self:
-        """That of the rows `index` (n,) of `x` (rows, inputs) float64, which `sums` are over.
+        """The largest of rows `index` (n,) of `x` (rows, inputs) float64, which `sums` are over.
 
         Args:
             x: rows without their bias.
