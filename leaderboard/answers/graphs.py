@@ -183,7 +183,7 @@ def _line(table: Table, name: str) -> Line:
         _span(_edge_gaps([table])),
         seeds(table.rows),
     )
-    return Line(name, "", tuple(map(Cell, texts)))
+    return Line(name, "", tuple(map(Cell, texts)), page=f"{table.slug}.html")
 
 
 def _named(table: Table, tables: list[Table]) -> str:

@@ -84,13 +84,9 @@ def _row(row: OverviewRow, standing: Standing, pools: dict[str, _Pool]) -> list[
         pools["problems"].place(_problem(row, pools["tracks"].place(_track(row.track)))),
         pools["methods"].place(_method(row, pools["papers"])),
         standing.rank or 0,
-        int(standing.tied),
         VERDICTS.index(row.row.verdict),
         row.row.void,
-        int(bool(row.row.violations)),
-        int(row.erases),
-        int(row.useful),
-        int(row.ranked),
+        _flags(standing.tied, row.row.violations, row.erases, row.useful, row.ranked),
         pools["claims"].place(_claim(row, pools)) if row.claim else -1,
         _short(row.epsilon),
         _estimate(row.gap),
@@ -105,6 +101,11 @@ def _row(row: OverviewRow, standing: Standing, pools: dict[str, _Pool]) -> list[
         [_short(speeds.get(seed)) for seed in seeds],
         row.row.found[0].seeds.split if row.row.found else -1,
     ]
+
+
+def _flags(*flags: object) -> int:
+    """The sum of 1, 2, 4, ... of those that hold."""
+    return sum(bool(flag) << place for place, flag in enumerate(flags))
 
 
 def _track(track: Track) -> dict[str, Any]:

@@ -170,8 +170,12 @@ def _problem(any_row: OverviewRow, best: OverviewRow | None) -> Problem:
 
 
 def _others(found: Overview, tables: Sequence[Table]) -> list[tuple[str, str]]:
-    """Pages of tables that vary a setting of a problem: their name in addresses and their title."""
+    """Pages of tables that vary a setting of a problem: their name in addresses and their title.
+
+    Those of graphs are named by the answer on graphs.
+    """
     known = {table.slug for table in found.problems()}
+    known |= {table.slug for table in tables if table.facts and table.facts.graph}
     return [
         (table.slug, f"{words_of(table)}") for table in ordered(tables) if table.slug not in known
     ]

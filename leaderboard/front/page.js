@@ -8,8 +8,8 @@ const NOTHING = "–", MINUS = "−";
 
 /* --- rows: lists in the order of leaderboard/front/data.py -------------------------------------- */
 
-const PARTS = ["problem", "method", "rank", "tied", "verdict", "void", "violated", "erases", "useful",
-  "ranked", "claim", "epsilon", "gap", "speed", "once", "pays", "slack", "forgotten", "told", "seeds",
+const FLAGS = ["tied", "violated", "erases", "useful", "ranked"];
+const PARTS = ["problem", "method", "rank", "verdict", "void", "flags", "claim", "epsilon", "gap", "speed", "once", "pays", "slack", "forgotten", "told", "seeds",
   "gaps", "speeds", "seed"];
 const CLAIM = ["definition", "mode", "needs", "theorem", "sigma", "delta", "constants"];
 const said = i => data.words[i];
@@ -19,6 +19,7 @@ const claims = data.claims.map(parts => {
 });
 const rows = data.rows.map(parts => {
   const row = Object.fromEntries(PARTS.map((name, i) => [name, parts[i]]));
+  FLAGS.forEach((name, i) => { row[name] = row.flags >> i & 1; });
   row.problem = data.problems[row.problem];
   row.track = data.tracks[row.problem.track];
   row.method = data.methods[row.method];
