@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from leaderboard.board_readme import readme
 from leaderboard.charts import draw_charts
 from leaderboard.experiments.compact import compact
 from leaderboard.experiments.problem import problem_page
-from leaderboard.front import render_front
+from leaderboard.front import render_front, same_front
 from leaderboard.glossary import column_meanings, glossary, reading
 from leaderboard.model.chart import Chart, is_drawn
 from leaderboard.model.contents import by_data_set, short
@@ -134,11 +135,13 @@ class _Text:
     """A file that is rendered anew to be compared or written, and not kept."""
 
     render: Callable[[], str]
+    same: Callable[[str, str], bool] = operator.eq
 
     def instead_of(self, old: bytes | None) -> bytes | None:
         """The file's content, None where the old one is the same."""
-        content = as_bytes(self.render())
-        return None if content == old else content
+        text = self.render()
+        same = old is not None and self.same(text, old.decode(errors="replace"))
+        return None if same else as_bytes(text)
 
 
 @dataclass(frozen=True)
@@ -186,7 +189,10 @@ class _Board:
         yield "README.md", _Text(lambda: render_markdown(page, _LINKS))
         yield (
             "index.html",
-            _Text(lambda: render_front(found, self._answers, tables, self._results, self._studies)),
+            _Text(
+                lambda: render_front(found, self._answers, tables, self._results, self._studies),
+                same_front,
+            ),
         )
         yield "board.csv", _Text(lambda: render_csv(tables))
         yield "seeds.csv", _Text(lambda: render_seeds(measured(self._folder, tables)))

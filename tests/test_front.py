@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
 
 from leaderboard.export import View, bibtex, export
-from leaderboard.front import render_front
-from leaderboard.front.data import as_script, payload
+from leaderboard.front import render_front, same_front
+from leaderboard.front.data import packed, payload, unpacked
 from leaderboard.model.section import Section, paragraph
 from leaderboard.overview import Overview, overview
 from leaderboard.render.bibtex import entry
@@ -54,7 +56,8 @@ def test_the_page_asks_nothing_of_a_network(found: Overview) -> None:
 
 def test_a_page_without_a_row_stands() -> None:
     text = page(overview([]))
-    assert '"rows":[]' in text
+    data = re.search('<script type="text/plain" id="data">(.*?)</script>', text)[1]
+    assert unpacked(data)["rows"] == []
     assert "For 0 problems" in text
 
 
@@ -89,8 +92,20 @@ def test_a_question_has_its_answer_in_a_line_and_in_full(found: Overview) -> Non
     assert "<p>It is. And more.</p>" in page(found)
 
 
+def test_pages_are_the_same_if_their_data_are_however_they_are_packed(found: Overview) -> None:
+    one = page(found)
+    data = re.search('<script type="text/plain" id="data">(.*?)</script>', one)[1]
+    text = json.dumps(unpacked(data)).encode()
+    stored = b64encode(zlib.compress(text, 0)).decode()
+    assert same_front(one, one.replace(data, stored))
+    other = b64encode(zlib.compress(text.replace(b'"rows"', b'"raws"'), 0)).decode()
+    assert not same_front(one, one.replace(data, other))
+    assert not same_front(one, one.replace(data, "?"))
+    assert not same_front(one, "")
+
+
 def test_the_data_say_what_the_rows_say(found: Overview) -> None:
-    content = json.loads(as_script(payload(found, "runs")))
+    content = unpacked(packed(payload(found, "runs")))
     assert len(content["rows"]) == len(found.rows)
     first = content["rows"][0]
     assert content["problems"][first[0]]["slug"] == found.rows[0].table.slug

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from leaderboard.front.front import render_front
+from leaderboard.front.front import render_front, same_front
 
-__all__ = ["render_front"]
+__all__ = ["render_front", "same_front"]

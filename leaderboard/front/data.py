@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Hashable
 from typing import Any
 
@@ -70,10 +72,22 @@ def payload(found: Overview, results: str) -> dict[str, Any]:
     }
 
 
-def as_script(content: Any) -> str:
-    """JSON that may stand in a script element."""
+def packed(content: Any) -> str:
+    """JSON, deflated, in base64: a fifth of its size is a third of it in a page."""
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c")
+    return b64encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def unpacked(text: str) -> Any:
+    """What `packed` packed.
+
+    Raises:
+        ValueError: if it did not.
+    """
+    try:
+        return json.loads(zlib.decompress(b64decode(text, validate=True)))
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
 
 
 def _row(row: OverviewRow, standing: Standing, pools: dict[str, _Pool]) -> list[Any]:

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from rcssmin import cssmin
+from rjsmin import jsmin
 
 from benchmark.contract.definition import discover
-from leaderboard.front.data import VERDICTS_AT_FIRST, as_script, model_of, payload
+from leaderboard.front.data import VERDICTS_AT_FIRST, model_of, packed, payload, unpacked
 from leaderboard.model import words
 from leaderboard.model.contents import ordered, short
 from leaderboard.model.numbers import number
@@ -21,6 +24,8 @@ from leaderboard.overview import RULE, Overview, OverviewRow, Track, cards
 from leaderboard.overview.cells import COLUMNS, Line, points
 from leaderboard.render.html import GENERATOR
 
+#: How the data begin in the page.
+_DATA = '<script type="text/plain" id="data">'
 _HERE = Path(__file__).parent
 #: Columns that only one of the two views has.
 _ROWS_ONLY, _METHODS_ONLY = {"problem"}, {"problems"}
@@ -66,14 +71,31 @@ def render_front(
             answers=[_folded(section) for section in answers.parts if isinstance(section, Section)],
             studies=studies,
             glossary=_glossary(),
-            data=Markup(as_script(payload(found, results))),
+            data=packed(payload(found, results)),
             results=results,
-            style=Markup(_file("page.css")),
-            script=Markup(_file("page.js")),
+            style=Markup(cssmin(_file("page.css"))),
+            script=Markup(jsmin(_file("page.js"))),
             component=Markup(_file("vendor/table-core.js")),
             licence=_file("vendor/LICENSE"),
         )
     )
+
+
+def same_front(one: str, other: str) -> bool:
+    """Whether two pages say the same; their data may be packed by different versions of zlib."""
+    try:
+        return _split(one) == _split(other)
+    except ValueError:
+        return False
+
+
+def _split(page: str) -> tuple[str, Any, str]:
+    """What stands before the data, the data, and what stands after."""
+    before, _, rest = page.partition(_DATA)
+    data, end, after = rest.partition("</script>")
+    if not end:
+        raise ValueError("the page has no data")
+    return before, unpacked(data), after
 
 
 def default_lines(found: Overview) -> dict[Track, list[Line]]:

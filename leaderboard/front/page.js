@@ -1,9 +1,16 @@
 "use strict";
-(() => {
+(async () => {
 const read = id => JSON.parse(document.getElementById(id).textContent);
+/* what leaderboard/front/data.py packs: JSON, deflated, in base64 */
+const unpack = async id => {
+  const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), c => c.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return JSON.parse(await new Response(stream).text());
+};
+if (!("DecompressionStream" in window)) { document.documentElement.className = ""; return; }
 const $ = (selector, within = document) => within.querySelector(selector);
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
-const data = read("data"), glossary = read("glossary");
+const data = await unpack("data"), glossary = read("glossary");
 const NOTHING = "–", MINUS = "−";
 
 /* --- rows: lists in the order of leaderboard/front/data.py -------------------------------------- */
@@ -548,4 +555,5 @@ document.addEventListener("keydown", event => { if (event.key === "Escape") bubb
 if (location.hash.includes("=")) state = fromAddress(location.hash.slice(1));
 draw();
 if (state.open.length) reveal(state.open[0]);
+document.documentElement.classList.add("ready");
 })();

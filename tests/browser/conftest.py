@@ -72,6 +72,8 @@ def visit(chromium: Any, front_page: Path) -> Open:
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(front_page.as_uri() + address)
+        if options.get("java_script_enabled", True):
+            page.wait_for_selector("html.ready", state="attached")
         yield page
         context.close()
         assert said == []
