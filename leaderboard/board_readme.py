@@ -155,7 +155,7 @@ def _problems(found: Overview) -> list[Section]:
         lines.append(Line(f"{table.title}{device}", "", cells))
     text = f"{len(lines)} problems, each with the fastest method that counts in the ranking."
     names = ("fastest ranked method", "speed-up (×)", "test gap (points)")
-    parts = (*paragraph(text), grid(names, lines, "Problem"))
+    parts: tuple[Part, ...] = (*paragraph(text), grid(names, lines, "Problem"))
     return [Section("problems", "Problems", parts=parts)] if lines else []
 
 

@@ -125,7 +125,7 @@ def load(results: Path, board: Path) -> Board:
     facts = {plan.experiment: plan.facts for plan in store.plans() if plan.facts}
     table = csv.DictReader(read_text(board / "board.csv", "table").splitlines())
     lines = (
-        Line(*(cells[k] for k in ("experiment", "label", "verdict", "status")), cells, facts[name])
+        Line(name, cells["label"], cells["verdict"], cells["status"], cells, facts[name])
         for cells in table
         if (name := cells["experiment"]) in facts and cells["device"] == "cpu"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from benchmark.bench.systems import Size, SystemSpec, find_system, specs
 from benchmark.errors import LetheError, unknown
@@ -28,7 +28,12 @@ class TimedPiece(Piece, Protocol):
     def device(self) -> str: ...
 
 
-class Timings(Study):
+T = TypeVar("T", bound=TimedPiece)
+E = TypeVar("E", bound=Envelope)
+N = TypeVar("N", bound=str)
+
+
+class Timings(Study[T, E]):
     """A study of times on the systems of one size.
 
     Attributes:
@@ -42,10 +47,10 @@ class Timings(Study):
     threads: int = 1
 
     @abstractmethod
-    def planned(self, device: str) -> Sequence[TimedPiece]:
+    def planned(self, device: str) -> Sequence[T]:
         """All that the board should have of this size on `device`, asked for or not."""
 
-    def begin(self, store: Store, units: list[Unit]) -> None:
+    def begin(self, store: Store, units: list[Unit[T]]) -> None:
         """Write down what is planned, beside what is for other devices and sizes.
 
         Raises:
@@ -73,7 +78,7 @@ def _known(store: Store, study: str) -> dict[str, str]:
         return {}
 
 
-def chosen(what: str, names: Sequence[str] | None, known: Sequence[str]) -> Sequence[str]:
+def chosen(what: str, names: Sequence[str] | None, known: Sequence[N]) -> Sequence[N]:
     """The names that were asked for, all for None.
 
     Raises:
@@ -82,7 +87,7 @@ def chosen(what: str, names: Sequence[str] | None, known: Sequence[str]) -> Sequ
     for name in names or ():
         if name not in known:
             raise unknown(what, name, known)
-    return known if names is None else names
+    return known if names is None else [known[known.index(name)] for name in names]
 
 
 def systems(size: Size, device: str, names: Sequence[str] | None) -> list[SystemSpec]:

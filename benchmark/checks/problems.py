@@ -11,6 +11,7 @@ from benchmark.problem.convex import Ordered
 from benchmark.problem.declared import Declared
 from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec, TangentSpec
+from benchmark.problem.models.spec import columns
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
@@ -98,7 +99,7 @@ def cone(seed: int = 0, **more: object) -> Problem:
     """Two classes, as `softmax` else, trained where two features may only raise the log odds."""
     problem = softmax(seed, **(more | {"classes": 2}))
     first = torch.tensor([0, 1])
-    within = Ordered(first, first + problem.model.inputs)
+    within = Ordered(first, first + columns(problem.model.inputs))
     return replace(problem, training=ConeTraining(tolerance=1e-10, within=within))
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from benchmark.curvature.dense import dense_matrix
 from benchmark.errors import LetheError
 from benchmark.problem.problem import Problem
+from benchmark.problem.rows import Rows
 
 
 def fewest_rows(problem: Problem, weights: Tensor, index: Tensor, constraints: Tensor) -> Tensor:
@@ -43,7 +44,7 @@ def fewest_rows(problem: Problem, weights: Tensor, index: Tensor, constraints: T
     return found
 
 
-def _effect(problem: Problem, weights: Tensor, rows: object, direction: Tensor) -> Tensor:
+def _effect(problem: Problem, weights: Tensor, rows: Rows, direction: Tensor) -> Tensor:
     """(n,) direction . g_i, g_i the gradient of row i's loss: low where removal lowers a . w."""
 
     def along(step: Tensor) -> Tensor:

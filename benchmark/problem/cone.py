@@ -10,7 +10,7 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from benchmark.curvature.dense import dense_matrix
-from benchmark.errors import DidNotConverge
+from benchmark.errors import AssumptionBroken, DidNotConverge
 from benchmark.problem.convex import Ordered
 from benchmark.problem.rows import Rows
 
@@ -67,7 +67,7 @@ def cone_path(
     Raises:
         DidNotConverge: after so many steps, or when none helps any more.
     """
-    cone = problem.training.radius
+    cone = _cone(problem)
     for _ in range(steps):
         hessian = problem.hessian(weights, rows)
         left = cone.residual(weights, hessian.gradient)
@@ -84,11 +84,19 @@ def cone_path(
         )
 
 
+def _cone(problem: Problem) -> Ordered:
+    """The cone that training is constrained to."""
+    cone = problem.training.radius
+    if not isinstance(cone, Ordered):
+        raise AssumptionBroken("training is not within a cone of ordered weights: use cone-newton")
+    return cone
+
+
 def _along(
     problem: Problem, rows: Rows, weights: Tensor, gradient: Tensor, direction: Tensor, left: float
 ) -> Tensor:
     """The first of w + s, w + s/2, ... that lowers the loss, or what is left, enough."""
-    slope, cone = float(gradient.dot(direction)), problem.training.radius
+    slope, cone = float(gradient.dot(direction)), _cone(problem)
     with torch.no_grad():
         loss = float(problem.loss(weights, rows))
     length = 1.0

@@ -25,8 +25,12 @@ class Training(Protocol):
     """The algorithm A of the theory: from rows to weights; see `benchmark.problem.training`."""
 
     @property
-    def radius(self) -> float | ConvexSet | None:
-        """Of the ball that weights are held in, or another convex set; None where there is none."""
+    def radius(self) -> float | Any | None:
+        """Radius of the ball that weights are held in; None where there is none.
+
+        In its place may stand a `ConvexSet`, which `Problem.constrained` tells. The checker takes
+        that for anything, as most claims are only made of a ball.
+        """
 
     @property
     def gradient_bound(self) -> float | None:

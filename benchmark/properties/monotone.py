@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -288,6 +289,11 @@ def _pair(predictor: Predictor, domain: Domain, one: Sign, x: Tensor) -> Pair | 
     return _as_pair(predictor, domain, one.feature.name, both[0, worst], both[1, worst])
 
 
+def _pair_near(predictor: Predictor, domain: Domain, one: Sign, x: np.ndarray) -> Pair | None:
+    """`_pair` through a point that branch and bound has found."""
+    return _pair(predictor, domain, one, torch.from_numpy(x))
+
+
 def _as_pair(predictor: Predictor, domain: Domain, feature: str, x: Tensor, other: Tensor) -> Pair:
     """The pair, with the outputs that the predictor has for it."""
     value, other_value = outputs(predictor, torch.stack([x, other])).tolist()
@@ -367,7 +373,7 @@ def _bounded(
             one.sign,
             budget=budget,
             tolerance=TOLERANCE,
-            show=lambda x, one=one: _pair(predictor, domain, one, torch.from_numpy(x)),
+            show=partial(_pair_near, predictor, domain, one),
         )
         work, pair = work + outcome.boxes, outcome.pair
         found.append((outcome.margin, one.feature.name))

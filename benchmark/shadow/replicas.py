@@ -276,11 +276,10 @@ def _release(
     """The answer to the last request."""
     state = method.prepare(problem, state, seeds, Clock(problem.device))
     for number, asked in enumerate(requests):
-        more = {"target": target, "seeds": seeds, "number": number}
-        edits = isinstance(asked, Edit)
-        request = (
-            asked.request(state, **more) if edits else Request.of(problem, state, asked, **more)
-        )
+        if isinstance(asked, Edit):
+            request = asked.request(state, target=target, seeds=seeds, number=number)
+        else:
+            request = Request.of(problem, state, asked, target=target, seeds=seeds, number=number)
         release = method.answer(request)
         state = release.state
     return release

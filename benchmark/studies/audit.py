@@ -160,7 +160,7 @@ class AuditedRow:
         return fingerprint(self.inputs)
 
 
-class Audit(Study):
+class Audit(Study[AuditedRow, AuditRecord]):
     """Every row of the plan, each a unit."""
 
     name: ClassVar[str] = "audit"
@@ -172,7 +172,7 @@ class Audit(Study):
     )
     record: ClassVar[type[AuditRecord]] = AuditRecord
 
-    def units(self, device: str) -> list[Unit]:
+    def units(self, device: str) -> list[Unit[AuditedRow]]:
         """A unit for each row: they share little, and some take long."""
         rows = [
             AuditedRow(cell, part.count(cell), part.variant)

@@ -26,7 +26,7 @@ from benchmark.study.study import Listener, Study
 from benchmark.study.unit import Unit
 
 
-class Experiments(Study):
+class Experiments(Study[Cell, Record]):
     """Cells of some experiments; those of one seed share data and trained models.
 
     Attributes:
@@ -47,11 +47,11 @@ class Experiments(Study):
     methods: tuple[str, ...] | None = None
     seeds: tuple[int, ...] | None = None
 
-    def units(self, device: str) -> list[Unit]:
+    def units(self, device: str) -> list[Unit[Cell]]:
         """The cells of every experiment and seed, in order."""
         return units_of(self.experiments, device, self.methods, self.seeds)
 
-    def begin(self, store: Store, units: list[Unit]) -> None:
+    def begin(self, store: Store, units: list[Unit[Cell]]) -> None:
         """Get the data and write the plans."""
         begin(self.experiments, [plan_of(one) for one in self.experiments], store)
 

@@ -106,7 +106,7 @@ class Row:
         }
 
 
-class ForgetQuality(Study):
+class ForgetQuality(Study[Row, QualityRecord]):
     """Rows of some experiments; those of one seed share data and trained models.
 
     Attributes:
@@ -133,7 +133,7 @@ class ForgetQuality(Study):
     methods: tuple[str, ...] | None = None
     seeds: tuple[int, ...] | None = None
 
-    def units(self, device: str) -> list[Unit]:
+    def units(self, device: str) -> list[Unit[Row]]:
         """The rows of every experiment and seed, in order."""
         if self.runs < FEWEST:
             raise LetheError(f"forget quality needs {FEWEST} runs or more, not {self.runs}")
@@ -150,7 +150,7 @@ class ForgetQuality(Study):
         shadows = _wanted(attacks, self.shadows, cell.inputs.forget.scenario)
         return Row(cell, self.runs, shadows, attacks)
 
-    def begin(self, store: Store, units: list[Unit]) -> None:
+    def begin(self, store: Store, units: list[Unit[Row]]) -> None:
         """Get the data and write the plans."""
         begin(self.experiments, [plan_of(one) for one in self.experiments], store)
 

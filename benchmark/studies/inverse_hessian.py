@@ -75,7 +75,7 @@ class System:
         return fingerprint(self.inputs)
 
 
-class InverseHessian(Study):
+class InverseHessian(Study[System, PanelRecord]):
     """Efficient solvers against the exact inverse, each system a unit.
 
     Attributes:
@@ -92,7 +92,7 @@ class InverseHessian(Study):
 
     systems: tuple[str, ...] = SYSTEMS
 
-    def units(self, device: str) -> list[Unit]:
+    def units(self, device: str) -> list[Unit[System]]:
         """A unit for each system."""
         if device != "cpu":
             raise LetheError("the exact inverse is timed on one CPU thread: use --device cpu")

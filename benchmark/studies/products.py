@@ -69,7 +69,7 @@ class TimedPass:
         return fingerprint(self.inputs)
 
 
-class ProductTimings(Timings):
+class ProductTimings(Timings[TimedPass, ProductRecord]):
     """Every pass over the rows of every system; over several processes, of the first one."""
 
     name: ClassVar[str] = "products"
@@ -86,7 +86,7 @@ class ProductTimings(Timings):
             piece for spec in systems(self.size, device, None) for piece in self._of(spec, device)
         ]
 
-    def units(self, device: str) -> list[Unit]:
+    def units(self, device: str) -> list[Unit[TimedPass]]:
         """A unit for each system."""
         specs = systems(self.size, device, self.systems)
         return [Unit(self.name, spec.name, self._of(spec, device)) for spec in specs]

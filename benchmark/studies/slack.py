@@ -145,7 +145,7 @@ class Point:
         return fingerprint(self.inputs)
 
 
-class Slack(Study):
+class Slack(Study[Point, SlackRecord]):
     """Every sweep with every seed."""
 
     name: ClassVar[str] = "slack"
@@ -156,7 +156,7 @@ class Slack(Study):
     )
     record: ClassVar[type[SlackRecord]] = SlackRecord
 
-    def units(self, device: str) -> list[Unit]:
+    def units(self, device: str) -> list[Unit[Point]]:
         """A unit for each sweep and seed."""
         return [
             Unit("slack", f"{sweep.slug}, seed {seed}", points_of(sweep, seed, device))

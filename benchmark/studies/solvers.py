@@ -98,7 +98,7 @@ class Timed:
         return fingerprint(self.inputs)
 
 
-class SolverTimings(Timings):
+class SolverTimings(Timings[Timed, SolverRecord]):
     """Every solver on every system with every damping.
 
     Attributes:
@@ -127,7 +127,7 @@ class SolverTimings(Timings):
         """See `Timings`."""
         return self._pieces(systems(self.size, device, None), RULES, self._contenders, device)
 
-    def units(self, device: str) -> list[Unit]:
+    def units(self, device: str) -> list[Unit[Timed]]:
         """A unit for each system and damping, of the solvers that are installed."""
         for name in ("budget", "limit"):
             if not getattr(self, name) > 0:

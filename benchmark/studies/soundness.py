@@ -253,7 +253,7 @@ class Block:
         return fingerprint(self.inputs)
 
 
-class Soundness(Study):
+class Soundness(Study[Block, SoundnessRecord]):
     """Random problems and streams, in blocks.
 
     Attributes:
@@ -274,7 +274,7 @@ class Soundness(Study):
     streams: int = Field(200, ge=0)
     seed: int = Field(0, ge=0)
 
-    def units(self, device: str) -> list[Unit]:
+    def units(self, device: str) -> list[Unit[Block]]:
         """A unit for each block."""
         if device != "cpu":
             raise LetheError("random problems are small: use --device cpu")
@@ -289,7 +289,7 @@ class Soundness(Study):
         ]
         return [Unit("soundness", block.name, [block]) for block in blocks]
 
-    def begin(self, store: Store, units: list[Unit]) -> None:
+    def begin(self, store: Store, units: list[Unit[Block]]) -> None:
         """Add to what the study consists of: other counts and seeds are blocks of the same."""
         known = store.contents(self.name).pieces if self.name in store.studies() else {}
         new = {piece.path: piece.where for unit in units for piece in unit.pieces}

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -21,11 +21,16 @@ from benchmark.study.unit import Piece, Unit
 #: Hears the name of each phase that a piece begins.
 Listener = Callable[[str], None]
 
+Asked = TypeVar("Asked", bound=Piece, contravariant=True)
+Made = TypeVar("Made", bound=Envelope, covariant=True)
+P = TypeVar("P", bound=Piece)
+E = TypeVar("E", bound=Envelope)
 
-class Bench(Protocol):
+
+class Bench(Protocol[Asked, Made]):
     """Data and models that the pieces of a unit share, and what runs them."""
 
-    def run(self, piece: Piece, listener: Listener) -> Envelope:
+    def run(self, piece: Asked, listener: Listener) -> Made:
         """The piece's record. An error of a method becomes a record with status `failed`.
 
         Raises:
@@ -39,11 +44,12 @@ class Bench(Protocol):
         ...
 
 
-class Study(BaseModel, ABC):
+class Study(BaseModel, ABC, Generic[P, E]):
     """A study with its settings; a file in `benchmark/studies` that holds one registers it.
 
-    A run of it keeps the records that are current, makes the others one after the other, and may
-    be stopped, resumed, spread over processes, shards or a cluster, tracked and reproduced.
+    It is generic in its pieces, P, and their records, E. A run of it keeps the records that are
+    current, makes the others one after the other, and may be stopped, resumed, spread over
+    processes, shards or a cluster, tracked and reproduced.
 
     Attributes:
         name: by which submissions to a cluster know it.
@@ -61,14 +67,14 @@ class Study(BaseModel, ABC):
     record: ClassVar[type[Envelope]]
 
     @abstractmethod
-    def units(self, device: str) -> list[Unit]:
+    def units(self, device: str) -> list[Unit[P]]:
         """Everything there is to run on `device`, `cpu` or `cuda`, in order.
 
         Raises:
             LetheError: for settings that make no sense. No data are touched.
         """
 
-    def begin(self, store: Store, units: list[Unit]) -> None:
+    def begin(self, store: Store, units: list[Unit[P]]) -> None:
         """Settle what all units need before the first one runs, such as data and plans.
 
         By default, write down what the study consists of.
@@ -80,7 +86,7 @@ class Study(BaseModel, ABC):
 
     @classmethod
     @abstractmethod
-    def open(cls, pieces: Sequence[Piece], device: torch.device, folder: Path | None) -> Bench:
+    def open(cls, pieces: Sequence[P], device: torch.device, folder: Path | None) -> Bench[P, E]:
         """The shared side of one unit's pieces.
 
         Args:
@@ -94,7 +100,7 @@ class Study(BaseModel, ABC):
 
     @classmethod
     @abstractmethod
-    def again(cls, record: Envelope, device: str) -> tuple[Piece, list[str]]:
+    def again(cls, record: E, device: str) -> tuple[P, list[str]]:
         """The piece of a record, from its inputs alone, and remarks on what has changed since.
 
         Raises:

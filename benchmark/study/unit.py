@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 
 class Piece(Protocol):
@@ -26,8 +26,11 @@ class Piece(Protocol):
     def key(self) -> str: ...
 
 
+P = TypeVar("P", bound=Piece)
+
+
 @dataclass(frozen=True)
-class Unit:
+class Unit(Generic[P]):
     """Pieces that share data and models: what one process, or one task of a cluster, runs.
 
     Attributes:
@@ -38,7 +41,7 @@ class Unit:
 
     group: str
     part: str
-    pieces: Sequence[Piece]
+    pieces: Sequence[P]
 
     @property
     def place(self) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from benchmark.contract.claim import Distance
 from benchmark.records import Record
 from leaderboard.answers.answer import (
     Answer,
@@ -98,8 +99,10 @@ def _distance(record: Record) -> float:
 
 
 def _bounds(record: Record) -> dict[str, float]:
-    """Bounds on the distance by their theorem."""
+    """Bounds on the distance by their theorem; none where no distance is claimed."""
     evidence = record.claim.evidence
+    if not isinstance(evidence, Distance):
+        return {}
     known = {other.theorem: other.value for other in evidence.alternatives}
     return known | {evidence.theorem: evidence.reached}
 
@@ -116,7 +119,8 @@ def _ratios(tables: list[Table], theorem: str) -> list[float]:
 
 def _slacks(tables: list[Table]) -> list[float]:
     records = [record for table in tables for record in single_steps(table)]
-    return [record.claim.evidence.reached / _distance(record) for record in records]
+    pairs = [(record.claim.evidence, _distance(record)) for record in records]
+    return [made.reached / moved for made, moved in pairs if isinstance(made, Distance)]
 
 
 def _sentences(tables: list[Table]) -> Iterator[str]:

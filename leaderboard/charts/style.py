@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import seaborn as sns
@@ -128,7 +128,7 @@ def legend(figure: Figure, names: list[str]) -> None:
 
 def trend(
     axes: Axes,
-    points: list[tuple[float, float]],
+    points: Sequence[tuple[float, float]],
     *,
     label: str,
     colour: str,

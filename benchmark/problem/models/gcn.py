@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import nn
 
-from benchmark.problem.models.spec import ModelSpec
+from benchmark.problem.models.spec import Inputs, ModelSpec, columns
 
 
 class GCNSpec(ModelSpec):
@@ -26,7 +26,7 @@ class GCNSpec(ModelSpec):
     kind: Literal["gcn"]
     hidden: int = Field(16, ge=1)
 
-    def module(self, inputs: int, classes: int) -> nn.Module:
+    def module(self, inputs: Inputs, classes: int) -> nn.Module:
         return nn.Sequential(
-            nn.Linear(inputs, self.hidden), nn.ReLU(), nn.Linear(self.hidden, classes)
+            nn.Linear(columns(inputs), self.hidden), nn.ReLU(), nn.Linear(self.hidden, classes)
         )

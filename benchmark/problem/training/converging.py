@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from benchmark.problem.convex import ConvexSet
 from benchmark.problem.risk import Risk
 
 
@@ -23,8 +24,9 @@ class Converging(BaseModel):
         return self.tolerance
 
     @property
-    def radius(self) -> None:
+    def radius(self) -> ConvexSet | None:
         """No norm constraint."""
+        return None
 
     def check(self, risk: Risk) -> None:
         """See `benchmark.problem.risk.Training`; nothing is refused."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from benchmark.problem.ball import project
+from benchmark.problem.convex import ConvexSet
 from benchmark.problem.rows import Rows
 
 Schedule = Literal["cosine", "one-cycle"]
@@ -32,15 +33,16 @@ def descend(
     epochs: int,
     batch: int,
     learning_rate: float,
-    radius: float | None = None,
+    radius: float | ConvexSet | None = None,
     schedule: Schedule | None = None,
     finished: Callable[[Tensor, int], bool] | None = None,
 ) -> Tensor:
     """Minimise `loss(weights, batch)` over `rows` by Adam (Kingma & Ba 2015); returns (d,).
 
-    Each step is followed by a projection onto the ball of `radius`, if one is given. After each
-    epoch `finished(weights, epochs so far)` may end it before all `epochs` are over. A `schedule`
-    changes the learning rate step by step, over all epochs and up to `learning_rate`.
+    Each step is followed by a projection onto the ball of `radius`, or onto a convex set, if one
+    is given. After each epoch `finished(weights, epochs so far)` may end it before all `epochs`
+    are over. A `schedule` changes the learning rate step by step, over all epochs and up to
+    `learning_rate`.
 
     >>> rows = Rows(torch.tensor([[1.0], [3.0]]), torch.tensor([0, 0]))
     >>> found = descend(
