@@ -284,6 +284,7 @@ NewKind = Literal[
     "solver",
     "definition",
     "executor",
+    "property",
 ]
 
 

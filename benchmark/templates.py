@@ -246,6 +246,37 @@ class {cls}(Definition):
     def reference(cls, method: Method, without: Request, claimed: Release) -> Release:
         return method.answer(without)
 '''
+_PROPERTY = '''"""{title}."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from lethe import LearningProblem, Predictor, Property, PropertyFinding
+
+
+class {cls}(Property):
+    """No weight is larger than a bound: say here in a sentence what yours states."""
+
+    name = "{name}"
+    title = "{title}"
+    source = "Authors: Title (venue year)"
+
+    bound: float = Field(10.0, gt=0)
+
+    def certify(
+        self, predictor: Predictor, problem: LearningProblem, budget: int
+    ) -> PropertyFinding:
+        """What holds: `held` must be sound, and `violated` also takes a pair of inputs."""
+        margin = self.bound - float(predictor.members.abs().max())
+        return PropertyFinding(
+            verdict="held" if margin >= 0 else "unknown",
+            margin=margin,
+            tolerance=0.0,
+            work=predictor.members.numel(),
+            domain="all weights",
+        )
+'''
 _EXECUTOR = '''"""{title}."""
 
 from __future__ import annotations
@@ -285,6 +316,7 @@ TEMPLATES = {
     "solver": _SOLVER,
     "definition": _DEFINITION,
     "executor": _EXECUTOR,
+    "property": _PROPERTY,
 }
 #: Where a kind lies in a copy of the project.
 PLACES = {
@@ -299,4 +331,5 @@ PLACES = {
     "solver": "benchmark/solvers",
     "definition": "benchmark/definitions",
     "executor": "benchmark/study/executors",
+    "property": "benchmark/properties",
 }

@@ -44,9 +44,12 @@ if TYPE_CHECKING:
     from benchmark.problem.loss import Loss
     from benchmark.problem.models.batch_norm import BatchNorm
     from benchmark.problem.models.spec import ModelSpec
+    from benchmark.problem.predictor import Predictor
     from benchmark.problem.problem import Problem as LearningProblem
     from benchmark.problem.rows import Rows
     from benchmark.problem.training.descent import descend
+    from benchmark.properties.finding import Finding as PropertyFinding
+    from benchmark.properties.property import Property
     from benchmark.study.executors.executor import Asked as ExecutorSettings
     from benchmark.study.executors.executor import Executor
     from benchmark.study.keep import run_unit
@@ -91,7 +94,10 @@ _MODULES = {
     "NoisyStep": "benchmark.contract.request",
     "Outcome": "benchmark.checks.check",
     "Predictions": "benchmark.metrics.metric",
+    "Predictor": "benchmark.problem.predictor",
     "Problem": "lethe.problem",
+    "Property": "benchmark.properties.property",
+    "PropertyFinding": "benchmark.properties.finding:Finding",
     "Release": "benchmark.contract.request",
     "Request": "benchmark.contract.request",
     "Row": "lethe.table",
@@ -154,7 +160,10 @@ __all__ = [
     "NoisyStep",
     "Outcome",
     "Predictions",
+    "Predictor",
     "Problem",
+    "Property",
+    "PropertyFinding",
     "Release",
     "Request",
     "Row",

@@ -103,3 +103,15 @@ def test_a_class_is_named_by_its_module() -> None:
     assert [line.ok for line in lines] == [True]
     with pytest.raises(LetheError, match="has no function 'Absent'"):
         extend.check("tests.plugin:Absent", 8, 3, "float64")
+
+
+def test_a_property_that_lacks_what_it_states_is_told(tmp_path: Path) -> None:
+    text = TEMPLATES["property"].format(name="mine", cls="Mine", title="Mine")
+    path = tmp_path / "mine.py"
+    refuted = """
+    def attack(self, predictor, problem, generator):
+        return predictor
+"""
+    path.write_text(text + refuted)
+    broken = [line.what for line in extend.check(str(path), 8, 3, "float64") if line.ok is False]
+    assert broken == ["mine: no pair contradicts what holds"]

@@ -30,7 +30,7 @@ def step(data: float = 1.0, worst: float = 1e9) -> Claim:
 
 
 def cells(name: str, distance: float = 0.008, **more: float) -> list[Record]:
-    """Of one experiment: a proved row, a single step and doing nothing."""
+    """Records of one experiment: a proved row, a single step and doing nothing."""
     of = {"experiment": name, "retrain": 2.0}
     reach = {"reach_rows": 40.0} | more
     proved = {"slack": 2.0, "accuracy_test_gap": -0.2}

@@ -210,7 +210,7 @@ def test_a_package_with_one_of_each_kind_is_found(package: Path, tmp_path: Path)
             "loss": "my-loss",
             "metric": "my-metric",
             "model": "my-net",
-            "property": "bounded",
+            "property": "my-property",
             "scenario": "my-scenario",
             "solver": "my-solver",
             "study": "nothing-at-all",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,12 @@ from benchmark.data.columns import Column
 from benchmark.data.features import ImageFeature, TableFeature
 from benchmark.data.named import NamedSet
 from benchmark.data.scenarios import Context, Scenario
+from benchmark.errors import LetheError
 from benchmark.metrics.metric import Metric, Predictions
+from benchmark.problem.domain import Domain, Feature
 from benchmark.problem.loss import Loss
+from benchmark.problem.predictor import Predictor
+from benchmark.properties.property import Property
 
 #: A rule in words, and what is wrong; "" where it is kept.
 Rule = tuple[str, str]
@@ -170,6 +175,37 @@ def _definition(cls: type[Definition]) -> Iterator[Rule]:
     yield "its words are sentences", "" if ends else "words must end with a full stop"
 
 
+def _property(cls: type[Property]) -> Iterator[Rule]:
+    """Rules on a head of two columns, `x0` and `x1`, with the examples of the fields."""
+    columns = tuple(Feature(f"x{i}", (i,), -10.0, 10.0, middle=0.0, half=1.0) for i in range(2))
+    problem = replace(softmax(inputs=2, classes=2), domain=Domain(columns))
+    fields = cls.model_fields.items()
+    declared = cls(**{name: info.examples[0] for name, info in fields if info.examples})
+    try:
+        declared.check(problem)
+    except LetheError:  # it is of other models
+        return
+    draws = torch.Generator().manual_seed(0)
+    directions = torch.randn(3, problem.model.dimension, generator=draws, dtype=torch.float64)
+    weights = [scale * w for scale, w in zip((0.1, 1.0, 10.0), directions, strict=True)]
+
+    def found(w: torch.Tensor) -> Any:
+        return declared.certify(Predictor(problem.model, w), problem, 1000)
+
+    def holds(w: torch.Tensor) -> bool:
+        return found(w).verdict in ("held", "constructed")
+
+    same = [found(w) for w in weights] == [found(w) for w in weights]
+    yield "the same twice", "" if same else "two runs differ: go by the budget and by no clock"
+    held = [Predictor(problem.model, w) for w in weights if holds(w)]
+    pairs = [declared.attack(predictor, problem, draws) for predictor in held]
+    sound = all(pair is None for pair in pairs)
+    yield "no pair contradicts what holds", "" if sound else "its own attack finds a pair"
+    if (within := declared.within(problem)) is not None:
+        kept = all(holds(within.project(w)) for w in weights)
+        yield "it holds within its convex set", "" if kept else "weights of `within` lack it"
+
+
 _RULES: dict[type, Callable[[Any], Iterator[Rule]]] = {
     NamedSet: _data,
     ImageFeature: _image_feature,
@@ -179,4 +215,5 @@ _RULES: dict[type, Callable[[Any], Iterator[Rule]]] = {
     Metric: _metric,
     Solver: _solver,
     Definition: _definition,
+    Property: _property,
 }

@@ -159,6 +159,7 @@ class Claim(_Frozen):
 
     Noise on weights within a distance of 1e-3, at delta = 1e-5:
 
+    >>> from benchmark.contract.guarantee import Gaussian
     >>> evidence = Distance(bound=1e-3, sigma=4e-3, theorem="thm5", reached=2e-4)
     >>> claim = Claim.of("unlearn-on-retain", Gaussian(m=0.25), evidence, delta=1e-5)
     >>> round(claim.epsilon, 3)

@@ -42,7 +42,7 @@ class Sign:
 
     @property
     def place(self) -> int:
-        """Of the input."""
+        """Column of the input."""
         return self.feature.places[0]
 
 

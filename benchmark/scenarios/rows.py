@@ -163,7 +163,7 @@ class Mislabelled(Scenario):
 
     @classmethod
     def labels(cls, labels: Tensor, rows: Tensor, classes: int, generator: Generator) -> Tensor:
-        """Those of `rows` each replaced by a random other one."""
+        """Labels of `rows`, each replaced by a random other one."""
         shift = torch.randint(1, classes, (len(rows),), generator=generator).to(labels.device)
         wrong = labels.clone()
         rows = rows.to(labels.device)

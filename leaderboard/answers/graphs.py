@@ -156,7 +156,7 @@ def _sentences(tables: list[Table]) -> Iterator[str]:
 
 
 def _edge_gaps(tables: list[Table]) -> list[float]:
-    """Of the models as they were, on every seed."""
+    """Edge gaps of the models as they were, on every seed."""
     return [
         record.metrics["edge_gap"].value
         for table in tables
