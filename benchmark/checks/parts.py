@@ -96,16 +96,17 @@ def _scenario(cls: type[Scenario]) -> Iterator[Rule]:
         leave_out_effect=lambda: scores,
         sizes=lambda: scores.abs(),
         most_influential=lambda rows, count: rows[scores[rows].argsort()[:count]],
+        against_property=lambda rows: rows[scores[rows].argsort()[:3]],
         numbers=tuple(range(60)),
     )
-    count = 4 if cls.sized else None
+    count, requests = 4 if cls.sized else None, 1 if cls.single else 2
 
     def draw() -> tuple[torch.Tensor, ...]:
-        return cls.draw(trained, count, 2, context, torch.Generator().manual_seed(1))
+        return cls.draw(trained, count, requests, context, torch.Generator().manual_seed(1))
 
     sets = draw()
     together = torch.cat(sets)
-    yield "a set a request", "" if len(sets) == 2 else f"{len(sets)} sets for 2 requests"
+    yield "a set a request", "" if len(sets) == requests else f"{len(sets)} sets for {requests}"
     inside = bool(torch.isin(together, trained).all())
     yield "rows that were trained on", "" if inside else "a row was not trained on"
     once = len(together.unique()) == len(together)

@@ -59,6 +59,7 @@ class Scenario(ABC):
         sized: whether an experiment says how many rows a request names.
         relabels: whether the rows of the requests are trained on with other labels than theirs.
             They must then be drawn without a context.
+        single: whether it is of one request, which a stream cannot go on from.
     """
 
     name: ClassVar[str]
@@ -66,6 +67,7 @@ class Scenario(ABC):
     source: ClassVar[str]
     sized: ClassVar[bool] = True
     relabels: ClassVar[bool] = False
+    single: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod

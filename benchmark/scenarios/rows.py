@@ -215,6 +215,7 @@ class AgainstProperty(Scenario):
     title = "the fewest rows against the property"
     source = "the suite's own"
     sized = False
+    single = True
 
     @classmethod
     def draw(
