@@ -19,6 +19,7 @@ from benchmark.errors import LetheError
 from benchmark.experiments.experiment import load
 from benchmark.metrics import metric
 from benchmark.problem.objective import Objective
+from benchmark.properties import property as properties
 from benchmark.records import Record, Store
 from benchmark.runner.plans import plan_cells
 from benchmark.study.executors.executor import KIND as EXECUTORS
@@ -50,6 +51,7 @@ def _forget() -> None:
     plugins.find.cache_clear()
     catalogue.clear()
     definition.discover.cache_clear()
+    properties.discover.cache_clear()
 
 
 def records(folder: Path) -> list[Record]:
