@@ -30,6 +30,7 @@ from benchmark.studies.random_problem import (
     linearised,
     one_vs_rest,
     public_distance,
+    within_cone,
 )
 from benchmark.studies.two_sides import World, difference, reference, unlearned, without
 from tests import problems, tiny_experiment
@@ -147,7 +148,13 @@ def test_reading_a_step_behind_changes_no_bit(
 
 def made_for(method: Method, head: Problem) -> Problem:
     """The problem that a softmax head becomes for what the method needs."""
-    forms = {"one_vs_rest": one_vs_rest, "tangent": linearised, "squared_loss": in_fixed_point}
+    forms = {
+        "one_vs_rest": one_vs_rest,
+        "tangent": linearised,
+        "squared_loss": in_fixed_point,
+        "cone": within_cone,
+        "constraint": within_cone,
+    }
     for need, form in forms.items():
         if need in method.needs:
             return form(head)

@@ -18,6 +18,7 @@ from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import LetheError
+from benchmark.problem.convex import Ordered
 from benchmark.problem.declared import Declared
 from benchmark.problem.predictor import Predictor
 from benchmark.studies.random_problem import (
@@ -27,12 +28,15 @@ from benchmark.studies.random_problem import (
     linearised,
     one_vs_rest,
     public_distance,
+    within_cone,
 )
 from benchmark.studies.two_sides import World, difference, reference, unlearned, without
 from tests import problems
 
 CERTIFIED = [name for name, one in registry.discover().items() if one.method.evidence]
-ON_NETS = [n for n in CERTIFIED if "strong_convexity" not in registry.find(n).method.needs]
+ON_NETS = [
+    n for n in CERTIFIED if not registry.find(n).method.needs & {"strong_convexity", "cone"}
+]
 ON_DISTANCE = [name for name in CERTIFIED if registry.find(name).method.evidence == "distance"]
 #: Off their defaults, for a test's time, or for training as loose as some problems have it.
 PARAMS = {
@@ -44,6 +48,7 @@ PARAMS = {
     "model-clipping": {"batch": 512},
     "newton-lissa": {"chains": 2, "depth": 20},
     "noisy-fine-tune": {"batch": 512},
+    "noisy-fine-tune-within": {"batch": 512},
     "output-perturbation": {"batch": 512},
     "recollection": {"steps": 40},
     "rewind": {"steps": 40, "rewound": 30},
@@ -116,6 +121,14 @@ def tangent(seed: int) -> tuple[World, Tensor, Target]:
     return World(problem), forget, Target(distance=public_distance(problem, len(forget), seed))
 
 
+@cache
+def cone_head(seed: int) -> tuple[World, Tensor, Target]:
+    """A random problem trained within a cone."""
+    problem, forget = draw(seed)
+    problem = within_cone(problem)
+    return World(problem), forget, Target(distance=public_distance(problem, len(forget), seed))
+
+
 def head_of(name: str) -> object:
     """Random heads that the method can be asked about."""
     needs = registry.find(name).method.needs
@@ -123,6 +136,8 @@ def head_of(name: str) -> object:
         return one_vs_rest_head
     if "tangent" in needs:
         return tangent
+    if needs & {"cone", "constraint"}:
+        return cone_head
     return squared_head if "squared_loss" in needs else head
 
 
@@ -130,6 +145,20 @@ def head_of(name: str) -> object:
 def net(seed: int) -> tuple[World, Tensor, Target]:
     problem = replace(problems.mlp(seed), declared=Declared(50, None))
     return World(problem), torch.arange(7 * seed, 7 * seed + 5), Target()
+
+
+@cache
+def constrained_net(seed: int) -> tuple[World, Tensor, Target]:
+    """A small net trained and released where two weights of each of two pairs are in order."""
+    world, forget, target = net(seed)
+    within = Ordered(torch.tensor([0, 7]), torch.tensor([3, 1]))
+    training = world.problem.training.model_copy(update={"radius": within})
+    return World(replace(world.problem, training=training, released_within=within)), forget, target
+
+
+def net_of(name: str) -> object:
+    """Small nets that the method can be asked about."""
+    return constrained_net if "constraint" in registry.find(name).method.needs else net
 
 
 @cache
@@ -182,7 +211,7 @@ def test_the_sides_of_a_proved_claim_differ_in_the_centre_of_the_noise_alone(nam
 
 @pytest.mark.parametrize("name", ON_NETS)
 def test_so_do_those_of_a_claim_on_a_net(name: str) -> None:
-    for one in (sides(built(name), net, seed) for seed in NETS):
+    for one in (sides(built(name), net_of(name), seed) for seed in NETS):
         assert verdict(one.claim) in ("proved", "vacuous", "exact")
         assert difference(one.claimed, one.other) == difference(one.claimed, one.nothing) == ""
 
@@ -222,7 +251,10 @@ def test_a_release_carries_the_noise_of_its_request_and_no_other_does(name: str)
             )
             release = method.answer(request)
             expected = request.release_noise(release.state.weights, release.claim)
-            assert release.predictor.weights.equal(release.state.weights + expected)
+            projected = release.unprojected is not None
+            published = release.unprojected if projected else release.predictor.weights
+            assert published.equal(release.state.weights + expected)
+            assert projected == (world.problem.released_within is not None)
             residuals.append(expected / release.claim.release_sigma)
             state = release.state
     for one, other in combinations(residuals, 2):

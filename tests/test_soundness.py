@@ -41,6 +41,7 @@ CPU = torch.device("cpu")
 SLOW = {"descent-to-delete", "newton-lissa", "recollection", "rewind"}
 #: What every request of theirs is answered with, none refused: noise for a public distance.
 UNIFORM = {
+    "cone-newton",
     "downdate-fast",
     "newton",
     "newton-chord",

@@ -14,6 +14,7 @@ from benchmark.claims.bounds import diameter, retrained_bound
 from benchmark.claims.spectra import head_constants
 from benchmark.contract.seeds import Seeds
 from benchmark.problem.ball import project
+from benchmark.problem.convex import Ordered
 from benchmark.problem.declared import Declared
 from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.model import Model, SoftmaxSpec, TangentSpec
@@ -22,7 +23,7 @@ from benchmark.problem.problem import Problem
 from benchmark.problem.risk import Risk
 from benchmark.problem.rows import Rows
 from benchmark.problem.tangent import PublicNet, Tangent
-from benchmark.problem.training import DirectTraining, NewtonTraining
+from benchmark.problem.training import ConeTraining, DirectTraining, NewtonTraining
 from benchmark.theory.constants import a_priori_distance
 
 
@@ -176,6 +177,28 @@ def linearised(problem: Problem) -> Problem:
     )
 
 
+def within_cone(problem: Problem) -> Problem:
+    """The same rows in two classes with softmax's loss, trained and released within a cone.
+
+    About half of the features, and one at least, may only raise or only lower the log odds.
+    """
+    inputs = problem.model.inputs
+    generator = Seeds.all(len(problem.train)).generator("split", "random cone")
+    signed = torch.randperm(inputs, generator=generator)[: 1 + inputs // 2]
+    up = torch.rand(len(signed), generator=generator) < 0.5
+    first, second = signed, signed + inputs
+    cone = Ordered(torch.where(up, first, second), torch.where(up, second, first))
+    parts = {part: getattr(problem, part) for part in ("train", "negatives", "test")}
+    return replace(
+        problem,
+        model=Model(SoftmaxSpec(), inputs, 2),
+        objective=problem.objective.model_copy(update={"loss": "cross_entropy"}),
+        training=ConeTraining(tolerance=problem.training.tolerance, within=cone),
+        released_within=cone,
+        **{part: Rows(rows.x, rows.y % 2) for part, rows in parts.items()},
+    )
+
+
 def public_distance(problem: Problem, forgotten: int, seed: int) -> float:
     """A Delta_0 for the problem that can be met, and need not be met at the start.
 
@@ -184,9 +207,10 @@ def public_distance(problem: Problem, forgotten: int, seed: int) -> float:
     """
     generator = Seeds.all(seed).generator("split", "public distance")
     share = float(torch.rand((), generator=generator, dtype=torch.float64))
-    least, head = 3 * retrained_bound(problem).value, head_constants(problem)
-    most = diameter(problem)
-    if head.sample_gradient is not None:
+    least, head = 3 * _retrained(problem), head_constants(problem)
+    if head.sample_gradient is None:
+        most = diameter(problem)
+    else:
         most = a_priori_distance(
             trained=len(problem.train),
             forgotten=forgotten,
@@ -194,6 +218,13 @@ def public_distance(problem: Problem, forgotten: int, seed: int) -> float:
             strong_convexity=head.strong_convexity,
         )
     return _log_uniform(share, least, max(least, most))
+
+
+def _retrained(problem: Problem) -> float:
+    """What training itself guarantees: 2 G / mu, within a cone with G of the residual there."""
+    if isinstance(problem.training, ConeTraining):
+        return 2 * problem.training.residual_bound / problem.strong_convexity
+    return retrained_bound(problem).value
 
 
 def _log_uniform(share: float, low: float, high: float) -> float:

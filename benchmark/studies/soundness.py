@@ -32,6 +32,7 @@ from benchmark.studies.random_problem import (
     one_vs_rest,
     public_distance,
     squared,
+    within_cone,
 )
 from benchmark.studies.soundness_record import SCHEMA, SoundnessRecord, path_of, stored
 from benchmark.studies.tally import REACHED, VARIED, Check, Tally
@@ -55,6 +56,7 @@ KINDS = {
     "fixed point": in_fixed_point,
     "one against the rest": one_vs_rest,
     "tangent": linearised,
+    "cone": within_cone,
 }
 # A method whose mean over the first PROBES problems of a block is above SLOW seconds a request is
 # asked about none of the others.
@@ -135,6 +137,8 @@ def kind(method: Method) -> str:
         return "one against the rest"
     if "tangent" in method.needs:
         return "tangent"
+    if "cone" in method.needs:
+        return "cone"
     return "squared" if "squared_loss" in method.needs else "any"
 
 
