@@ -91,6 +91,12 @@ def test_T2_nor_is_one_in_a_stream(seed: int) -> None:
         assert sum(c.bound == "certified" for c in found[name].checks) == REQUESTS
 
 
+@pytest.mark.parametrize("seed", [78, 118])
+def test_training_within_a_cone_does_not_go_in_circles(seed: int) -> None:
+    """Half of the last residual, in place of the least, was met again and again on these."""
+    assert sound(examine(seed, asked({"cone-newton"})))
+
+
 def test_the_sides_of_a_stream_are_those_of_every_request() -> None:
     stream = Stream.of(2, 3)
     sizes = [len(world.problem.train) for world in stream.worlds]

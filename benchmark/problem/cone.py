@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ def cone_step(matrix: Tensor, gradient: Tensor, weights: Tensor, cone: Ordered) 
     free[cone.below[torch.from_numpy(found <= 0)]] = False
     end = torch.zeros_like(start)
     end[free] = torch.linalg.solve(h[free][:, free], -linear[free])
-    return cone.project(cone.returned(end)).to(weights.dtype)
+    return cone.project(cone.returned(end)).to(weights)
 
 
 def cone_path(
@@ -67,14 +68,15 @@ def cone_path(
     Raises:
         DidNotConverge: after so many steps, or when none helps any more.
     """
-    cone = _cone(problem)
+    cone, least = _cone(problem), math.inf
     for _ in range(steps):
         hessian = problem.hessian(weights, rows)
         left = cone.residual(weights, hessian.gradient)
         if left <= tolerance:
             return
+        least = min(least, left)
         end = cone_step(dense_matrix(hessian, weights), hessian.gradient, weights, cone)
-        weights = _along(problem, rows, weights, hessian.gradient, end - weights, left)
+        weights = _along(problem, rows, weights, hessian.gradient, end - weights, least)
         yield weights
     left = cone.residual(weights, problem.gradient(weights, rows))
     if left > tolerance:
@@ -93,9 +95,13 @@ def _cone(problem: Problem) -> Ordered:
 
 
 def _along(
-    problem: Problem, rows: Rows, weights: Tensor, gradient: Tensor, direction: Tensor, left: float
+    problem: Problem, rows: Rows, weights: Tensor, gradient: Tensor, direction: Tensor, least: float
 ) -> Tensor:
-    """The first of w + s, w + s/2, ... that lowers the loss, or what is left, enough."""
+    """The first of w + s, w + s/2, ... that lowers the loss, or the least residual, enough.
+
+    Round-off hides by how much a loss falls, so half of the least residual so far will do too.
+    Half of the last one would not: where a pair parts it jumps up, and the steps may go in circles.
+    """
     slope, cone = float(gradient.dot(direction)), _cone(problem)
     with torch.no_grad():
         loss = float(problem.loss(weights, rows))
@@ -104,10 +110,10 @@ def _along(
         candidate = cone.project(weights.add(direction, alpha=length))
         with torch.no_grad():
             lower = float(problem.loss(candidate, rows)) - loss <= 1e-4 * length * slope < 0
-        if lower or cone.residual(candidate, problem.gradient(candidate, rows)) <= left / 2:
+        if lower or cone.residual(candidate, problem.gradient(candidate, rows)) <= least / 2:
             return candidate
         length /= 2
     raise DidNotConverge(
-        f"training in the cone stalled at a residual of {left:.3g}: the tolerance may be below "
+        f"training in the cone stalled at a residual of {least:.3g}: the tolerance may be below "
         "what the precision allows"
     )

@@ -89,7 +89,9 @@ class Box(ConvexSet):
 class Ordered(ConvexSet):
     """w[below] <= w[above] for disjoint pairs of coordinates: a polyhedral cone.
 
-    Its half-spaces have the orthonormal normals (e_above - e_below) / sqrt 2.
+    Its half-spaces have the orthonormal normals (e_above - e_below) / sqrt 2. What is asked pair by
+    pair, and in their basis, is answered on the CPU: where a head is small enough for a matrix, and
+    the least squares of `benchmark.problem.cone` are solved.
 
     Attributes:
         below, above: (k,) int64; no coordinate is in two pairs.
@@ -121,15 +123,15 @@ class Ordered(ConvexSet):
 
     def margins(self, weights: Tensor) -> Tensor:
         """(..., k), w[above] - w[below]: negative where a pair is out of order."""
-        return weights[..., self.above] - weights[..., self.below]
+        return (weights[..., self.above] - weights[..., self.below]).cpu()
 
     def rotated(self, vectors: Tensor) -> Tensor:
         """`vectors` (..., d) in a basis whose coordinates `below` go along the normals.
 
         `returned` is its inverse.
         """
-        low, high = vectors[..., self.below], vectors[..., self.above]
-        found = vectors.clone()
+        found = vectors.cpu().clone()
+        low, high = found[..., self.below], found[..., self.above]
         found[..., self.below] = (high - low) / math.sqrt(2)
         found[..., self.above] = (high + low) / math.sqrt(2)
         return found
