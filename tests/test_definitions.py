@@ -34,9 +34,7 @@ from benchmark.studies.two_sides import World, difference, reference, unlearned,
 from tests import problems
 
 CERTIFIED = [name for name, one in registry.discover().items() if one.method.evidence]
-ON_NETS = [
-    n for n in CERTIFIED if not registry.find(n).method.needs & {"strong_convexity", "cone"}
-]
+ON_NETS = [n for n in CERTIFIED if not registry.find(n).method.needs & {"strong_convexity", "cone"}]
 ON_DISTANCE = [name for name in CERTIFIED if registry.find(name).method.evidence == "distance"]
 #: Off their defaults, for a test's time, or for training as loose as some problems have it.
 PARAMS = {
