@@ -10,6 +10,7 @@ from leaderboard.model.contents import ordered
 from leaderboard.model.numbers import number, span
 from leaderboard.model.section import Cell, Line, Page, Part, Prose, Section, grid, paragraph
 from leaderboard.model.shown import NOTHING
+from leaderboard.model.table import Table
 from leaderboard.model.words import BADGES, INTRODUCTION
 from leaderboard.overview import RULE, Overview, OverviewRow, Standing, cards
 from leaderboard.overview.ranking import speedup, worst_gap
@@ -145,18 +146,24 @@ def _beside(studies: Sequence[Section]) -> list[Section]:
 
 
 def _problems(found: Overview) -> list[Section]:
-    """Every problem with its fastest ranked row."""
-    tables = ordered(found.problems())
-    lines = []
-    for table in tables:
-        row = found.fastest(table)
-        device = "" if table.device == "cpu" else f" ({table.device})"
-        cells = (Cell(NOTHING),) * 3 if row is None else _fastest(row)
-        lines.append(Line(f"{table.title}{device}", "", cells))
-    text = f"{len(lines)} problems, each with the fastest method that counts in the ranking."
+    """Problems with their fastest ranked row; how many have none."""
+    rows = [(table, found.fastest(table)) for table in ordered(found.problems())]
+    lines = [
+        Line(f"{table.title}{_device(table)}", "", _fastest(row))
+        for table, row in rows
+        if row is not None
+    ]
+    text = (
+        f"The fastest method that counts in the ranking, on each of {len(lines)} problems. On the "
+        f"other {len(rows) - len(lines)} there is none: index.html has their rows."
+    )
     names = ("fastest ranked method", "speed-up (×)", "test gap (points)")
     parts: tuple[Part, ...] = (*paragraph(text), grid(names, lines, "Problem"))
-    return [Section("problems", "Problems", parts=parts)] if lines else []
+    return [Section("problems", "Problems", parts=parts)] if rows else []
+
+
+def _device(table: Table) -> str:
+    return "" if table.device == "cpu" else f" ({table.device})"
 
 
 def _fastest(row: OverviewRow) -> tuple[Cell, ...]:

@@ -74,7 +74,8 @@ def measure(monkeypatch: pytest.MonkeyPatch, watch: Watch) -> Callable[..., Cali
 
         def build(problem: Problem, w: Tensor, rows: Rows, *_: int | None) -> Costly:
             watch.seconds += GRADIENT * len(rows)
-            return Costly(problem._hessian(w, rows, None, None), len(rows), watch, seconds, factor)
+            operator = products.by_model(problem, w, rows, None, None)
+            return Costly(operator, len(rows), watch, seconds, factor)
 
         return Product("made up", lambda problem: True, build)
 

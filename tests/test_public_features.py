@@ -304,8 +304,8 @@ def test_settings_that_do_not_fit_the_images_are_one_line(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"problem.features": "hogg"}, r"features are 'unit-pixels', .* not 'hogg'"),
-        ({"problem.features": 3}, r"features are 'unit-pixels', .* not 3"),
+        ({"problem.features": "hogg"}, r"features are 'hog', .* not 'hogg'"),
+        ({"problem.features": 3}, r"features are 'hog', .* not 3"),
         ({"problem.features.patches.filters": 0}, "greater than or equal to 1"),
         ({"problem.features.patches.filters": True}, "true is not a number"),
         ({"problem.features.kind": "patches"}, "Extra inputs are not permitted"),

@@ -136,7 +136,7 @@ def test_the_board_shows_the_study_and_check_covers_it(tiny: Path, tmp_path: Pat
     assert Path("plots/slack.svg") in names
     assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
     page, text = ((first / name).read_text() for name in ("site/study-slack.html", "README.md"))
-    assert f">{HEADING}</h2>" in page
+    assert f">{HEADING}</h1>" in page
     assert f"{HEADING}: " in text
     assert "](plots/slack.svg)" in text
     assert reading(study) in text

@@ -259,6 +259,7 @@ def test_facts_are_those_of_the_settings() -> None:
         "Adult",
         "Breast cancer",
         "COMPAS",
+        "Diabetes",
         "Digits, nearest neighbours",
         "Cora",
         "Citeseer",

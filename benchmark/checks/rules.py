@@ -241,7 +241,9 @@ def every_parameter_matters(cls: type[Method], parameter: str) -> None:
         cls.build(beside | more) for more in ({}, {parameter: _another_value(cls, parameter)})
     )
     for kind in kinds(cls):
-        plain, other = answer_of(before, kind)[1], ask(changed, problem_of(kind))[1]
+        rows = _ROWS.get((cls.name, parameter))
+        problem = problem_of(kind) if rows is None else KINDS[kind](n=rows)
+        plain, other = ask(before, problem)[1], ask(changed, problem)[1]
         if plain.predictor.members.shape != other.predictor.members.shape:
             return
         if not same(plain, other) or plain.claim != other.claim:
@@ -344,6 +346,10 @@ _BESIDE = {
     ("newton-lissa", "tolerance"): {"noise": "measured"},
     ("newton-lissa", "max_products"): {"noise": "measured"},
 }
+
+
+#: Training rows of the problem on which a parameter matters, where the usual ones are too few.
+_ROWS = {("newton-kept", "reach"): 2000}
 
 
 def _another_value(cls: type[Method], parameter: str) -> object:
