@@ -154,8 +154,8 @@ def _problems(found: Overview) -> list[Section]:
         if row is not None
     ]
     text = (
-        f"The fastest method that counts in the ranking, on each of {len(lines)} problems. On the "
-        f"other {len(rows) - len(lines)} there is none: index.html has their rows."
+        f"The fastest ranked method of {len(lines)} problems. The other {len(rows) - len(lines)} "
+        "have none: see index.html."
     )
     names = ("fastest ranked method", "speed-up (×)", "test gap (points)")
     parts: tuple[Part, ...] = (*paragraph(text), grid(names, lines, "Problem"))
