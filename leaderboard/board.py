@@ -25,7 +25,6 @@ from leaderboard.glossary import column_meanings, glossary, reading
 from leaderboard.model.chart import Chart, is_drawn
 from leaderboard.model.contents import by_data_set, short
 from leaderboard.model.evidence import Evidence
-from leaderboard.model.predicted import measured
 from leaderboard.model.section import Cell, Line, Page, Section, grid
 from leaderboard.model.table import Table, load
 from leaderboard.model.words import INTRODUCTION
@@ -160,7 +159,7 @@ class _Board:
 
     def __init__(self, results: Path, out: Path) -> None:
         tables = load(results)
-        self._folder, self._results = results, _place(results)
+        self._results = _place(results)
         self._evidence = Evidence(tables, quality_record.read_all(results), results)
         self._answers = answers(self._evidence)
         self._studies = studies.sections(self._evidence)
@@ -195,7 +194,7 @@ class _Board:
             ),
         )
         yield "board.csv", _Text(lambda: render_csv(tables))
-        yield "seeds.csv", _Text(lambda: render_seeds(measured(self._folder, tables)))
+        yield "seeds.csv", _Text(lambda: render_seeds(tables))
         for chart in figures:
             yield chart.path, _Plot(chart)
 
