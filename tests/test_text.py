@@ -123,7 +123,7 @@ def test_a_run_in_any_locale(tmp_path: Path, locale: dict[str, str]) -> None:
     assert done.returncode == 0, done.stderr
     assert b"1 cells run" in done.stdout
     board = tmp_path / "runs" / "leaderboard"
-    for name in ("README.md", "site/tiny.html"):
+    for name in ("site/problems.html", "site/tiny.html"):
         page = (board / name).read_text("utf-8")
         assert "Étude" in page
         assert "漢" in page
