@@ -87,14 +87,16 @@ def test_a_study_uses_them_all_and_no_file_of_the_project_names_them(
 def test_the_code_of_plug_ins_is_part_of_the_keys(
     outside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = str(tiny_experiment.write(tmp_path, *STUDY))
+    declared = ("[problem]", '[property]\nname = "outside-property"\n\n[problem]')
+    path = str(tiny_experiment.write(tmp_path, *STUDY, declared))
 
     def key() -> str:
         return plan_cells(load(path), "cpu", ["retrain"], seeds=[0])[0].key
 
     before = key()
     assert key() == before
-    for changed in ("OutsideFeature", "OutsideModel", "OutsideLoss", "OutsideScenario"):
+    kinds = ("Feature", "Model", "Loss", "Scenario", "Property")
+    for changed in (f"Outside{kind}" for kind in kinds):
         real = plugins.code_of
 
         def other(cls: type, changed: str = changed, real: Any = real) -> str | None:

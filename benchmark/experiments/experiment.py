@@ -108,7 +108,7 @@ class ProblemSpec(BaseModel):
     kept_property: Annotated[SerializeAsAny[Property] | None, BeforeValidator(read_property)] = (
         Field(None, exclude_if=lambda value: value is None)
     )
-    #: The hash of the code of features and of a kind of model that are plug-ins'.
+    #: The hash of the code of features, of a kind of model and of a property that are plug-ins'.
     code: dict[str, str] = Field({}, exclude_if=lambda value: not value, repr=False)
 
     @model_validator(mode="after")
@@ -117,6 +117,8 @@ class ProblemSpec(BaseModel):
         parts: dict[str, type] = {"model": type(self.model)}
         if isinstance(self.features, str) and self.features != PROPAGATED:
             parts["features"] = feature_kinds.find(self.features)
+        if self.kept_property is not None:
+            parts["property"] = type(self.kept_property)
         found = {part: plugins.current(cls, self.code.get(part)) for part, cls in parts.items()}
         code = {part: one for part, one in found.items() if one is not None}
         object.__setattr__(self, "code", code)
