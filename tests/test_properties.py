@@ -232,7 +232,7 @@ def test_verdicts_agree_with_highs() -> None:
     agreed, held = 0, 0
     for seed in range(12):
         problem, weights = random_net(seed, (8,), "relu", scale=1.0)
-        net, predictor = as_net(problem, weights), Predictor(problem.model, weights)
+        net = as_net(problem, weights)
         if seed % 3 == 0:
             net = Net((np.abs(net.weights[0]), np.abs(net.weights[1])), net.biases, "relu")
         for feature, sign in (("a", 1), ("a", -1), ("b", 1)):
@@ -252,7 +252,6 @@ def test_verdicts_agree_with_highs() -> None:
             held += proved
     assert agreed == 36
     assert 5 < held < 31
-    assert predictor is not None
 
 
 def test_a_net_that_passes_sampled_points_can_be_violated() -> None:
@@ -281,8 +280,9 @@ def test_a_small_budget_says_unknown_whatever_the_load() -> None:
     declared, predictor = Monotone(increasing=("a",)), Predictor(problem.model, weights)
     few = [declared.certify(predictor, problem, 1) for _ in range(2)]
     assert few[0] == few[1]
-    assert few[0].verdict in ("unknown", "violated", "held")
+    assert few[0].verdict == "unknown"
     many = declared.certify(predictor, problem, 20_000)
+    assert many.verdict == "violated"
     assert many == declared.certify(predictor, problem, 20_000)
 
 
@@ -304,18 +304,21 @@ def test_a_verdict_does_not_depend_on_the_order_of_units() -> None:
 
 
 def test_a_finite_domain_is_enumerated() -> None:
+    seen = set()
     for seed in range(6):
         problem, weights = random_net(seed, (5,), "tanh")
         predictor = Predictor(problem.model, weights)
         whole = Monotone(increasing=("a",), whole=("a", "b"))
         found = whole.certify(predictor, problem, 10)
         assert found.work == 11 * 3 * 3 * 2
+        seen.add(found.verdict)
         if Monotone(increasing=("a",)).certify(predictor, problem, 20_000).verdict == "held":
             assert found.verdict == "held"
         if found.verdict == "violated":
             low, high = found.witness.units["a"]
             assert high - low == pytest.approx(1.0)
             assert contradicts(found.witness, predictor, 1)
+    assert seen == {"held", "violated"}
 
 
 def test_nets_of_the_set_are_monotone_everywhere() -> None:
@@ -338,19 +341,21 @@ def test_nets_of_the_set_are_monotone_everywhere() -> None:
 
 def test_a_witness_fails_again_when_it_is_read_from_a_record() -> None:
     problem = table()
-    draws = torch.Generator().manual_seed(1)
+    draws, seen = torch.Generator().manual_seed(1), set()
     for _ in range(20):
         weights = torch.randn(problem.model.dimension, generator=draws, dtype=torch.float64)
         predictor = Predictor(problem.model, weights)
         found = Monotone(increasing=("a", "b")).certify(predictor, problem, 1)
         again = Finding.model_validate_json(found.model_dump_json())
         assert again == found
+        seen.add(found.verdict)
         if found.verdict == "violated":
             pair = again.witness
             assert contradicts(pair, predictor, 1)
             x = torch.tensor([pair.x, pair.other], dtype=torch.float64)
             assert outputs(predictor, x).tolist() == [pair.value, pair.other_value]
             problem.domain.check(x)
+    assert seen == {"held", "violated"}
 
 
 def test_survival_is_what_draws_of_the_noise_give() -> None:
@@ -463,7 +468,7 @@ def test_every_property_keeps_the_contract(cls: type[Property]) -> None:
     problem, declared = table(), example(cls)
     declared.check(problem)
     draws = torch.Generator().manual_seed(0)
-    within, verdicts = declared.within(problem), set()
+    within, verdicts, pairs = declared.within(problem), set(), []
     for scale in (0.0, 1.0, 30.0):
         for _ in range(6):
             w = scale * torch.randn(problem.model.dimension, generator=draws, dtype=torch.float64)
@@ -474,11 +479,14 @@ def test_every_property_keeps_the_contract(cls: type[Property]) -> None:
             verdicts.add(found.verdict)
             if found.verdict in ("held", "constructed"):
                 assert declared.attack(predictor, problem, draws) is None
+            else:
+                pairs.append(declared.attack(predictor, problem, draws))
             if within is not None:
                 projected = Predictor(problem.model, within.project(w))
                 good = declared.certify(projected, problem, 1000)
                 assert good.verdict in ("held", "constructed")
     assert "violated" in verdicts
+    assert any(pairs), "an attack that never finds a pair says nothing where it finds none"
     assert (
         properties.build(
             declared.name, {k: v for k, v in declared.model_dump().items() if k != "name"}

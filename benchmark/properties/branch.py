@@ -51,7 +51,7 @@ def least_slope(
         domain: of its inputs.
         place: of the input.
         sign: 1 or -1.
-        budget: boxes that may be bounded.
+        budget: boxes after which none are taken up; those taken up together may go beyond it.
         tolerance: positive.
         show: gives a pair that contradicts monotonicity near a point (inputs,), if there is one.
     """

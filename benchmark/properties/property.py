@@ -35,7 +35,8 @@ class Property(BaseModel, ABC):
     Attributes:
         enforce: `never` measures; `release` projects what is published onto `within`; `training`
             projects in every step of training too.
-        budget: boxes or points that `certify` may look at before it says `unknown`.
+        budget: boxes or points that a search of `certify` may look at before it says `unknown`;
+            it may have several searches, one a feature, say.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

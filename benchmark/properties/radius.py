@@ -21,9 +21,9 @@ FAR = 1e100
 class Radius(Property):
     """Every test row keeps its right class within a ball, in the units of features.
 
-    On a head it is exact: z_y(x) - z_k(x) falls fastest along w_k - w_y, so the class changes at
-    the distance min over k of (z_y - z_k) / ||w_y - w_k||. It is a property of rows, and
-    `share` says of how many.
+    On a head it is exact but for the round-off of float64: z_y(x) - z_k(x) falls fastest along
+    w_k - w_y, so the class changes at the distance min over k of (z_y - z_k) / ||w_y - w_k||. It is
+    a property of rows, and `share` says of how many.
     """
 
     name = "radius"
