@@ -937,14 +937,13 @@ def _elsewhere(how: How, device: str, threads: int) -> Executor | None:
         if how.wait:
             raise LetheError("--wait is for tasks on a cluster: name its file with --on")
         return None
-    from benchmark import plugins
     from benchmark.study.executors import cluster
     from benchmark.study.executors.executor import KIND, Asked
 
     if how.jobs != 1:
         raise LetheError("--jobs is for runs here: with --on every unit is a task of its own")
     settings = cluster.read(how.on)
-    kind = plugins.find(KIND, str(settings.pop("executor", "slurm")))
+    kind = KIND.find(str(settings.pop("executor", "slurm")))
     return kind.of(Asked(how.on, settings, device, threads, how.track, how.wait, out.print))
 
 

@@ -127,18 +127,14 @@ def _named(what: str, *, images: bool) -> list[Any]:
         module, _, name = what.partition(":")
         found = getattr(import_module(module), name, None)
         return [found if _is_plugin(found) else spec_of({"factory": what, "images": images})]
-    known = {
-        name: found.cls
-        for kind in plugins.kinds().values()
-        for name, found in plugins.discover(kind).items()
-    }
+    known = {name: cls for kind in plugins.kinds().values() for name, cls in kind.classes().items()}
     known |= {name: found.method for name, found in registry.discover().items()}
     if what not in known:
         raise unknown("method or plug-in", what, known)
     return [known[what]]
 
 
-def _kind_of(cls: type[Any]) -> plugins.Kind | None:
+def _kind_of(cls: type[Any]) -> plugins.Kind[Any] | None:
     """The kind that a class is of; None if it is of none."""
     every = (registry.KIND, *plugins.kinds().values())
     return next((kind for kind in every if kind.accepts(cls)), None)

@@ -14,12 +14,14 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from benchmark import code, names
 from benchmark.ends import kept_alive
 from benchmark.errors import LetheError, unknown
 from benchmark.syntax import package_of
+
+T = TypeVar("T")
 
 _DECLARED = ("name", "title", "source")
 #: Where each kind is declared that a plug-in can add, beside methods.
@@ -44,7 +46,7 @@ _OURS = ("benchmark", "methods", "baselines")
 
 
 @dataclass(frozen=True)
-class Kind:
+class Kind(Generic[T]):
     """What is looked for, and where.
 
     Attributes:
@@ -63,6 +65,14 @@ class Kind:
     group: str
     lacks: Callable[[type[Any]], str] = lambda cls: ""
 
+    def classes(self) -> dict[str, type[T]]:
+        """All of the kind by name; see `discover`."""
+        return {name: found.cls for name, found in discover(self).items()}
+
+    def find(self, name: str) -> type[T]:
+        """The one called `name`; see `find`."""
+        return find(self, name)
+
 
 @dataclass(frozen=True)
 class Found:
@@ -72,7 +82,7 @@ class Found:
     origin: str
 
 
-def kinds() -> dict[str, Kind]:
+def kinds() -> dict[str, Kind[Any]]:
     """What is looked for, beside methods, by what it is called."""
     return {word: importlib.import_module(module).KIND for word, module in _MODULES.items()}
 
@@ -89,7 +99,7 @@ def installed() -> list[tuple[str, Found]]:
     return [(kind.word, one) for kind, one in found]
 
 
-def discover(kind: Kind) -> dict[str, Found]:
+def discover(kind: Kind[Any]) -> dict[str, Found]:
     """All classes of a kind by name, in the order of packages and files, then plug-ins.
 
     Raises:
@@ -100,7 +110,7 @@ def discover(kind: Kind) -> dict[str, Found]:
 
 
 @cache
-def find(kind: Kind, name: str) -> type[Any]:
+def find(kind: Kind[Any], name: str) -> type[Any]:
     """The class of a kind called `name`; plug-ins are looked through where no file of ours has it.
 
     Raises:
@@ -142,7 +152,7 @@ def current(cls: type[Any], recorded: str | None) -> str | None:
     return found
 
 
-def _by_name(kind: Kind, classes: Iterable[Found]) -> dict[str, Found]:
+def _by_name(kind: Kind[Any], classes: Iterable[Found]) -> dict[str, Found]:
     """Classes by name, each checked; see `discover`."""
     found: dict[str, Found] = {}
     for one in classes:
@@ -157,7 +167,7 @@ def _by_name(kind: Kind, classes: Iterable[Found]) -> dict[str, Found]:
     return found
 
 
-def check(cls: type[Any], kind: Kind) -> None:
+def check(cls: type[Any], kind: Kind[Any]) -> None:
     """Refuse a class that lacks a declaration, or has one that is of no use.
 
     Raises:
@@ -180,7 +190,7 @@ def check(cls: type[Any], kind: Kind) -> None:
         raise LetheError(f"{place(cls)} {lacks}")
 
 
-def in_packages(kind: Kind) -> Iterator[Found]:
+def in_packages(kind: Kind[Any]) -> Iterator[Found]:
     """The classes of a kind that are files of the project's packages.
 
     Raises:
@@ -193,7 +203,7 @@ def in_packages(kind: Kind) -> Iterator[Found]:
                     yield Found(cls, name)
 
 
-def from_outside(kind: Kind) -> Iterator[Found]:
+def from_outside(kind: Kind[Any]) -> Iterator[Found]:
     """The classes of a kind that are plug-ins: of installed packages, then of the folder of files.
 
     Raises:
@@ -241,7 +251,7 @@ def in_order(package: str) -> list[ModuleType]:
     return sorted(found, key=lambda module: (module.ORDER, module.__name__))
 
 
-def in_entry_points(kind: Kind) -> Iterator[Found]:
+def in_entry_points(kind: Kind[Any]) -> Iterator[Found]:
     """The classes of a kind that installed packages bring.
 
     Raises:

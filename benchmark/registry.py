@@ -14,7 +14,7 @@ FAMILIES = ("methods", "baselines")
 #: The family of methods that a caller brings.
 GUESTS = "yours"
 
-KIND = plugins.Kind(
+KIND = plugins.Kind[Method](
     word="method",
     wanted="a Method class",
     accepts=lambda cls: issubclass(cls, Method),

@@ -10,7 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from benchmark import plugins
+from benchmark import extend, plugins
 from benchmark.cli import app
 from benchmark.contract import definition
 from benchmark.curvature.solvers import SOLVERS
@@ -23,10 +23,10 @@ from benchmark.properties import property as properties
 from benchmark.records import Record, Store
 from benchmark.runner.plans import plan_cells
 from benchmark.study.executors.executor import KIND as EXECUTORS
+from benchmark.templates import TEMPLATES
 from leaderboard.export import View, export, read
 from tests import tiny_experiment
 
-FILES = Path(__file__).parent / "plugin_files"
 STUDY = (
     ('data = "digits"', 'data = "outside-set"'),
     ('"unit-pixels"', '"outside-feature"'),
@@ -38,12 +38,21 @@ STUDY = (
 )
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one plug-in of each kind, as `lethe new` writes it."""
+    folder = tmp_path_factory.mktemp("plugins")
+    for kind in TEMPLATES:
+        extend.write(kind, "outside-set" if kind == "data" else f"outside-{kind}", folder)
+    return folder
+
+
 @pytest.fixture
-def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def outside(written: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of plug-ins; nothing of them is known afterwards."""
-    monkeypatch.setenv(plugins.FOLDER, str(FILES))
+    monkeypatch.setenv(plugins.FOLDER, str(written))
     _forget()
-    yield FILES
+    yield written
     _forget()
 
 
@@ -131,7 +140,7 @@ def test_a_solver_a_definition_and_an_executor_are_known_by_name(outside: Path) 
     assert "outside-solver" in list(SOLVERS)
     assert SOLVERS["outside-solver"].title == "Outside solver"
     assert definition.find("outside-definition").proves
-    assert plugins.find(EXECUTORS, "outside-executor").title == "Outside executor"
+    assert EXECUTORS.find("outside-executor").title == "Outside executor"
     with pytest.raises(LetheError, match=r"unknown solver 'cgg': did you mean 'cg'\?"):
         SOLVERS["cgg"]
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from benchmark import plugins
 from benchmark.contract.claim import Claim, Construction, Verdict
-from benchmark.errors import unknown
 
 if TYPE_CHECKING:
     from benchmark.contract.method import Method
@@ -51,7 +50,7 @@ class Definition(ABC):
         """
 
 
-KIND = plugins.Kind(
+KIND = plugins.Kind[Definition](
     word="definition",
     wanted="a Definition class",
     accepts=lambda cls: issubclass(cls, Definition),
@@ -60,25 +59,10 @@ KIND = plugins.Kind(
 )
 
 
-@cache
-def discover() -> dict[str, type[Definition]]:
-    """Every definition by name.
-
-    Raises:
-        LetheError: if a file cannot be imported, a class lacks a declaration or two share a name.
-    """
-    return {name: found.cls for name, found in plugins.discover(KIND).items()}
-
-
-def find(name: str) -> type[Definition]:
-    """The definition called `name`.
-
-    Raises:
-        LetheError: if there is none.
-    """
-    if name not in discover():
-        raise unknown("definition", name, discover())
-    return discover()[name]
+#: Every definition by name.
+discover = cache(KIND.classes)
+#: The definition of a name; a LetheError if there is none.
+find = KIND.find
 
 
 def verdict(claim: Claim | None) -> Verdict:

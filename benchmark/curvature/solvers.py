@@ -66,7 +66,7 @@ class Solver(ABC):
         return Solution(torch.zeros_like(system.b), math.inf, 0, False, None)
 
 
-KIND = plugins.Kind(
+KIND = plugins.Kind[Solver](
     word="solver",
     wanted="a Solver class",
     accepts=lambda cls: issubclass(cls, Solver),
@@ -79,14 +79,14 @@ class _Solvers(Mapping[str, type[Solver]]):
     """Every solver by name, looked for when it is asked for."""
 
     def __getitem__(self, name: str) -> type[Solver]:
-        return plugins.find(KIND, name)
+        return KIND.find(name)
 
     def __iter__(self) -> Iterator[str]:
-        found = plugins.discover(KIND)
-        return iter(sorted(found, key=lambda name: (found[name].cls.place, name)))
+        found = KIND.classes()
+        return iter(sorted(found, key=lambda name: (found[name].place, name)))
 
     def __len__(self) -> int:
-        return len(plugins.discover(KIND))
+        return len(KIND.classes())
 
 
 SOLVERS = _Solvers()

@@ -8,12 +8,12 @@ from benchmark import plugins
 from benchmark.data.dataset import Dataset
 from benchmark.data.named import NamedSet
 from benchmark.data.own.spec import Arrays, OwnData, own_kind
-from benchmark.errors import LetheError, unknown
+from benchmark.errors import LetheError
 
 #: How an experiment says what its data are.
 DataSpec = str | OwnData | Arrays
 
-KIND = plugins.Kind(
+KIND = plugins.Kind[NamedSet](
     word="data set",
     wanted="a NamedSet class",
     accepts=lambda cls: issubclass(cls, NamedSet),
@@ -22,14 +22,8 @@ KIND = plugins.Kind(
 )
 
 
-@cache
-def discover() -> dict[str, type[NamedSet]]:
-    """All sets that have a name, in the order of files, then plug-ins.
-
-    Raises:
-        LetheError: if a file cannot be imported, a class lacks a declaration or two share a name.
-    """
-    return {name: found.cls for name, found in plugins.discover(KIND).items()}
+#: All sets that have a name, in the order of files, then plug-ins.
+discover = cache(KIND.classes)
 
 
 def find(name: str) -> type[NamedSet]:
@@ -38,15 +32,13 @@ def find(name: str) -> type[NamedSet]:
     Raises:
         LetheError: if there is none.
     """
-    if name not in discover():
-        kind = own_kind(name)
-        if kind is not None:
-            raise LetheError(
-                f"data '{name}' is no name of a set: of a file write data = {{ {kind} = '{name}', "
-                "target = '...' }"
-            )
-        raise unknown("data set", name, discover())
-    return discover()[name]
+    kind = own_kind(name)
+    if kind is not None and name not in discover():
+        raise LetheError(
+            f"data '{name}' is no name of a set: of a file write data = {{ {kind} = '{name}', "
+            "target = '...' }"
+        )
+    return KIND.find(name)
 
 
 def load(data: DataSpec) -> Dataset:
@@ -62,6 +54,7 @@ def clear() -> None:
     """Forget which sets were loaded and found."""
     _named.cache_clear()
     discover.cache_clear()
+    plugins.find.cache_clear()
 
 
 @cache

@@ -87,7 +87,7 @@ class TableFeature(ABC):
 
 Feature = ImageFeature | TableFeature
 
-KIND = plugins.Kind(
+KIND = plugins.Kind[Feature](
     word="feature",
     wanted="an ImageFeature or TableFeature class",
     accepts=lambda cls: issubclass(cls, ImageFeature | TableFeature),
@@ -96,22 +96,10 @@ KIND = plugins.Kind(
 )
 
 
-def discover() -> dict[str, type[Feature]]:
-    """All features by name, in the order of files, then plug-ins.
-
-    Raises:
-        LetheError: if a file cannot be imported, a class lacks a declaration or two share a name.
-    """
-    return {name: found.cls for name, found in plugins.discover(KIND).items()}
-
-
-def find(name: str) -> type[Feature]:
-    """The feature called `name`.
-
-    Raises:
-        LetheError: if there is none.
-    """
-    return plugins.find(KIND, name)
+#: All features by name, in the order of files, then plug-ins.
+discover = KIND.classes
+#: The feature of a name; a LetheError if there is none.
+find = KIND.find
 
 
 def of_images() -> list[str]:

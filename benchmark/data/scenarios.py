@@ -105,7 +105,7 @@ class Scenario(ABC):
         return labels
 
 
-KIND = plugins.Kind(
+KIND = plugins.Kind[Scenario](
     word="scenario",
     wanted="a Scenario class",
     accepts=lambda cls: issubclass(cls, Scenario),
@@ -114,22 +114,10 @@ KIND = plugins.Kind(
 )
 
 
-def discover() -> dict[str, type[Scenario]]:
-    """All scenarios of rows by name, in the order of files, then plug-ins.
-
-    Raises:
-        LetheError: if a file cannot be imported, a class lacks a declaration or two share a name.
-    """
-    return {name: found.cls for name, found in plugins.discover(KIND).items()}
-
-
-def find(name: str) -> type[Scenario]:
-    """The scenario called `name`.
-
-    Raises:
-        LetheError: if there is none.
-    """
-    return plugins.find(KIND, name)
+#: All scenarios of rows by name, in the order of files, then plug-ins.
+discover = KIND.classes
+#: The scenario of a name; a LetheError if there is none.
+find = KIND.find
 
 
 def required(context: Context | None, scenario: str) -> Context:

@@ -68,7 +68,7 @@ def _lacks(cls: type[Metric]) -> str:
     return ""
 
 
-KIND = plugins.Kind(
+KIND = plugins.Kind[Metric](
     word="metric",
     wanted="a Metric class",
     accepts=lambda cls: issubclass(cls, Metric),
@@ -78,13 +78,8 @@ KIND = plugins.Kind(
 )
 
 
-def discover() -> dict[str, type[Metric]]:
-    """All metrics by name, in the order of files, then plug-ins.
-
-    Raises:
-        LetheError: if a file cannot be imported, a class lacks a declaration or two share a name.
-    """
-    return {name: found.cls for name, found in plugins.discover(KIND).items()}
+#: All metrics by name, in the order of files, then plug-ins.
+discover = KIND.classes
 
 
 def of_column(key: str) -> type[Metric] | None:

@@ -47,19 +47,12 @@ class Loss(ABC):
         """
 
 
-KIND = plugins.Kind(
+KIND = plugins.Kind[Loss](
     word="loss",
     wanted="a Loss class",
     accepts=lambda cls: issubclass(cls, Loss),
     packages=("benchmark.losses",),
     group="lethe.losses",
 )
-
-
-def find(name: str) -> type[Loss]:
-    """The loss called `name`.
-
-    Raises:
-        LetheError: if there is none.
-    """
-    return plugins.find(KIND, name)
+#: The loss of a name; a LetheError if there is none.
+find = KIND.find

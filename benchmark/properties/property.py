@@ -18,7 +18,7 @@ from pydantic import (
 from torch import Tensor
 
 from benchmark import parameters, plugins
-from benchmark.errors import LetheError, unknown
+from benchmark.errors import LetheError
 from benchmark.problem.convex import ConvexSet
 from benchmark.problem.predictor import Predictor
 from benchmark.problem.problem import Problem
@@ -127,7 +127,7 @@ class Property(BaseModel, ABC):
         return found
 
 
-KIND = plugins.Kind(
+KIND = plugins.Kind[Property](
     word="property",
     wanted="a Property class",
     accepts=lambda cls: issubclass(cls, Property),
@@ -136,25 +136,8 @@ KIND = plugins.Kind(
 )
 
 
-@cache
-def discover() -> dict[str, type[Property]]:
-    """Every property by name: the project's, then those of plug-ins.
-
-    Raises:
-        LetheError: if a file cannot be imported, a class lacks a declaration or two share a name.
-    """
-    return {name: found.cls for name, found in plugins.discover(KIND).items()}
-
-
-def find(name: str) -> type[Property]:
-    """The property called `name`.
-
-    Raises:
-        LetheError: if there is none.
-    """
-    if name not in discover():
-        raise unknown("property", name, discover())
-    return discover()[name]
+#: Every property by name: the project's, then those of plug-ins.
+discover = cache(KIND.classes)
 
 
 def build(name: str, params: dict[str, Any]) -> Property:
@@ -163,4 +146,4 @@ def build(name: str, params: dict[str, Any]) -> Property:
     Raises:
         LetheError: for one that there is not, an unknown parameter or a wrong value.
     """
-    return parameters.build(find(name), params, name, "property")
+    return parameters.build(KIND.find(name), params, name, "property")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
 from torch import Generator, Tensor
 
@@ -92,10 +94,39 @@ class Subpopulation(Scenario):
         return tuple(sets)
 
 
-class Largest(Scenario):
-    """The rows whose images have the largest norm; a stream takes them from the top down.
+class Ranked(Scenario):
+    """The rows with the highest scores; a stream takes them from the top down.
 
-    Of the image, not of its features, which are often scaled to the same norm. Nothing is drawn.
+    Nothing is drawn.
+    """
+
+    @classmethod
+    @abstractmethod
+    def scores(cls, context: Context) -> Tensor:
+        """(n,) of every training row.
+
+        Raises:
+            LetheError: if the context lacks what they are computed from.
+        """
+
+    @classmethod
+    def draw(
+        cls,
+        trained: Tensor,
+        count: int | None,
+        requests: int,
+        context: Context | None,
+        generator: Generator,
+    ) -> tuple[Tensor, ...]:
+        scores = cls.scores(required(context, cls.name))[trained]
+        order = torch.sort(scores, descending=True, stable=True).indices
+        return trained[order[: requests * count]].split(count)
+
+
+class Largest(Ranked):
+    """The rows whose images have the largest norm.
+
+    Of the image, not of its features, which are often scaled to the same norm.
     """
 
     name = "largest"
@@ -103,24 +134,16 @@ class Largest(Scenario):
     source = "the suite's own"
 
     @classmethod
-    def draw(
-        cls,
-        trained: Tensor,
-        count: int | None,
-        requests: int,
-        context: Context | None,
-        generator: Generator,
-    ) -> tuple[Tensor, ...]:
-        sizes = required(context, "largest").sizes
-        if sizes is None:
+    def scores(cls, context: Context) -> Tensor:
+        if context.sizes is None:
             raise LetheError("forget scenario 'largest' needs the images to rank the rows by")
-        return _highest(trained, sizes()[trained], count, requests)
+        return context.sizes()
 
 
-class Memorised(Scenario):
-    """The rows with the highest leave-out effect; a stream takes them from the top down.
+class Memorised(Ranked):
+    """The rows with the highest leave-out effect.
 
-    Nothing is drawn. Rows that are chosen by some shadow models must be attacked with others.
+    Rows that are chosen by some shadow models must be attacked with others.
     """
 
     name = "memorised"
@@ -128,38 +151,19 @@ class Memorised(Scenario):
     source = "Feldman & Zhang 2020"
 
     @classmethod
-    def draw(
-        cls,
-        trained: Tensor,
-        count: int | None,
-        requests: int,
-        context: Context | None,
-        generator: Generator,
-    ) -> tuple[Tensor, ...]:
-        effect = required(context, "memorised").leave_out_effect
-        if effect is None:
+    def scores(cls, context: Context) -> Tensor:
+        if context.leave_out_effect is None:
             raise LetheError("forget scenario 'memorised' needs a shadow bank to rank the rows by")
-        return _highest(trained, effect().cpu()[trained], count, requests)
+        return context.leave_out_effect().cpu()
 
 
-class Mislabelled(Scenario):
+class Mislabelled(Random):
     """Each request `count` random rows, which are given other labels before training."""
 
     name = "mislabelled"
     title = "mislabelled rows"
     source = "the suite's own"
     relabels = True
-
-    @classmethod
-    def draw(
-        cls,
-        trained: Tensor,
-        count: int | None,
-        requests: int,
-        context: Context | None,
-        generator: Generator,
-    ) -> tuple[Tensor, ...]:
-        return Random.draw(trained, count, requests, context, generator)
 
     @classmethod
     def labels(cls, labels: Tensor, rows: Tensor, classes: int, generator: Generator) -> Tensor:
@@ -197,12 +201,6 @@ class Influential(Scenario):
                 "model and a ridge above 0"
             )
         return find(trained, requests * count).split(count)
-
-
-def _highest(trained: Tensor, scores: Tensor, count: int, requests: int) -> tuple[Tensor, ...]:
-    """The rows with the highest scores (n,), from the top down."""
-    order = torch.sort(scores, descending=True, stable=True).indices
-    return trained[order[: requests * count]].split(count)
 
 
 class AgainstProperty(Scenario):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 
@@ -28,12 +29,13 @@ SCALE_MARGIN, SCALE_TRIALS, SCALE_STEPS = 1.5, 50, 10
 _SCALE_ROWS, _STEP_ROWS = SCALE_TRIALS * SCALE_STEPS * BATCH, CHAINS * BATCH
 
 
-def _cg(system: System, tolerance: float, budget: int, generator: torch.Generator) -> Solution:
-    return conjugate_gradients(system.operator, system.b, tolerance=tolerance, max_products=budget)
+def _of_operator(solve: Callable[..., Solution]) -> Any:
+    """`run` of a solver that takes nothing but the operator and b."""
 
+    def run(system: System, tolerance: float, budget: int, generator: torch.Generator) -> Solution:
+        return solve(system.operator, system.b, tolerance=tolerance, max_products=budget)
 
-def _minres(system: System, tolerance: float, budget: int, generator: torch.Generator) -> Solution:
-    return minres(system.operator, system.b, tolerance=tolerance, max_products=budget)
+    return staticmethod(run)
 
 
 def _nystroem(
@@ -42,7 +44,7 @@ def _nystroem(
     """Conjugate gradients, preconditioned; the sketch is part of the budget."""
     rank = min(RANK, budget)
     if not rank or not system.b.any():
-        return _cg(system, tolerance, budget, generator)
+        return ConjugateGradients.run(system, tolerance, budget, generator)
     low_rank = nystroem(system.operator.operator, system.b, rank, generator)
     smallest = low_rank.smallest_ritz + system.damping
     if smallest <= 0:
@@ -71,62 +73,9 @@ def _svrg(system: System, tolerance: float, budget: int, generator: torch.Genera
     )
 
 
-def _chebyshev(
-    system: System, tolerance: float, budget: int, generator: torch.Generator
-) -> Solution:
-    return chebyshev(system.operator, system.b, tolerance=tolerance, max_products=budget)
-
-
-def _cholesky(
-    system: System, tolerance: float, budget: int, generator: torch.Generator
-) -> Solution:
-    return cholesky(system.operator, system.b, tolerance=tolerance, max_products=budget)
-
-
 def _lissa_depth(budget: int, rows: int) -> int:
     """Steps of LiSSA that a budget of products over so many rows allows; below 1 if none."""
     return min(DEPTH, int((budget * rows - _SCALE_ROWS) / _STEP_ROWS))
-
-
-def _lissa(averaged: float) -> Callable[[System, float, int, torch.Generator], Solution]:
-    """LiSSA whose answer is the mean over this share of its last steps; 0 is the published one."""
-
-    def solve(
-        system: System, tolerance: float, budget: int, generator: torch.Generator
-    ) -> Solution:
-        # The ridge is a multiple of the identity as well, and takes half the time as one.
-        n, hessians = len(system.rows), system.problem.minibatch_hessians(system.weights)
-        damping = system.damping + system.problem.objective.ridge
-        goal = tolerance * float(system.b.norm())
-        probing, depth = _SCALE_ROWS / n, _lissa_depth(budget, n)
-        if depth < 1 or not system.b.any():
-            zero = torch.zeros_like(system.b)
-            return measured(system.operator, system.b, zero, goal=goal, products=0)
-        largest = largest_minibatch_curvature(
-            hessians,
-            system.rows,
-            len(system.b),
-            generator,
-            batch=BATCH,
-            trials=SCALE_TRIALS,
-            steps=SCALE_STEPS,
-        )
-        x = lissa(
-            hessians,
-            system.rows,
-            system.b,
-            generator,
-            damping=damping,
-            scale=SCALE_MARGIN * (largest + damping),
-            chains=CHAINS,
-            depth=depth,
-            batch=BATCH,
-            averaged=max(1, round(averaged * depth)),
-        )
-        products = probing + depth * _STEP_ROWS / n
-        return measured(system.operator, system.b, x, goal=goal, products=products)
-
-    return solve
 
 
 def _lissa_pieces(system: System, budget: int) -> tuple[Callable[[], object], float]:
@@ -146,7 +95,7 @@ class ConjugateGradients(Solver):
     title = "Conjugate gradients"
     source = "Hestenes & Stiefel 1952"
     place = 0
-    run = staticmethod(_cg)
+    run = _of_operator(conjugate_gradients)
 
 
 class MinimalResidual(Solver):
@@ -156,7 +105,7 @@ class MinimalResidual(Solver):
     title = "Minimal residual"
     source = "Paige & Saunders 1975"
     place = 1
-    run = staticmethod(_minres)
+    run = _of_operator(minres)
 
 
 class Nystroem(Solver):
@@ -186,7 +135,7 @@ class Chebyshev(Solver):
     title = "Chebyshev, Lanczos bounds"
     source = "Saad 2003"
     place = 4
-    run = staticmethod(_chebyshev)
+    run = _of_operator(chebyshev)
 
 
 class DenseCholesky(Solver):
@@ -196,7 +145,7 @@ class DenseCholesky(Solver):
     title = "Dense Cholesky"
     source = "Golub & Van Loan 2013"
     place = 5
-    run = staticmethod(_cholesky)
+    run = _of_operator(cholesky)
 
 
 class PublishedLiSSA(Solver):
@@ -206,16 +155,52 @@ class PublishedLiSSA(Solver):
     title = "LiSSA, as published"
     source = "Agarwal, Bullins & Hazan 2017"
     place = 6
-    run = staticmethod(_lissa(0))
     pieces = staticmethod(_lissa_pieces)
+    #: The answer is the mean over this share of the last steps.
+    averaged: ClassVar[float] = 0
+
+    @classmethod
+    def run(
+        cls, system: System, tolerance: float, budget: int, generator: torch.Generator
+    ) -> Solution:
+        # The ridge is a multiple of the identity as well, and takes half the time as one.
+        n, hessians = len(system.rows), system.problem.minibatch_hessians(system.weights)
+        damping = system.damping + system.problem.objective.ridge
+        goal = tolerance * float(system.b.norm())
+        probing, depth = _SCALE_ROWS / n, _lissa_depth(budget, n)
+        if depth < 1 or not system.b.any():
+            zero = torch.zeros_like(system.b)
+            return measured(system.operator, system.b, zero, goal=goal, products=0)
+        largest = largest_minibatch_curvature(
+            hessians,
+            system.rows,
+            len(system.b),
+            generator,
+            batch=BATCH,
+            trials=SCALE_TRIALS,
+            steps=SCALE_STEPS,
+        )
+        x = lissa(
+            hessians,
+            system.rows,
+            system.b,
+            generator,
+            damping=damping,
+            scale=SCALE_MARGIN * (largest + damping),
+            chains=CHAINS,
+            depth=depth,
+            batch=BATCH,
+            averaged=max(1, round(cls.averaged * depth)),
+        )
+        products = probing + depth * _STEP_ROWS / n
+        return measured(system.operator, system.b, x, goal=goal, products=products)
 
 
-class AveragedLiSSA(Solver):
+class AveragedLiSSA(PublishedLiSSA):
     """LiSSA, tail averaged."""
 
     name = "lissa-averaged"
     title = "LiSSA, tail averaged"
     source = "Polyak & Juditsky 1992"
     place = 7
-    run = staticmethod(_lissa(0.5))
-    pieces = staticmethod(_lissa_pieces)
+    averaged = 0.5

@@ -137,7 +137,7 @@ def _kind_of(study: type[Study]) -> str:
     return study.record.model_fields["kind"].default
 
 
-KIND = plugins.Kind(
+KIND = plugins.Kind[Study](
     word="study",
     wanted="a class derived from benchmark.study.study.Study",
     accepts=_is_study,
@@ -155,7 +155,7 @@ def discover() -> dict[str, type[Study]]:
         LetheError: if a file cannot be imported, a study declares no record that can be read
             again, or two studies share a name or a kind of record.
     """
-    studies = {name: found.cls for name, found in plugins.discover(KIND).items()}
+    studies = KIND.classes()
     owners: dict[str, type[Study]] = {}
     for study in studies.values():
         owner = owners.setdefault(_kind_of(study), study)

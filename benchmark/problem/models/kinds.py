@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
 
 from benchmark import plugins
-from benchmark.errors import LetheError, explain, unknown
+from benchmark.errors import LetheError, explain
 from benchmark.problem.models.spec import ModelSpec
 
 
@@ -19,7 +18,7 @@ def _lacks(cls: type[ModelSpec]) -> str:
     return "says whether it is linear, which only the project's kinds may: leave 'linear' out"
 
 
-KIND = plugins.Kind(
+KIND = plugins.Kind[ModelSpec](
     word="model",
     wanted="a ModelSpec class",
     accepts=lambda cls: issubclass(cls, ModelSpec) and "kind" in cls.model_fields,
@@ -27,29 +26,10 @@ KIND = plugins.Kind(
     group="lethe.models",
     lacks=_lacks,
 )
-
-
-def discover() -> dict[str, plugins.Found]:
-    """Every kind of model by name: the project's, then those of plug-ins.
-
-    Raises:
-        LetheError: if a file cannot be imported, a class lacks a declaration or two share a name.
-    """
-    return plugins.discover(KIND)
-
-
-def find(name: str) -> type[ModelSpec]:
-    """The kind called `name`; plug-ins are looked through for names that are not the project's.
-
-    Raises:
-        LetheError: if there is none.
-    """
-    if name in _own():
-        return _own()[name]
-    found = discover()
-    if name not in found:
-        raise unknown("model", name, found)
-    return found[name].cls
+#: Every kind of model by name: the project's, then those of plug-ins.
+discover = KIND.classes
+#: The kind of a name; a LetheError if there is none.
+find = KIND.find
 
 
 def read(value: Any) -> Any:
@@ -91,9 +71,3 @@ def spec_of(table: dict[str, Any], cls: type[ModelSpec] | None = None) -> ModelS
         raise explain(error, "model") from error
     except ValueError as error:
         raise LetheError(f"model: {error}") from error
-
-
-@cache
-def _own() -> dict[str, type[ModelSpec]]:
-    """The project's kinds."""
-    return {found.cls.name: found.cls for found in plugins.in_packages(KIND)}

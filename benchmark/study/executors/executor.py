@@ -92,7 +92,7 @@ class Executor(ABC):
         """
 
 
-KIND = plugins.Kind(
+KIND = plugins.Kind[Executor](
     word="executor",
     wanted="an Executor class",
     accepts=lambda cls: issubclass(cls, Executor),
