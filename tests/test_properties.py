@@ -436,6 +436,12 @@ def test_what_contradicts_itself_is_refused(declared: dict, complaint: str) -> N
     assert "\n" not in str(error.value)
 
 
+def test_training_within_a_cone_without_a_ridge_is_refused() -> None:
+    problem = replace(table(), objective=Objective(loss="cross_entropy", ridge=0.0))
+    with pytest.raises(LetheError, match=r"set problem\.objective\.ridge above 0"):
+        with_property(problem, Monotone(increasing=("a",), enforce="training"))
+
+
 def test_a_scale_that_is_learnt_from_rows_is_refused() -> None:
     with pytest.raises(LetheError, match="no scale is learnt from rows that may be forgotten"):
         with_property(replace(table(), domain=None), Monotone(increasing=("a",)))
