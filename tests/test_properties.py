@@ -12,6 +12,7 @@ import torch
 from scipy.optimize import Bounds as MilpBounds
 from scipy.optimize import LinearConstraint, milp
 
+from benchmark.checks.parts import checked
 from benchmark.contract.claim import Target
 from benchmark.contract.request import Release, Request, State
 from benchmark.data.columns import Column
@@ -499,6 +500,18 @@ def test_every_property_keeps_the_contract(cls: type[Property]) -> None:
         )
         == declared
     )
+
+
+def test_a_property_that_no_verdict_was_looked_at_of_says_so() -> None:
+    class OfNets(Radius):
+        def check(self, problem: Problem) -> None:
+            raise LetheError("it is of nets")
+
+    assert [rule for rule, _ in checked(OfNets)][1:] == [
+        "it refuses a head of two classes, so no verdict was looked at (it is of nets)"
+    ]
+    assert {wrong for _, wrong in checked(Radius)} == {""}
+    assert len(list(checked(Radius))) > 2
 
 
 def test_the_radius_is_where_the_class_changes() -> None:
