@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -362,6 +363,22 @@ def read_plan(path: Path) -> Plan:
     return json_file.read(path, "record", SCHEMA, Plan.model_validate)
 
 
+def _keep(path: Path, content: BaseModel, read: Callable[[Path], BaseModel]) -> None:
+    """Write a file unless it says that already; a damaged one is written anew.
+
+    Raises:
+        Sound: for one that was edited by hand, or is of a newer version.
+    """
+    try:
+        known = collected.exists(path) and read(path) == content
+    except Sound:
+        raise
+    except LetheError:  # damaged
+        known = False
+    if not known:
+        json_file.write(path, content)
+
+
 def cell_path(experiment: str, label: str, seed: int) -> str:
     """Where a results folder keeps the record of a cell."""
     return f"{experiment}/{label}/seed-{seed}.json"
@@ -456,14 +473,13 @@ class Store:
     # --- studies --------------------------------------------------------------------------------
 
     def keep_contents(self, study: str, pieces: dict[str, str]) -> None:
-        """Write what a study consists of, unless it is there."""
+        """Write what a study consists of, unless it is there.
+
+        Raises:
+            Sound: see `_keep`.
+        """
         path, contents = self.folder / study_path(study, CONTENTS), Contents(pieces=pieces)
-        try:
-            known = collected.exists(path) and self.contents(study) == contents
-        except LetheError:
-            known = False
-        if not known:
-            json_file.write(path, contents)
+        _keep(path, contents, lambda _: self.contents(study))
 
     def gathered(self, study: str, kind: type[E]) -> Gathered[E] | None:
         """The records of what a study consists of; None if it was never begun.
@@ -504,14 +520,12 @@ class Store:
         return self.folder / cell_path(experiment, label, seed)
 
     def keep_plan(self, plan: Plan) -> None:
-        """Write a plan unless it is there."""
-        path = self.plan_path(plan.experiment)
-        try:
-            known = collected.exists(path) and read_plan(path) == plan
-        except LetheError:
-            known = False
-        if not known:
-            json_file.write(path, plan)
+        """Write a plan unless it is there.
+
+        Raises:
+            Sound: see `_keep`.
+        """
+        _keep(self.plan_path(plan.experiment), plan, read_plan)
 
     def plans(self) -> list[Plan]:
         """Every experiment's plan, by name.

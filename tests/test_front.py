@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.errors import LetheError
 from leaderboard.export import View, bibtex, export
 from leaderboard.front import render_front, same_front
 from leaderboard.front.data import packed, payload, unpacked
@@ -152,7 +153,7 @@ def test_useful_rows_are_asked_for(found: Overview) -> None:
 def test_what_there_is_not_is_one_line(
     found: Overview, view: View, form: str, message: str
 ) -> None:
-    with pytest.raises(Exception, match=re.escape(message)):
+    with pytest.raises(LetheError, match=re.escape(message)):
         export(found, view, form)
 
 

@@ -235,6 +235,20 @@ def test_a_number_that_was_edited_by_hand_is_noticed(
     assert exists(path)
 
 
+def test_a_plan_that_was_edited_by_hand_is_not_replaced(recorded: tuple[Path, Path]) -> None:
+    toml, path = recorded
+    plan = path.parents[1] / "plan.json"
+    content = json.loads(plan.read_text(encoding="utf-8"))
+    plan.write_text(json.dumps(content | {"seeds": [0, 7]}), encoding="utf-8")
+    before = plan.read_bytes()
+    with pytest.raises(Sound, match="was edited by hand"):
+        finish(toml, folder=path.parents[2])
+    assert plan.read_bytes() == before
+    plan.write_text("{", encoding="utf-8")
+    finish(toml, folder=path.parents[2])
+    assert json.loads(plan.read_text(encoding="utf-8")) == content, "a damaged one is made again"
+
+
 def test_records_share_the_texts_that_all_of_them_have(recorded: tuple[Path, Path]) -> None:
     _, path = recorded
     one, other = (read_record(path).metrics["attack_gap"] for _ in range(2))

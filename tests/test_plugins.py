@@ -10,7 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from benchmark import extend, plugins
+from benchmark import extend, plugins, predictions
 from benchmark.cli import app
 from benchmark.contract import definition
 from benchmark.curvature.solvers import SOLVERS
@@ -173,6 +173,26 @@ def test_a_metric_is_a_function_of_predictions_alone(outside: Path, name: str) -
     assert mine
     assert all(value.value is not None for value in mine.values())
     assert metric.measured({"test": given}) == found
+
+
+@pytest.mark.parametrize("content", [None, b"damaged"])
+def test_what_was_not_kept_of_a_release_is_said_and_never_a_number(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    folder, columns = tmp_path / "runs", ("calibration.test", "class_accuracy.test.0")
+    one_seed = ("seeds = [0, 1]", 'seeds = [0]\nmethods = ["retrain", "nothing"]')
+    tiny_experiment.run(tiny_experiment.write(tmp_path, one_seed), folder=folder)
+    for record in predictions.with_metrics(folder, records(folder)):
+        assert all(record.metrics[name].value is not None for name in columns)
+    gone = predictions.path_of(folder, records(folder)[0].key)
+    gone.unlink()
+    if content is not None:
+        gone.write_bytes(content)
+    without, whole = predictions.with_metrics(folder, records(folder))
+    for name in columns:
+        assert without.metrics[name].value is None
+        assert without.metrics[name].note == metric.NOT_KEPT
+        assert whole.metrics[name].value is not None
 
 
 def test_a_metric_that_fails_is_a_column_that_says_so(

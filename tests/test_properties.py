@@ -12,6 +12,7 @@ import torch
 from scipy.optimize import Bounds as MilpBounds
 from scipy.optimize import LinearConstraint, milp
 
+from benchmark.checks.parts import checked
 from benchmark.contract.claim import Target
 from benchmark.contract.request import Release, Request, State
 from benchmark.data.columns import Column
@@ -436,6 +437,12 @@ def test_what_contradicts_itself_is_refused(declared: dict, complaint: str) -> N
     assert "\n" not in str(error.value)
 
 
+def test_training_within_a_cone_without_a_ridge_is_refused() -> None:
+    problem = replace(table(), objective=Objective(loss="cross_entropy", ridge=0.0))
+    with pytest.raises(LetheError, match=r"set problem\.objective\.ridge above 0"):
+        with_property(problem, Monotone(increasing=("a",), enforce="training"))
+
+
 def test_a_scale_that_is_learnt_from_rows_is_refused() -> None:
     with pytest.raises(LetheError, match="no scale is learnt from rows that may be forgotten"):
         with_property(replace(table(), domain=None), Monotone(increasing=("a",)))
@@ -493,6 +500,18 @@ def test_every_property_keeps_the_contract(cls: type[Property]) -> None:
         )
         == declared
     )
+
+
+def test_a_property_that_no_verdict_was_looked_at_of_says_so() -> None:
+    class OfNets(Radius):
+        def check(self, problem: Problem) -> None:
+            raise LetheError("it is of nets")
+
+    assert [rule for rule, _ in checked(OfNets)][1:] == [
+        "it refuses a head of two classes, so no verdict was looked at (it is of nets)"
+    ]
+    assert {wrong for _, wrong in checked(Radius)} == {""}
+    assert len(list(checked(Radius))) > 2
 
 
 def test_the_radius_is_where_the_class_changes() -> None:

@@ -76,6 +76,11 @@ def with_property(problem: Problem, declared: Property | None) -> Problem:
     if isinstance(training, AdamTraining) and training.gradient_tolerance is None:
         return replace(problem, training=training.model_copy(update={"radius": within}))
     if isinstance(training, NewtonTraining) and problem.model.spec.widths == ():
+        if problem.objective.ridge == 0:
+            raise LetheError(
+                "property.enforce = 'training' solves with a head's Hessian, which is singular "
+                "without a ridge: set problem.objective.ridge above 0"
+            )
         cone = ConeTraining(
             tolerance=training.tolerance, max_steps=training.max_steps, within=within
         )
