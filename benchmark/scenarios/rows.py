@@ -210,7 +210,7 @@ class AgainstProperty(Scenario):
     """
 
     name = "against-property"
-    title = "the fewest rows against the property"
+    title = "the fewest rows found that break the property of the retrained model"
     source = "the suite's own"
     sized = False
     single = True
