@@ -60,13 +60,14 @@ class LastRow(Scenario):
     title = "the last row of all"
     source = "a test"
     sized = False
+    single = True
 
     @classmethod
     def draw(cls, trained: Tensor, *_: Any) -> tuple[Tensor, ...]:
         return (trained[-1:],)
 
 
-def test_a_scenario_that_sets_its_own_size_is_said_by_its_title(
+def test_a_scenario_of_its_own_size_is_said_by_its_title_and_can_be_of_one_request(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def installed(kind: plugins.Kind) -> list[plugins.Found]:
@@ -76,6 +77,8 @@ def test_a_scenario_that_sets_its_own_size_is_said_by_its_title(
     rows = ('scenario = "random"\ncount = 5', 'scenario = "last-row"')
     planned = experiment.load(str(tiny_experiment.write(tmp_path, rows)))
     assert plans.settings(planned)["request"] == "the last row of all"
+    with pytest.raises(LetheError, match="is of one request"):
+        spec("last-row", requests=2).draw(torch.arange(N), Seeds())
     plugins.find.cache_clear()
 
 
