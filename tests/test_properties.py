@@ -41,7 +41,7 @@ from benchmark.records import read_record
 from benchmark.registry import find
 from benchmark.runner.cell import Inputs
 from benchmark.runner.plans import rows_of
-from leaderboard.model import kept as kept_model
+from leaderboard.model import properties as on_the_board
 from tests.test_own_docs import blocks, python, written
 
 COLUMNS = (
@@ -636,14 +636,14 @@ def test_the_board_says_what_was_lost_and_shows_the_pair() -> None:
     weights[0] = 1.0
     lost = declared.certify(Predictor(problem.model, weights), problem, 1)
     assert (held.verdict, lost.verdict) == ("held", "violated")
-    assert kept_model.verdicts([held, lost, lost]) == "violated 2, held 1"
+    assert on_the_board.verdicts([held, lost, lost]) == "violated 2, held 1"
     became = Kept(
         name="monotone", declared={}, enforce="release", before=held, after=lost, retrained=held
     )
     assert Kept.model_validate_json(became.model_dump_json()) == became
     assert became.numbers()["property.after.verdict"] == "violated"
     rows = Radius(radius=0.05).certify(Predictor(problem.model, weights), problem, 1)
-    assert kept_model.verdicts([rows]).endswith("% of rows")
+    assert on_the_board.verdicts([rows]).endswith("% of rows")
 
 
 def test_signs_have_the_places_of_their_columns() -> None:

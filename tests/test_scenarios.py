@@ -14,15 +14,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 
+from benchmark import plugins
 from benchmark.contract.seeds import Seeds
 from benchmark.data import catalogue
 from benchmark.data.forget import ForgetSpec
-from benchmark.data.scenarios import Context, discover
+from benchmark.data.scenarios import KIND, Context, Scenario, discover
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment
 from benchmark.graph.scenarios import WORDS
 from benchmark.problem import influence
 from benchmark.problem.problem import Problem
+from benchmark.runner import plans
 from benchmark.runner.plans import plan_cells
 from benchmark.runner.workbench import Workbench
 from tests import problems, tiny_experiment
@@ -51,6 +53,33 @@ def spec(scenario: str, **size: Any) -> ForgetSpec:
 def sized(scenario: str, count: int) -> dict[str, Any]:
     """The count, where an experiment says one."""
     return {"count": count} if SCENARIOS[scenario].sized else {}
+
+
+class LastRow(Scenario):
+    name = "last-row"
+    title = "the last row of all"
+    source = "a test"
+    sized = False
+    single = True
+
+    @classmethod
+    def draw(cls, trained: Tensor, *_: Any) -> tuple[Tensor, ...]:
+        return (trained[-1:],)
+
+
+def test_a_scenario_of_its_own_size_is_said_by_its_title_and_can_be_of_one_request(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def installed(kind: plugins.Kind) -> list[plugins.Found]:
+        return [plugins.Found(LastRow, "outside")] if kind is KIND else []
+
+    monkeypatch.setattr(plugins, "in_entry_points", installed)
+    rows = ('scenario = "random"\ncount = 5', 'scenario = "last-row"')
+    planned = experiment.load(str(tiny_experiment.write(tmp_path, rows)))
+    assert plans.settings(planned)["request"] == "the last row of all"
+    with pytest.raises(LetheError, match="is of one request"):
+        spec("last-row", requests=2).draw(torch.arange(N), Seeds())
+    plugins.find.cache_clear()
 
 
 def test_the_spec_names_every_scenario_and_no_other() -> None:

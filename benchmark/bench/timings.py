@@ -6,7 +6,9 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
-from benchmark.bench.systems import Size, SystemSpec, find_system, specs
+import torch
+
+from benchmark.bench.systems import Bench, Size, SystemSpec, find_system, prepare, specs
 from benchmark.errors import LetheError, unknown
 from benchmark.json_file import Sound
 from benchmark.records import Envelope, Store, study_path
@@ -66,6 +68,26 @@ class Timings(Study[T, E]):
         }
         whole = others | {piece.path: piece.where for piece in planned}
         store.keep_contents(self.name, dict(sorted(whole.items())))
+
+
+class OneSystem:
+    """What times pieces on one system at a time."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._system: Bench | None = None
+
+    @property
+    def intact(self) -> bool:
+        """Nothing is shared that a piece could change."""
+        return True
+
+    def _bench(self, spec: SystemSpec) -> Bench:
+        """The system, loaded; the one before is let go."""
+        if self._system is None or self._system.spec != spec:
+            self._system = None
+            self._system = prepare(spec, self._device)
+        return self._system
 
 
 def _known(store: Store, study: str) -> dict[str, str]:

@@ -159,8 +159,8 @@ class ForgetSpec(BaseModel):
             context: what scenarios other than `random` and `mislabelled` choose by.
 
         Raises:
-            LetheError: if that would leave nothing to keep, the scenario lacks its context, or a
-                row is named that was not trained on.
+            LetheError: if that would leave nothing to keep, the scenario lacks its context or has
+                but one request, or a row is named that was not trained on.
         """
         if self.named is not None:
             return named(trained, self.numbers, self.hashes, self.requests, context)
@@ -174,6 +174,10 @@ class ForgetSpec(BaseModel):
             )
         generator = seeds.generator("forget")
         kind = scenarios.find(self.scenario)
+        if kind.single and self.requests != 1:
+            raise LetheError(
+                f"forget scenario '{self.scenario}' is of one request: set forget.requests = 1"
+            )
         sets = kind.draw(trained, count, self.requests, context, generator)
         return tuple(rows.sort().values for rows in sets)
 

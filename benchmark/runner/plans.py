@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from benchmark import registry
 from benchmark.contract.method import PROBLEMS, Method
-from benchmark.data import catalogue, graphs
+from benchmark.data import catalogue, graphs, scenarios
 from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.forget import ForgetSpec
 from benchmark.data.public import PublicIndex
@@ -173,8 +173,6 @@ def _stream(requests: int) -> str:
 
 
 def _rows_in_words(forget: ForgetSpec) -> str:
-    if forget.scenario == "against-property":
-        return "the fewest rows found that break the property of the retrained model"
     if forget.scenario == "nodes-class":
         return WORDS[forget.scenario]
     if forget.scenario == "class":
@@ -183,6 +181,8 @@ def _rows_in_words(forget: ForgetSpec) -> str:
     if forget.named is not None:
         rows = f"{forget.named} named rows" if forget.named > 1 else "one named row"
         return rows if forget.requests == 1 else f"together {rows}"
+    if not forget.sized:
+        return scenarios.find(forget.scenario).title
     count = forget.count if forget.share is None else f"{100 * forget.share:g} %"
     if forget.of_graph:
         return f"{count} {WORDS[forget.scenario]}"

@@ -210,7 +210,7 @@ class AgainstProperty(Scenario):
     """
 
     name = "against-property"
-    title = "the fewest rows against the property"
+    title = "the fewest rows found that break the property of the retrained model"
     source = "the suite's own"
     sized = False
     single = True
@@ -225,9 +225,9 @@ class AgainstProperty(Scenario):
         generator: Generator,
     ) -> tuple[Tensor, ...]:
         find = required(context, cls.name).against_property
-        if find is None or requests != 1:
+        if find is None:
             raise LetheError(
-                "forget scenario 'against-property' is one request against the [property] of a "
+                "forget scenario 'against-property' goes against the [property] of a "
                 "strongly convex head whose training is not constrained"
             )
         return (find(trained),)

@@ -24,8 +24,8 @@ from benchmark.bench.operators import (
 )
 from benchmark.bench.over_processes import IN_A_ROW, products
 from benchmark.bench.record import ProductInfo, ProductRecord, product_path
-from benchmark.bench.systems import Bench, SystemSpec, prepare
-from benchmark.bench.timings import Timings, inputs_of, system_again, systems
+from benchmark.bench.systems import Bench, SystemSpec
+from benchmark.bench.timings import OneSystem, Timings, inputs_of, system_again, systems
 from benchmark.contract.method import Source
 from benchmark.errors import unknown
 from benchmark.records import fingerprint
@@ -127,17 +127,8 @@ class _Opened:
     count: int = 1
 
 
-class Passes:
+class Passes(OneSystem):
     """Goes over rows, on the clock."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._system: Bench | None = None
-
-    @property
-    def intact(self) -> bool:
-        """Nothing is shared that a pass could change."""
-        return True
 
     def run(self, piece: TimedPass, listener: Listener, timer: Timer = stopwatch) -> ProductRecord:
         """See `benchmark.study.study.Bench`."""
@@ -221,12 +212,6 @@ class Passes:
             yield _Opened(
                 whole, setup, own.__matmul__, info, "wall", rounds=MANY_ROUNDS, count=IN_A_ROW
             )
-
-    def _bench(self, spec: SystemSpec) -> Bench:
-        if self._system is None or self._system.spec != spec:
-            self._system = None
-            self._system = prepare(spec, self._device)
-        return self._system
 
 
 def _vector(bench: Bench) -> Tensor:

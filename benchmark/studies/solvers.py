@@ -30,8 +30,8 @@ from benchmark.bench.record import (
     SolverRecord,
     solver_path,
 )
-from benchmark.bench.systems import RULES, Bench, Size, SystemSpec, prepare
-from benchmark.bench.timings import Timings, chosen, inputs_of, system_again, systems
+from benchmark.bench.systems import RULES, Size, SystemSpec
+from benchmark.bench.timings import OneSystem, Timings, chosen, inputs_of, system_again, systems
 from benchmark.contract.method import Source
 from benchmark.errors import LetheError, unknown
 from benchmark.records import fingerprint
@@ -193,18 +193,12 @@ class SolverTimings(Timings[Timed, SolverRecord]):
         return Timed(spec, record.damping.rule, record.solver, device, threads), remarks
 
 
-class Solves:
+class Solves(OneSystem):
     """Solves systems, on the clock."""
 
     def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._system: Bench | None = None
+        super().__init__(device)
         self._contenders: dict[str, Contender] = {}
-
-    @property
-    def intact(self) -> bool:
-        """Nothing is shared that a solver could change."""
-        return True
 
     def run(self, piece: Timed, listener: Listener, before: Sequence[Outcome] = ()) -> SolverRecord:
         """The record, to each tolerance that `before` does not have.
@@ -301,13 +295,6 @@ class Solves:
         bench = self._bench(piece.spec)
         norm = max(bench.largest, -bench.smallest)
         return Task(bench.system(piece.damping), norm, tolerance, MAX_PRODUCTS[piece.spec.size])
-
-    def _bench(self, spec: SystemSpec) -> Bench:
-        """The system, loaded; the one before is let go."""
-        if self._system is None or self._system.spec != spec:
-            self._system = None
-            self._system = prepare(spec, self._device)
-        return self._system
 
     def _contender(self, piece: Timed) -> Contender:
         """The solver, which may keep a process from one tolerance to the next."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from leaderboard.answers.answer import Answer, counted, mean, unanswered
 from leaderboard.model.evidence import Evidence
-from leaderboard.model.kept import contradicted, kept, shares, verdicts
 from leaderboard.model.numbers import number
+from leaderboard.model.properties import contradicted, kept, shares, verdicts
 from leaderboard.model.ranking import entries
 from leaderboard.model.section import Cell, Line, grid
 from leaderboard.model.shown import NOTHING

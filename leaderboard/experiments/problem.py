@@ -15,7 +15,7 @@ from leaderboard.experiments.details import (
     phases,
     seconds,
 )
-from leaderboard.model import kept
+from leaderboard.model import properties
 from leaderboard.model.chart import Chart
 from leaderboard.model.columns import GROUPS, Column
 from leaderboard.model.ranking import Mark, entries, in_order, marks, yardsticks
@@ -59,7 +59,7 @@ def problem_page(table: Table, charts: Sequence[Chart], results: str) -> Page:
         lead=table.description,
         sections=(
             Section("results", "Results", parts=(results_grid(table), *_footnotes(table))),
-            *kept.sections(table),
+            *properties.sections(table),
             *([Section("plots", "Plots", parts=tuple(charts))] if charts else []),
             Section("rows", "Each row in full", parts=tuple(rows)),
             Section("setting", "Setting", parts=tuple(f for f in setting if f.pairs)),
