@@ -432,7 +432,7 @@ def test_what_contradicts_itself_is_refused(declared: dict, complaint: str) -> N
 
 
 def test_a_scale_that_is_learnt_from_rows_is_refused() -> None:
-    with pytest.raises(LetheError, match="no scale is learnt from rows that may be forgotten"):
+    with pytest.raises(LetheError, match="a learnt scale depends on rows that may be forgotten"):
         with_property(replace(table(), domain=None), Monotone(increasing=("a",)))
 
 
