@@ -89,7 +89,7 @@ def _lissa_depth(budget: int, rows: int) -> int:
 
 
 def _lissa(averaged: float) -> Callable[[System, float, int, torch.Generator], Solution]:
-    """LiSSA whose answer is the mean over this share of its last steps; 0 is the published one."""
+    """LiSSA, its answer the mean over this share of its last steps; 0 as published."""
 
     def solve(
         system: System, tolerance: float, budget: int, generator: torch.Generator
