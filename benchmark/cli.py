@@ -597,13 +597,13 @@ def solvers(
     damping: Annotated[
         list[str] | None, typer.Option(help="Only this rule, such as 0.1-norm; repeatable.")
     ] = None,
-    solver: Annotated[list[str] | None, typer.Option(help="Only this one; repeatable.")] = None,
+    solver: Annotated[list[str] | None, typer.Option(help="Only this solver; repeatable.")] = None,
     size: Size = "full",
     pydvl: Annotated[
         Path | None, typer.Option(help="Python of pyDVL's environment, as `make bench` makes it.")
     ] = None,
     budget: Annotated[float, typer.Option(help="Seconds for the rounds of a measurement.")] = 30.0,
-    limit: Annotated[float, typer.Option(help="Seconds; a longer solve is left out.")] = 600.0,
+    limit: Annotated[float, typer.Option(help="Seconds; longer solves are left out.")] = 600.0,
     device: Device = "cpu",
     threads: Threads = 1,
     *,

@@ -1,4 +1,4 @@
-"""Finding what registers by being there: in packages, and in installed plug-ins."""
+"""Discovery of classes in packages of the project and in installed plug-ins."""
 
 from __future__ import annotations
 
@@ -83,12 +83,12 @@ class Found:
 
 
 def kinds() -> dict[str, Kind[Any]]:
-    """What is looked for, beside methods, by what it is called."""
+    """Kinds that are looked for beside methods, by name."""
     return {word: importlib.import_module(module).KIND for word, module in _MODULES.items()}
 
 
 def installed() -> list[tuple[str, Found]]:
-    """What installed packages bring besides methods: kind and class of each.
+    """Kind and class of everything but methods that installed packages bring.
 
     Raises:
         LetheError: if one cannot be loaded, is none or lacks a declaration.

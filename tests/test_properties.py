@@ -444,7 +444,7 @@ def test_training_within_a_cone_without_a_ridge_is_refused() -> None:
 
 
 def test_a_scale_that_is_learnt_from_rows_is_refused() -> None:
-    with pytest.raises(LetheError, match="no scale is learnt from rows that may be forgotten"):
+    with pytest.raises(LetheError, match="a learnt scale depends on rows that may be forgotten"):
         with_property(replace(table(), domain=None), Monotone(increasing=("a",)))
 
 

@@ -62,7 +62,7 @@ def _image_feature(cls: type[ImageFeature]) -> Iterator[Rule]:
     images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
     x = cls.compute(images, 255)
     flat = x.ndim == 2 and len(x) == len(images)
-    yield "a row an image", "" if flat else f"features have shape {x.shape}"
+    yield "a row for each image", "" if flat else f"features have shape {x.shape}"
     same = np.array_equal(x, cls.compute(images, 255))
     yield "the same twice", "" if same else "two runs differ"
     alone = np.array_equal(x[2:4], cls.compute(images[2:4], 255))
@@ -77,7 +77,7 @@ def _table_feature(cls: type[TableFeature]) -> Iterator[Rule]:
     columns = tuple(Column(name, low=-5.0, high=5.0) for name in "abc")
     scale, other = cls.scale(columns, rows), cls.scale(columns, 3 * rows + 1)
     x = scale(rows)
-    yield "a row a row", "" if x.shape == rows.shape else f"features have shape {x.shape}"
+    yield "a row for each row", "" if x.shape == rows.shape else f"features have shape {x.shape}"
     alone = np.allclose(x[2:4], scale(rows[2:4]), rtol=1e-12, atol=0)
     yield "a function of one row alone", "" if alone else "a row depends on the others"
     longest = float(np.linalg.norm(scale(1e3 * rows), axis=1).max())
@@ -106,7 +106,8 @@ def _scenario(cls: type[Scenario]) -> Iterator[Rule]:
 
     sets = draw()
     together = torch.cat(sets)
-    yield "a set a request", "" if len(sets) == requests else f"{len(sets)} sets for {requests}"
+    told = "" if len(sets) == requests else f"{len(sets)} sets for {requests} requests"
+    yield "a set for each request", told
     inside = bool(torch.isin(together, trained).all())
     yield "rows that were trained on", "" if inside else "a row was not trained on"
     once = len(together.unique()) == len(together)

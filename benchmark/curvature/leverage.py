@@ -1,4 +1,4 @@
-"""How far rows stick out of the Hessians of one-vs-rest logistic regressions."""
+"""Leverage of rows in the Hessians of one-vs-rest logistic regressions."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Leverage:
         return cls(largest, sums.curvature, sums.rows)
 
     def energy(self, k: int, step: Tensor, ridge: float) -> float:
-        """x.A x with x = `step` (m,), of class `k`."""
+        """The energy x.A x of x = `step` (m,), of class `k`."""
         product = self.curvature[k].product(step.unsqueeze(0))[0]
         return float(step.dot(product)) / self.rows + ridge * float(step.dot(step))
 

@@ -147,7 +147,7 @@ class ProblemSpec(BaseModel):
         if self.split.public is not None:
             raise ValueError("a graph has no public rows: leave out split.public")
         if self.kept_property is not None:
-            raise ValueError("properties are of rows that nothing propagates to: leave it out")
+            raise ValueError("no property is certified on a graph: leave [property] out")
         return self
 
     @model_validator(mode="before")

@@ -17,7 +17,7 @@ from benchmark.properties.property import Property, build
 
 
 def read(value: Any) -> Any:
-    """The property that a table of settings says; for pydantic, which hears of anything wrong.
+    """Read a property from a table of settings; errors are those that pydantic expects.
 
     Raises:
         ValueError: for a table without a name, or one that does not fit a property.
@@ -54,7 +54,7 @@ def domain_of(columns: tuple[Column, ...]) -> Domain | None:
 
 
 def with_property(problem: Problem, declared: Property | None) -> Problem:
-    """The problem with what its property asks of training and of releases.
+    """The problem with the property's demands on training and on releases.
 
     Raises:
         LetheError: if the property says nothing about such a problem, or its set does not go with

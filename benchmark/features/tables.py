@@ -15,7 +15,7 @@ LARGEST_DEVIATION = 2.0
 
 
 class AsIs(TableFeature):
-    """Nothing is changed."""
+    """Inputs as they are, unchanged."""
 
     name = "as-is"
     title = "columns as they are"
@@ -94,6 +94,6 @@ def _within(rows: np.ndarray, longest: float) -> np.ndarray:
 
 
 def _places(columns: tuple[Column, ...]) -> list[slice]:
-    """Where each column's inputs are."""
+    """Places of each column's inputs."""
     ends = np.cumsum([0, *(column.width for column in columns)]).tolist()
     return [slice(start, end) for start, end in pairwise(ends)]

@@ -76,7 +76,7 @@ class GraphNet(Model):
         return number
 
     def rows(self, number: int, nodes: np.ndarray) -> np.ndarray:
-        """(m, 1) float64 rows of `nodes` (m,) in a graph."""
+        """Rows (m, 1) float64 of `nodes` (m,) in a graph."""
         versions = self._versions[number]
         return (versions[nodes] * len(versions) + nodes)[:, None].astype(np.float64)
 
@@ -101,11 +101,11 @@ class GraphNet(Model):
         return tuple(graph.content_hash for graph in self._graphs)
 
     def in_training(self, weights: Tensor, x: Tensor) -> Tensor:
-        """The same."""
+        """Logits as outside of training: no layer differs."""
         return self(weights, x)
 
     def _logits(self, weights: Tensor, number: int) -> Tensor:
-        """(V, classes) of all nodes of a graph."""
+        """Logits (V, classes) of all nodes of a graph."""
         first, first_bias, second, second_bias = self.named(weights).values()
         hidden = torch.relu(torch.sparse.mm(self._features[number], first.T) + first_bias)
         return torch.sparse.mm(self._steps[number], hidden @ second.T) + second_bias
@@ -138,7 +138,7 @@ class GraphRows:
         self._reach = propagation
 
     def rows(self, graph: Graph, nodes: np.ndarray, kept: int) -> np.ndarray:
-        """(m, 1) rows of `nodes` (m,) in the graph of number `kept`."""
+        """Rows (m, 1) of `nodes` (m,) in the graph of number `kept`."""
         return self.net.rows(kept, np.asarray(nodes, dtype=np.int64))
 
     def sums(self, graph: Graph) -> int:

@@ -1,4 +1,4 @@
-"""Whether a release is as sure as it is right."""
+"""Calibration: whether a release is as sure as it is right."""
 
 from __future__ import annotations
 

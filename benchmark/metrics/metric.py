@@ -23,7 +23,7 @@ NOT_KEPT = "log-probabilities not kept"
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a release says of some rows.
+    """Predictions of a release for some rows.
 
     Attributes:
         log_probabilities: (n, classes) float32, n at least 1.
@@ -60,7 +60,7 @@ class Metric(ABC):
 
 
 def _lacks(cls: type[Metric]) -> str:
-    """What is wrong with a metric, in words; "" where nothing."""
+    """Defect of a metric, in words; "" where there is none."""
     if DOT in cls.name:
         return f"is called '{cls.name}': leave out the dot, which divides the names of columns"
     if not isinstance(getattr(cls, "meaning", None), str):

@@ -41,7 +41,7 @@ class ConvexSet(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Ball(ConvexSet):
-    """||w|| <= radius."""
+    """The ball ||w|| <= radius."""
 
     radius: float
 
@@ -51,7 +51,7 @@ class Ball(ConvexSet):
         return torch.where(norms > self.radius, weights * (self.radius / norms), weights)
 
     def tangent(self, weights: Tensor, direction: Tensor) -> Tensor:
-        """The outward part is removed on the sphere."""
+        """The direction, on the sphere without its outward part."""
         norm, slack = float(weights.norm()), 8 * torch.finfo(weights.dtype).eps * self.radius
         if norm < self.radius - slack or norm == 0:
             return direction
@@ -59,14 +59,14 @@ class Ball(ConvexSet):
         return direction.add(weights, alpha=-outward)
 
     def has(self, weights: Tensor) -> bool:
-        """Round-off of the scaling is allowed for."""
+        """Whether the norm is at most the radius, up to round-off of the scaling."""
         room = self.radius * (1 + 8 * torch.finfo(weights.dtype).eps)
         return bool((torch.linalg.vector_norm(weights, dim=-1) <= room).all())
 
 
 @dataclass(frozen=True, eq=False)
 class Box(ConvexSet):
-    """low <= w <= high, coordinate by coordinate.
+    """The box low <= w <= high, coordinate by coordinate.
 
     Attributes:
         low, high: (d,), infinite where there is no bound.
@@ -80,14 +80,14 @@ class Box(ConvexSet):
         return weights.maximum(self.low.to(weights)).minimum(self.high.to(weights))
 
     def tangent(self, weights: Tensor, direction: Tensor) -> Tensor:
-        """What points out of an active bound is removed."""
+        """The direction without what points out of an active bound."""
         inward = torch.where(weights <= self.low.to(weights), direction.clamp(min=0), direction)
         return torch.where(weights >= self.high.to(weights), inward.clamp(max=0), inward)
 
 
 @dataclass(frozen=True, eq=False)
 class Ordered(ConvexSet):
-    """w[below] <= w[above] for disjoint pairs of coordinates: a polyhedral cone.
+    """The polyhedral cone w[below] <= w[above] for disjoint pairs of coordinates.
 
     Its half-spaces have the orthonormal normals (e_above - e_below) / sqrt 2. What is asked pair by
     pair, and in their basis, is answered on the CPU: where a head is small enough for a matrix, and
@@ -113,7 +113,7 @@ class Ordered(ConvexSet):
         return found
 
     def tangent(self, weights: Tensor, direction: Tensor) -> Tensor:
-        """Both of an active pair get the mean where the direction would part them."""
+        """The direction, with its mean on both of an active pair that it would put out of order."""
         low, high = direction[self.below], direction[self.above]
         wrong = (weights[self.above] <= weights[self.below]) & (low > high)
         found = direction.clone()
@@ -122,7 +122,7 @@ class Ordered(ConvexSet):
         return found
 
     def margins(self, weights: Tensor) -> Tensor:
-        """(..., k), w[above] - w[below]: negative where a pair is out of order."""
+        """Differences w[above] - w[below], (..., k): negative where a pair is out of order."""
         return (weights[..., self.above] - weights[..., self.below]).cpu()
 
     def rotated(self, vectors: Tensor) -> Tensor:
@@ -157,5 +157,5 @@ class Both(ConvexSet):
         return self.second.project(self.first.project(weights))
 
     def tangent(self, weights: Tensor, direction: Tensor) -> Tensor:
-        """The same of tangent cones."""
+        """Project onto one tangent cone, then the other."""
         return self.second.tangent(weights, self.first.tangent(weights, direction))

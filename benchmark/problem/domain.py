@@ -1,4 +1,4 @@
-"""The declared domain of a table's rows: what inputs there can be, and in which units."""
+"""The declared domain of a table's rows: the possible inputs and their units."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Domain:
         )
 
     def check(self, x: Tensor) -> None:
-        """Hold rows (n, inputs) to be in the domain, to round-off.
+        """Refuse rows (n, inputs) outside the domain, up to round-off.
 
         Raises:
             LetheError: naming the first column that leaves it, and no cell.
@@ -116,7 +116,7 @@ class Domain:
 
     @property
     def box(self) -> tuple[Tensor, Tensor]:
-        """(inputs,) each: the least and the largest value of every input."""
+        """The least and the largest value of every input, (inputs,) each."""
         low, high = torch.zeros(2, self.inputs, dtype=torch.float64)
         for one in self.features:
             for place in one.places:
@@ -125,7 +125,7 @@ class Domain:
 
     @property
     def centre(self) -> Tensor:
-        """(inputs,) float64: numbers in the middle of their ranges, the first of each category."""
+        """The middle of each range and the first category of each column, (inputs,) float64."""
         x = torch.zeros(self.inputs, dtype=torch.float64)
         for one in self.features:
             middle = 1.0 if one.categorical else (one.low + one.high) / 2
@@ -133,7 +133,7 @@ class Domain:
         return x
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, inputs) float64: rows of the domain, uniform."""
+        """Uniform rows of the domain, (count, inputs) float64."""
         x = torch.zeros(count, self.inputs, dtype=torch.float64)
         for one in self.features:
             if one.categorical:

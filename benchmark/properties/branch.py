@@ -17,7 +17,7 @@ _CHUNK = 512
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the search ended with.
+    """Result of the search.
 
     Attributes:
         margin: a sound lower bound of the slope over the whole domain.
@@ -53,7 +53,7 @@ def least_slope(
         sign: 1 or -1.
         budget: boxes after which none are taken up; those taken up together may go beyond it.
         tolerance: positive.
-        show: gives a pair that contradicts monotonicity near a point (inputs,), if there is one.
+        show: finds a pair near a point (inputs,) that contradicts monotonicity, or None.
     """
     stack = [(np.array([-np.inf]), Boxes.whole(domain))]
     settled, boxes, stuck, tried = np.inf, 0, False, 0

@@ -1,4 +1,4 @@
-"""What is found of a property: a verdict, its margin, and a pair of inputs where it is violated."""
+"""Findings about a property: verdict, margin, and a pair of inputs where it is violated."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Pair(_Frozen):
 
 
 class Finding(_Frozen):
-    """What certification says of one model.
+    """Result of certifying one model.
 
     Attributes:
         margin: certified lower bound of what must not be negative; None where nothing is known.
@@ -68,7 +68,7 @@ class Finding(_Frozen):
 
 
 class Kept(_Frozen):
-    """What became of a property when a request was answered.
+    """Findings about a property before and after a request was answered.
 
     Attributes:
         name: of the property.
@@ -80,7 +80,7 @@ class Kept(_Frozen):
         sigma: release noise per coordinate; None where there is none.
         survival: probability that release noise leaves the property in place, without projection.
         survived, draws: the share of draws of that noise in which it stayed in place.
-        lost: test rows that have the property by the retrained model and not by the release.
+        lost: how many test rows have the property when retrained and not in the release.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Kept(_Frozen):
     lost: int | None = Field(None, exclude_if=lambda value: value is None)
 
     def numbers(self) -> dict[str, object]:
-        """What the inputs determine, under flat names."""
+        """Numbers that the inputs determine, under flat names."""
         found: dict[str, object] = {}
         for name in ("before", "after", "retrained"):
             one: Finding = getattr(self, name)

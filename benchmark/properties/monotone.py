@@ -103,8 +103,8 @@ class Monotone(Property):
         """
         if problem.domain is None:
             raise LetheError(
-                "property monotone: the domain is declared, and no scale is learnt from rows that "
-                "may be forgotten: take a table with problem.features = 'declared-ranges'"
+                "property monotone needs a declared domain, because a learnt scale depends on rows "
+                "that may be forgotten: take a table, with problem.features = 'declared-ranges'"
             )
         return problem.domain.narrowed(self.domain)
 
@@ -115,14 +115,14 @@ class Monotone(Property):
             domain.number(name)
         if problem.model.classes != 2:
             raise LetheError(
-                f"property monotone: it is about the log odds of two classes, and there are "
+                f"property monotone is about the log odds of two classes, and there are "
                 f"{problem.model.classes}"
             )
         for rows in (problem.train, problem.test, problem.negatives):
             domain.check(rows.x)
 
     def within(self, problem: Problem) -> ConvexSet | None:
-        """Heads: both weights of a feature in order. Nets: products of non-negative weights."""
+        """The set: heads with both weights of a feature in order, nets of products >= 0."""
         model = problem.model
         if _is_head(model):
             return _ordered(model, self.signs(problem))
@@ -131,7 +131,7 @@ class Monotone(Property):
         return None
 
     def certify(self, predictor: Predictor, problem: Problem, budget: int) -> Finding:
-        """Each member on its own; where one is not monotone, a pair for the ensemble is sought."""
+        """The finding: members one by one; where one is not monotone, a pair of the ensemble."""
         if _is_head(problem.model):
             return self._of_head(predictor, problem)
         domain = self.over(problem)
@@ -149,7 +149,7 @@ class Monotone(Property):
         return _bounded(predictor, problem, domain, signs, budget)
 
     def _of_head(self, predictor: Predictor, problem: Problem) -> Finding:
-        """Exact, and of all inputs; of an ensemble only where all members are monotone."""
+        """The finding on heads: exact, on all inputs; all members must be monotone."""
         domain, signs = self.over(problem), self.signs(problem)
         margins = torch.stack([self.margins(weights, problem) for weights in predictor.members])
         least = margins.min(dim=0).values
@@ -178,7 +178,7 @@ class Monotone(Property):
         return "constructed" if inside else "held"
 
     def margins(self, weights: Tensor, problem: Problem) -> Tensor:
-        """(signs,) float64, a head's slope along each declared direction."""
+        """Slopes of a head along the declared directions, (signs,) float64."""
         matrix = problem.model.named(weights.double())["weight"]
         signs = self.signs(problem)
         places = [one.place for one in signs]
@@ -229,7 +229,7 @@ class Monotone(Property):
         return None
 
     def penalty(self, problem: Problem, weights: Tensor, x: Tensor) -> Tensor | None:
-        """Weight times the mean of relu(least - slope)^2 over the batch, one direction each."""
+        """Weight times the mean over the batch of relu(least - slope)^2, summed over directions."""
         if not self.weight or _is_head(problem.model):
             return None
         signs = self.signs(problem)
@@ -253,7 +253,7 @@ def outputs(predictor: Predictor, x: Tensor) -> Tensor:
 
 
 def contradicts(pair: Pair, predictor: Predictor, sign: int) -> bool:
-    """Whether the pair, its outputs computed again, is one of a model that is not monotone.
+    """Whether a pair, its outputs computed again, shows that a model is not monotone.
 
     Args:
         pair: with the lower input first.
@@ -361,7 +361,7 @@ def _net(model: Model, weights: Tensor) -> Net:
 def _bounded(
     predictor: Predictor, problem: Problem, domain: Domain, signs: list[Sign], budget: int
 ) -> Finding:
-    """By branch and bound, feature by feature and member by member."""
+    """The finding on nets, by branch and bound: each feature of each member."""
     nets = [_net(problem.model, weights) for weights in predictor.members]
     found: list[tuple[float, str]] = []
     work, verdict, pair = 0, "held", None

@@ -29,8 +29,8 @@ class Property(BaseModel, ABC):
     """A statement about a model that somebody has signed off, and that a request may break.
 
     A subclass declares `name`, `title` and `source`, its parameters as annotated fields, and
-    `certify`. What it may go by is declared and public: a convex set, a domain or a scale that
-    depends on rows would owe something to those that are forgotten.
+    `certify`. It may use only what is declared and public: a convex set, a domain or a scale that
+    depends on rows would still hold something of those that are forgotten.
 
     Attributes:
         enforce: `never` measures; `release` projects what is published onto `within`; `training`
@@ -53,7 +53,7 @@ class Property(BaseModel, ABC):
         return {"name": self.name, **handler(self)}
 
     def check(self, problem: Problem) -> None:
-        """Refuse, before anything is trained, a problem that the property says nothing about.
+        """Refuse a problem that the property says nothing about, before anything is trained.
 
         Raises:
             LetheError: it says what to change.
@@ -61,7 +61,7 @@ class Property(BaseModel, ABC):
 
     @abstractmethod
     def certify(self, predictor: Predictor, problem: Problem, budget: int) -> Finding:
-        """What holds of a model, and how far.
+        """The verdict on a model, with its margin.
 
         `held` must be sound. `violated` comes with a pair whose outputs, computed again by the
         predictor, contradict the property by more than round-off.
@@ -90,14 +90,14 @@ class Property(BaseModel, ABC):
         return None
 
     def constraints(self, problem: Problem) -> Tensor | None:
-        """(k, d): a model has the property if and only if each of them times w is not negative.
+        """Rows (k, d): a model has the property if and only if none times w is negative.
 
-        None where that is not so, as of nets.
+        None where no such rows exist, as for nets.
         """
         return None
 
     def rows(self, predictor: Predictor, problem: Problem) -> Tensor | None:
-        """(n,) bool, the test rows that have it, where it is a property of rows."""
+        """Test rows that have it, (n,) bool; None where it is not a property of rows."""
         return None
 
     def penalty(self, problem: Problem, weights: Tensor, x: Tensor) -> Tensor | None:
@@ -144,6 +144,6 @@ def build(name: str, params: dict[str, Any]) -> Property:
     """A property with `params` over its defaults.
 
     Raises:
-        LetheError: for one that there is not, an unknown parameter or a wrong value.
+        LetheError: for an unknown property, an unknown parameter or a wrong value.
     """
     return parameters.build(KIND.find(name), params, name, "property")

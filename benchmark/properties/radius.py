@@ -34,12 +34,12 @@ class Radius(Property):
     radius: float = Field(0.1, gt=0, examples=[0.5])
 
     def check(self, problem: Problem) -> None:
-        """Refuse what is no head."""
+        """Refuse a model that is not a head."""
         if problem.model.spec.widths != ():
-            raise LetheError("property radius: it is of softmax heads: set model.kind = 'softmax'")
+            raise LetheError("property radius is for softmax heads: set model.kind = 'softmax'")
 
     def certify(self, predictor: Predictor, problem: Problem, budget: int) -> Finding:
-        """The least radius of a test row, less what is asked for; of an ensemble nothing."""
+        """The least radius of a test row minus the one asked for; `unknown` for an ensemble."""
         words = f"{len(problem.test)} test rows, moved by {self.radius:g} at most"
         if len(predictor.members) > 1:
             return Finding(verdict="unknown", margin=None, tolerance=0.0, work=0, domain=words)
@@ -59,7 +59,7 @@ class Radius(Property):
         )
 
     def rows(self, predictor: Predictor, problem: Problem) -> Tensor | None:
-        """(n,) bool, the test rows that are right within the ball."""
+        """Test rows whose class is right all over the ball, (n,) bool."""
         if len(predictor.members) > 1:
             return None
         return self._radii(predictor, problem)[0] >= self.radius
@@ -99,7 +99,7 @@ class Radius(Property):
         return least.values, least.indices
 
     def _pair(self, predictor: Predictor, problem: Problem, row: int, other: Tensor) -> Pair | None:
-        """The row, and the point of the ball at which the other class has most over its own."""
+        """The row, and the point of the ball where the other class leads its own by most."""
         x, y = problem.test.x[row].double().cpu(), problem.test.y[row].cpu()
         matrix = predictor.model.named(predictor.members[0].double().cpu())["weight"]
         way = matrix[other] - matrix[y]
@@ -116,7 +116,7 @@ class Radius(Property):
         )
 
     def _outputs(self, predictor: Predictor, x: Tensor, y: Tensor) -> Tensor:
-        """(n,) what the right class has over the best other one, in log odds."""
+        """Log odds of the right class over the best other one, (n,)."""
         double = Predictor(predictor.model, predictor.weights.double().cpu())
         return self._lead(double.log_probabilities(x), y)
 

@@ -1,4 +1,4 @@
-"""What became of a property: certified before and after, and how release noise treats it."""
+"""Certifying a property before and after a request, and under release noise."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DRAWS = 1000
 def became_of(
     declared: Property | None, bench: Workbench, original: State, release: Release
 ) -> Kept | None:
-    """What the record says of a property; None where none is declared.
+    """Findings for the record; None where no property is declared.
 
     Args:
         declared: the property.
@@ -48,7 +48,7 @@ def became_of(
 
 
 def _check_projection(problem: Problem, release: Release) -> None:
-    """Hold what was published to be the projection of the weights that audits look at.
+    """Check that what was published is the projection of the weights that audits look at.
 
     Raises:
         LetheError: if it is not.
@@ -103,6 +103,6 @@ def _noise(declared: Property, problem: Problem, release: Release, bench: Workbe
 def _lost(
     declared: Property, problem: Problem, retrained: Predictor, released: Predictor
 ) -> int | None:
-    """Test rows that have the property by the retrained model and not by the release."""
+    """Number of test rows that have it with the retrained model and not with the release."""
     ours, theirs = declared.rows(released, problem), declared.rows(retrained, problem)
     return None if ours is None or theirs is None else int((theirs & ~ours).sum())

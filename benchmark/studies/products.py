@@ -1,4 +1,4 @@
-"""How long one pass over the rows takes: a gradient, Hessian products, a step of the recursion."""
+"""Times of one pass over the rows: a gradient, Hessian products, a step of the recursion."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class _Opened:
 
 
 class Passes(OneSystem):
-    """Goes over rows, on the clock."""
+    """Bench that times passes over rows."""
 
     def run(self, piece: TimedPass, listener: Listener, timer: Timer = stopwatch) -> ProductRecord:
         """See `benchmark.study.study.Bench`."""
@@ -215,6 +215,6 @@ class Passes(OneSystem):
 
 
 def _vector(bench: Bench) -> Tensor:
-    """What passes multiply with, (d,)."""
+    """Vector that passes multiply with, (d,)."""
     generator = torch.Generator().manual_seed(0)
     return torch.randn(len(bench.weights), generator=generator).to(bench.weights)

@@ -1,4 +1,4 @@
-"""How long every way to (H + lambda I)^{-1} b takes to a residual: ours, the paper's, libraries."""
+"""Times of every way to (H + lambda I)^{-1} b, to a residual: ours, the paper's, libraries."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SLACK = 1.01
 
 @dataclass(frozen=True)
 class Effort:
-    """How much time is spent, which no answer depends on.
+    """Limits on the time that is spent; no answer depends on them.
 
     Attributes:
         budget: seconds for the rounds of one measurement.
@@ -194,7 +194,7 @@ class SolverTimings(Timings[Timed, SolverRecord]):
 
 
 class Solves(OneSystem):
-    """Solves systems, on the clock."""
+    """Bench that times solves of systems."""
 
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)
@@ -236,7 +236,7 @@ class Solves(OneSystem):
         before: Sequence[Outcome],
         timer: Timer = stopwatch,
     ) -> Outcome:
-        """What a solver reaches, unless that follows from the looser tolerances `before`."""
+        """Outcome of a solver, unless it follows from the looser tolerances `before`."""
         CLOCK.kind = kind_for(self._device.type, piece.threads)
         contender, looser = self._contender(piece), before[-1] if before else None
         if looser is not None and not contender.aims and looser.residual is not None:
@@ -283,7 +283,7 @@ class Solves(OneSystem):
         )
 
     def _peak(self, piece: Timed, outcomes: Sequence[Outcome]) -> int | None:
-        """Bytes of a solve to the first tolerance that was reached, at one of the dampings."""
+        """Peak bytes of a solve to the first tolerance reached, at one of the dampings."""
         reached = [one.tolerance for one in outcomes if one.state == "reached"]
         if not reached or piece.damping != MEMORY_RULE:
             return None
@@ -316,7 +316,7 @@ def _info(contender: Contender) -> SolverInfo:
 
 
 def _judged(residual: float, tolerance: float) -> dict[str, str]:
-    """How a solve ended, and what to remark."""
+    """State in which a solve ended, with a remark."""
     if residual <= SLACK * tolerance:
         return {"state": "reached", "remark": ""}
     ended = f"ended at {residual:.2g}" if math.isfinite(residual) else "diverged"

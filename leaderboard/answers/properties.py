@@ -72,7 +72,7 @@ def _short(tables: list[Table]) -> str:
     lost = sum(len(_lost(table)) for table in free)
     forced = [row for table in tables if _enforced(table) != "never" for row in _rows(table)]
     kept_it = sum(map(_has, forced))
-    parts = [f"Where nothing is enforced, {counted(lost, 'row')} lost what the original had."]
+    parts = [f"Where nothing is enforced, {counted(lost, 'row')} lost the property."]
     if forced:
         parts.append(f"Projected onto a declared set, {kept_it} of {len(forced)} rows have it.")
     return " ".join(parts)
@@ -82,7 +82,7 @@ def _text(tables: list[Table]) -> str:
     wrong = sum(contradicted(row) for table in tables for row in _rows(table))
     parts = [
         _short(tables),
-        "Which inputs have a sign is declared by whoever set up an experiment: no finding, and no "
+        "Which inputs have a sign was declared for each experiment: a choice, not a finding. No "
         "data set is endorsed for judging people.",
     ]
     if wrong:

@@ -1,4 +1,4 @@
-"""What became of a property on one experiment: certified before, after, and by what margin."""
+"""Findings about a property on one experiment: before, after, and by what margin."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from leaderboard.model.table import Row, Table
 
 #: What is declared is a choice: no board knows which signs are right.
 READING = (
-    "Which inputs have a sign, and which, is a declaration of whoever set up the experiment. It is "
-    "no finding of the benchmark, and no data set here is endorsed for judging people.",
+    "Which inputs have which sign was declared for the experiment. It is a choice, no finding of "
+    "the benchmark. No data set here is endorsed for judging people.",
     "Rows are not ranked by margins. The retrained model has a property of its own to lose.",
 )
 _COLUMNS = (
@@ -30,7 +30,7 @@ _COLUMNS = (
 
 
 def kept(row: Row) -> dict[int, Kept]:
-    """What became of the property, by seed."""
+    """Findings about the property, by seed."""
     return {seed: record.kept for seed, record in row.done.items() if record.kept is not None}
 
 
@@ -103,7 +103,7 @@ def _line(row: Row) -> Line:
 
 
 def _lost(found: list[Kept]) -> str:
-    """How many rows that the retrained model has it on, a seed, the release has it no more on."""
+    """Mean over seeds of the test rows that have it when retrained and not in the release."""
     lost = [one.lost for one in found if one.lost is not None]
     return f"{fmean(lost):.3g} lost" if lost else ""
 
