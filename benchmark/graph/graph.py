@@ -178,9 +178,10 @@ class Graph:
         keep = ~(gone[u] | gone[v])
         both = np.concatenate([edges, edges[:, ::-1]])
         keep &= ~np.isin(u * len(self) + v, both[:, 0] * len(self) + both[:, 1])
-        a = sparse.csr_array((self.a.data[keep], (u[keep], v[keep])), shape=self.a.shape)
-        a.sort_indices()
-        return a
+        ends = np.concatenate([[0], np.cumsum(np.bincount(u[keep], minlength=len(self)))])
+        return sparse.csr_array(
+            (self.a.data[keep], v[keep], ends.astype(self.a.indptr.dtype)), shape=self.a.shape
+        )
 
     def _mask(self, nodes: np.ndarray) -> np.ndarray:
         mask = np.zeros(len(self), dtype=bool)
@@ -248,6 +249,8 @@ def _numbers(values: object) -> np.ndarray:
 
 def _rows_kept(x: sparse.csr_array, keep: np.ndarray) -> sparse.csr_array:
     """The features without the rows that are not to be kept."""
+    if keep.all():
+        return x
     entries = np.repeat(keep, np.diff(x.indptr))
     counts = np.where(keep, np.diff(x.indptr), 0)
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(x.indptr.dtype)
