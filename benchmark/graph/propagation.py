@@ -192,7 +192,7 @@ class Propagation(BaseModel):
         if kept is None:
             return None
         inner, blank = self._before_last, np.union1d(change.nodes, change.features)
-        features = kept.features.but(blank, np.zeros((len(blank), new.x.shape[1])))
+        features = kept.features.but(blank, np.zeros((len(blank), old.given.shape[1])))
         changed = inner.changed(old, new, change)
         rows = inner._from(features, new, changed)
         return Sums(features, kept.before_last.but(changed, rows))
