@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmark.errors import present
 from leaderboard.glossary import glossary, reading
 from leaderboard.model.chart import Chart
 from leaderboard.model.contents import ordered
@@ -168,4 +169,4 @@ def _device(table: Table) -> str:
 
 def _fastest(row: OverviewRow) -> tuple[Cell, ...]:
     gap = NOTHING if row.gap is None else number(row.gap.mean, 2)
-    return (Cell(row.row.title), Cell(number(row.speedup.mean)), Cell(gap))
+    return (Cell(row.row.title), Cell(number(present(row.speedup).mean)), Cell(gap))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from benchmark.contract.definition import discover
 from leaderboard.model import words
 from leaderboard.model.columns import COLUMNS
@@ -28,12 +30,13 @@ def glossary() -> Section:
     definitions = {
         f"{one.title} ({name})": f"{one.words} {one.source}." for name, one in discover().items()
     }
-    groups = {
+    provenances = {str(name): text for name, text in words.PROVENANCES.items()}
+    groups: dict[str, Mapping[str, str]] = {
         "Yardsticks": words.YARDSTICKS,
         "Verdicts": verdicts | {"violated": words.VIOLATED},
         "Definitions": definitions,
         "Guarantees": words.GUARANTEES,
-        "Where a constant comes from": words.PROVENANCES,
+        "Where a constant comes from": provenances,
         "Columns": {column.header: column.meaning for column in COLUMNS},
     }
     sections = (

@@ -89,6 +89,7 @@ def _epsilon(row: Row) -> float | None:
     """The largest over seeds, of a stream's releases together; None where they do not compose."""
     streams = [record.stream for record in row.done.values() if record.stream]
     composed = [stream[-1].composed_epsilon for stream in streams]
-    if None in composed:
+    known = [epsilon for epsilon in composed if epsilon is not None]
+    if len(known) < len(composed):
         return None
-    return max(composed or [claim.epsilon for claim in row.claims])
+    return max(known or [claim.epsilon for claim in row.claims])

@@ -52,8 +52,8 @@ def marks(table: Table) -> dict[tuple[str, str], Mark]:
     """By column key and label: which entries are best in which column, or tied with the best."""
     found: dict[tuple[str, str], Mark] = {}
     for column in COLUMNS:
-        losses = {row.label: _losses(row, column) for row in entries(table)}
-        losses = {label: loss for label, loss in losses.items() if loss is not None}
+        known = ((row.label, _losses(row, column)) for row in entries(table))
+        losses = {label: loss for label, loss in known if loss is not None}
         if len(losses) < 2:  # the best of one is no finding
             continue
         best = min(losses, key=lambda label: (arithmetic(list(losses[label].values())).mean, label))

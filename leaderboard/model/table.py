@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmark.contract.claim import VERDICTS, Claim, Verdict
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, present
 from benchmark.facts import Facts
 from benchmark.records import Environment, Plan, Record, Store, Value
 from leaderboard.model.columns import Column
@@ -131,6 +131,11 @@ class Table:
     rows: tuple[Row, ...]
     uncounted: tuple[int, ...]
     slug: str
+
+    @property
+    def known(self) -> Facts:
+        """The facts, of a table that was chosen by them."""
+        return present(self.facts)
 
     @cached_property
     def records(self) -> list[Record]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
+from benchmark.errors import present
 from leaderboard.model.numbers import measured, number, span
 from leaderboard.model.shown import NOTHING
 from leaderboard.model.words import BADGES
@@ -155,7 +156,7 @@ def _gap(line: Line) -> Text:
     if not gaps:
         return Text(NOTHING)
     if line.single:
-        found = line.single.gap
+        found = present(line.single.gap)
         mean, spread = measured(found.mean, found.spread, signed=True)
         return Text(mean, f"± {spread}" if spread else "")
     low, high = points(min(gaps)), points(max(gaps))

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from benchmark.studies.quality_record import QualityRecord
+from benchmark.errors import present
+from benchmark.studies.quality_record import QualityRecord, Verdict
 from benchmark.studies.quality_verdict import judge, own
 from leaderboard.model.ranking import entries
 from leaderboard.model.requests import request_in_words
@@ -47,7 +48,7 @@ class Overview:
     def fastest(self, table: Table) -> OverviewRow | None:
         """The fastest ranked row of a problem; None if none is ranked."""
         rows = [row for row in self.rows if row.table.slug == table.slug and row.ranked]
-        return max(rows, key=lambda row: row.speedup.mean, default=None)
+        return max(rows, key=lambda row: present(row.speedup).mean, default=None)
 
 
 def overview(tables: Iterable[Table], quality: Sequence[QualityRecord] = ()) -> Overview:
@@ -59,7 +60,7 @@ def overview(tables: Iterable[Table], quality: Sequence[QualityRecord] = ()) -> 
     """
     tables = list(tables)
     problems = one_a_graph([table for table in tables if is_problem(table)])
-    problems = [table for table in problems if not table.facts.trial] or problems
+    problems = [table for table in problems if not table.known.trial] or problems
     verdicts, qualifiers = _Verdicts(quality), _qualifiers(problems)
     rows = [
         OverviewRow(table, row, *verdicts.of(table, row), qualifiers[table.slug])
@@ -77,7 +78,7 @@ def _qualifiers(tables: Iterable[Table]) -> dict[str, str]:
     """By slug, what tells a problem from others that are called the same; "" where none are."""
     alike: dict[tuple, list[Table]] = defaultdict(list)
     for table in tables:
-        facts = table.facts
+        facts = table.known
         alike[facts.problem, table.device, track(facts), request_in_words(facts)].append(table)
     return {
         table.slug: name
@@ -90,7 +91,7 @@ def _names(tables: Sequence[Table]) -> list[str]:
     """The first fact that is another for each table."""
     if len(tables) == 1:
         return [""]
-    facts = [table.facts for table in tables]
+    facts = [table.known for table in tables]
     for names in ([f.features for f in facts], [f.profile or f.study for f in facts]):
         if len(set(names)) == len(names):
             return [name.replace("-", " ") for name in names]
@@ -107,7 +108,7 @@ class _Verdicts:
                 place = record.experiment, record.method.label, record.environment.device
                 self._records[place].append(record)
 
-    def of(self, table: Table, row: Row) -> tuple:
+    def of(self, table: Table, row: Row) -> tuple[Verdict | None, tuple[str, ...]]:
         """The verdict on a row and the tests that tell it; of other parameters, none."""
         place = table.experiment, row.label, table.device.split(" ")[0]
         records = self._records.get(place, [])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from benchmark.contract.claim import VERDICTS, Verdict
+from benchmark.errors import present
 from leaderboard.model.interval import Estimate, arithmetic, geometric
 from leaderboard.model.ranking import LOSS
 from leaderboard.overview.row import OverviewRow, first_of
@@ -117,7 +118,7 @@ def _of_track(track: Track, methods: dict[str, list[OverviewRow]]) -> list[Stand
             label=label,
             rows=tuple(sorted(rows, key=_speed)),
             rank=ranks.get(label),
-            tied=list(ranks.values()).count(ranks.get(label)) > 1,
+            tied=label in ranks and list(ranks.values()).count(ranks[label]) > 1,
             problems=problems,
         )
         for label, rows in methods.items()
@@ -142,7 +143,7 @@ def faster(rows: Sequence[OverviewRow], others: Sequence[OverviewRow]) -> bool:
     if len(differences) < 2:
         return False
     found = arithmetic(differences)
-    return found.mean > found.spread
+    return found.mean > present(found.spread)
 
 
 def _speed(row: OverviewRow) -> tuple[bool, float, str]:
@@ -152,7 +153,7 @@ def _speed(row: OverviewRow) -> tuple[bool, float, str]:
 
 def _order(standing: Standing) -> tuple:
     if standing.rank is not None:
-        return 0, standing.rank, -speedup(standing.ranked).mean, standing.label
+        return 0, standing.rank, -present(speedup(standing.ranked)).mean, standing.label
     lost = worst_gap(standing.rows)
     place = VERDICTS.index(standing.verdict)
     return 1, place, math.inf if lost is None else -lost, standing.label

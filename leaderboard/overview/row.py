@@ -56,7 +56,7 @@ class OverviewRow:
 
     @cached_property
     def track(self) -> Track:
-        return track(self.table.facts)
+        return track(self.table.known)
 
     @property
     def anchor(self) -> str:
@@ -68,19 +68,19 @@ class OverviewRow:
         """Data, model and features, with the device unless that is a CPU."""
         device = "" if self.table.device == "cpu" else self.table.device
         aside = ", ".join(filter(None, [self.qualifier, device]))
-        return self.table.facts.problem + (f" ({aside})" if aside else "")
+        return self.table.known.problem + (f" ({aside})" if aside else "")
 
     @property
     def request(self) -> str:
-        return request_in_words(self.table.facts)
+        return request_in_words(self.table.known)
 
     @property
     def data(self) -> str:
-        return self.table.facts.data_title
+        return self.table.known.data_title
 
     @property
     def model(self) -> str:
-        return model_in_words(self.table.facts)
+        return model_in_words(self.table.known)
 
     # --- what is claimed ------------------------------------------------------------------------
 
@@ -103,7 +103,7 @@ class OverviewRow:
             return "exact by construction"
         if isinstance(evidence, Algorithm):
             return "noise inside the algorithm"
-        if self.definition.proves:
+        if find(self.claim.definition).proves:
             return "noise on the weights, fixed beforehand"
         return "noise on the weights, fitted to this request"
 
@@ -193,7 +193,7 @@ class OverviewRow:
     @property
     def guaranteed(self) -> bool:
         """Whether it has every seed, proved or exact as asked for, and nothing refutes it."""
-        row, target = self.row, self.table.facts.target
+        row, target = self.row, self.table.known.target
         if row.verdict not in ("exact", "proved") or row.violations or not row.complete:
             return False
         return all(keeps(claim, target.epsilon, target.delta) for claim in row.claims)

@@ -117,12 +117,12 @@ def one_a_graph(tables: list[Table]) -> list[Table]:
 
     These have an answer of their own, and the overview would be about them for the most part.
     """
-    of_nodes = {t.facts.data for t in tables if t.facts.graph and _of_nodes(t)}
-    return [t for t in tables if t.facts.data not in of_nodes or _of_nodes(t)]
+    of_nodes = {t.known.data for t in tables if t.known.graph and _of_nodes(t)}
+    return [t for t in tables if t.known.data not in of_nodes or _of_nodes(t)]
 
 
 def _of_nodes(table: Table) -> bool:
-    return table.facts.scenario.startswith("nodes")
+    return table.known.scenario.startswith("nodes")
 
 
 def model_in_words(facts: Facts) -> str:
