@@ -42,6 +42,8 @@ class Stopped(BaseException):
 class Left(SystemExit):
     """The program heard a signal and has told so: nothing is left but to end it."""
 
+    code: int
+
 
 class Exited(Exception):
     """Code that was called tried to end the program."""
