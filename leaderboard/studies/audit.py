@@ -5,10 +5,10 @@ from __future__ import annotations
 from benchmark.contract.definition import find
 from benchmark.studies import audit_record
 from benchmark.studies.audit_record import AuditRecord, AuditStudy, Finding
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.numbers import number
 from leaderboard.model.section import Cell, Grid, Line, Section, grid
 from leaderboard.model.shown import NOTHING
+from leaderboard.model.table import Evidence
 from leaderboard.model.words import BADGES
 
 ORDER = 30
