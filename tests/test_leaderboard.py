@@ -416,7 +416,7 @@ def test_a_plot_is_compared_and_drawn_anew_by_its_data(tmp_path):
 
 def test_a_plot_rests_on_the_code_that_orders_and_names_what_it_shows():
     modules = _drawing("leaderboard.charts.gaps")
-    for name in ("ranking", "columns", "interval", "words", "table"):
+    for name in ("ranking", "columns", "numbers", "words", "table"):
         assert f"leaderboard.model.{name}" in modules
     assert {"leaderboard.charts.gaps", "leaderboard.charts.style"} <= set(modules)
 
