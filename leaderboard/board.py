@@ -196,7 +196,7 @@ class _Board:
     def _site(self) -> Iterator[tuple[str, _Text | _Plot]]:
         words, links = column_meanings(), self._links()
         for page in self._pages():
-            yield f"{SITE}/{page.slug}.html", _html(lambda page=page: page, links, words)
+            yield f"{SITE}/{page.slug}.html", _html(_ready(page), links, words)
         for table in self._evidence.tables:
             yield f"{SITE}/{table.slug}.html", _html(self._problem(table), links, words)
         charts = [chart for of_table in self._charts.values() for chart in of_table]
@@ -227,6 +227,10 @@ def _html(
     page: Callable[[], Page], links: list[tuple[str, str]], words: Mapping[str, str]
 ) -> _Text:
     return _Text(lambda: render_html(page(), links, words))
+
+
+def _ready(page: Page) -> Callable[[], Page]:
+    return lambda: page
 
 
 def _contents(tables: list[Table]) -> tuple[Section, ...]:

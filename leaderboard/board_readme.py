@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from benchmark.contract.definition import discover
+from benchmark.errors import present
 from leaderboard.model import words
 from leaderboard.model.columns import COLUMNS
 from leaderboard.model.numbers import number, span
@@ -48,12 +49,13 @@ def glossary() -> Section:
     definitions = {
         f"{one.title} ({name})": f"{one.words} {one.source}." for name, one in discover().items()
     }
-    groups = {
+    provenances = {str(name): text for name, text in words.PROVENANCES.items()}
+    groups: dict[str, Mapping[str, str]] = {
         "Yardsticks": words.YARDSTICKS,
         "Verdicts": verdicts | {"violated": words.VIOLATED},
         "Definitions": definitions,
         "Guarantees": words.GUARANTEES,
-        "Where a constant comes from": words.PROVENANCES,
+        "Where a constant comes from": provenances,
         "Columns": {column.header: column.meaning for column in COLUMNS},
     }
     sections = (
@@ -218,4 +220,4 @@ def _device(table: Table) -> str:
 
 def _fastest(row: OverviewRow) -> tuple[Cell, ...]:
     gap = NOTHING if row.gap is None else number(row.gap.mean, 2)
-    return (Cell(row.row.title), Cell(number(row.speedup.mean)), Cell(gap))
+    return (Cell(row.row.title), Cell(number(present(row.speedup).mean)), Cell(gap))

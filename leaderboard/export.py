@@ -32,7 +32,7 @@ _COLUMNS = {
 #: By name, what a filter compares its values with.
 _FILTERS: dict[str, Callable[[OverviewRow], tuple[str, ...]]] = {
     "experiment": lambda row: (row.table.experiment,),
-    "data": lambda row: (row.table.facts.data, row.data),
+    "data": lambda row: (row.table.known.data, row.data),
     "model": lambda row: (*model_of(row), row.model),
     "request": lambda row: (row.track.request.name,),
     "verdict": lambda row: (row.row.verdict,),

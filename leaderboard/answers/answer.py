@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from benchmark.contract.claim import Target
+from benchmark.errors import present
 from benchmark.records import Record
 from leaderboard.model.columns import BY_KEY
 from leaderboard.model.ranking import entries, keeps
@@ -144,6 +145,11 @@ def mean(row: Row, key: str) -> float | None:
     if estimate is None:
         return None
     return estimate.mean if abs(estimate.mean) > _NOTHING else 0.0
+
+
+def number_of(row: Row, key: str) -> float:
+    """The mean of a row that was chosen because it has one."""
+    return present(mean(row, key))
 
 
 def cell(row: Row, key: str) -> Cell:

@@ -8,6 +8,7 @@ from leaderboard.answers.answer import (
     counted,
     mean,
     named,
+    number_of,
     seeds,
     unanswered,
     verdict,
@@ -84,7 +85,7 @@ def _worst(rows: list[Row]) -> list[float]:
 
 def _measured(rows: list[Row]) -> list[float]:
     """Capacities by the bounds for the requests that came."""
-    return [mean(row, "deletion_capacity") for row in rows]
+    return [number_of(row, "deletion_capacity") for row in rows]
 
 
 def _requests(counts: list[float]) -> str:

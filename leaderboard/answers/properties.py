@@ -89,7 +89,7 @@ def _text(tables: list[Table]) -> str:
 
 
 def _enforced(table: Table) -> str:
-    return table.facts.enforce or "never"
+    return table.known.enforce or "never"
 
 
 def _line(table: Table, tables: list[Table]) -> Line:
@@ -118,8 +118,8 @@ def _line(table: Table, tables: list[Table]) -> Line:
 
 def _price(table: Table, tables: list[Table]) -> str:
     """Test accuracy that enforcing costs, a mean over the rows that both have."""
-    free = [t for t in tables if t.facts.study == table.facts.study and _enforced(t) == "never"]
-    base = next((t for t in free if t.facts.profile is None), None)
+    free = [t for t in tables if t.known.study == table.known.study and _enforced(t) == "never"]
+    base = next((t for t in free if t.known.profile is None), None)
     if base is None or _enforced(table) == "never":
         return NOTHING
     theirs = {row.label: mean(row, "accuracy_test") for row in base.rows}

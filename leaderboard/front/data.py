@@ -9,6 +9,7 @@ from collections.abc import Hashable
 from typing import Any
 
 from benchmark.contract.claim import VERDICTS
+from benchmark.errors import present
 from leaderboard.model.numbers import Estimate
 from leaderboard.model.ranking import LOSS
 from leaderboard.model.words import BADGES
@@ -148,7 +149,7 @@ def _problem(row: OverviewRow, track: int) -> dict[str, Any]:
 def model_of(row: OverviewRow) -> tuple[str, str]:
     """What the filters call the row's model, by name and in words: a linear one by its loss."""
     family = row.track.family
-    return (family.key, family.title) if family.linear else (row.table.facts.model, row.model)
+    return (family.key, family.title) if family.linear else (row.table.known.model, row.model)
 
 
 def _method(row: OverviewRow, papers: _Pool) -> dict[str, Any]:
@@ -164,13 +165,13 @@ def _method(row: OverviewRow, papers: _Pool) -> dict[str, Any]:
 
 def _claim(row: OverviewRow, pools: dict[str, _Pool]) -> list[Any]:
     """A claim as a list, in the order that page.js names its parts in."""
-    definition = [row.definition.title, row.definition.words]
+    definition = present(row.definition)
     constants = [
         [c.name, _short(c.value), c.provenance, pools["meanings"].place(c.meaning)]
         for c in row.constants
     ]
     return [
-        pools["definitions"].place(definition),
+        pools["definitions"].place([definition.title, definition.words]),
         pools["words"].place(row.mode),
         [pools["words"].place(need) for need in row.needs],
         pools["words"].place(row.theorem),

@@ -12,6 +12,7 @@ from statistics import fmean, stdev
 from scipy.stats import t as student
 
 from benchmark.audit.published_noise import SUSPICIOUS
+from benchmark.contract.claim import Claim
 from benchmark.facts import Facts
 from benchmark.records import Record
 
@@ -126,11 +127,10 @@ def geometric(values: Sequence[float]) -> Estimate:
 
 def violations(record: Record) -> list[str]:
     """Every violation of a record's claim, in words; none without a claim."""
-    return [] if record.claim is None else list(_found(record))
+    return [] if record.claim is None else list(_found(record, record.claim))
 
 
-def _found(record: Record) -> Iterator[str]:
-    claim = record.claim
+def _found(record: Record, claim: Claim) -> Iterator[str]:
     slack = _metric(record, "slack")
     if slack is not None and slack < 1:
         yield f"the slack is {number(slack)}, below 1"

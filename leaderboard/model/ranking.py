@@ -54,8 +54,8 @@ def marks(table: Table) -> dict[tuple[str, str], Mark]:
     """By column key and label: which entries are best in which column, or tied with the best."""
     found: dict[tuple[str, str], Mark] = {}
     for column in COLUMNS:
-        losses = {row.label: _losses(row, column) for row in entries(table)}
-        losses = {label: loss for label, loss in losses.items() if loss is not None}
+        known = ((row.label, _losses(row, column)) for row in entries(table))
+        losses = {label: loss for label, loss in known if loss is not None}
         if len(losses) < 2:  # the best of one is no finding
             continue
         best = min(losses, key=lambda label: (arithmetic(list(losses[label].values())).mean, label))
@@ -179,6 +179,7 @@ def _epsilon(row: Row) -> float | None:
     """The largest over seeds, of a stream's releases together; None where they do not compose."""
     streams = [record.stream for record in row.done.values() if record.stream]
     composed = [stream[-1].composed_epsilon for stream in streams]
-    if None in composed:
+    known = [epsilon for epsilon in composed if epsilon is not None]
+    if len(known) < len(composed):
         return None
-    return max(composed or [claim.epsilon for claim in row.claims])
+    return max(known or [claim.epsilon for claim in row.claims])

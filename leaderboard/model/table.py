@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmark.contract.claim import VERDICTS, Claim, Distance, Verdict
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, present
 from benchmark.facts import Facts
 from benchmark.metrics.metric import DOT, of_column
 from benchmark.predictions import with_metrics
@@ -133,6 +133,11 @@ class Table:
     rows: tuple[Row, ...]
     uncounted: tuple[int, ...]
     slug: str
+
+    @property
+    def known(self) -> Facts:
+        """The facts, of a table that was chosen by them."""
+        return present(self.facts)
 
     @cached_property
     def records(self) -> list[Record]:
@@ -331,13 +336,19 @@ def constant(record: Record, name: str) -> float | None:
 
 def bounded(row: Row) -> list[Record]:
     """The records of a row that claim a distance."""
-    claimed = [record for record in row.done.values() if record.claim]
-    return [record for record in claimed if isinstance(record.claim.evidence, Distance)]
+    return [r for r in row.done.values() if r.claim and isinstance(r.claim.evidence, Distance)]
+
+
+def claimed(record: Record) -> Distance:
+    """The evidence of a record that claims a distance."""
+    evidence = present(record.claim).evidence
+    assert isinstance(evidence, Distance)
+    return evidence
 
 
 def bounds(record: Record) -> dict[str, float]:
     """The bound that the noise is made for, and `GENERAL`'s where it was evaluated."""
-    evidence = record.claim.evidence
+    evidence = claimed(record)
     found = {other.theorem: other.value for other in evidence.alternatives}
     found[evidence.theorem] = evidence.reached
     general = {GENERAL: found[GENERAL]} if GENERAL in found else {}
@@ -354,7 +365,7 @@ def point(record: Record, setting: float, series: str) -> Point:
     return Point(
         setting=setting,
         series=series,
-        epsilon=record.claim.epsilon,
+        epsilon=present(record.claim).epsilon,
         bounds=bounds(record),
         distance=metric("distance"),
         residual=constant(record, "residual"),

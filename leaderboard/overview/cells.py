@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
+from benchmark.errors import present
 from leaderboard.model.numbers import measured, number, span
 from leaderboard.model.ranking import LOSS
 from leaderboard.model.shown import NOTHING
@@ -158,7 +159,7 @@ def _gap(line: Line) -> Text:
     if not gaps:
         return Text(NOTHING)
     if line.single:
-        found = line.single.gap
+        found = present(line.single.gap)
         mean, spread = measured(found.mean, found.spread, signed=True)
         return Text(mean, f"± {spread}" if spread else "")
     low, high = points(min(gaps)), points(max(gaps))
@@ -408,11 +409,12 @@ def fastest(standings: Sequence[Standing], *, alone: bool = False) -> Standing |
         None if none is faster than retraining.
     """
     offers = {
-        standing: speedup(standing.ranked, alone=alone).mean
+        standing: estimate.mean
         for standing in standings
         if standing.rank is not None and 2 * standing.coverage >= standing.problems
+        if (estimate := speedup(standing.ranked, alone=alone)) is not None
     }
-    best = max(offers, key=offers.get, default=None)
+    best = max(offers, key=lambda standing: offers[standing], default=None)
     return best if best is not None and offers[best] > 1 else None
 
 
@@ -423,7 +425,7 @@ def _card(track: Track, case: str, standing: Standing, alone: bool) -> Card:
         slug=f"{track.family.key}-{case.split()[0]}",
         case=f"{track.family.title}: {case}",
         answer=standing.title,
-        figure=f"{number(speedup(rows, alone=alone).mean)} ×",
+        figure=f"{number(present(speedup(rows, alone=alone)).mean)} ×",
         text=f"{_verb(rows)}. {span(times)} times as fast as retraining{_one_off(rows, alone)}. "
         f"Test accuracy changes by {_gaps(rows)} points. Ranked on {standing.coverage} of "
         f"{standing.problems} problems.",
@@ -435,8 +437,9 @@ def _card(track: Track, case: str, standing: Standing, alone: bool) -> Card:
 def _verb(rows: Sequence[OverviewRow]) -> str:
     if all(row.row.verdict == "exact" for row in rows):
         return "Exact by construction"
-    pair = max(row.epsilon for row in rows), max(row.delta for row in rows)
-    return f"Proved at ε = {tidy(pair[0])}, δ = {number(pair[1], 1).removeprefix('1×')}"
+    epsilon = max(present(row.epsilon) for row in rows)
+    delta = max(present(row.delta) for row in rows)
+    return f"Proved at ε = {tidy(epsilon)}, δ = {number(delta, 1).removeprefix('1×')}"
 
 
 def _one_off(rows: Sequence[OverviewRow], alone: bool) -> str:
@@ -448,7 +451,7 @@ def _one_off(rows: Sequence[OverviewRow], alone: bool) -> str:
 
 
 def _gaps(rows: Sequence[OverviewRow]) -> str:
-    gaps = [row.gap.mean for row in rows]
+    gaps = [present(row.gap).mean for row in rows]
     low, high = points(min(gaps)), points(max(gaps))
     return low if low == high else f"{low} to {high}"
 
@@ -463,8 +466,9 @@ def _none(found: Overview, track: Track) -> Card:
     )
     if ranked:
         best = ranked[0]
+        times = number(present(speedup(best.ranked)).mean)
         text += (
-            f" The nearest is {best.title}, {best.verdict}, at {number(speedup(best.ranked).mean)} "
+            f" The nearest is {best.title}, {best.verdict}, at {times} "
             f"times the speed of retraining on {best.coverage} of {best.problems} problems."
         )
     lost = [g for s in standings if s.rank is None if (g := _proved_gap(s)) is not None]

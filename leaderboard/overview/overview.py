@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from benchmark.contract.claim import VERDICTS, Verdict
+from benchmark.errors import present
 from benchmark.studies.quality_record import QualityRecord
+from benchmark.studies.quality_record import Verdict as QualityVerdict
 from benchmark.studies.quality_verdict import judge, own
 from leaderboard.model.numbers import Estimate, arithmetic, geometric, request_in_words
 from leaderboard.model.ranking import LOSS, entries
@@ -122,7 +124,7 @@ def _of_track(track: Track, methods: dict[str, list[OverviewRow]]) -> list[Stand
             label=label,
             rows=tuple(sorted(rows, key=_speed)),
             rank=ranks.get(label),
-            tied=list(ranks.values()).count(ranks.get(label)) > 1,
+            tied=label in ranks and list(ranks.values()).count(ranks[label]) > 1,
             problems=problems,
         )
         for label, rows in methods.items()
@@ -147,7 +149,7 @@ def faster(rows: Sequence[OverviewRow], others: Sequence[OverviewRow]) -> bool:
     if len(differences) < 2:
         return False
     found = arithmetic(differences)
-    return found.mean > found.spread
+    return found.mean > present(found.spread)
 
 
 def _speed(row: OverviewRow) -> tuple[bool, float, str]:
@@ -157,7 +159,7 @@ def _speed(row: OverviewRow) -> tuple[bool, float, str]:
 
 def _order(standing: Standing) -> tuple:
     if standing.rank is not None:
-        return 0, standing.rank, -speedup(standing.ranked).mean, standing.label
+        return 0, standing.rank, -present(speedup(standing.ranked)).mean, standing.label
     lost = worst_gap(standing.rows)
     place = VERDICTS.index(standing.verdict)
     return 1, place, math.inf if lost is None else -lost, standing.label
@@ -196,7 +198,7 @@ class Overview:
     def fastest(self, table: Table) -> OverviewRow | None:
         """The fastest ranked row of a problem; None if none is ranked."""
         rows = [row for row in self.rows if row.table.slug == table.slug and row.ranked]
-        return max(rows, key=lambda row: row.speedup.mean, default=None)
+        return max(rows, key=lambda row: present(row.speedup).mean, default=None)
 
 
 def overview(tables: Iterable[Table], quality: Sequence[QualityRecord] = ()) -> Overview:
@@ -208,7 +210,7 @@ def overview(tables: Iterable[Table], quality: Sequence[QualityRecord] = ()) -> 
     """
     tables = list(tables)
     problems = one_a_graph([table for table in tables if is_problem(table)])
-    problems = [table for table in problems if not table.facts.trial] or problems
+    problems = [table for table in problems if not table.known.trial] or problems
     verdicts, qualifiers = _Verdicts(quality), _qualifiers(problems)
     rows = [
         OverviewRow(table, row, *verdicts.of(table, row), qualifiers[table.slug])
@@ -226,7 +228,7 @@ def _qualifiers(tables: Iterable[Table]) -> dict[str, str]:
     """By slug, what tells a problem from others that are called the same; "" where none are."""
     alike: dict[tuple, list[Table]] = defaultdict(list)
     for table in tables:
-        facts = table.facts
+        facts = table.known
         alike[facts.problem, table.device, track(facts), request_in_words(facts)].append(table)
     return {
         table.slug: name
@@ -239,7 +241,7 @@ def _names(tables: Sequence[Table]) -> list[str]:
     """The first fact that is another for each table."""
     if len(tables) == 1:
         return [""]
-    facts = [table.facts for table in tables]
+    facts = [table.known for table in tables]
     for names in ([f.features for f in facts], [f.profile or f.study for f in facts]):
         if len(set(names)) == len(names):
             return [name.replace("-", " ") for name in names]
@@ -256,7 +258,7 @@ class _Verdicts:
                 place = record.experiment, record.method.label, record.environment.device
                 self._records[place].append(record)
 
-    def of(self, table: Table, row: Row) -> tuple:
+    def of(self, table: Table, row: Row) -> tuple[QualityVerdict | None, tuple[str, ...]]:
         """The verdict on a row and the tests that tell it; of other parameters, none."""
         place = table.experiment, row.label, table.device.split(" ")[0]
         records = self._records.get(place, [])

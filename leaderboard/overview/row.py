@@ -129,12 +129,12 @@ def one_a_graph(tables: list[Table]) -> list[Table]:
 
     These have an answer of their own, and the overview would be about them for the most part.
     """
-    of_nodes = {t.facts.data for t in tables if t.facts.graph and _of_nodes(t)}
-    return [t for t in tables if t.facts.data not in of_nodes or _of_nodes(t)]
+    of_nodes = {t.known.data for t in tables if t.known.graph and _of_nodes(t)}
+    return [t for t in tables if t.known.data not in of_nodes or _of_nodes(t)]
 
 
 def _of_nodes(table: Table) -> bool:
-    return table.facts.scenario.startswith("nodes")
+    return table.known.scenario.startswith("nodes")
 
 
 def model_in_words(facts: Facts) -> str:
@@ -181,7 +181,7 @@ class OverviewRow:
 
     @cached_property
     def track(self) -> Track:
-        return track(self.table.facts)
+        return track(self.table.known)
 
     @property
     def anchor(self) -> str:
@@ -193,19 +193,19 @@ class OverviewRow:
         """Data, model and features, with the device unless that is a CPU."""
         device = "" if self.table.device == "cpu" else self.table.device
         aside = ", ".join(filter(None, [self.qualifier, device]))
-        return self.table.facts.problem + (f" ({aside})" if aside else "")
+        return self.table.known.problem + (f" ({aside})" if aside else "")
 
     @property
     def request(self) -> str:
-        return request_in_words(self.table.facts)
+        return request_in_words(self.table.known)
 
     @property
     def data(self) -> str:
-        return self.table.facts.data_title
+        return self.table.known.data_title
 
     @property
     def model(self) -> str:
-        return model_in_words(self.table.facts)
+        return model_in_words(self.table.known)
 
     # --- what is claimed ------------------------------------------------------------------------
 
@@ -228,7 +228,7 @@ class OverviewRow:
             return "exact by construction"
         if isinstance(evidence, Algorithm):
             return "noise inside the algorithm"
-        if self.definition.proves:
+        if find(self.claim.definition).proves:
             return "noise on the weights, fixed beforehand"
         return "noise on the weights, fitted to this request"
 
@@ -318,7 +318,7 @@ class OverviewRow:
     @property
     def guaranteed(self) -> bool:
         """Whether it has every seed, proved or exact as asked for, and nothing refutes it."""
-        row, target = self.row, self.table.facts.target
+        row, target = self.row, self.table.known.target
         if row.verdict not in ("exact", "proved") or row.violations or not row.complete:
             return False
         return all(keeps(claim, target.epsilon, target.delta) for claim in row.claims)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmark.errors import present
 from benchmark.records import Gathered
 from benchmark.studies import inverse_hessian_record
 from benchmark.studies.inverse_hessian_record import Answer, PanelRecord
@@ -24,7 +25,7 @@ READING = (
 
 def sections(evidence: Evidence) -> list[Section]:
     """The table of the systems."""
-    study = inverse_hessian_record.read(evidence.results)
+    study = inverse_hessian_record.read(present(evidence.results))
     if study is None:
         return []
     parts = (inverse_hessian_grid(study),)

@@ -113,7 +113,7 @@ def sections(evidence: Evidence) -> list[Section]:
     if not records and not lacking:
         return []
     tables = [table.section for table in timing_tables(records, lacking)]
-    parts = (*tables, *_charts(records))
+    parts: tuple[Part, ...] = (*tables, *_charts(records))
     return [Section("solvers", HEADING, READING, parts, _summary(records))]
 
 
