@@ -117,7 +117,7 @@ def test_the_boards_parts_import_only_what_stands_before_them() -> None:
 
 @pytest.mark.parametrize("name", RENDERERS)
 def test_a_renderer_knows_sections_and_nothing_of_what_they_say(name: str) -> None:
-    known = ("leaderboard.model.section", "leaderboard.model.chart")
+    known = ("leaderboard.model.section", "leaderboard.model.section")
     for module in imports(ROOT / "leaderboard" / "render" / f"{name}.py"):
         ours = within(module, ("benchmark", "leaderboard"))
         assert not ours or within(module, known), module

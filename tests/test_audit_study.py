@@ -29,7 +29,7 @@ from benchmark.studies.audit import PLAN, Audit, Part
 from benchmark.studies.audit_record import AuditRecord, AuditStudy, Finding
 from benchmark.studies.model_audit import ALONG, LOSS, Runs, finding
 from benchmark.study.run import run
-from leaderboard import build
+from leaderboard.board import build
 from leaderboard.studies.audit import audit_grid
 from methods.chord_newton import ChordNewton
 from methods.newton import Newton

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import LetheError
-from leaderboard import build, check, studies
-from leaderboard.board import FIGURES
+from leaderboard import studies
+from leaderboard.board import FIGURES, build, check
 from leaderboard.export import View, bibtex, export
-from leaderboard.front import render_front, same_front
 from leaderboard.front.data import packed, payload, unpacked
+from leaderboard.front.front import render_front, same_front
 from leaderboard.model.section import (
     Cell,
     Facts,
@@ -32,10 +32,9 @@ from leaderboard.model.section import (
     paragraph,
 )
 from leaderboard.model.table import load
-from leaderboard.overview import Overview, overview
-from leaderboard.render.bibtex import entry
+from leaderboard.overview.overview import Overview, overview
 from leaderboard.render.html import render_html
-from leaderboard.render.latex import tabular, tex
+from leaderboard.render.latex import entry, tabular, tex
 from leaderboard.render.markdown import render_markdown
 from leaderboard.render.spreadsheet import render_seeds
 from leaderboard.render.terminal import render_terminal

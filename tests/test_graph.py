@@ -29,7 +29,7 @@ from benchmark.records import Record
 from benchmark.runner.plans import plan_cells
 from benchmark.runner.run_cell import run_cell
 from benchmark.runner.workbench import Workbench
-from leaderboard.overview.track import track
+from leaderboard.overview.row import track
 from tests import problems
 
 # Graphs, their propagation and the worlds before and after a request.

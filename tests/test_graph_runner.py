@@ -32,7 +32,7 @@ from benchmark.theory.graph_step import (
 from leaderboard import document_blocks as blocks
 from leaderboard.answers import graphs
 from leaderboard.charts import graphs as plot
-from leaderboard.model.evidence import Evidence
+from leaderboard.model.table import Evidence
 from tests import problems as small
 from tests.test_answers import lines, made, tables
 from tests.test_graph import file

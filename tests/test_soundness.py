@@ -43,7 +43,7 @@ from benchmark.studies.soundness import (
 from benchmark.studies.soundness_record import SoundnessRecord, added
 from benchmark.studies.tally import Check, Tally
 from benchmark.study.run import run
-from leaderboard import build, check
+from leaderboard.board import build, check
 from leaderboard.charts.slack import reading
 from methods.newton import Newton
 from tests import tiny_experiment

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from leaderboard.answers.answer import Answer, counted, mean, unanswered
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.numbers import number
 from leaderboard.model.properties import contradicted, kept, shares, verdicts
 from leaderboard.model.ranking import entries
 from leaderboard.model.section import Cell, Line, grid
 from leaderboard.model.shown import NOTHING
-from leaderboard.model.study import PROPERTIES, tables_of
-from leaderboard.model.table import Row, Table
+from leaderboard.model.table import PROPERTIES, Evidence, Row, Table, tables_of
 
 ORDER = 140
 SLUG = "answer-properties"

@@ -16,14 +16,11 @@ from benchmark.records import Plan, PlannedRow, Store
 from benchmark.studies.quality_record import SHARES, Distribution, QualityRecord
 from benchmark.studies.quality_verdict import Part, Scores, ceiling, floor, judge, known, own, told
 from leaderboard.charts import quality as plot
-from leaderboard.model.chart import Chart
-from leaderboard.model.evidence import Evidence
-from leaderboard.model.interval import arithmetic
-from leaderboard.model.numbers import measured
+from leaderboard.model.numbers import arithmetic, measured
 from leaderboard.model.ranking import YARDSTICKS
-from leaderboard.model.section import Cell, Grid, Line, Section, bullets
+from leaderboard.model.section import Cell, Chart, Grid, Line, Section, bullets
 from leaderboard.model.shown import NOTHING
-from leaderboard.model.table import Table, distinct
+from leaderboard.model.table import Evidence, Table, distinct
 
 ORDER = 10
 HEADING = "Is it really forgotten?"
