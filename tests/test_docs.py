@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +12,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from benchmark.cli import app
+from benchmark.cli import NewKind, app
 from benchmark.curvature.lanczos import extreme_eigenvalues
 from benchmark.problem.products import PRODUCTS
 from benchmark.theory.statements import NAMES
@@ -85,6 +86,26 @@ def test_every_command_is_on_the_page_of_commands() -> None:
     assert named == there
 
 
+def test_the_page_of_commands_names_every_kind_of_plug_in() -> None:
+    page = (DOCS / "reference" / "commands.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^\| `lethe new .*$", page, re.MULTILINE)
+    assert set(re.findall(r"`([a-z]+)`", line)) == set(typing.get_args(NewKind))
+
+
+def test_only_targets_that_the_makefile_has_are_named() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (groups,) = re.findall(r"^GROUPS +:= (.*)$", makefile, re.MULTILINE)
+    targets = {*re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE), *groups.split()}
+    for file in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))):
+        text = file.read_text(encoding="utf-8")
+        said = re.findall(r"`make ([^`\n]*)`", text)
+        for block in re.findall(r"^```.*?\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            said += re.findall(r"^make (.*)$", block, re.MULTILINE)
+        for line in said:
+            named = {word for word in line.partition("#")[0].split() if word.islower() and "=" not in word}
+            assert named <= targets, f"{file.name} says 'make {line}'"
+
+
 # --- formulas ------------------------------------------------------------------------------------
 
 
@@ -112,7 +133,8 @@ def test_a_formula_may_break_after_a_relation_and_nowhere_else(formulas: ModuleT
 
 
 def test_a_formula_that_cannot_be_set_is_named(formulas: ModuleType) -> None:
-    with pytest.raises(Exception, match="cannot be set"):
+    errors = pytest.importorskip("sphinx.errors")
+    with pytest.raises(errors.ExtensionError, match="cannot be set"):
         formulas.mathml(r"\nosuchthing x", as_block=False)
 
 

@@ -13,7 +13,9 @@ from leaderboard.model.ranking import YARDSTICKS, in_order
 from leaderboard.model.table import Row, Table
 
 NAME = "times"
-CAPTION = "mean seconds to unlearn; the line is retraining; further left is faster; yardsticks in grey"
+CAPTION = (
+    "mean seconds to unlearn; the line is retraining; further left is faster; yardsticks in grey"
+)
 
 
 def has(table: Table) -> bool:

@@ -80,7 +80,7 @@ class Track:
 
     @property
     def order(self) -> tuple[bool, bool, str, int, float]:
-        """Graphs last and linear models first, then the plainest request at the smallest epsilon."""
+        """Graphs last, linear models first; then the plainest request at the smallest epsilon."""
         place, key = list(Request).index(self.request), self.family.key
         return key.startswith(GRAPH), not self.family.linear, key, place, self.epsilon
 
