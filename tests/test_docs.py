@@ -102,8 +102,31 @@ def test_only_targets_that_the_makefile_has_are_named() -> None:
         for block in re.findall(r"^```.*?\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
             said += re.findall(r"^make (.*)$", block, re.MULTILINE)
         for line in said:
-            named = {word for word in line.partition("#")[0].split() if word.islower() and "=" not in word}
+            named = {
+                word
+                for word in line.partition("#")[0].split()
+                if word.islower() and "=" not in word
+            }
             assert named <= targets, f"{file.name} says 'make {line}'"
+
+
+#: Figures that follow from the formula beside them, or that a test computes which they name.
+DERIVED = ("142 times", "4.9 times", "3.2 times")
+_FIGURE = re.compile(
+    r"\d[\d.,]*(?: %)? (?:times|ms|µs|s|seconds|products|points|of the rows|faster|slower)\b"
+)
+_DATED = re.compile(r"\(\d{1,2} [A-Z][a-z]+ 20\d\d, (?:before )?revision\s+[0-9a-f]{7}")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_figure_that_was_measured_is_generated_or_says_where(page: str) -> None:
+    """In a block from the records, or with the day and the revision, in its paragraph or bullet."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    text = re.sub(r"<!-- generated: .*?<!-- end -->|```.*?```", "", text, flags=re.DOTALL)
+    for said in re.split(r"\n\s*\n|\n(?=\s*[-*] )", text):
+        plain = re.sub(r"\$[^$]*\$|`[^`]*`", "", said)
+        found = [one for one in _FIGURE.findall(plain) if one not in DERIVED]
+        assert not found or _DATED.search(said), f"{page}: {found} in '{said.strip()[:80]} ...'"
 
 
 # --- formulas ------------------------------------------------------------------------------------
