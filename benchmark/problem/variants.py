@@ -18,7 +18,7 @@ from benchmark.problem.model import Inputs, Model
 from benchmark.problem.problem import Problem
 from benchmark.problem.products import by_units
 from benchmark.problem.tangent import refuse
-from benchmark.problem.training import DirectTraining, NewtonTraining
+from benchmark.problem.training.newton import DirectTraining, NewtonTraining
 from benchmark.rows import Rows
 
 # A problem in some of the weights, the others held fixed.
