@@ -28,7 +28,7 @@ from benchmark.cli import app
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature.lanczos import extreme_eigenvalues
+from benchmark.curvature.krylov import extreme_eigenvalues
 from benchmark.errors import LetheError
 from benchmark.problem.products import PRODUCTS
 from benchmark.runner.theory_source import Theory

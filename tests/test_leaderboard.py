@@ -20,9 +20,9 @@ from benchmark.contract.claim import Algorithm, Claim, Distance, Target
 from benchmark.contract.definition import verdict
 from benchmark.contract.guarantee import Curve, Gaussian
 from benchmark.contract.seeds import Seeds
+from benchmark.contract.value import Value
 from benchmark.errors import LetheError
 from benchmark.facts import Facts
-from benchmark.metrics.value import Value
 from benchmark.records import (
     DataInfo,
     Environment,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from benchmark.contract.claim import Target
+from benchmark.contract.value import Value
 from benchmark.facts import Facts
-from benchmark.metrics.value import Value
 from benchmark.records import Record
 from leaderboard.model.numbers import request_in_words
 from leaderboard.model.table import Row, Table

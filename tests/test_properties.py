@@ -24,14 +24,13 @@ from benchmark.experiments.experiment import load
 from benchmark.experiments.facts import facts_of
 from benchmark.experiments.properties import domain_of, with_property
 from benchmark.features.tables import DeclaredRanges
-from benchmark.problem.against import fewest_rows
 from benchmark.problem.domain import Domain
-from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec
+from benchmark.problem.influence import fewest_rows
+from benchmark.problem.model import MLPSpec, Model, Predictor, SoftmaxSpec
 from benchmark.problem.objective import Objective
-from benchmark.problem.predictor import Predictor
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
-from benchmark.problem.training import AdamTraining, NewtonTraining
+from benchmark.problem.training.adam import AdamTraining
+from benchmark.problem.training.newton import NewtonTraining
 from benchmark.properties import property as properties
 from benchmark.properties import round_off
 from benchmark.properties.branch import least_slope
@@ -42,6 +41,7 @@ from benchmark.properties.radius import Radius
 from benchmark.properties.slopes import Boxes, Net, _lines, slope_bounds
 from benchmark.records import read_record
 from benchmark.registry import find
+from benchmark.rows import Rows
 from benchmark.runner.cell import Inputs
 from benchmark.runner.plans import rows_of
 from leaderboard.model import properties as on_the_board

@@ -19,15 +19,16 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature.dense import dense_matrix
+from benchmark.curvature.factor import dense_matrix
 from benchmark.errors import AssumptionBroken
-from benchmark.problem.cone import cone_step
 from benchmark.problem.convex import Ball, Both, Box, ConvexSet, Ordered
 from benchmark.problem.model import Model, SoftmaxSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
-from benchmark.problem.training import AdamTraining, ConeTraining, NewtonTraining
+from benchmark.problem.training.adam import AdamTraining
+from benchmark.problem.training.cone import ConeTraining, cone_step
+from benchmark.problem.training.newton import NewtonTraining
+from benchmark.rows import Rows
 from benchmark.studies.random_problem import NewtonInBall
 from methods.certified_removal import CertifiedRemoval
 from methods.chord_newton import ChordNewton

@@ -17,7 +17,7 @@ from benchmark.contract.request import Request
 from benchmark.errors import AssumptionBroken
 from benchmark.problem.convex import Ordered
 from benchmark.problem.problem import Problem
-from benchmark.problem.training import ConeTraining
+from benchmark.problem.training.cone import ConeTraining
 from benchmark.theory.gaussian import m_for
 from benchmark.theory.strongly_convex import self_concordant_bound
 from benchmark.theory.within import (
