@@ -50,23 +50,22 @@ from benchmark.bench.record import (
     solver_path,
 )
 from benchmark.bench.systems import RULES, SPECS, Bench, Size, prepare, specs
-from benchmark.curvature.solvers import SOLVERS
-from benchmark.curvature.system import System
 from benchmark.data import catalogue
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.problem.model import AllCNNSpec, Model, ResNet18Spec
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
 from benchmark.records import Environment
+from benchmark.rows import Rows
 from benchmark.runner.plans import plan_of
+from benchmark.solvers.solver import SOLVERS, System
 from benchmark.studies.solvers import SolverTimings, Solves
 from benchmark.study.run import run as run_study
 from benchmark.study.study import of_kind
-from leaderboard import build, check
+from leaderboard.board import build, check
 from leaderboard.charts import solvers as chart
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.section import Page
+from leaderboard.model.table import Evidence
 from leaderboard.render.markdown import render_markdown
 from leaderboard.studies.solvers import (
     HEADING,

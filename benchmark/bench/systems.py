@@ -13,8 +13,7 @@ from torch import Tensor
 
 from benchmark.bench.record import DampingInfo, Rule, SystemInfo
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature.lanczos import extreme_eigenvalues
-from benchmark.curvature.system import System
+from benchmark.curvature.krylov import extreme_eigenvalues
 from benchmark.data import catalogue
 from benchmark.errors import unknown
 from benchmark.experiments import experiment as experiments
@@ -23,9 +22,10 @@ from benchmark.files import cache_folder, replace_file, seal, unsealed
 from benchmark.problem.model import AllCNNSpec, Model, ModelSpec, ResNet18Spec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
-from benchmark.problem.training import AdamTraining
+from benchmark.problem.training.adam import AdamTraining
+from benchmark.rows import Rows
 from benchmark.runner.cell import fingerprint
+from benchmark.solvers.solver import System
 
 #: Raise this when a change here changes a system.
 RECIPE = 3

@@ -6,19 +6,17 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
 
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.problem.convex import ConvexSet
-from benchmark.problem.declared import Declared
 from benchmark.problem.domain import Domain
-from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.model import Model
 from benchmark.problem.objective import Objective
-from benchmark.problem.rows import Rows
+from benchmark.rows import Declared, FixedPoint, Rows
 
 
 class Training(Protocol):
@@ -35,6 +33,10 @@ class Training(Protocol):
     @property
     def gradient_bound(self) -> float | None:
         """G: the gradient norm that training guarantees; None where it ends by the clock."""
+
+    def model_copy(self, *, update: dict[str, Any]) -> Self:
+        """Change some settings, as pydantic does: the same algorithm with these."""
+        ...
 
     def check(self, risk: Risk) -> None:
         """Refuse a risk that it cannot minimise.
