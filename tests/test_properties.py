@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from leaderboard.model.evidence import Evidence
 from scipy.optimize import Bounds as MilpBounds
 from scipy.optimize import LinearConstraint, milp
 
@@ -46,7 +47,6 @@ from benchmark.runner.cell import Inputs
 from benchmark.runner.plans import rows_of
 from leaderboard.answers import properties as answer
 from leaderboard.model import properties as on_the_board
-from leaderboard.model.evidence import Evidence
 from tests.test_answers import lines, made, tables
 from tests.test_leaderboard import facts
 from tests.test_own_docs import blocks, python, written
