@@ -15,7 +15,7 @@ from scipy.optimize import LinearConstraint, milp
 from benchmark.checks.parts import checked
 from benchmark.contract.claim import Target
 from benchmark.contract.request import Release, Request, State
-from benchmark.data.columns import Column
+from benchmark.data.dataset import Column
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.experiments.build import build
 from benchmark.experiments.experiment import load
