@@ -31,7 +31,7 @@ from benchmark.studies.products import ProductTimings
 from benchmark.studies.slack import Slack
 from benchmark.studies.solvers import SolverTimings
 from benchmark.studies.soundness import Soundness
-from benchmark.study.executors.cluster import Submission
+from benchmark.study.executors.submission import Submission
 from benchmark.study.reproduce import compare, recorded_in, reproduce
 from benchmark.study.run import Shard, Tally, run
 from benchmark.study.study import Piece, Study, discover, find, of_kind

@@ -20,7 +20,7 @@ from benchmark.data import catalogue
 from benchmark.errors import LetheError, unknown
 from benchmark.experiments import experiment as experiments
 from benchmark.experiments.build import build
-from benchmark.files import cache_folder, replace_file
+from benchmark.files import cache_folder, replace_file, seal, unsealed
 from benchmark.json_file import Sound
 from benchmark.problem.model import AllCNNSpec, Model, ModelSpec, ResNet18Spec
 from benchmark.problem.objective import Objective
@@ -266,7 +266,7 @@ def prepare(spec: SystemSpec, device: torch.device) -> Bench:
         kept = {"weights": weights.cpu(), "smallest": smallest, "largest": largest}
         buffer = io.BytesIO()
         torch.save(kept, buffer)
-        replace_file(path, buffer.getvalue())
+        replace_file(path, seal(buffer.getvalue()))
     rows = problem.train.take(retained)
     weights = kept["weights"].to(device)
     return Bench(
@@ -330,10 +330,8 @@ def _train(spec: SystemSpec, problem: Problem, seeds: Seeds) -> Tensor:
 
 def _read(path: Path) -> dict[str, Any] | None:
     """What was kept, None if it is missing or damaged."""
-    try:
-        return torch.load(path, weights_only=True)
-    except Exception:  # a damaged copy fails in many ways; all mean: make it again
-        return None
+    payload = unsealed(path)
+    return None if payload is None else torch.load(io.BytesIO(payload), weights_only=True)
 
 
 # What the studies of timings share: their systems, what a key is made of, what is planned.
