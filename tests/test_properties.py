@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from leaderboard.model.evidence import Evidence
 from scipy.optimize import Bounds as MilpBounds
 from scipy.optimize import LinearConstraint, milp
 
 from benchmark.checks.parts import checked
 from benchmark.contract.claim import Target
 from benchmark.contract.request import Release, Request, State
-from benchmark.data.columns import Column
+from benchmark.data.dataset import Column
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.experiments.build import build
 from benchmark.experiments.experiment import load
@@ -47,6 +46,7 @@ from benchmark.runner.cell import Inputs
 from benchmark.runner.plans import rows_of
 from leaderboard.answers import properties as answer
 from leaderboard.model import properties as on_the_board
+from leaderboard.model.table import Evidence
 from tests.test_answers import lines, made, tables
 from tests.test_leaderboard import facts
 from tests.test_own_docs import blocks, python, written
