@@ -46,7 +46,7 @@ from benchmark.runner.cell import Inputs
 from benchmark.runner.plans import rows_of
 from leaderboard.answers import properties as answer
 from leaderboard.model import properties as on_the_board
-from leaderboard.model.evidence import Evidence
+from leaderboard.model.table import Evidence
 from tests.test_answers import lines, made, tables
 from tests.test_leaderboard import facts
 from tests.test_own_docs import blocks, python, written
