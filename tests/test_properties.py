@@ -562,7 +562,8 @@ class Looked(Monotone):
 def compas_nets(profile: str | None) -> Iterator[tuple[Predictor, Finding, Problem]]:
     """Every net that a profile's records judge: originals, retrained ones and releases."""
     experiment = load("compas-monotone-mlp", profile)
-    declared = Looked(**experiment.problem.kept_property.model_dump(exclude={"name"}))
+    declared = experiment.problem.kept_property.model_dump()
+    declared = Looked(**{key: value for key, value in declared.items() if key != "name"})
     problem = experiment.problem.model_copy(update={"kept_property": declared})
     experiment = experiment.model_copy(update={"problem": problem})
     for seed in experiment.seeds:
