@@ -12,13 +12,12 @@ from torch import Tensor
 
 from benchmark.contract.clock import Clock
 from benchmark.curvature import convolutional
-from benchmark.curvature.chunks import default_chunk
-from benchmark.curvature.hessian import Differentiated
+from benchmark.curvature.hessian import Differentiated, default_chunk
 from benchmark.errors import LetheError
 from benchmark.problem.problem import Problem
 from benchmark.problem.products import default, serving
-from benchmark.problem.rows import Rows
-from benchmark.runner.memory import PeakMemory
+from benchmark.rows import Rows
+from benchmark.runner.device import PeakMemory
 
 #: Seconds that a calibration takes, about.
 BUDGET = 2.0

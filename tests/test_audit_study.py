@@ -19,15 +19,14 @@ from benchmark.contract.request import Release, Request
 from benchmark.data.forget import ForgetSpec
 from benchmark.errors import AssumptionBroken
 from benchmark.experiments import experiment as experiments
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Predictor
 from benchmark.runner.cell import Cell
 from benchmark.runner.plans import plan_cells, plan_of
 from benchmark.runner.workbench import Workbench
 from benchmark.studies import audit as audits
 from benchmark.studies import audit_record
-from benchmark.studies.audit import PLAN, Audit, Part
+from benchmark.studies.audit import ALONG, LOSS, PLAN, Audit, Part, Runs, finding
 from benchmark.studies.audit_record import AuditRecord, AuditStudy, Finding
-from benchmark.studies.model_audit import ALONG, LOSS, Runs, finding
 from benchmark.study.run import run
 from leaderboard.board import build
 from leaderboard.studies.audit import audit_grid

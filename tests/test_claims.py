@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from benchmark import registry
-from benchmark.checks import asking
-from benchmark.checks.asking import KINDS
+from benchmark.checks import problems as asking
+from benchmark.checks.problems import KINDS
 from benchmark.contract import definition
 from benchmark.contract.claim import (
     VERDICTS,
@@ -32,7 +32,7 @@ from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
+from benchmark.rows import Rows
 from benchmark.theory.gaussian import delta_for, epsilon_for, m_for
 from methods.dp_sgd import DPSGD
 from methods.sekhari import Sekhari

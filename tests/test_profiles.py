@@ -25,7 +25,7 @@ from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.experiments.build import build
 from benchmark.experiments.experiment import load, load_here, names
-from benchmark.experiments.tables import merged
+from benchmark.experiments.profile import merged
 from benchmark.features.pixels import MEAN, STD
 from benchmark.files import DiskError
 from benchmark.records import Store, read_record
@@ -165,6 +165,14 @@ def test_every_scale_of_every_experiment_has_cells(name: str, scale: str | None)
     assert found.title
     if found.device == "cuda":
         assert load_here(name, None, gpu=False).device == "cpu", "there is one for any machine"
+
+
+@pytest.mark.parametrize("name", names())
+def test_what_a_group_runs_at_the_smoke_scale_is_for_trying_out(name: str) -> None:
+    """Also what is in no group: `smoke` takes seconds wherever it is asked for."""
+    smoke = load(name, "smoke")
+    assert smoke.trial
+    assert list(smoke.seeds) == [0]
 
 
 def test_the_keys_of_committed_records_still_hold() -> None:

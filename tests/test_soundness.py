@@ -22,7 +22,7 @@ from benchmark.contract.request import Release, Request
 from benchmark.errors import AssumptionBroken, DidNotConverge, LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.problem.problem import Problem
-from benchmark.problem.training import NewtonTraining
+from benchmark.problem.training.newton import NewtonTraining
 from benchmark.runner.cell import Cell
 from benchmark.runner.plans import plan_of
 from benchmark.studies import slack, slack_record, soundness
@@ -40,8 +40,7 @@ from benchmark.studies.soundness import (
     examine,
     methods,
 )
-from benchmark.studies.soundness_record import SoundnessRecord, added
-from benchmark.studies.tally import Check, Tally
+from benchmark.studies.soundness_record import Check, SoundnessRecord, Tally, added
 from benchmark.study.run import run
 from leaderboard.board import build, check
 from leaderboard.charts.slack import reading

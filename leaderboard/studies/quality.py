@@ -13,8 +13,19 @@ import numpy as np
 from benchmark.errors import present
 from benchmark.metrics.statistics import tie_groups
 from benchmark.records import Plan, PlannedRow, Store
-from benchmark.studies.quality_record import SHARES, Distribution, QualityRecord
-from benchmark.studies.quality_verdict import Part, Scores, ceiling, floor, judge, known, own, told
+from benchmark.studies.quality_record import (
+    SHARES,
+    Distribution,
+    Part,
+    QualityRecord,
+    Scores,
+    ceiling,
+    floor,
+    judge,
+    known,
+    own,
+    told,
+)
 from leaderboard.charts import quality as plot
 from leaderboard.model.numbers import arithmetic, measured
 from leaderboard.model.ranking import YARDSTICKS
@@ -167,7 +178,15 @@ def _section(
         heading=title,
         aside=device,
         parts=(_grid(rows, seeds, facts), *bullets(notes, "quiet"), *_charts(slug, title, rows)),
+        summary=f"{_counted(len(rows), 'row')}, {_told_apart(rows)} told apart from retraining",
+        folded=True,
     )
+
+
+def _told_apart(rows: list[_Row]) -> int:
+    """How many entries are distinguishable."""
+    scores = [row.scores for row in rows if row.plan.role == "entry"]
+    return sum(bool(found) and judge(found, own)[0] == "distinguishable" for found in scores)
 
 
 def _counted(number: int, word: str) -> str:
