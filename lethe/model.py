@@ -67,10 +67,13 @@ def check_model(
         False ReLU (1) has no second derivative everyw
     """
     if isinstance(factory, str):
-        factory = kinds.spec_of({"factory": factory}).function
+        spec: Any = kinds.spec_of({"factory": factory})
+        function = spec.function
+    else:
+        function = factory
     images = not isinstance(inputs, int)
 
     def build() -> nn.Module:
-        return built(factory, inputs, classes, images=images, args=args)
+        return built(function, inputs, classes, images=images, args=args)
 
     return look_at(build, inputs, classes, getattr(torch, precision))

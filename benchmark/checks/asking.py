@@ -16,7 +16,7 @@ from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.problem.problem import Problem
 
-KINDS: dict[str, Callable[[], Problem]] = {
+KINDS: dict[str, Callable[..., Problem]] = {
     "softmax": problems.softmax,
     "squared": problems.squared,
     "one-vs-rest": problems.one_vs_rest,

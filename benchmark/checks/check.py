@@ -10,7 +10,7 @@ from benchmark import registry, settings
 from benchmark.checks import rules
 from benchmark.checks.asking import head, kinds
 from benchmark.contract.method import Method
-from benchmark.errors import AssumptionBroken, LetheError
+from benchmark.errors import AssumptionBroken, LetheError, present
 
 #: Random problems on which a bound is held against the truth.
 SEEDS = 5
@@ -97,7 +97,7 @@ def near(cls: type[Method]) -> bool:
 
 
 def _outcome(cls: type[Method], rule: Callable, on: str, check: Callable[[], None]) -> Outcome:
-    text = rule.__doc__.splitlines()[0].rstrip(".")
+    text = present(rule.__doc__).splitlines()[0].rstrip(".")
     try:
         with settings.kept(cls.name):
             check()

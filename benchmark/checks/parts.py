@@ -143,7 +143,7 @@ def _metric(cls: type[Metric]) -> Iterator[Rule]:
         return Predictions(np.log(p).astype(np.float32), draw.integers(3, size=30))
 
     first, looked_at = cls.measure(given()), given()
-    numbers = first if isinstance(first, dict) else {"": first}
+    numbers: dict[str, Any] = first if isinstance(first, dict) else {"": first}
     finite = all(np.isfinite(float(one)) for one in numbers.values())
     yield "finite numbers", "" if finite else f"it gives {numbers}"
     again = cls.measure(looked_at)

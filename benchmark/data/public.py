@@ -64,7 +64,9 @@ def with_rows_of_file(problem: Any, folder: Path) -> Any:
         LetheError: if the file cannot be read or holds anything but whole numbers.
     """
     split = problem.get("split") if isinstance(problem, dict) else None
-    public = split.get("public") if isinstance(split, dict) else None
+    if not isinstance(split, dict):
+        return problem
+    public = split.get("public")
     if not (isinstance(public, dict) and isinstance(public.get("file"), str)):
         return problem
     if len(public) > 1:

@@ -197,7 +197,7 @@ def _kept(order: Tensor, place: Tensor, spec: SplitSpec) -> tuple[Tensor, Tensor
 
 def _refuse_both(dataset: Dataset, spec: SplitSpec) -> None:
     """Refuse a row that is public and asks for deletion."""
-    both = set(spec.named) & set(spec.public.rows)
+    both = set(spec.named) & set(spec.public.rows if isinstance(spec.public, PublicIndex) else ())
     if both:
         raise LetheError(
             f"row {min(both)} of {dataset.name}, by canonical number, is public and named by a "

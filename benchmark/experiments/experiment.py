@@ -26,11 +26,11 @@ from benchmark.contract.claim import Target
 from benchmark.data import features as feature_kinds
 from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.forget import ForgetSpec
-from benchmark.data.graphs import GraphSpec
+from benchmark.data.graphs import GraphData, GraphSpec
 from benchmark.data.own.spec import Arrays, OwnData
 from benchmark.data.public import with_rows_of_file
 from benchmark.data.split import SplitSpec
-from benchmark.errors import LetheError, explain, unknown
+from benchmark.errors import LetheError, explain, present, unknown
 from benchmark.experiments.defaults import SEEDS, with_defaults
 from benchmark.experiments.own import resolved
 from benchmark.experiments.profile import SMALLER, Place, Variant, variant, variants
@@ -176,7 +176,8 @@ class ProblemSpec(BaseModel):
         if augmented and not self.convolutional:
             raise ValueError("training.augment is for convolutional nets: leave it out")
         if self.model.net is not None:
-            self._check_tangent(self.model)
+            tangent: Any = self.model  # no other kind has a net
+            self._check_tangent(tangent)
         direct = isinstance(training, DirectTraining)
         if direct and not ("squared_loss" in self.offers and self.precision == "float64"):
             raise ValueError(
@@ -184,6 +185,20 @@ class ProblemSpec(BaseModel):
                 "'squared' with a ridge, and precision = 'float64'"
             )
         return self
+
+    def graph_data(self) -> GraphData:
+        """The graph, of an experiment on one.
+
+        Raises:
+            LetheError: if it cannot be had, is wrong or is not what it should be.
+        """
+        return present(self.graph).load(self.graph_name)
+
+    @property
+    def graph_name(self) -> str:
+        """What `data` calls the graph."""
+        assert isinstance(self.data, str)
+        return self.data
 
     def _check_tangent(self, model: TangentSpec) -> None:
         if self.split.public is None:

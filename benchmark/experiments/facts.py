@@ -21,7 +21,7 @@ def facts_of(experiment: Experiment) -> Facts:
         data=catalogue.name(problem.data),
         data_title=_title(problem),
         features=features_in_words(problem),
-        model=problem.model.kind,
+        model=problem.model.name,
         problem=_in_words(problem),
         linear=problem.model.linear,
         strongly_convex="strong_convexity" in problem.offers,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmark.errors import LetheError, unknown
+from benchmark.errors import LetheError, present, unknown
 from benchmark.experiments.experiment import Experiment, every
 from benchmark.experiments.profile import PAPER, SMALLER
 
@@ -43,7 +43,7 @@ def members(group: str, profile: str | None = None) -> list[tuple[str, str | Non
     if not found:
         raise LetheError(f"group {group} has no profile '{profile}': there is {_known(inside)}")
     found.sort(key=lambda pair: not pair[0].problem.model.linear)
-    return [(one.path.stem, chosen) for one, chosen in found]
+    return [(present(one.path).stem, chosen) for one, chosen in found]
 
 
 def _takes_part(one: Experiment) -> bool:

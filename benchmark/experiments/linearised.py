@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmark.contract.seeds import Seeds
+from benchmark.errors import present
 from benchmark.files import cache_folder
 from benchmark.problem.model import TangentSpec
 from benchmark.problem.models.convolutional import Shape
@@ -35,7 +36,7 @@ def linearised(problem: Problem, spec: TangentSpec, shape: Shape, seeds: Seeds) 
         shape: height, width and channels of an image.
         seeds: of which the training seed draws the public net.
     """
-    public = problem.public.to(torch.device("cpu"), torch.float64)
+    public = present(problem.public).to(torch.device("cpu"), torch.float64)
     weights = _public_weights(spec, public, shape, problem.model.classes, seeds)
     net = PublicNet.of(weights, public).to(problem.device)
     model = Tangent(spec, problem.train.x.shape[1], problem.model.classes, net)

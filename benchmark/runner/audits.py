@@ -47,8 +47,9 @@ def audit(
         answers: each request of a stream and its release, in order; all of one claim's kind.
         directions: named ones along which to look, (d,) each; none may depend on the noise.
     """
-    claims = [release.claim for _, release in answers]
-    if any(claim is None or claim.evidence.kind == "construction" for claim in claims):
+    claims = [release.claim for _, release in answers if release.claim is not None]
+    exact = any(claim.evidence.kind == "construction" for claim in claims)
+    if exact or len(claims) < len(answers):
         return {}
     if all(claim.release_sigma for claim in claims):
         residuals = [_array(published(release) - release.state.weights) for _, release in answers]
@@ -56,8 +57,8 @@ def audit(
         looked = {name: _array(direction) for name, direction in directions.items()}
         found = audit_noise(residuals, sigmas, looked, level=SUSPICIOUS)
         return _tests(found) | _refuted(residuals[-1] / sigmas[-1], claims[-1])
-    steps = [release.noisy for _, release in answers]
-    if any(step is None for step in steps):
+    steps = [release.noisy for _, release in answers if release.noisy is not None]
+    if len(steps) < len(answers):
         note = "the noise is drawn while training: whole runs audit it (lethe audit)"
         return {"noise_p": Value(value=None, note=note)}
     residuals = [_array(step.noised - step.centre) for step in steps]
@@ -84,7 +85,7 @@ def _refuted(noise: np.ndarray, claim: Claim) -> dict[str, Value]:
     if half < FEWEST:
         note = f"{len(noise)} weights are too few to refute anything"
         return {"audited_epsilon": Value(value=None, note=note)}
-    m = claim.evidence.bound / claim.evidence.sigma
+    m = claim.distance.bound / claim.distance.sigma
     result = mechanism_audit(m + noise[:half], noise[half:], claim.delta, CONFIDENCE)
     note = f"lower bound at {100 * CONFIDENCE:g} % confidence; above epsilon it refutes it"
     return {"audited_epsilon": Value(value=result.lower_epsilon, n=result.draws, note=note)}

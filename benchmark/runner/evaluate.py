@@ -15,7 +15,7 @@ from benchmark.metrics.divergence import jensen_shannon_to_retrain, kl_from_retr
 from benchmark.metrics.metric import Predictions
 from benchmark.metrics.slack import distance_slack, realised_epsilon
 from benchmark.metrics.utility import accuracy, losses
-from benchmark.metrics.value import Value
+from benchmark.metrics.value import Direction, Value
 from benchmark.problem.predictor import Predictor
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
@@ -119,20 +119,21 @@ def _scores(
     scores: dict[str, Value] = {}
     for part in parts:
         n = len(outputs.losses[part])
+        forgotten = part == "forget"
         ours, theirs = outputs.accuracy[part], reference.accuracy[part]
-        direction = "none" if part == "forget" else "higher"
+        direction: Direction = "none" if forgotten else "higher"
         scores[f"accuracy_{part}"] = Value(value=100 * ours, unit="%", direction=direction, n=n)
         scores[f"accuracy_{part}_gap"] = Value(
             value=100 * (ours - theirs), unit="points", direction="zero", n=n
         )
         ours, theirs = outputs.losses[part].mean(), reference.losses[part].mean()
-        direction = "none" if part == "forget" else "lower"
+        direction = "none" if forgotten else "lower"
         scores[f"loss_{part}"] = Value(value=ours, unit="nats", direction=direction, n=n)
         scores[f"loss_{part}_gap"] = Value(value=ours - theirs, unit="nats", direction="zero", n=n)
     for part in compared:
-        retrained, ours = reference.log_probabilities[part], outputs.log_probabilities[part]
-        found = jensen_shannon_to_retrain(retrained, ours)
-        found["kl"] = kl_from_retrain(retrained, ours)
+        retrained, released = reference.log_probabilities[part], outputs.log_probabilities[part]
+        found = jensen_shannon_to_retrain(retrained, released)
+        found["kl"] = kl_from_retrain(retrained, released)
         scores |= {f"{name}_{part}": measure.as_value() for name, measure in found.items()}
     return scores
 
@@ -172,7 +173,7 @@ def score_claim(
         return {"distance": Value(value=None, direction="lower", note=note), **counts}
     distance = float(torch.linalg.vector_norm(denoised.double() - reference.double()))
     scores = {"distance": Value(value=distance, direction="lower", n=1), **counts}
-    if isinstance(evidence, Distance):
+    if claim is not None and isinstance(evidence, Distance):
         scores["slack"] = Value(
             value=distance_slack(evidence.reached, distance),
             direction="lower",
@@ -269,14 +270,13 @@ def score_stream(claims: list[Claim | None], target: Target) -> dict[str, Value]
         claims: of its releases, in order.
         target: that all of them together should keep.
     """
-    evidence = [claim.evidence if claim is not None else None for claim in claims]
-    composes = all(claim is not None and claim.composes for claim in claims)
-    bounded = [e for e in evidence if isinstance(e, Distance)]
+    known = [claim for claim in claims if claim is not None and claim.composes]
+    bounded = [claim.evidence for claim in known if isinstance(claim.evidence, Distance)]
     bounds = {e.bound for e in bounded}
-    if len(claims) < 2 or not composes or len(bounded) < len(claims) or len(bounds) > 1:
+    if len(claims) < 2 or len(bounded) < len(claims) or len(bounds) > 1:
         return {}
     n, bound = len(claims), bounds.pop()
-    worst = (m_for(target.epsilon, target.delta) / max(c.guarantee.m for c in claims)) ** 2
+    worst = (m_for(target.epsilon, target.delta) / max(c.guarantee.m for c in known)) ** 2
     capacity = deletion_capacity([e.reached for e in bounded], bound)
     note = "requests so far" if capacity.exhausted else f"extrapolated from {n} requests"
     note = "nothing is spent" if capacity.requests is None else note

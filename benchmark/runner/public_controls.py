@@ -11,6 +11,7 @@ from torch import Tensor
 from benchmark.contract.seeds import Seeds
 from benchmark.data import catalogue
 from benchmark.data.split import Split
+from benchmark.errors import present
 from benchmark.experiments.build import fitted_features
 from benchmark.experiments.experiment import ProblemSpec
 from benchmark.problem.predictor import Predictor
@@ -45,7 +46,7 @@ def best_head(problem: Problem, seeds: Seeds) -> np.ndarray:
     It is trained with the ridge of the mean, and again with that of the sum, which weighs more on
     fewer rows. The one with the higher test accuracy counts, which favours the control.
     """
-    public, ridge = problem.public, problem.objective.ridge
+    public, ridge = present(problem.public), problem.objective.ridge
     ridges = {ridge, ridge * len(problem.train) / len(public)}
     answers = [_head(problem, r, seeds) for r in sorted(ridges)]
     return max(answers, key=np.sum)
@@ -53,8 +54,8 @@ def best_head(problem: Problem, seeds: Seeds) -> np.ndarray:
 
 def _head(problem: Problem, ridge: float, seeds: Seeds) -> np.ndarray:
     objective = problem.objective.model_copy(update={"ridge": ridge})
-    alone = replace(problem, objective=objective, train=problem.public)
-    weights = alone.fit(torch.arange(len(problem.public)), seeds.generator("training"))
+    alone = replace(problem, objective=objective, train=present(problem.public))
+    weights = alone.fit(torch.arange(len(alone.train)), seeds.generator("training"))
     outputs = Predictor(problem.model, weights).log_probabilities(problem.test.x)
     return (outputs.argmax(dim=1) == problem.test.y).cpu().numpy()
 
@@ -68,5 +69,6 @@ def _net_outputs(spec: ProblemSpec, problem: Problem, chosen: Split) -> Tensor |
     cache = fitted_features(spec, dataset, chosen)
     if cache is None or cache.spec.net is None:
         return None
-    images = dataset.test.images if chosen.test is None else dataset.train.images[chosen.test]
-    return cache.fitted.net_log_probabilities(images)
+    if chosen.test is None:
+        return cache.fitted.net_log_probabilities(present(dataset.test).images)
+    return cache.fitted.net_log_probabilities(dataset.train.images[chosen.test])

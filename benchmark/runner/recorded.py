@@ -5,27 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
 from benchmark.records import Envelope, fingerprint
 from benchmark.runner.environment import describe
-from benchmark.runner.run_cell import attempt
+from benchmark.runner.run_cell import Checked, attempt
 
 E = TypeVar("E", bound=Envelope)
-
-
-class Checked(Protocol):
-    """What a method is given."""
-
-    def check(self, who: str) -> None:
-        """Compare it with what it was.
-
-        Raises:
-            InputsChanged: if something is different, by the fault of `who`.
-        """
-        ...
 
 
 def recorded(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request, State
 from benchmark.data import catalogue
 from benchmark.data.scenarios import Context
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, present
 from benchmark.experiments.build import build
 from benchmark.experiments.graphs import nodes_split, stream
 from benchmark.problem.against import fewest_rows
@@ -87,7 +87,7 @@ class Workbench:
         self._seal.put("rows to keep", lambda: self.retain)
         for number, problem in enumerate(self.problems[1:]):
             if problem is not self.problem:
-                self._seal.put(f"inputs of request {number}", lambda p=problem: p.train.x)
+                self._seal.put(f"inputs of request {number}", partial(_rows_of, problem))
         # Constants of the data, known before any request: no method is charged for them.
         for problem in self.problems:
             _ = problem.row_norm, problem.fixed_point
@@ -215,10 +215,10 @@ class Workbench:
         )
 
     def _graph_data(self) -> DataInfo:
-        found = self._inputs.problem.graph.load(self._inputs.problem.data)
+        found = self._inputs.problem.graph_data()
         asked = b"|".join(
             part.tobytes()
-            for change in self.stream.changes
+            for change in present(self.stream).changes
             for part in (change.nodes, change.edges, change.features, change.labels)
         )
         return DataInfo(
@@ -324,10 +324,15 @@ class Workbench:
             "rows": hashlib.sha256(rows.numpy().tobytes()).hexdigest(),
         }
         if self._relabelled:  # then what is forgotten decides what is trained on
-            content["labels"] = hashlib.sha256(self.problem.train.y.cpu().numpy()).hexdigest()
+            content["labels"] = hashlib.sha256(self.problem.train.y.cpu().numpy().data).hexdigest()
         if self.stream is not None:  # what is propagated is a function of the request
             x = (problem or self.problem).train.take(rows).x
             content["features"] = hashlib.sha256(x.cpu().numpy().tobytes()).hexdigest()
         if shown := self.problem.model.shown:
             content["graphs"] = shown
         return fingerprint(content)
+
+
+def _rows_of(problem: Problem) -> Tensor:
+    """Inputs of the training rows."""
+    return problem.train.x

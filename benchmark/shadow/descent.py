@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from benchmark.errors import present
 from benchmark.problem.problem import Problem
 from benchmark.problem.training import AdamTraining
 from benchmark.shadow.stacked import StackedNets
@@ -68,7 +69,7 @@ class StackedDescent:
             weights,
             self._x.index_select(0, flat).unflatten(0, part.shape),
             self._one_hot.index_select(0, flat).unflatten(0, part.shape),
-            out=weights.grad,
+            out=present(weights.grad),
         )
         self._optimiser.step()
         if self._training.radius is not None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmark.problem.model import ModelSpec
 from benchmark.problem.objective import Objective
 
 _Layer = tuple[Tensor, Tensor]
@@ -27,7 +27,7 @@ class StackedNets:
         classes: number of labels.
     """
 
-    def __init__(self, spec: ModelSpec, objective: Objective, inputs: int, classes: int) -> None:
+    def __init__(self, spec: Any, objective: Objective, inputs: int, classes: int) -> None:
         widths = (inputs, *spec.widths, classes)
         self._shapes = [(after, before) for before, after in pairwise(widths)]
         self._sizes = [size for out, into in self._shapes for size in (out * into, out)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmark.errors import DidNotConverge, LetheError
+from benchmark.errors import DidNotConverge, LetheError, present
 from benchmark.problem.ball import ball_residual
 from benchmark.problem.problem import Problem
 from benchmark.problem.training import AdamTraining
@@ -52,9 +52,9 @@ def train(problem: Problem, runs: list[Run]) -> Tensor:
         DidNotConverge: if a training is held to a tolerance and misses it.
     """
     spec, training = problem.model.spec, problem.training
-    plain = isinstance(training, AdamTraining) and training.schedule is None
-    plain = plain and not problem.constrained and problem.extra is None
-    if plain and spec.widths is not None and problem.objective.closed:
+    plain = not problem.constrained and problem.extra is None
+    plain = plain and spec.widths is not None and problem.objective.closed
+    if plain and isinstance(training, AdamTraining) and training.schedule is None:
         return _together(problem, training, runs)
     return torch.stack([problem.fit(run.rows, run.generator) for run in runs])
 
@@ -80,7 +80,7 @@ def _to_tolerance(
     for epoch in range(training.epochs, max(training.epochs, training.max_epochs) + 1):
         left = zip(going.tolist(), descent.weights, strict=True)
         residuals = torch.tensor([_residual(problem, runs[k].rows, w) for k, w in left])
-        wanting = residuals > training.gradient_tolerance
+        wanting = residuals > present(training.gradient_tolerance)
         found[going[~wanting]] = descent.weights[(~wanting).to(found.device)]
         going = going[wanting]
         if len(going) == 0:

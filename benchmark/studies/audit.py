@@ -12,6 +12,7 @@ import torch
 
 from benchmark.contract.method import EvidenceKind, Source
 from benchmark.data.forget import ForgetSpec
+from benchmark.errors import present
 from benchmark.experiments import experiment as experiments
 from benchmark.records import fingerprint
 from benchmark.runner.cell import Cell
@@ -52,7 +53,7 @@ class Part:
 
     def count(self, cell: Cell) -> int:
         """Runs a side of one of its rows."""
-        return self.slow.get(cell.method.name, self.runs[cell.method.evidence])
+        return self.slow.get(cell.method.name, self.runs[present(cell.method.evidence)])
 
     def cells(self, device: str) -> list[Cell]:
         """Its rows.
@@ -61,7 +62,7 @@ class Part:
             LetheError: if there is no such experiment, or one of its rows is not valid.
         """
         experiment = experiments.load(self.experiment)
-        changes = {"forget": self.forget or experiment.forget}
+        changes: dict[str, object] = {"forget": self.forget or experiment.forget}
         if self.distance is not None:
             changes["target"] = experiment.target.model_copy(update={"distance": self.distance})
         cells = plan_cells(experiment.model_copy(update=changes), device, self.methods, seeds=[0])

@@ -14,6 +14,7 @@ from benchmark.contract.guarantee import Gaussian
 from benchmark.contract.method import Method
 from benchmark.contract.request import Release
 from benchmark.contract.seeds import Seeds
+from benchmark.errors import present
 from benchmark.metrics.utility import losses
 from benchmark.problem.problem import Problem
 from benchmark.problem.seal import Seal
@@ -117,7 +118,7 @@ def finding(cell: Cell, runs: Runs, count: int) -> Finding:
         if k < NOISES:
             released.append(release)
             references.append(other)
-    claim = released[0].claim
+    claim = present(released[0].claim)
     delta = claim.delta or cell.inputs.target.delta
     result, resolution = _lower(claim, scores, delta)
     beyond = f"epsilon is at least {result.lower_epsilon:.3g}"
@@ -145,9 +146,9 @@ def _lower(claim: Claim, scores: np.ndarray, delta: float) -> tuple[AuditResult,
     A Gaussian guarantee is judged as one; any other by the definition of (epsilon, delta) alone.
     """
     if isinstance(claim.guarantee, Gaussian):
-        result = mechanism_audit(*scores, delta, CONFIDENCE)
+        result = mechanism_audit(scores[0], scores[1], delta, CONFIDENCE)
         return result, gdp_resolution(result.draws, delta, CONFIDENCE)
-    audit = model_audit(*scores, claim.epsilon, delta, CONFIDENCE)
+    audit = model_audit(scores[0], scores[1], claim.epsilon, delta, CONFIDENCE)
     return audit.result, audit.resolution
 
 
@@ -171,7 +172,7 @@ def _noise(released: list[Release], references: list[Release], runs: Runs) -> st
 
 def _drawn(release: Release) -> tuple[np.ndarray, float] | None:
     """The noise of a release and the sigma that it should have; None where it is not known."""
-    sigma = release.claim.release_sigma
+    sigma = present(release.claim).release_sigma
     if sigma:
         return _array(published(release) - release.state.weights), sigma
     if release.noisy is None:

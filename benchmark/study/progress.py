@@ -15,6 +15,7 @@ from rich.progress import (
 from rich.text import Text
 
 from benchmark.console import marked
+from benchmark.errors import present
 from benchmark.study.event import Event
 
 
@@ -51,9 +52,10 @@ class Display:
             self._progress.update(self._task, description=text)
             return
         self._progress.advance(self._task)
-        if event.record.failure is not None:
+        record = present(event.record)
+        if record.failure is not None:
             kept = " (kept; --fresh runs it again)" if event.kind == "kept" else ""
-            text = f"{event.where}: {event.record.failure.message}{kept}"
+            text = f"{event.where}: {record.failure.message}{kept}"
             self._console.print(marked("red", "failed", text), soft_wrap=True)
         elif event.kind == "ran" and not self._console.is_terminal:
-            self._console.print(Text(f"{event.where}: {event.record.seconds:.2f} s"))
+            self._console.print(Text(f"{event.where}: {record.seconds:.2f} s"))

@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 
 from benchmark import ends
+from benchmark.errors import present
 from benchmark.records import Envelope, Store
 from benchmark.study.event import Event
 from benchmark.study.executors.executor import Executor, on_this_machine
@@ -75,7 +76,7 @@ def run(
             tally.add(event)
             ends.check()
             if tracker is not None and event.kind == "ran":
-                tracker.log(event.record)
+                tracker.log(present(event.record))
 
         executor.run(study, units, store, fresh, tell)
     return tally
