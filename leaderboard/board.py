@@ -16,19 +16,14 @@ from benchmark.files import as_bytes, replace_file
 from benchmark.studies import quality_record
 from leaderboard import studies
 from leaderboard.answers import answers
-from leaderboard.board_readme import readme
+from leaderboard.board_readme import column_meanings, glossary, reading, readme
 from leaderboard.charts import draw_charts
-from leaderboard.experiments.compact import compact
-from leaderboard.experiments.problem import problem_page
-from leaderboard.front import render_front, same_front
-from leaderboard.glossary import column_meanings, glossary, reading
-from leaderboard.model.chart import Chart, is_drawn
-from leaderboard.model.contents import by_data_set, short
-from leaderboard.model.evidence import Evidence
-from leaderboard.model.section import Cell, Line, Page, Section, grid
-from leaderboard.model.table import Table, load
+from leaderboard.experiments.problem import compact, problem_page
+from leaderboard.front.front import render_front, same_front
+from leaderboard.model.section import Cell, Chart, Line, Page, Section, grid, is_drawn
+from leaderboard.model.table import Evidence, Table, by_data_set, load, short
 from leaderboard.model.words import INTRODUCTION
-from leaderboard.overview import overview
+from leaderboard.overview.overview import overview
 from leaderboard.render.html import GENERATOR, render_html
 from leaderboard.render.markdown import render_markdown
 from leaderboard.render.spreadsheet import render_csv, render_seeds
@@ -240,19 +235,13 @@ def _ready(page: Page) -> Callable[[], Page]:
 
 def _contents(tables: list[Table]) -> tuple[Section, ...]:
     """Links to every problem's page, data set by data set."""
-    return tuple(
-        Section(
-            f"data-{place}",
-            name,
-            parts=(grid(("rows", "records"), list(map(_entry, found)), "Problem", _COUNTS),),
-        )
-        for place, (name, found) in enumerate(by_data_set(tables).items(), 1)
-    )
+    lines = [_entry(name, one) for name, found in by_data_set(tables).items() for one in found]
+    return (Section("", "Problems", parts=(grid(("rows", "records"), lines, "Problem", _COUNTS),)),)
 
 
-def _entry(table: Table) -> Line:
+def _entry(data: str, table: Table) -> Line:
     cells = (Cell(str(len(table.rows))), Cell(str(len(table.records))))
-    return Line(short(table), "", cells, page=f"{table.slug}.html")
+    return Line(short(table), "", cells, page=f"{table.slug}.html", group=data)
 
 
 def _place(results: Path) -> str:

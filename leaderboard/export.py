@@ -15,13 +15,11 @@ from benchmark.metrics.metric import NOT_KEPT, discover
 from benchmark.studies import quality_record
 from leaderboard.front.data import model_of
 from leaderboard.model.numbers import number
-from leaderboard.model.predicted import column as of_predictions
-from leaderboard.model.predicted import measured
-from leaderboard.model.table import load
-from leaderboard.overview import Overview, OverviewRow, overview
+from leaderboard.model.table import load, measured, predicted_column
 from leaderboard.overview.cells import BY_KEY, Column, Line, Text
-from leaderboard.render.bibtex import entry
-from leaderboard.render.latex import tabular
+from leaderboard.overview.overview import Overview, overview
+from leaderboard.overview.row import OverviewRow
+from leaderboard.render.latex import entry, tabular
 from leaderboard.render.markdown import pipe_table
 from leaderboard.render.spreadsheet import seeds_of
 
@@ -115,7 +113,7 @@ def _column(key: str) -> Column:
     """
     if key in BY_KEY:
         return BY_KEY[key]
-    column = of_predictions(key)
+    column = predicted_column(key)
     if column is None:
         kept = [f"{name}.test" for name in discover()]
         raise unknown("column", key, [*BY_KEY, *kept])

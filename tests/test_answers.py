@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from benchmark import json_file
 from benchmark.contract.claim import Claim
+from benchmark.contract.value import Value
 from benchmark.experiments.experiment import load as load_experiment
 from benchmark.facts import Facts
-from benchmark.metrics.value import Value
 from benchmark.records import Failure, Plan, PlannedRow, Record, Step, Store
 from benchmark.studies.quality_record import QualityRecord, Score, read_all
 from leaderboard.answers import (
@@ -41,10 +41,9 @@ from leaderboard.answers.answer import TARGETS, Answer, guaranteed
 from leaderboard.board import build, check
 from leaderboard.charts import scale as plot_of_scale
 from leaderboard.model.columns import BY_KEY
-from leaderboard.model.evidence import Evidence
-from leaderboard.model.pareto import Offer, front, offers
+from leaderboard.model.ranking import Offer, front, offers
 from leaderboard.model.section import Prose
-from leaderboard.model.table import Table, load
+from leaderboard.model.table import Evidence, Table, load
 from leaderboard.studies.quality import quality_sections
 from tests.test_leaderboard import (
     CONDITIONAL,

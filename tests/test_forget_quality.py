@@ -19,7 +19,7 @@ from benchmark.data.scenarios import discover
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.metrics.permutation import energy_test
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Predictor
 from benchmark.records import Store, read_record
 from benchmark.runner.plans import plan_cells
 from benchmark.runner.workbench import ATTACKING, BANK, Workbench
@@ -35,9 +35,9 @@ from benchmark.studies.quality_verdict import judge, own
 from benchmark.studies.relearning import mean_loss, relearn_epochs
 from benchmark.study.run import Tally
 from benchmark.study.run import run as run_study
-from leaderboard import build, check
-from leaderboard.model.evidence import Evidence
+from leaderboard.board import build, check
 from leaderboard.model.section import Prose, Section
+from leaderboard.model.table import Evidence
 from leaderboard.studies.quality import HEADING, quality_sections
 from tests import tiny_experiment
 

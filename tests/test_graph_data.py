@@ -22,7 +22,7 @@ from benchmark.experiments import graphs as worlds
 from benchmark.experiments.experiment import load as load_experiment
 from benchmark.experiments.facts import facts_of
 from benchmark.runner.plans import rows_of, settings
-from tests import graphs as small
+from tests import problems as small
 
 CPU = torch.device("cpu")
 
@@ -64,10 +64,14 @@ def test_an_unknown_graph_is_named() -> None:
         ({"edges": np.array([[0, 1], [1, 0]])}, "the edge 0-1 stands there in both directions"),
         ({"edges": np.array([[0, 100]])}, "the edge 0-100 names no node"),
         ({"y": np.full(100, -1)}, "no node has a label"),
+        ({"y": np.zeros(100, dtype=int)}, "every label is 0, so there is nothing to tell apart"),
         ({"y": np.zeros(7, dtype=int)}, "a graph of 100 nodes needs 100 labels"),
+        ({"y": np.arange(100) - 2}, "a label is -2: number them from 0, and take -1 for none"),
         ({"x": np.zeros((99, 8))}, "a graph of 99 nodes needs 99 labels"),
         ({"x": np.zeros(3)}, "x is \\(nodes, inputs\\) of numbers"),
         ({"train": np.array([3, 3])}, "train names node 3 twice"),
+        ({"train": np.arange(100) < 30}, "train is of type bool: it holds node numbers"),
+        ({"test": np.array([1.5])}, "test is of type float64: it holds node numbers"),
         ({"train": np.array([3]), "test": np.array([3])}, "node 3 is in two of train, val"),
         ({"test": np.array([200])}, "test names node 200, the graph has 100"),
         ({"test": np.array([99])}, "test names node 99, which has no label"),
@@ -288,6 +292,7 @@ def test_an_own_graph_is_known_by_its_content(tmp_path: Path) -> None:
         ({"problem.features": "hog"}, "nothing is fitted on nodes that may be forgotten"),
         ({"problem.features": "unit-pixels"}, "set features = 'propagated'"),
         ({"forget.scenario": "random"}, "requests are on a graph: forget.scenario is one of nodes"),
+        ({"forget.scenario": "node"}, "unknown scenario 'node': did you mean 'nodes'"),
         ({"problem.graph.weights": [1.0]}, "2 hops take 3 weights, not 1"),
         ({"problem.split.public": 3}, "a graph has no public rows"),
         (

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from benchmark.contract.claim import Target
+from benchmark.contract.value import Value
 from benchmark.facts import Facts
-from benchmark.metrics.value import Value
 from benchmark.records import Record
-from leaderboard.model.requests import request_in_words
+from leaderboard.model.numbers import request_in_words
 from leaderboard.model.table import Row, Table
-from leaderboard.overview import OverviewRow, Standing, cards, overview
-from leaderboard.overview.ranking import speedup, worst_gap
-from leaderboard.overview.track import is_problem, one_a_graph, track
+from leaderboard.overview.cells import cards
+from leaderboard.overview.overview import Standing, overview, speedup, worst_gap
+from leaderboard.overview.row import OverviewRow, is_problem, one_a_graph, track
 from tests.test_answers import judged
 from tests.test_leaderboard import CONDITIONAL, PAIR, PROVED, VACUOUS, claim, facts, record
 
@@ -105,7 +105,7 @@ def test_a_track_is_told_by_facts_and_not_by_a_title() -> None:
         ({"forgotten": 1000, "requests": 10}, "10 × 1,000 random rows"),
         ({"forgotten": None, "scenario": "class"}, "a whole class"),
         ({"forgotten": 20, "scenario": "subpopulation"}, "20 rows of a sub-population"),
-        ({"forgotten": 20, "scenario": "influential"}, "20 most influential rows"),
+        ({"forgotten": 20, "scenario": "influential"}, "the 20 most influential rows"),
         ({"forgotten": None, "share": 0.05, "scenario": "own"}, "5.00 %, own rows"),
         ({"graph": True, "scenario": "nodes", "forgotten": 10, "requests": 10}, "10 × 10 nodes"),
         ({"graph": True, "scenario": "edges", "forgotten": 1}, "1 edge"),

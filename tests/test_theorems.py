@@ -13,16 +13,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from benchmark.claims.ball_step import ball_step
-from benchmark.curvature.cg import conjugate_gradients
 from benchmark.curvature.hessian import Damped, Hessian
-from benchmark.curvature.lanczos import extreme_eigenvalues
+from benchmark.curvature.krylov import conjugate_gradients, extreme_eigenvalues
 from benchmark.errors import AssumptionBroken, LetheError
-from benchmark.problem.ball import ball_residual, project
+from benchmark.problem.convex import ball_residual, project
 from benchmark.problem.model import Model, SoftmaxSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
-from benchmark.problem.training import NewtonTraining
+from benchmark.problem.training.newton import NewtonTraining
+from benchmark.rows import Rows
 from benchmark.theory.constants import HeadConstants, a_priori_distance, softmax_head
 from benchmark.theory.damped_newton import (
     early_stop_bound,
@@ -33,10 +32,15 @@ from benchmark.theory.damped_newton import (
 )
 from benchmark.theory.spectrum import relative_error, spectrum_bounds
 from benchmark.theory.strongly_convex import gradient_residual_bound, self_concordant_bound
-from tests.theory.kantorovich import kantorovich_radius
-from tests.theory.lissa import ProbableError, lissa_error, lissa_error_paper, lissa_step_bound
-from tests.theory.logistic import binary_head
-from tests.theory.spectrum import smallest_eigenvalue_bound
+from tests.oracles import (
+    ProbableError,
+    binary_head,
+    kantorovich_radius,
+    lissa_error,
+    lissa_error_paper,
+    lissa_step_bound,
+    smallest_eigenvalue_bound,
+)
 
 G = 1e-10
 

@@ -53,13 +53,15 @@ class Graph:
     """Nodes are numbered 0 .. V - 1 for good: whatever goes, the others keep their numbers.
 
     Attributes:
-        x: (V, inputs) float64 CSR, sorted and without zeros.
+        given: (V, inputs) float64 CSR, sorted and without zeros, the features before any request.
+        bare: (V,) bool, whether a node's features have been taken out.
         y: (V,) int64, `NO_LABEL` where there is none.
         a: (V, V) float64 CSR, symmetric, of zeros and ones, without loops.
         there: (V,) bool, whether a node has not been taken out.
     """
 
-    x: sparse.csr_array
+    given: sparse.csr_array
+    bare: np.ndarray
     y: np.ndarray
     a: sparse.csr_array
     there: np.ndarray
@@ -69,8 +71,8 @@ class Graph:
         """The graph with features `x` (V, inputs), labels `y` (V,) and `edges` (E, 2).
 
         Raises:
-            LetheError: if features or labels do not fit the nodes, or an edge names no node, is a
-                loop, or stands there twice, in either direction.
+            LetheError: if features or labels do not fit the nodes, a label is below `NO_LABEL`, or
+                an edge names no node, is a loop, or stands there twice, in either direction.
         """
         x = sparse.csr_array(x, dtype=np.float64)
         x.sum_duplicates()
@@ -81,6 +83,10 @@ class Graph:
                 f"a graph of {n} nodes needs {n} labels, whole numbers or {NO_LABEL} for none, "
                 f"not an array of shape {y.shape} and type {y.dtype}"
             )
+        if n and y.min() < NO_LABEL:
+            raise LetheError(
+                f"a label is {y.min()}: number them from 0, and take {NO_LABEL} for none"
+            )
         if not np.isfinite(x.data).all():
             raise LetheError("a feature is no finite number: replace it by 0 or leave it out")
         edges = _checked_edges(edges, n)
@@ -88,10 +94,16 @@ class Graph:
         ends = np.concatenate([edges, edges[:, ::-1]]).T
         a = sparse.csr_array((ones, tuple(ends)), shape=(n, n))
         a.sort_indices()
-        return cls(x, y.astype(np.int64), a, np.ones(n, dtype=bool))
+        nowhere = np.zeros(n, dtype=bool)
+        return cls(x, nowhere, y.astype(np.int64), a, ~nowhere)
 
     def __len__(self) -> int:
         return len(self.y)
+
+    @cached_property
+    def x(self) -> sparse.csr_array:
+        """(V, inputs) the features, without those taken out; copied only when asked for."""
+        return _rows_kept(self.given, ~self.bare) if self.bare.any() else self.given
 
     @cached_property
     def degrees(self) -> np.ndarray:
@@ -139,11 +151,10 @@ class Graph:
             self._check_nodes(getattr(change, what), what)
         self._check_edges(change.edges)
         gone = self._mask(change.nodes)
-        blank = gone | self._mask(change.features)
         y = np.where(gone | self._mask(change.labels), NO_LABEL, self.y)
         return replace(
             self,
-            x=_rows_kept(self.x, ~blank),
+            bare=self.bare | gone | self._mask(change.features),
             y=y,
             a=self._cut(gone, change.edges),
             there=self.there & ~gone,
@@ -180,9 +191,10 @@ class Graph:
         keep = ~(gone[u] | gone[v])
         both = np.concatenate([edges, edges[:, ::-1]])
         keep &= ~np.isin(u * len(self) + v, both[:, 0] * len(self) + both[:, 1])
-        a = sparse.csr_array((self.a.data[keep], (u[keep], v[keep])), shape=self.a.shape)
-        a.sort_indices()
-        return a
+        ends = np.concatenate([[0], np.cumsum(np.bincount(u[keep], minlength=len(self)))])
+        return sparse.csr_array(
+            (self.a.data[keep], v[keep], ends.astype(self.a.indptr.dtype)), shape=self.a.shape
+        )
 
     def _mask(self, nodes: np.ndarray) -> np.ndarray:
         mask = np.zeros(len(self), dtype=bool)

@@ -1,7 +1,8 @@
-"""Models as functions of one flat weight vector."""
+"""Models as functions of one flat weight vector, and their public face."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -12,11 +13,11 @@ from torch.func import functional_call
 from benchmark.curvature.tangent import TangentMap
 from benchmark.errors import AssumptionBroken
 from benchmark.problem.models import batch_norm
-from benchmark.problem.models.allcnn import AllCNNSpec
-from benchmark.problem.models.fully_connected import MLPSpec, SoftmaxSpec
-from benchmark.problem.models.resnet18 import ResNet18Spec
+from benchmark.problem.models.convolutional import AllCNNSpec, ResNet18Spec
+from benchmark.problem.models.fully_connected import MLPSpec, SoftmaxSpec, TangentSpec
 from benchmark.problem.models.spec import Inputs, ModelSpec, Shape
-from benchmark.problem.models.tangent import TangentSpec
+
+# Models as functions of one flat weight vector.
 
 __all__ = [
     "AllCNNSpec",
@@ -165,3 +166,31 @@ class Model:
             for name, size in zip(self._shapes, self._sizes, strict=True)
         ]
         return torch.cat(pieces)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """One model, or an ensemble whose class probabilities are averaged.
+
+    Attributes:
+        model: the architecture.
+        weights: (d,) for one model, (members, d) for an ensemble.
+    """
+
+    model: Model
+    weights: Tensor
+
+    @property
+    def members(self) -> Tensor:
+        """(members, d), one row for a single model."""
+        return torch.atleast_2d(self.weights)
+
+    @torch.no_grad()
+    def log_probabilities(self, x: Tensor) -> Tensor:
+        """(n, classes) float64 log-probabilities for `x` (n, inputs)."""
+        parts = x.split(self.model.chunk or max(1, len(x)))
+        each = [
+            torch.cat([self.model(w, part).double().log_softmax(dim=1) for part in parts])
+            for w in self.members
+        ]
+        return torch.stack(each).logsumexp(dim=0) - torch.tensor(float(len(each))).double().log()

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from benchmark.contract.claim import Claim, Distance, Target
+from benchmark.contract.value import Direction, Value
 from benchmark.metrics.attack import population_auc
 from benchmark.metrics.divergence import jensen_shannon_to_retrain, kl_from_retrain
 from benchmark.metrics.metric import Predictions
 from benchmark.metrics.slack import distance_slack, realised_epsilon
 from benchmark.metrics.utility import accuracy, losses
-from benchmark.metrics.value import Direction, Value
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Predictor
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
+from benchmark.rows import Rows
 from benchmark.theory.composition import deletion_capacity
 from benchmark.theory.gaussian import m_for
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmark.contract.claim import Alternative, Claim
-from benchmark.curvature.normal_equations import matrix, with_bias
+from benchmark.curvature.kept_sums import matrix, with_bias
 from benchmark.errors import present
 from benchmark.graph.propagation import Propagation
 from benchmark.runner.workbench import Workbench

@@ -14,7 +14,7 @@ from benchmark.data.split import Split
 from benchmark.errors import present
 from benchmark.experiments.build import fitted_features
 from benchmark.experiments.experiment import ProblemSpec
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Predictor
 from benchmark.problem.problem import Problem
 
 

@@ -37,9 +37,9 @@ from benchmark.contract.request import Request, State
 from benchmark.contract.seeds import Axis, Seeds
 from benchmark.errors import LetheError, present
 from benchmark.metrics.utility import accuracy
-from benchmark.problem.predictor import Predictor
-from benchmark.problem.rows import Rows
+from benchmark.problem.model import Predictor
 from benchmark.records import Trial, Tuned
+from benchmark.rows import Rows
 
 Setting = dict[str, Any]
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from benchmark.errors import present
 from benchmark.problem.problem import Problem
-from benchmark.problem.training import AdamTraining
+from benchmark.problem.training.adam import AdamTraining
 from benchmark.shadow.stacked import StackedNets
 
 

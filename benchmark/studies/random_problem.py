@@ -15,19 +15,16 @@ from benchmark.claims.bounds import diameter, retrained_bound
 from benchmark.claims.spectra import head_constants
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import present
-from benchmark.problem.ball import project
-from benchmark.problem.convex import Ordered
-from benchmark.problem.declared import Declared
-from benchmark.problem.fixed_point import FixedPoint
+from benchmark.problem.convex import Ordered, project
 from benchmark.problem.model import Model, SoftmaxSpec, TangentSpec
 from benchmark.problem.models.spec import columns
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.risk import Risk
-from benchmark.problem.rows import Rows
 from benchmark.problem.tangent import PublicNet, Tangent
-from benchmark.problem.training import ConeTraining, DirectTraining, NewtonTraining
-from benchmark.problem.training.converging import Converging
+from benchmark.problem.training.cone import ConeTraining
+from benchmark.problem.training.newton import Converging, DirectTraining, NewtonTraining
+from benchmark.rows import Declared, FixedPoint, Rows
 from benchmark.theory.constants import a_priori_distance
 
 
@@ -233,7 +230,7 @@ def _retrained(problem: Problem) -> float:
 
 
 def _tolerance(problem: Problem) -> float:
-    """Of the training, which ends by one."""
+    """Tolerance of the training, which ends by one."""
     assert isinstance(problem.training, Converging)
     return problem.training.tolerance
 

@@ -11,23 +11,23 @@ from benchmark.errors import present
 from benchmark.records import Record
 from leaderboard.answers.answer import Answer, counted, unanswered
 from leaderboard.charts import ablation as plot
-from leaderboard.model.chart import Chart
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.numbers import number
 from leaderboard.model.ranking import entries
-from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.section import Cell, Chart, Line, grid
 from leaderboard.model.shown import NOTHING
-from leaderboard.model.study import (
+from leaderboard.model.table import (
     ABLATION,
     GENERAL,
+    Evidence,
     Point,
+    Row,
+    Table,
     bounded,
     by_device,
     constant,
     point,
     tables_of,
 )
-from leaderboard.model.table import Row, Table
 from leaderboard.model.words import statement
 
 ORDER = 120

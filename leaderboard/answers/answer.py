@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from benchmark.contract.claim import Target
 from benchmark.errors import present
 from benchmark.records import Record
-from leaderboard.model.chart import Chart
 from leaderboard.model.columns import BY_KEY
 from leaderboard.model.ranking import entries, keeps
-from leaderboard.model.section import Cell, Grid, Missing, Part, Section, paragraph
+from leaderboard.model.section import Cell, Chart, Grid, Missing, Part, Section, paragraph
 from leaderboard.model.shown import erases_the_model, shown
 from leaderboard.model.table import NOT_RUN, Row, Table
 from leaderboard.model.words import BADGES

@@ -14,10 +14,9 @@ from leaderboard.answers.answer import (
     verdict,
 )
 from leaderboard.answers.stream import releases
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.ranking import STATEMENTS
 from leaderboard.model.section import Cell, Line, grid
-from leaderboard.model.table import Row
+from leaderboard.model.table import Evidence, Row
 
 ORDER = 90
 SLUG = "answer-capacity"

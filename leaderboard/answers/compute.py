@@ -16,16 +16,12 @@ from leaderboard.answers.answer import (
     unanswered,
 )
 from leaderboard.charts import budget as plot
-from leaderboard.model.chart import Chart
 from leaderboard.model.columns import BY_KEY
-from leaderboard.model.evidence import Evidence
-from leaderboard.model.interval import Estimate, arithmetic
-from leaderboard.model.numbers import measured, number
+from leaderboard.model.numbers import Estimate, arithmetic, measured, number
 from leaderboard.model.ranking import entries
-from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.section import Cell, Chart, Line, grid
 from leaderboard.model.shown import NOTHING
-from leaderboard.model.study import BUDGET, by_device, tables_of
-from leaderboard.model.table import Row, Table
+from leaderboard.model.table import BUDGET, Evidence, Row, Table, by_device, tables_of
 
 ORDER = 60
 SLUG = "answer-compute"

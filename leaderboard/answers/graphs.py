@@ -16,15 +16,11 @@ from leaderboard.answers.answer import (
     unanswered,
 )
 from leaderboard.charts import graphs as plot
-from leaderboard.model.chart import Chart
-from leaderboard.model.evidence import Evidence
-from leaderboard.model.numbers import number, span
+from leaderboard.model.numbers import number, request_in_words, span
 from leaderboard.model.ranking import LOSS, entries
-from leaderboard.model.requests import request_in_words
-from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.section import Cell, Chart, Line, grid
 from leaderboard.model.shown import NOTHING
-from leaderboard.model.study import bounded, by_device, claimed
-from leaderboard.model.table import Row, Table
+from leaderboard.model.table import Evidence, Row, Table, bounded, by_device, claimed
 
 ORDER = 45
 SLUG = "answer-graphs"

@@ -18,16 +18,17 @@ from leaderboard.answers.answer import (
     verdict,
 )
 from leaderboard.charts import nonconvergence as plot
-from leaderboard.model.chart import Chart
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.numbers import number, span
 from leaderboard.model.ranking import entries
-from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.section import Cell, Chart, Line, grid
 from leaderboard.model.shown import NOTHING
-from leaderboard.model.study import (
+from leaderboard.model.table import (
     GENERAL,
     NONCONVERGENCE,
+    Evidence,
     Point,
+    Row,
+    Table,
     bounded,
     bounds,
     by_device,
@@ -36,7 +37,6 @@ from leaderboard.model.study import (
     point,
     tables_of,
 )
-from leaderboard.model.table import Row, Table
 from leaderboard.model.words import statement
 
 ORDER = 70

@@ -6,14 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from leaderboard.answers.answer import Answer, counted, seeds, unanswered
-from leaderboard.model.evidence import Evidence
-from leaderboard.model.interval import Estimate, arithmetic
-from leaderboard.model.numbers import measured, number, span
+from leaderboard.model.numbers import Estimate, arithmetic, measured, number, span
 from leaderboard.model.ranking import entries
 from leaderboard.model.section import Cell, Line, grid
 from leaderboard.model.shown import NOTHING
-from leaderboard.model.study import PAPER, tables_of
-from leaderboard.model.table import Row, Table
+from leaderboard.model.table import PAPER, Evidence, Row, Table, tables_of
 
 ORDER = 130
 SLUG = "answer-paper"

@@ -17,14 +17,11 @@ from leaderboard.answers.answer import (
     unanswered,
 )
 from leaderboard.charts import scale as plot
-from leaderboard.model.chart import Chart
 from leaderboard.model.columns import BY_KEY
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.numbers import number, span
 from leaderboard.model.ranking import entries
-from leaderboard.model.section import Cell, Line, grid
-from leaderboard.model.study import SCALE, by_device, tables_of
-from leaderboard.model.table import Row, Table
+from leaderboard.model.section import Cell, Chart, Line, grid
+from leaderboard.model.table import SCALE, Evidence, Row, Table, by_device, tables_of
 
 ORDER = 15
 SLUG = "answer-scale"

@@ -6,13 +6,11 @@ from statistics import median
 
 from benchmark.contract.claim import Verdict
 from leaderboard.answers.answer import Answer, counted, mean, number_of, problem, seeds, unanswered
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.numbers import number, span
 from leaderboard.model.ranking import entries
 from leaderboard.model.section import Cell, Line, grid
 from leaderboard.model.shown import NOTHING
-from leaderboard.model.study import bounded, claimed
-from leaderboard.model.table import Row, Table
+from leaderboard.model.table import Evidence, Row, Table, bounded, claimed
 from leaderboard.model.words import BADGES
 
 ORDER = 40

@@ -18,13 +18,11 @@ from leaderboard.answers.answer import (
     unanswered,
 )
 from leaderboard.model.columns import BY_KEY
-from leaderboard.model.evidence import Evidence
-from leaderboard.model.interval import Estimate, geometric
-from leaderboard.model.numbers import number, span
+from leaderboard.model.numbers import Estimate, geometric, number, span
 from leaderboard.model.ranking import LOSS, entries
 from leaderboard.model.section import Cell, Line, grid
 from leaderboard.model.shown import erases_the_model
-from leaderboard.model.table import Row, Table
+from leaderboard.model.table import Evidence, Row, Table
 
 ORDER = 10
 SLUG = "answer-speed"

@@ -18,11 +18,10 @@ from leaderboard.answers.answer import (
     seeds,
     single,
 )
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.numbers import span
 from leaderboard.model.section import Cell, Line, grid
 from leaderboard.model.shown import NOTHING
-from leaderboard.model.table import Row
+from leaderboard.model.table import Evidence, Row
 
 ORDER = 30
 SLUG = "answer-utility"

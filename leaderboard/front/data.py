@@ -10,12 +10,13 @@ from typing import Any
 
 from benchmark.contract.claim import VERDICTS
 from benchmark.errors import present
-from leaderboard.model.interval import Estimate
+from leaderboard.model.numbers import Estimate
 from leaderboard.model.ranking import LOSS
 from leaderboard.model.words import BADGES
-from leaderboard.overview import Overview, OverviewRow, Standing, Track
 from leaderboard.overview.cells import COLUMNS, FORGOTTEN, break_even
-from leaderboard.render.bibtex import entry
+from leaderboard.overview.overview import Overview, Standing
+from leaderboard.overview.row import OverviewRow, Track
+from leaderboard.render.latex import entry
 
 #: Significant digits that a page needs; a mean's interval is shown to two.
 _DIGITS = 5

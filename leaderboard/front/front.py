@@ -17,12 +17,12 @@ from benchmark.contract.definition import discover
 from benchmark.errors import present
 from leaderboard.front.data import VERDICTS_AT_FIRST, model_of, packed, payload, unpacked
 from leaderboard.model import words
-from leaderboard.model.contents import ordered, short
 from leaderboard.model.numbers import number
 from leaderboard.model.section import Prose, Section
-from leaderboard.model.table import Table
-from leaderboard.overview import RULE, Overview, OverviewRow, Track, cards
-from leaderboard.overview.cells import COLUMNS, Line, points
+from leaderboard.model.table import Table, ordered, short
+from leaderboard.overview.cells import COLUMNS, Line, cards, points
+from leaderboard.overview.overview import RULE, Overview
+from leaderboard.overview.row import OverviewRow, Track
 from leaderboard.render.html import GENERATOR
 
 #: How the data begin in the page.
@@ -178,7 +178,7 @@ def _grid(found: Overview) -> list[tuple[str, list[Problem]]]:
 def _plainest(row: OverviewRow) -> tuple:
     """By data set; linear models first, and small requests before large ones and streams."""
     facts = row.table.known
-    place = row.track.order[2:]
+    place = row.track.order[-2:]
     return row.data, not facts.linear, row.problem, *place, facts.forgotten or 0, row.request
 
 

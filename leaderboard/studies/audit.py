@@ -6,10 +6,10 @@ from benchmark.contract.definition import find
 from benchmark.errors import present
 from benchmark.studies import audit_record
 from benchmark.studies.audit_record import AuditRecord, AuditStudy, Finding
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.numbers import number
 from leaderboard.model.section import Cell, Grid, Line, Section, grid
 from leaderboard.model.shown import NOTHING
+from leaderboard.model.table import Evidence
 from leaderboard.model.words import BADGES
 
 ORDER = 30

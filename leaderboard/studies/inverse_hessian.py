@@ -6,10 +6,10 @@ from benchmark.errors import present
 from benchmark.records import Gathered
 from benchmark.studies import inverse_hessian_record
 from benchmark.studies.inverse_hessian_record import Answer, PanelRecord
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.numbers import number, span
 from leaderboard.model.section import Cell, Grid, Line, Section, grid
 from leaderboard.model.shown import NOTHING
+from leaderboard.model.table import Evidence
 
 ORDER = 40
 HEADING = "Efficient against exact inverse Hessian"

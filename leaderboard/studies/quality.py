@@ -16,14 +16,11 @@ from benchmark.records import Plan, PlannedRow, Store
 from benchmark.studies.quality_record import SHARES, Distribution, QualityRecord
 from benchmark.studies.quality_verdict import Part, Scores, ceiling, floor, judge, known, own, told
 from leaderboard.charts import quality as plot
-from leaderboard.model.chart import Chart
-from leaderboard.model.evidence import Evidence
-from leaderboard.model.interval import arithmetic
-from leaderboard.model.numbers import measured
+from leaderboard.model.numbers import arithmetic, measured
 from leaderboard.model.ranking import YARDSTICKS
-from leaderboard.model.section import Cell, Grid, Line, Section, bullets
+from leaderboard.model.section import Cell, Chart, Grid, Line, Section, bullets
 from leaderboard.model.shown import NOTHING
-from leaderboard.model.table import Table, distinct
+from leaderboard.model.table import Evidence, Table, distinct
 
 ORDER = 10
 HEADING = "Is it really forgotten?"
@@ -170,7 +167,15 @@ def _section(
         heading=title,
         aside=device,
         parts=(_grid(rows, seeds, facts), *bullets(notes, "quiet"), *_charts(slug, title, rows)),
+        summary=f"{_counted(len(rows), 'row')}, {_told_apart(rows)} told apart from retraining",
+        folded=True,
     )
+
+
+def _told_apart(rows: list[_Row]) -> int:
+    """How many entries are distinguishable."""
+    scores = [row.scores for row in rows if row.plan.role == "entry"]
+    return sum(bool(found) and judge(found, own)[0] == "distinguishable" for found in scores)
 
 
 def _counted(number: int, word: str) -> str:

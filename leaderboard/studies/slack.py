@@ -5,9 +5,8 @@ from __future__ import annotations
 from benchmark.errors import present
 from benchmark.studies import slack_record
 from leaderboard.charts import slack as plot
-from leaderboard.model.chart import Chart
-from leaderboard.model.evidence import Evidence
-from leaderboard.model.section import Prose, Section
+from leaderboard.model.section import Chart, Prose, Section
+from leaderboard.model.table import Evidence
 
 ORDER = 20
 HEADING = "How slack the bounds are"
