@@ -129,7 +129,7 @@ def test_the_projects_experiments_still_load() -> None:
         ({"scenario": "class", "count": 3}, "neither count nor share"),
         ({"scenario": "class", "share": 0.3}, "neither count nor share"),
         ({"scenario": "memorised"}, "either count or share"),
-        ({"count": 1, "label": 3}, "there is no such setting"),
+        ({"count": 1, "label": 3}, "Extra inputs"),
     ],
 )
 def test_a_spec_that_makes_no_sense_is_refused(content: dict[str, Any], message: str) -> None:
