@@ -60,10 +60,15 @@ def program() -> Iterator[None]:
     before = listen()
     try:
         yield
-    except (Stopped, KeyboardInterrupt) as error:
+    except (Stopped, KeyboardInterrupt, Exception) as error:
+        # C code may turn what the signal raised within it into an error of its own
+        if isinstance(error, Exception) and not _received:
+            raise
+        stopped = isinstance(error, Stopped)
         with suppress(OSError, ValueError):
-            print(getattr(error, "text", _text), file=sys.stderr)
-        raise Left(getattr(error, "code", 128 + signal.SIGINT)) from None
+            print(error.text if stopped else _text, file=sys.stderr)
+        usual = 128 + (_received[0] if _received else signal.SIGINT)
+        raise Left(error.code if stopped else usual) from None
     finally:
         _received.clear()
         for signum, handler in before.items():

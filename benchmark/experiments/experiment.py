@@ -491,7 +491,7 @@ def of_tables(content: dict[str, Any], folder: Path, where: str) -> Experiment:
         experiment = Experiment.model_validate(content)
         refuse_conversions(content, experiment, where)
     except ValidationError as error:
-        raise explain(error, where) from error
+        raise explain(error, where, Experiment) from error
     return experiment
 
 
@@ -507,7 +507,7 @@ def _with_graph(problem: Any, folder: Path, where: str) -> Any:
     try:
         return problem | {"graph": GraphSpec.model_validate(graph).located(folder)}
     except ValidationError as error:
-        raise explain(error, f"{where}: problem.graph") from error
+        raise explain(error, f"{where}: problem.graph", GraphSpec) from error
 
 
 def _place(name: str) -> tuple[Path, str | None]:
@@ -520,7 +520,8 @@ def _place(name: str) -> tuple[Path, str | None]:
     if path.is_file():
         return path, None
     if name.endswith(".toml"):
-        raise LetheError(f"experiment file {name} does not exist")
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise LetheError(f"experiment file {name} {what}")
     for path in sorted(FOLDER.glob("*.toml")):
         for profile, one in variants(read(path)).items():
             if one.name == name:

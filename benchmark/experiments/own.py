@@ -110,7 +110,7 @@ def _own(data: dict[str, Any], folder: Path, where: str) -> OwnData:
     try:
         found = OwnData.model_validate(data)
     except ValidationError as error:
-        raise explain(error, f"{where}: problem.data") from error
+        raise explain(error, f"{where}: problem.data", OwnData) from error
     refuse_conversions(data, found, f"{where}: problem.data")
     return found.located(folder)
 

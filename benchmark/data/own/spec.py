@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +29,8 @@ from benchmark.errors import LetheError, present
 KINDS = ("csv", "parquet", "npz", "datasets", "sklearn")
 #: The kinds that are files or folders.
 _FILES = KINDS[:-1]
+#: Those of them that may be folders.
+_FOLDERS = ("parquet", "datasets")
 _HASH = r"^[0-9a-f]{64}$"
 
 #: Kinds by what the name of a file ends with.
@@ -178,9 +181,11 @@ class OwnData(BaseModel):
             return "", 0, 0
         path = self.path()
         try:
+            if path.is_dir() and self.kind not in _FOLDERS:
+                raise IsADirectoryError(errno.EISDIR, "it is a folder")
             newest = max((one.stat() for one in _files(path)), key=lambda s: s.st_mtime_ns)
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "it is empty"
+            reason = getattr(error, "strerror", None) or "it is an empty folder"
             raise LetheError(
                 f"data file {path} cannot be read ({reason}): correct problem.data.{self.kind}, "
                 "which starts from the experiment's folder"
