@@ -64,7 +64,7 @@ def program() -> Iterator[None]:
         # C code may turn what the signal raised within it into an error of its own
         if isinstance(error, Exception) and not _received:
             raise
-        stopped = isinstance(error, Stopped)
+        stopped = error if isinstance(error, Stopped) else None
         with suppress(OSError, ValueError):
             print(error.text if stopped else _text, file=sys.stderr)
         usual = 128 + (_received[0] if _received else signal.SIGINT)
