@@ -66,9 +66,9 @@ def program() -> Iterator[None]:
             raise
         stopped = error if isinstance(error, Stopped) else None
         with suppress(OSError, ValueError):
-            print(error.text if stopped else _text, file=sys.stderr)
+            print(stopped.text if stopped else _text, file=sys.stderr)
         usual = 128 + (_received[0] if _received else signal.SIGINT)
-        raise Left(error.code if stopped else usual) from None
+        raise Left(stopped.code if stopped else usual) from None
     finally:
         _received.clear()
         for signum, handler in before.items():
