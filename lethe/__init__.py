@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from benchmark.data.scenarios import Scenario
     from benchmark.errors import AssumptionBroken, DidNotConverge, LetheError
     from benchmark.metrics.attack_contract import ModelAttack, ModelCase, RowAttack, RowCase
-    from benchmark.metrics.metric import Metric, Predictions
+    from benchmark.metrics.metric import Metric, NumberMetric, Numbers, Predictions
     from benchmark.problem.examine import Finding
     from benchmark.problem.loss import Loss
     from benchmark.problem.models.batch_norm import BatchNorm
@@ -92,6 +92,8 @@ _MODULES = {
     "ModelSpec": "benchmark.problem.models.spec",
     "NamedSet": "benchmark.data.named",
     "NoisyStep": "benchmark.contract.request",
+    "NumberMetric": "benchmark.metrics.metric",
+    "Numbers": "benchmark.metrics.metric",
     "Outcome": "benchmark.checks.check",
     "Predictions": "benchmark.metrics.metric",
     "Predictor": "benchmark.problem.predictor",
@@ -158,6 +160,8 @@ __all__ = [
     "ModelSpec",
     "NamedSet",
     "NoisyStep",
+    "NumberMetric",
+    "Numbers",
     "Outcome",
     "Predictions",
     "Predictor",

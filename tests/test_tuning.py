@@ -31,6 +31,7 @@ from benchmark.problem.rows import Rows
 from benchmark.records import Record, Store, read_record
 from benchmark.runner import tuning
 from benchmark.runner.cell import Inputs, fingerprint
+from benchmark.runner.judge import judge_of
 from benchmark.runner.plans import plan_cells
 from benchmark.runner.tuning import TuningSpec, blind, score, settings, tune, tuning_of
 from benchmark.runner.workbench import Workbench
@@ -106,9 +107,9 @@ def test_the_score_by_hand() -> None:
         ([0, 0, 0, 0], 75),
         ([1, 1, 1, 1], 75 - 50),
     ):
-        assert score(predictor, validation, Rows(x, torch.tensor(labels))) == pytest.approx(
-            expected
-        )
+        forget = Rows(x, torch.tensor(labels))
+        found = score(judge_of(problem), predictor, validation, forget)
+        assert found == pytest.approx(expected)
 
 
 def test_tuning_takes_the_best_score_and_the_first_of_equals() -> None:

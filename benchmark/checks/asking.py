@@ -11,7 +11,7 @@ import torch
 from benchmark.checks import problems
 from benchmark.contract.claim import Claim
 from benchmark.contract.clock import Clock
-from benchmark.contract.method import PROBLEMS, Method
+from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.problem.problem import Problem
@@ -19,6 +19,7 @@ from benchmark.problem.problem import Problem
 KINDS: dict[str, Callable[[], Problem]] = {
     "softmax": problems.softmax,
     "squared": problems.squared,
+    "real": problems.real,
     "one-vs-rest": problems.one_vs_rest,
     "tangent": problems.tangent,
     "cone": problems.cone,
@@ -26,12 +27,13 @@ KINDS: dict[str, Callable[[], Problem]] = {
 }
 #: The properties that a method may need, problem by problem.
 OFFERS = {
-    "softmax": {"strong_convexity"},
-    "squared": {"strong_convexity", "squared_loss", "exact_sums"},
-    "one-vs-rest": {"strong_convexity", "one_vs_rest"},
-    "tangent": {"strong_convexity", "tangent"},
-    "cone": {"constraint", "cone"},
-    "mlp": set(),
+    "softmax": {"classes", "strong_convexity"},
+    "squared": {"classes", "strong_convexity", "squared_loss", "exact_sums"},
+    "real": {"strong_convexity", "squared_loss", "exact_sums"},
+    "one-vs-rest": {"classes", "strong_convexity", "one_vs_rest"},
+    "tangent": {"classes", "strong_convexity", "tangent"},
+    "cone": {"classes", "constraint", "cone"},
+    "mlp": {"classes"},
 }
 #: Methods whose theorem wants the gradients of single rows to be bounded.
 _BOUNDED_GRADIENTS = {"descent-to-delete", "langevin", "rewind"}
@@ -44,11 +46,12 @@ NOTHING = torch.tensor([], dtype=torch.int64)
 
 def kinds(cls: type[Method]) -> list[str]:
     """The problems that a method can run on."""
-    wanted = cls.needs & PROBLEMS
+    wanted = cls.demands()
     found = [kind for kind in KINDS if wanted <= OFFERS[kind]]
-    found = [k for k in found if k != "cone" or wanted & OFFERS["cone"]]
+    found = [k for k in found if k != "cone" or "constraint" in wanted or "cone" in wanted]
     found = [k for k in found if k != "tangent" or cls.name not in _LAYERS]
-    return [k for k in found if k != "squared" or cls.name not in _BOUNDED_GRADIENTS]
+    quadratic = {"squared", "real"} if cls.name in _BOUNDED_GRADIENTS else set()
+    return [k for k in found if k not in quadratic]
 
 
 def head(cls: type[Method]) -> str:

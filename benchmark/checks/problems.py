@@ -14,6 +14,7 @@ from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec, TangentSpec
 from benchmark.problem.models.spec import columns
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
+from benchmark.problem.real_target import RealTarget
 from benchmark.problem.rows import Rows
 from benchmark.problem.tangent import PublicNet, Tangent
 from benchmark.problem.training import (
@@ -66,6 +67,22 @@ def squared(seed: int = 0, **more: Any) -> Problem:
         declared=Declared(fixed_point=form),
         **rounded,
     )
+
+
+def real(seed: int = 0, **more: Any) -> Problem:
+    """A real target in fixed point, as `squared` else: a number that is linear but for noise."""
+    problem = squared(seed, **more)
+    target, form = RealTarget("target", -4.0, 4.0), problem.declared.fixed_point
+    draws = torch.Generator().manual_seed(seed + 5000)
+    slopes = torch.randn(problem.train.x.shape[1], generator=draws, dtype=torch.float64) / 4
+
+    def numbers(rows: Rows) -> Rows:
+        noise = torch.randn(len(rows), generator=draws, dtype=torch.float64) / 4
+        return Rows(rows.x, form.of_targets.truncated((rows.x @ slopes + noise).clamp(-4, 4) / 4))
+
+    parts = {name: numbers(getattr(problem, name)) for name in ("train", "negatives", "test")}
+    model = Model(problem.model.spec, problem.model.inputs, 1)
+    return replace(problem, model=model, target=target, **parts)
 
 
 def one_vs_rest(seed: int = 0, **more: Any) -> Problem:

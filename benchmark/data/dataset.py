@@ -9,6 +9,7 @@ import numpy as np
 from benchmark.data.columns import Column
 from benchmark.data.hashing import canonical_order, content_hash, groups_hash, row_digests
 from benchmark.errors import LetheError
+from benchmark.problem.real_target import RealTarget
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +19,7 @@ class Part:
     Attributes:
         rows: (n, height, width[, channel]) uint8 images, or a table (n, inputs) float64 whose
             numbers are not scaled yet; in canonical order.
-        labels: (n,) int64.
+        labels: (n,) int64; of a real target (n,) float64, scaled to -1..1.
         content_hash: hex; see `benchmark.data.hashing`.
         groups: (n,) int64, equal for rows that must not be divided between training and held-out
             rows; None where rows are independent.
@@ -133,12 +134,13 @@ class Dataset:
 
     Attributes:
         name: as in experiments.
-        classes: number of labels.
+        classes: number of labels; 1 where the target is a real number, of one output.
         train: the rows to draw training rows from.
         test: the official test rows, or None where there is no official test split.
         columns: of a table; none of images.
         label_names: what the source calls the labels, in order; None where it has numbers alone.
         caveats: in words, what was fitted on all rows, and so on rows that may be forgotten.
+        target: the real numbers to predict; None where these are classes.
     """
 
     name: str
@@ -148,3 +150,4 @@ class Dataset:
     columns: tuple[Column, ...] = ()
     label_names: tuple[str, ...] | None = None
     caveats: tuple[str, ...] = ()
+    target: RealTarget | None = None

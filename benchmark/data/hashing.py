@@ -47,9 +47,10 @@ def table_digests(kinds: str, numbers: np.ndarray, texts: list[tuple[str, ...]])
     its length in bytes, four of them, and its UTF-8.
 
     Args:
-        kinds: a letter a column, `n` of a number and `t` of a text.
+        kinds: a letter a column, `n` of a number and `t` of a text, and at the end `r` where a real
+            number is predicted, the last of `numbers`.
         numbers: (n, k) float64, of the columns of numbers.
-        texts: of each row those of the other columns, then its label.
+        texts: of each row those of the other columns, then its label unless that is a number.
     """
     start = hashlib.sha256(f"{kinds}|".encode())
     plain = np.ascontiguousarray(numbers + 0.0, dtype="<f8")  # -0 becomes 0

@@ -49,6 +49,7 @@ class TableSet(NamedSet):
             parts.get("test"),
             whole.columns,
             whole.label_names,
+            target=whole.target,
         )
 
     @classmethod

@@ -102,6 +102,11 @@ def _instead(forget: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
 
 def _label(value: Any, dataset: Dataset) -> int:
     """The number of a class that a file names as its data do."""
+    if dataset.target is not None:
+        raise LetheError(
+            f"forget.class names a class, and the target '{dataset.target.name}' is a real number: "
+            "name forget.rows or forget.ids, or take a scenario"
+        )
     names = dataset.label_names or tuple(map(str, range(dataset.classes)))
     if isinstance(value, bool) or text_of(value) not in names:
         raise unknown("class in forget.class:", str(value), names)

@@ -33,6 +33,11 @@ class FixedPoint(BaseModel):
         # adding 0 turns -0 into 0
         return x.clamp(-self.clip, self.clip).mul_(self._units).trunc_().div_(self._units).add_(0.0)
 
+    @property
+    def of_targets(self) -> FixedPoint:
+        """The form of real targets in -1..1 beside such features."""
+        return self.model_copy(update={"clip": max(self.clip, 1.0)})
+
     def check(self, x: Tensor) -> None:
         """Refuse rows `x` (n, inputs) that are not in this form, or too many for exact sums.
 

@@ -40,7 +40,7 @@ class Model:
     Args:
         spec: the architecture.
         inputs: features per row, or the shape of an image; rows are flat in any case.
-        classes: number of labels.
+        classes: number of labels; 1 where a real number is predicted.
 
     Attributes:
         chunk: rows that a pass over all data takes at a time; all of them if None.

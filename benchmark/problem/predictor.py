@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from benchmark.errors import LetheError
 from benchmark.problem.model import Model
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """One model, or an ensemble whose class probabilities are averaged.
+    """One model, or an ensemble whose class probabilities, or real predictions, are averaged.
 
     Attributes:
         model: the architecture.
@@ -29,10 +31,32 @@ class Predictor:
 
     @torch.no_grad()
     def log_probabilities(self, x: Tensor) -> Tensor:
-        """(n, classes) float64 log-probabilities for `x` (n, inputs)."""
-        parts = x.split(self.model.chunk or max(1, len(x)))
-        each = [
-            torch.cat([self.model(w, part).double().log_softmax(dim=1) for part in parts])
-            for w in self.members
-        ]
+        """(n, classes) float64 log-probabilities for `x` (n, inputs).
+
+        Raises:
+            LetheError: if the model predicts a real number.
+        """
+        if self.model.classes == 1:
+            raise LetheError(
+                "the target is a real number, and this asks for probabilities of classes"
+            )
+        each = self._each(x, lambda logits: logits.log_softmax(dim=1))
         return torch.stack(each).logsumexp(dim=0) - torch.tensor(float(len(each))).double().log()
+
+    @torch.no_grad()
+    def numbers(self, x: Tensor) -> Tensor:
+        """(n,) float64 predictions of a real target, on its scale, for `x` (n, inputs).
+
+        Raises:
+            LetheError: if the model predicts classes.
+        """
+        if self.model.classes != 1:
+            raise LetheError("the target is of classes, and this asks for a real number")
+        return torch.stack(self._each(x, lambda output: output)).mean(dim=0)[:, 0]
+
+    def _each(self, x: Tensor, of: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        """(n, classes) float64 of each member, what `of` makes of its outputs."""
+        parts = x.split(self.model.chunk or max(1, len(x)))
+        return [
+            torch.cat([of(self.model(w, part).double()) for part in parts]) for w in self.members
+        ]

@@ -15,6 +15,8 @@ from benchmark.errors import LetheError
 class Rows:
     """Inputs `x` (n, ...) in the problem's precision and labels `y` (n,) int64.
 
+    Of a real target `y` is a number in -1..1, in the same precision.
+
     >>> rows = Rows(torch.tensor([[3.0, 4.0], [0.0, 1.0]]), torch.tensor([0, 1]))
     >>> len(rows), rows.largest_norm(bias=False)
     (2, 5.0)
@@ -50,5 +52,6 @@ class Rows:
         return math.sqrt(float(squares.max()) + (1 if bias else 0))
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Rows:
-        """The same rows on `device`, inputs in `dtype`."""
-        return Rows(self.x.to(device, dtype), self.y.to(device))
+        """The same rows on `device`, inputs and real targets in `dtype`."""
+        y = self.y.to(device, dtype) if self.y.is_floating_point() else self.y.to(device)
+        return Rows(self.x.to(device, dtype), y)

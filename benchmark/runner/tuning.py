@@ -36,10 +36,10 @@ from benchmark.contract.method import Method
 from benchmark.contract.request import Request, State
 from benchmark.contract.seeds import Axis, Seeds
 from benchmark.errors import LetheError
-from benchmark.metrics.utility import accuracy
 from benchmark.problem.predictor import Predictor
 from benchmark.problem.rows import Rows
 from benchmark.records import Trial, Tuned
+from benchmark.runner.judge import Judge, judge_of
 
 Setting = dict[str, Any]
 
@@ -159,15 +159,16 @@ def _another(seeds: Seeds, axis: Axis) -> int:
     return int(torch.randint(2**62, (), generator=seeds.generator(axis, "tuning")))
 
 
-def score(predictor: Predictor, validation: Rows, forget: Rows) -> float:
+def score(judge: Judge, predictor: Predictor, validation: Rows, forget: Rows) -> float:
     """What a setting is chosen by, in points; 100 at most.
 
-    Where no row is to be forgotten, as in a blind trial, the validation accuracy.
+    Where no row is to be forgotten, as in a blind trial, what validation rows say. Of a real target
+    one less the root mean squared error on its scale takes the place of an accuracy.
     """
-    unseen = accuracy(predictor.log_probabilities(validation.x), validation.y)
+    unseen = judge.worth(judge.outputs(predictor, validation.x), validation.y)
     if len(forget) == 0:
         return 100 * unseen
-    seen = accuracy(predictor.log_probabilities(forget.x), forget.y)
+    seen = judge.worth(judge.outputs(predictor, forget.x), forget.y)
     return 100 * (unseen - abs(seen - unseen))
 
 
@@ -178,5 +179,6 @@ def _try(method: Method, setting: Setting, request: Request) -> Trial:
         release = method.answer(replace(request, original=original, clock=clock))
     except Exception as error:  # any error of a method; the other settings may do better
         return Trial(params=setting, score=None, failure=f"{type(error).__name__}: {error}")
-    reached = score(release.predictor, problem.validation, request.forget_rows)
+    judge = judge_of(problem)
+    reached = score(judge, release.predictor, problem.validation, request.forget_rows)
     return Trial(params=setting, score=reached)

@@ -38,6 +38,7 @@ class WholeClass(Scenario):
     title = "a whole class"
     source = "the suite's own"
     sized = False
+    of_classes = True
 
     @classmethod
     def draw(
@@ -149,6 +150,7 @@ class Memorised(Ranked):
     name = "memorised"
     title = "memorised rows"
     source = "Feldman & Zhang 2020"
+    of_classes = True
 
     @classmethod
     def scores(cls, context: Context) -> Tensor:
@@ -164,6 +166,7 @@ class Mislabelled(Random):
     title = "mislabelled rows"
     source = "the suite's own"
     relabels = True
+    of_classes = True
 
     @classmethod
     def labels(cls, labels: Tensor, rows: Tensor, classes: int, generator: Generator) -> Tensor:

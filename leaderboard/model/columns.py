@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmark.records import Record, Value
 
@@ -135,11 +135,15 @@ UTILITY = (
         "points",
         "Test accuracy minus that of the retrained model of the same seed.",
     ),
+    _metric("r2_test", "Test R²", "%", "Of a real target: share of its variance explained."),
+    _metric("r2_test_gap", "R² gap", "points", "Test R² minus that of the retrained model."),
+    _metric("rmse_test", "Test RMSE", "the target's units", "Root mean squared error."),
     _metric(
         "noise_cost",
         "Noise cost",
         "points",
-        "Test accuracy with the release noise minus that without: what the guarantee costs.",
+        "Test accuracy, or R², with the release noise minus that without: what the guarantee "
+        "costs.",
         bound=True,
     ),
     _metric(
@@ -149,6 +153,7 @@ UTILITY = (
         "For a method that draws noise inside: test accuracy minus that of the same method with "
         "the same noise, started from zero weights. At 0 the original model contributes nothing.",
     ),
+    _metric("control_r2_test_gap", "R² over control", "points", "The same of R²."),
     _metric(
         "public_accuracy_test_gap",
         "Over public",
@@ -169,6 +174,7 @@ UTILITY = (
 #: in points. These are the same noise from zero weights, and what public rows give alone.
 CONTROLS = (
     "control_accuracy_test_gap",
+    "control_r2_test_gap",
     "public_accuracy_test_gap",
     "public_net_accuracy_test_gap",
 )
@@ -179,6 +185,7 @@ FORGETTING = (
         "points",
         "Accuracy on the forgotten rows minus that of the retrained model of the same seed.",
     ),
+    _metric("rmse_forget_gap", "Forget RMSE gap", "the target's units", "The same of RMSE."),
     _metric(
         "attack_gap",
         "Attack gap",
@@ -308,6 +315,13 @@ ASIDE = (
         "Jensen-Shannon divergence between what the model and the retrained one of the same seed "
         "predict for a forgotten row, mean over rows; 0 is the same, ln 2 the most there is.",
     ),
+    _metric("mae_test", "Test MAE", "the target's units", "Mean absolute error on test rows."),
+    _metric(
+        "rms_to_retrain_forget",
+        "RMS to retrain",
+        "the target's units",
+        "Root mean square of what the model and the retrained one differ by on forgotten rows.",
+    ),
     Column(
         "peak_memory",
         "Peak memory",
@@ -318,3 +332,15 @@ ASIDE = (
 )
 COLUMNS: tuple[Column, ...] = (*(column for group in GROUPS.values() for column in group), *ASIDE)
 BY_KEY: dict[str, Column] = {column.key: column for column in COLUMNS}
+
+
+def _either(key: str, other: str) -> Column:
+    """The first of two columns that a record has a number in: it never has both."""
+    first, second = BY_KEY[key], BY_KEY[other]
+    return replace(first, read=lambda record: first.read(record) or second.read(record))
+
+
+#: What a model is worth against retraining, and against its noise-only control, in points: of
+#: accuracy, or of R² where the target is a real number. Rows are ranked and told useful by these.
+TEST_GAP = _either("accuracy_test_gap", "r2_test_gap")
+OVER_CONTROL = _either("control_accuracy_test_gap", "control_r2_test_gap")

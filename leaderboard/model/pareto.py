@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmark.contract.claim import VERDICTS
-from leaderboard.model.columns import BY_KEY
+from leaderboard.model.columns import BY_KEY, TEST_GAP
 from leaderboard.model.ranking import STATEMENTS, entries, yardsticks
 from leaderboard.model.table import Row, Table
 
@@ -22,7 +22,7 @@ class Offer:
         row: of the table.
         definition: what the guarantee is against.
         epsilon, delta: certified, the largest over seeds; of a stream of all its releases together.
-        lost: test accuracy of the retrained model less the row's, points.
+        lost: test accuracy, or R², of the retrained model less the row's, points.
         time: to unlearn over that to retrain.
         competes: whether it may be on the front: not vacuous, nor about this pair only, nor
             violated, nor short of seeds that another certified row of the table has.
@@ -70,7 +70,7 @@ def front(found: Sequence[Offer]) -> list[Offer]:
 
 
 def _offer(row: Row, *, whole: bool) -> Offer | None:
-    gap, speed = (row.estimate(BY_KEY[key]) for key in ("accuracy_test_gap", "speedup"))
+    gap, speed = row.estimate(TEST_GAP), row.estimate(BY_KEY["speedup"])
     epsilon = _epsilon(row)
     if gap is None or speed is None or epsilon is None:
         return None

@@ -93,11 +93,17 @@ def _card(track: Track, case: str, standing: Standing, alone: bool) -> Card:
         answer=standing.title,
         figure=f"{number(speedup(rows, alone=alone).mean)} ×",
         text=f"{_verb(rows)}. {span(times)} times as fast as retraining{_one_off(rows, alone)}. "
-        f"Test accuracy changes by {_gaps(rows)} points. Ranked on {standing.coverage} of "
+        f"{_measure(rows)} changes by {_gaps(rows)} points. Ranked on {standing.coverage} of "
         f"{standing.problems} problems.",
         track=track,
         standing=standing,
     )
+
+
+def _measure(rows: Sequence[OverviewRow]) -> str:
+    """What makes the rows useful."""
+    found = {"R²" if row.table.facts.number else "accuracy" for row in rows}
+    return f"Test {' or '.join(sorted(found, reverse=True))}"
 
 
 def _verb(rows: Sequence[OverviewRow]) -> str:

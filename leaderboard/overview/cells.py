@@ -151,7 +151,7 @@ def _epsilon(line: Line) -> Text:
 
 
 def _gap(line: Line) -> Text:
-    gaps = line.means("accuracy_test_gap")
+    gaps = [row.gap.mean for row in line.rows if row.gap is not None]
     if not gaps:
         return Text(NOTHING)
     if line.single:
@@ -281,8 +281,8 @@ COLUMNS = (
         "gap",
         "Test gap",
         "points",
-        "Test accuracy minus that of the retrained model of the same seed: the means of the worst "
-        "and of the best problem; for one problem with the 95 % interval over seeds.",
+        "Test accuracy, or R², minus that of the retrained model of the same seed: the means of "
+        "the worst and of the best problem; for one problem with the 95 % interval over seeds.",
         _gap,
         lambda line: worst_gap(line.rows),
     ),

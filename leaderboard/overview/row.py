@@ -11,7 +11,7 @@ from benchmark.contract.definition import Definition, find
 from benchmark.studies.quality_record import Verdict as Forgotten
 from leaderboard.experiments import details
 from leaderboard.model import words
-from leaderboard.model.columns import BY_KEY, CONTROLS
+from leaderboard.model.columns import BY_KEY, CONTROLS, TEST_GAP, Column
 from leaderboard.model.interval import Estimate, arithmetic, geometric
 from leaderboard.model.ranking import LOSS, keeps
 from leaderboard.model.requests import request_in_words
@@ -153,7 +153,10 @@ class OverviewRow:
 
     def estimate(self, key: str) -> Estimate | None:
         """The mean over seeds of a column; None without a number. Round-off of 0 is 0."""
-        found = self.row.estimate(BY_KEY[key])
+        return self._estimate(BY_KEY[key])
+
+    def _estimate(self, column: Column) -> Estimate | None:
+        found = self.row.estimate(column)
         if found is None or abs(found.mean) > _NOTHING:
             return found
         return Estimate(0.0, found.spread, found.n)
@@ -176,12 +179,18 @@ class OverviewRow:
 
     @property
     def gap(self) -> Estimate | None:
-        return self.estimate("accuracy_test_gap")
+        """Of what makes it useful, to retraining, points."""
+        return self._estimate(TEST_GAP)
+
+    @property
+    def gaps(self) -> dict[int, float]:
+        """The same for each seed that has a number."""
+        return self.row.values(TEST_GAP)
 
     @property
     def worst_gap(self) -> float | None:
         """The least over seeds, points."""
-        return min(self.values("accuracy_test_gap").values(), default=None)
+        return min(self.gaps.values(), default=None)
 
     @property
     def once(self) -> Estimate | None:
