@@ -179,7 +179,7 @@ class OverviewRow:
 
     @property
     def gap(self) -> Estimate | None:
-        """Of what makes it useful, to retraining, points."""
+        """Accuracy, or R², less that of retraining, points."""
         return self._estimate(TEST_GAP)
 
     @property
