@@ -107,7 +107,7 @@ GUARANTEE = (
         "Published noise",
         "×",
         "Size of the noise that was really published over the size that is claimed; 1 if the claim "
-        "holds. Tests of its size, shape, direction and independence stand below each row.",
+        "holds. Its tests stand below each row.",
         _published,
     ),
     _metric(
@@ -115,15 +115,14 @@ GUARANTEE = (
         "Capacity",
         "requests",
         "In a stream: for how many requests all releases together keep (ε, δ), by the bounds "
-        "proved for the requests that came. Extrapolated beyond the releases that were made.",
+        "proved for those that came, extrapolated beyond them.",
         bound=True,
     ),
     _metric(
         "uniform_capacity",
         "Worst-case capacity",
         "requests",
-        "The same whatever the requests are: each one moves the model as far as the noise is made "
-        "for.",
+        "The same whatever the requests are.",
         bound=True,
     ),
 )
@@ -133,7 +132,7 @@ UTILITY = (
         "accuracy_test_gap",
         "Test gap",
         "points",
-        "Test accuracy minus that of the retrained model of the same seed.",
+        "Test accuracy minus that of the retrained model.",
     ),
     _metric("r2_test", "Test R²", "%", "Of a real target: share of its variance explained."),
     _metric("r2_test_gap", "R² gap", "points", "Test R² minus that of the retrained model."),
@@ -150,17 +149,16 @@ UTILITY = (
         "control_accuracy_test_gap",
         "Gain over control",
         "points",
-        "For a method that draws noise inside: test accuracy minus that of the same method with "
-        "the same noise, started from zero weights. At 0 the original model contributes nothing.",
+        "Where noise is drawn inside: test accuracy minus that of the same method and noise from "
+        "zero weights. At 0 the original model contributes nothing.",
     ),
     _metric("control_r2_test_gap", "R² over control", "points", "The same of R²."),
     _metric(
         "public_accuracy_test_gap",
         "Over public",
         "points",
-        "Where rows are public: test accuracy minus that of the same model trained on the public "
-        "rows alone. This control is tried at two ridges, and the one that is better on the test "
-        "rows counts, which is in its favour. At 0 the private rows contribute nothing.",
+        "Where rows are public: test accuracy minus that of the same model trained on these alone, "
+        "at the better of two ridges. At 0 the private rows contribute nothing.",
     ),
     _metric(
         "public_net_accuracy_test_gap",
@@ -183,14 +181,14 @@ FORGETTING = (
         "accuracy_forget_gap",
         "Forget gap",
         "points",
-        "Accuracy on the forgotten rows minus that of the retrained model of the same seed.",
+        "Accuracy on the forgotten rows minus that of the retrained model.",
     ),
     _metric("rmse_forget_gap", "Forget RMSE gap", "the target's units", "The same of RMSE."),
     _metric(
         "attack_gap",
         "Attack gap",
         "",
-        "How far the attack's AUC is from its value on the retrained model of the same seed.",
+        "How far the attack's AUC is from its value on the retrained model.",
     ),
 )
 COST = (
@@ -198,17 +196,16 @@ COST = (
         "unlearn",
         "Time",
         "s",
-        "Seconds from request to release, noise included. On one CPU thread these are processor "
-        "seconds, which a busy machine lengthens less than the wall clock; otherwise wall-clock "
-        "seconds.",
+        "Seconds from request to release, noise included: of the processor on one CPU thread, else "
+        "of the wall clock.",
         _unlearn,
     ),
     Column(
         "speedup",
         "Speed-up",
         "×",
-        "Time to retrain divided by time to unlearn, tuning included: a ratio for each seed, then "
-        "their geometric mean with a multiplicative interval (×÷).",
+        "Time to retrain divided by time to unlearn, tuning included: the geometric mean over "
+        "seeds with a multiplicative interval (×÷).",
         _speedup,
         ratio=True,
     ),
@@ -222,8 +219,7 @@ COST = (
         "tuning",
         "Tuning",
         "s",
-        "Seconds spent on trying settings, scored on validation rows. Every method that has a "
-        "search space tries as many. They are part of Speed-up, not of Time.",
+        "Seconds spent on trying settings on validation rows: part of Speed-up, not of Time.",
         _tuning,
     ),
     Column(
@@ -257,7 +253,7 @@ ASIDE = (
         "Distance",
         "",
         "L2 distance of the published weights, minus the noise they should carry, to the retrained "
-        "weights of the same seed.",
+        "weights.",
     ),
     _metric(
         "realised_epsilon",
@@ -286,14 +282,14 @@ ASIDE = (
         "further_steps",
         "Further steps",
         "",
-        "Steps beyond the method's own, where it takes a fixed number of them.",
+        "Steps beyond the method's own.",
     ),
     _metric(
         "public_accuracy_test",
         "Public rows only",
         "%",
         "Test accuracy of the same model trained on the public rows alone, at the better of two "
-        "ridges: that of the mean, and that of the sum.",
+        "ridges.",
     ),
     _metric(
         "public_net_accuracy_test",
@@ -312,15 +308,15 @@ ASIDE = (
         "js_mean_forget",
         "JS",
         "nats",
-        "Jensen-Shannon divergence between what the model and the retrained one of the same seed "
-        "predict for a forgotten row, mean over rows; 0 is the same, ln 2 the most there is.",
+        "Jensen-Shannon divergence of the model's and the retrained one's predictions of forgotten "
+        "rows: from 0, the same, to ln 2.",
     ),
     _metric("mae_test", "Test MAE", "the target's units", "Mean absolute error on test rows."),
     _metric(
         "rms_to_retrain_forget",
         "RMS to retrain",
         "the target's units",
-        "Root mean square of what the model and the retrained one differ by on forgotten rows.",
+        "How far predictions of forgotten rows are from the retrained model's, root mean square.",
     ),
     Column(
         "peak_memory",
