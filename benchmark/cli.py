@@ -350,7 +350,7 @@ def leaderboard(
     check: Check = False,
 ) -> None:
     """Regenerate the leaderboard from the records, or check that it is current."""
-    from leaderboard import check as stale_files
+    from leaderboard.board import check as stale_files
 
     if check:
         if stale := stale_files(results, to):
@@ -1035,7 +1035,7 @@ def _writable(results: Path) -> Path:
 
 def _render(results: Path, to: Path, only: dict[str, set[str]] | None = None) -> None:
     """Write the board and print its tables, of `only` these rows by experiment."""
-    from leaderboard import build, terminal_tables
+    from leaderboard.board import build, terminal_tables
 
     build(results, to)
     for table in terminal_tables(results, only):

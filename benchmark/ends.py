@@ -5,6 +5,7 @@ Nothing heavy is imported here, so that an interrupt is heard while the rest is 
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -38,6 +39,12 @@ class Stopped(BaseException):
         self.text = _text
 
 
+class Left(SystemExit):
+    """The program heard a signal and has told so: nothing is left but to end it."""
+
+    code: int
+
+
 class Exited(Exception):
     """Code that was called tried to end the program."""
 
@@ -47,7 +54,7 @@ def program() -> Iterator[None]:
     """The whole program: a signal ends it with one line and the code that shells expect.
 
     Raises:
-        SystemExit: 128 + the signal's number.
+        Left: with 128 + the signal's number.
     """
     before = listen()
     try:
@@ -55,7 +62,7 @@ def program() -> Iterator[None]:
     except (Stopped, KeyboardInterrupt) as error:
         with suppress(OSError, ValueError):
             print(getattr(error, "text", _text), file=sys.stderr)
-        raise SystemExit(getattr(error, "code", 128 + signal.SIGINT)) from None
+        raise Left(getattr(error, "code", 128 + signal.SIGINT)) from None
     finally:
         _received.clear()
         for signum, handler in before.items():
@@ -121,6 +128,21 @@ def kept_alive() -> Iterator[None]:
 def leave(code: int) -> None:
     """End this process at once, whatever its other threads are doing."""
     _exit(code)
+
+
+def leave_tidily(code: int) -> None:
+    """End this process once what is registered for its end has run, and nothing else.
+
+    To take the interpreter apart, with torch in it, costs a second of processor time. Who pressed
+    Ctrl-C waits for it, and a cluster that ends a job may not.
+    """
+    try:
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):  # closed, or none
+                stream.flush()
+    finally:
+        _exit(code)
 
 
 def _stop(signum: int, _: FrameType | None) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import TypeVar
 
 from pydantic import ValidationError
+
+_T = TypeVar("_T")
 
 
 class LetheError(Exception):
@@ -37,11 +40,21 @@ class AssumptionBroken(LetheError):
     """
 
 
+def present(value: _T | None) -> _T:
+    """The value, which is never None where this is called.
+
+    Raises:
+        AssertionError: for None, a defect of the caller.
+    """
+    assert value is not None
+    return value
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> LetheError:
     """The error for a name that does not exist, with the nearest one that does."""
-    known = sorted(known)
-    near = get_close_matches(name, known, n=1, cutoff=0.6)
-    hint = f"did you mean '{near[0]}'?" if near else f"there is: {', '.join(known) or 'none'}"
+    names = sorted(known)
+    near = get_close_matches(name, names, n=1, cutoff=0.6)
+    hint = f"did you mean '{near[0]}'?" if near else f"there is: {', '.join(names) or 'none'}"
     return LetheError(f"unknown {kind} '{name}': {hint}")
 
 

@@ -16,19 +16,14 @@ from benchmark.files import as_bytes, replace_file
 from benchmark.studies import quality_record
 from leaderboard import studies
 from leaderboard.answers import answers
-from leaderboard.board_readme import readme
+from leaderboard.board_readme import column_meanings, glossary, reading, readme
 from leaderboard.charts import draw_charts
-from leaderboard.experiments.compact import compact
-from leaderboard.experiments.problem import problem_page
-from leaderboard.front import render_front, same_front
-from leaderboard.glossary import column_meanings, glossary, reading
-from leaderboard.model.chart import Chart, is_drawn
-from leaderboard.model.contents import by_data_set, short
-from leaderboard.model.evidence import Evidence
-from leaderboard.model.section import Cell, Line, Page, Section, grid
-from leaderboard.model.table import Table, load
+from leaderboard.experiments.problem import compact, problem_page
+from leaderboard.front.front import render_front, same_front
+from leaderboard.model.section import Cell, Chart, Line, Page, Section, grid, is_drawn
+from leaderboard.model.table import Evidence, Table, by_data_set, load, short
 from leaderboard.model.words import INTRODUCTION
-from leaderboard.overview import overview
+from leaderboard.overview.overview import overview
 from leaderboard.render.html import GENERATOR, render_html
 from leaderboard.render.markdown import render_markdown
 from leaderboard.render.spreadsheet import render_csv, render_seeds
@@ -201,7 +196,7 @@ class _Board:
     def _site(self) -> Iterator[tuple[str, _Text | _Plot]]:
         words, links = column_meanings(), self._links()
         for page in self._pages():
-            yield f"{SITE}/{page.slug}.html", _html(lambda page=page: page, links, words)
+            yield f"{SITE}/{page.slug}.html", _html(_ready(page), links, words)
         for table in self._evidence.tables:
             yield f"{SITE}/{table.slug}.html", _html(self._problem(table), links, words)
         charts = [chart for of_table in self._charts.values() for chart in of_table]
@@ -232,6 +227,10 @@ def _html(
     page: Callable[[], Page], links: list[tuple[str, str]], words: Mapping[str, str]
 ) -> _Text:
     return _Text(lambda: render_html(page(), links, words))
+
+
+def _ready(page: Page) -> Callable[[], Page]:
+    return lambda: page
 
 
 def _contents(tables: list[Table]) -> tuple[Section, ...]:

@@ -1,19 +1,71 @@
-"""The page that a code host shows: answers first, then what they rest on in short."""
+"""The page that a code host shows: answers first, then what they rest on, and what words mean."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from leaderboard.glossary import glossary, reading
-from leaderboard.model.chart import Chart
-from leaderboard.model.contents import ordered
+from benchmark.contract.definition import discover
+from benchmark.errors import present
+from leaderboard.model import words
+from leaderboard.model.columns import COLUMNS
 from leaderboard.model.numbers import number, span
-from leaderboard.model.section import Cell, Line, Page, Part, Prose, Section, grid, paragraph
+from leaderboard.model.section import (
+    Cell,
+    Chart,
+    Facts,
+    Line,
+    Page,
+    Part,
+    Prose,
+    Section,
+    grid,
+    paragraph,
+)
 from leaderboard.model.shown import NOTHING
-from leaderboard.model.table import Table
+from leaderboard.model.table import Table, ordered
 from leaderboard.model.words import BADGES, INTRODUCTION
-from leaderboard.overview import RULE, Overview, OverviewRow, Standing, cards
-from leaderboard.overview.ranking import speedup, worst_gap
+from leaderboard.overview.cells import cards
+from leaderboard.overview.overview import RULE, Overview, Standing, speedup, worst_gap
+from leaderboard.overview.row import OverviewRow
+
+HEADING = "What the words mean"
+
+
+def column_meanings() -> dict[str, str]:
+    """What each column's heading stands for."""
+    return {column.heading: column.meaning for column in COLUMNS} | {
+        "Verdict": " ".join(f"{words.BADGES[v]}: {text}" for v, text in words.VERDICTS.items())
+    }
+
+
+def reading() -> Section:
+    """How to read a row of a table."""
+    return Section("reading", "How to read a row", parts=(Prose(words.READING),))
+
+
+def glossary() -> Section:
+    """The terms that tables use, group by group."""
+    verdicts = {words.BADGES[name]: text for name, text in words.VERDICTS.items()}
+    definitions = {
+        f"{one.title} ({name})": f"{one.words} {one.source}." for name, one in discover().items()
+    }
+    provenances = {str(name): text for name, text in words.PROVENANCES.items()}
+    groups: dict[str, Mapping[str, str]] = {
+        "Yardsticks": words.YARDSTICKS,
+        "Verdicts": verdicts | {"violated": words.VIOLATED},
+        "Definitions": definitions,
+        "Guarantees": words.GUARANTEES,
+        "Where a constant comes from": provenances,
+        "Columns": {column.header: column.meaning for column in COLUMNS},
+    }
+    sections = (
+        Section(f"words-{place}", name, parts=(Facts(tuple(found.items())),))
+        for place, (name, found) in enumerate(groups.items(), 1)
+    )
+    return Section("words", HEADING, parts=(Prose((words.ORDER, words.BEST)), *sections))
+
+
+# The page that a code host shows: answers first, then what they rest on in short.
 
 _IN_FULL = (
     "“make leaderboard” generates the rest from the records into site/, which is not committed: "
@@ -168,4 +220,4 @@ def _device(table: Table) -> str:
 
 def _fastest(row: OverviewRow) -> tuple[Cell, ...]:
     gap = NOTHING if row.gap is None else number(row.gap.mean, 2)
-    return (Cell(row.row.title), Cell(number(row.speedup.mean)), Cell(gap))
+    return (Cell(row.row.title), Cell(number(present(row.speedup).mean)), Cell(gap))

@@ -25,7 +25,7 @@ from benchmark.bench.record import (
     solver_path,
 )
 from benchmark.contract.guarantee import Gaussian, compose
-from benchmark.errors import LetheError, unknown
+from benchmark.errors import LetheError, present, unknown
 from benchmark.facts import Facts
 from benchmark.files import as_bytes, read_text, replace_file
 from benchmark.records import Store
@@ -51,6 +51,17 @@ class Line:
     status: str
     cells: dict[str, str]
     facts: Facts
+
+    def known(self, column: str) -> float:
+        """The number in a column that every row of its kind fills.
+
+        Raises:
+            LetheError: if the cell is empty, or the board has no such column.
+        """
+        found = self.number(column)
+        if found is None:
+            raise LetheError(f"{self.experiment}, {self.label}: nothing in '{column}' on the board")
+        return found
 
     def number(self, column: str) -> float | None:
         """The number in a column; None where the cell is empty.
@@ -201,7 +212,7 @@ def _points(most: float) -> str:
 
 
 def _percent(line: Line) -> str:
-    return f"{line.number('accuracy_test_mean'):.2f} %"
+    return f"{line.known('accuracy_test_mean'):.2f} %"
 
 
 # --- blocks ----------------------------------------------------------------------------------
@@ -217,7 +228,7 @@ def _exact(board: Board) -> str:
     asked = {"loss": "squared", "data": "mnist", "features": "hog", "requests": 1}
     exact = board.rows("downdate", "exact", **asked)
     fast = board.rows("downdate-fast", "proved", **asked)
-    squared, softmax = (board.row(name, "retrain") for name in ("mnist-hog-squared", "mnist-hog"))
+    squared, softmax = (board.of(name, "retrain") for name in ("mnist-hog-squared", "mnist-hog"))
     return (
         "**Squared loss.** On HOG features of MNIST, *Downdate* answers a request "
         f"{_factors(exact)} times faster than retraining, and its weights are the retrained ones "
@@ -282,7 +293,7 @@ def _slack(board: Board) -> str:
             and line.number("slack_mean") is not None
         )
     )
-    middle = median(line.number("slack_mean") for line in lines)
+    middle = median(line.known("slack_mean") for line in lines)
     return (
         f"**Bounds.** On softmax heads the proved bound is {_short(middle)} times the measured "
         f"distance to the retrained weights (median of {len(lines)} rows)."
@@ -298,7 +309,7 @@ def _nets(board: Board) -> str:
         )
     )
     gain, around = (f"control_accuracy_test_gap_{word}" for word in ("mean", "half_width"))
-    better = sum(line.number(gain) > (line.number(around) or 0.0) for line in rows)
+    better = sum(line.known(gain) > (line.number(around) or 0.0) for line in rows)
     tangent, net = board.row("mnist-tangent", "tangent-newton"), _percent_of(board)
     so = (
         f" A net linearised at weights that 500 public rows trained is proved on MNIST. It "
@@ -351,7 +362,8 @@ def _solvers(board: Board) -> str:
         (official,) = [
             record.outcomes[0] for record in records if record.solver.family == "official"
         ]
-        return fastest["ours"], fastest["peer"], official.residual, median(official.seconds)
+        left = present(official.residual)
+        return fastest["ours"], fastest["peer"], left, median(official.seconds)
 
     cpu, gpu = seconds("cpu"), seconds("cuda")
     return (
@@ -466,10 +478,10 @@ def _by_forgotten(
     columns = {"ms": "unlearn_mean", "×": "speedup_geometric_mean"} | (more or {})
     asked = {"loss": loss, "data": "mnist", "features": "hog", "requests": 1}
     lines = {
-        label: sorted(board.rows(label, verdict, **asked), key=lambda line: line.facts.forgotten)
+        label: sorted(board.rows(label, verdict, **asked), key=_forgotten)
         for label, verdict in verdicts.items()
     }
-    counts = {tuple(line.facts.forgotten for line in found) for found in lines.values()}
+    counts = {tuple(map(_forgotten, found)) for found in lines.values()}
     if len(counts) > 1:
         raise LetheError(
             "methods of one table forget different numbers of rows: run all its experiments"
@@ -487,11 +499,16 @@ def _by_forgotten(
     return "\n".join(rows)
 
 
+def _forgotten(line: Line) -> int:
+    """How many rows its request names."""
+    return present(line.facts.forgotten)
+
+
 def _tangents(board: Board) -> str:
     """Rows of the linearised MLP on MNIST, and what public rows alone give."""
     rows = {label: board.of("mnist-tangent", label) for label in _TANGENTS}
     entry = rows["tangent-newton"]
-    facts, test = entry.facts, entry.number("accuracy_test_mean")
+    facts, test = entry.facts, entry.known("accuracy_test_mean")
     head = (
         f"| MNIST, {facts.forgotten:,} rows forgotten, mean of {entry.cells['seeds_ok']} seeds | "
         "verdict | test accuracy | seconds a request | times retraining's speed |",
@@ -499,8 +516,8 @@ def _tangents(board: Board) -> str:
     )
     body = [
         f"| {line.title} | {line.verdict} | {_percent(line)} | "
-        f"{_short(line.number('unlearn_mean'))} | "
-        f"{_short(line.number('speedup_geometric_mean'))} |"
+        f"{_short(line.known('unlearn_mean'))} | "
+        f"{_short(line.known('speedup_geometric_mean'))} |"
         for line in rows.values()
     ]
     alone = {
@@ -508,7 +525,7 @@ def _tangents(board: Board) -> str:
         "the public net alone": "public_net",
     }
     public = [
-        f"| {what} | – | {test - entry.number(f'{name}_accuracy_test_gap_mean'):.2f} % | – | – |"
+        f"| {what} | – | {test - entry.known(f'{name}_accuracy_test_gap_mean'):.2f} % | – | – |"
         for what, name in alone.items()
     ]
     return "\n".join((*head, *body, *public))
@@ -520,7 +537,7 @@ _TANGENTS = ("retrain", "retrain-own", "retrain-kept", "newton-iterated", "tange
 def _uniform(board: Board) -> str:
     """What the default public distance costs on a head, and how fast it is reached."""
     chord, retrained = (board.of("mnist-hog", label) for label in ("newton-chord", "retrain"))
-    seconds, factor = chord.number("unlearn_mean"), chord.number("speedup_geometric_mean")
+    seconds, factor = chord.known("unlearn_mean"), chord.known("speedup_geometric_mean")
     return (
         f"On HOG features of MNIST, {chord.facts.forgotten:,} rows forgotten, *Chord Newton* "
         f"reaches {_percent(chord)} test accuracy with the noise of $\\Delta_0 = 10^{{-3}}$; "

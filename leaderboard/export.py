@@ -15,14 +15,12 @@ from benchmark.metrics.metric import NOT_KEPT, NumberMetric, discover, of_column
 from benchmark.studies import quality_record
 from leaderboard.front.data import model_of
 from leaderboard.model.numbers import number
-from leaderboard.model.predicted import column as of_predictions
-from leaderboard.model.predicted import measured
 from leaderboard.model.shown import NOTHING
-from leaderboard.model.table import load
-from leaderboard.overview import Overview, OverviewRow, overview
+from leaderboard.model.table import load, measured, predicted_column
 from leaderboard.overview.cells import BY_KEY, Column, Line, Text
-from leaderboard.render.bibtex import entry
-from leaderboard.render.latex import tabular
+from leaderboard.overview.overview import Overview, overview
+from leaderboard.overview.row import OverviewRow
+from leaderboard.render.latex import entry, tabular
 from leaderboard.render.markdown import pipe_table
 from leaderboard.render.spreadsheet import seeds_of
 
@@ -37,7 +35,7 @@ _OF_NUMBERS = ",r2.test,rmse.test"
 #: By name, what a filter compares its values with.
 _FILTERS: dict[str, Callable[[OverviewRow], tuple[str, ...]]] = {
     "experiment": lambda row: (row.table.experiment,),
-    "data": lambda row: (row.table.facts.data, row.data),
+    "data": lambda row: (row.table.known.data, row.data),
     "model": lambda row: (*model_of(row), row.model),
     "request": lambda row: (row.track.request.name,),
     "verdict": lambda row: (row.row.verdict,),
@@ -108,7 +106,7 @@ def bibtex(found: Overview, view: View) -> str:
 
 
 def _columns(view: View, lines: Sequence[Line]) -> list[Column]:
-    targets = {row.table.facts.number for line in lines for row in line.rows}
+    targets = {row.table.known.number for line in lines for row in line.rows}
     usual = _COLUMNS[view.by] + ("" if None in targets else _OF_NUMBERS)
     unit = targets.pop() if len(targets) == 1 else None
     return [_column(key, unit or "the target's units") for key in view.columns or usual.split(",")]
@@ -126,7 +124,7 @@ def _column(key: str, unit: str) -> Column:
     """
     if key in BY_KEY:
         return BY_KEY[key]
-    column = of_predictions(key)
+    column = predicted_column(key)
     if column is None:
         kept = [f"{name}.test" for name in discover()]
         raise unknown("column", key, [*BY_KEY, *kept])
@@ -135,13 +133,14 @@ def _column(key: str, unit: str) -> Column:
         means = [one.mean for row in line.rows if (one := row.row.estimate(column))]
         return fmean(means) if means else None
 
-    of_numbers = issubclass(of_column(key), NumberMetric)
+    metric = of_column(key)
+    of_numbers = metric is not None and issubclass(metric, NumberMetric)
 
     def text(line: Line) -> Text:
         mean = value(line)
         if mean is not None:
             return Text(number(mean))
-        fits = any((row.table.facts.number is not None) == of_numbers for row in line.rows)
+        fits = any((row.table.known.number is not None) == of_numbers for row in line.rows)
         return Text(NOT_KEPT if fits else NOTHING)
 
     unit = column.unit or (unit if of_numbers else "")

@@ -21,7 +21,7 @@ from benchmark.runner.device import prepare
 from benchmark.runner.plans import rows_of
 from benchmark.studies.experiments import run
 from leaderboard.model import table as board
-from leaderboard.model.predicted import measured
+from leaderboard.model.table import measured
 from lethe.problem import Forget, Problem
 from lethe.table import Table
 

@@ -16,9 +16,8 @@ from benchmark.files import as_bytes, replace_file
 from benchmark.metrics.metric import discover
 from leaderboard.model import table as board
 from leaderboard.model.columns import BY_KEY, CONTROLS
-from leaderboard.model.interval import Estimate
-from leaderboard.model.numbers import measured, number
-from leaderboard.model.predicted import any_column
+from leaderboard.model.numbers import Estimate, measured, number
+from leaderboard.model.table import any_column
 from leaderboard.render.latex import tabular
 from leaderboard.render.markdown import pipe_table
 from leaderboard.render.spreadsheet import render_seeds

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
 
+from benchmark import cli
 from benchmark.runner.device import prepare
+from tests import tiny_experiment
+
+#: Calls the command line: exit code, standard output, standard error.
+Run = Callable[..., tuple[int, str, str]]
 
 # The suite is the same in every run; HYPOTHESIS_PROFILE=search looks for new counterexamples.
 settings.register_profile("fixed", derandomize=True, deadline=None)
@@ -57,3 +63,21 @@ def real_data() -> Path:
     if not value or not Path(value).is_dir():
         pytest.skip("LETHE_DATA names no folder of real data sets")
     return Path(value)
+
+
+@pytest.fixture
+def lethe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Call the command line in an empty folder: exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+    tiny_experiment.widen(monkeypatch)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["lethe", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(caught.value.code or 0), captured.out, captured.err
+
+    return call

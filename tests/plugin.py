@@ -1,10 +1,19 @@
-"""A method and a model as an outside package would bring them."""
+"""A method and models as an outside package would bring them, and files dropped into a package."""
 
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
 from typing import Literal
 
 from torch import nn
 
 from lethe import Method, ModelSpec, Release, Request, Source
+
+#
 
 NOT_A_METHOD = 3
 
@@ -43,3 +52,24 @@ class LinearNet(OutsideNet):
     @property
     def linear(self) -> bool:
         return True
+
+
+#
+
+
+@contextmanager
+def dropped_in(package: ModuleType, folder: Path) -> Iterator[None]:
+    """Let the package have the files of `folder` as well.
+
+    Modules of these files are forgotten at the end, so that each test imports its own.
+    """
+    path = list(package.__path__)
+    package.__path__.append(str(folder))
+    try:
+        yield
+    finally:
+        package.__path__[:] = path
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None)
+            if name.startswith(f"{package.__name__}.") and file and folder in Path(file).parents:
+                del sys.modules[name]

@@ -41,10 +41,9 @@ from leaderboard.answers.answer import TARGETS, Answer, guaranteed
 from leaderboard.board import build, check
 from leaderboard.charts import scale as plot_of_scale
 from leaderboard.model.columns import BY_KEY
-from leaderboard.model.evidence import Evidence
-from leaderboard.model.pareto import Offer, front, offers
+from leaderboard.model.ranking import Offer, front, offers
 from leaderboard.model.section import Prose
-from leaderboard.model.table import Table, load
+from leaderboard.model.table import Evidence, Table, load
 from leaderboard.studies.quality import quality_sections
 from tests.test_leaderboard import (
     CONDITIONAL,

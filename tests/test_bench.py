@@ -63,10 +63,10 @@ from benchmark.runner.plans import plan_of
 from benchmark.studies.solvers import SolverTimings, Solves
 from benchmark.study.run import run as run_study
 from benchmark.study.study import of_kind
-from leaderboard import build, check
+from leaderboard.board import build, check
 from leaderboard.charts import solvers as chart
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.section import Page
+from leaderboard.model.table import Evidence
 from leaderboard.render.markdown import render_markdown
 from leaderboard.studies.solvers import (
     HEADING,

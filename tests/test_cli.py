@@ -4,36 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmark import cli, plugins
+from benchmark import plugins
 from tests import tiny_experiment
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def lethe(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Run:
-    """Call the command line in an empty folder: exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-    tiny_experiment.widen(monkeypatch)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lethe", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(caught.value.code or 0), captured.out, captured.err
-
-    return call
+from tests.conftest import Run
 
 
 def refused(result: tuple[int, str, str], *words: str) -> None:

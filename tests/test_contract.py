@@ -1,12 +1,30 @@
-"""The contract, over every registered method: a new file is covered without an edit here."""
+"""The contract over every registered method, and what a method's key hashes."""
 
 from __future__ import annotations
 
+import importlib
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
+from baselines.salun import SalUn
 from benchmark import registry
 from benchmark.checks import asking, check, rules
 from benchmark.checks.asking import KINDS, ask
+from benchmark.contract.method import Method
+from benchmark.errors import LetheError
+from benchmark.runner.source import files_of, hash_by, hash_of, source_hash
+from benchmark.runner.theory_source import Theory
+from methods.blockwise import Blockwise
+from methods.langevin import Langevin
+from methods.newton import Newton
+from methods.newton_lissa import NewtonLissa
+from methods.rewind import Rewind
+
+# The contract, over every registered method: a new file is covered without an edit here.
 
 __all__ = ["KINDS", "METHODS", "ask", "kinds"]
 
@@ -111,3 +129,192 @@ def test_declarations_are_complete(name: str) -> None:
 @every_method
 def test_a_method_that_certifies_claims_something(name: str) -> None:
     rules.it_claims_what_it_declares(METHODS[name].method)
+
+
+# A method's key hashes what its code and its theory say, and nothing that says nothing.
+
+PACKAGE = "lethe_of_a_lab"
+FILES = {
+    "__init__.py": "",
+    "base.py": '''
+"""A base."""
+from benchmark.contract.method import Method, Source
+from .steps import longest
+
+class Base(Method):
+    """Halve the weights."""
+    source = Source(paper="None", url="https://example.org")
+    evidence = None
+    factor: float = 0.5
+
+    def unlearn(self, request):
+        return request.release(self.factor * longest(request.original.weights))
+''',
+    "steps.py": """
+from torch import clamp as cut
+
+LIMIT = 3.0
+
+def longest(weights):
+    from lethe_of_a_lab.ends import LEAST
+    return cut(weights, LEAST, LIMIT)
+""",
+    "ends.py": "LEAST = -3.0\n",
+    "own.py": '''
+from benchmark import Request
+from lethe_of_a_lab.base import Base
+
+class Own(Base):
+    """One that brings no code but a name."""
+    name = "own"
+    title = "Own"
+''',
+    "other.py": "NUMBER = 1\n",
+}
+Hash = Callable[..., str]
+
+
+@pytest.fixture
+def hash_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hash:
+    """The hash of `Own` with some text replaced in a file of its package."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def forget() -> None:
+        for name in [name for name in sys.modules if name.partition(".")[0] == PACKAGE]:
+            del sys.modules[name]
+
+    def hashed(file: str = "own.py", old: str = "", new: str = "") -> str:
+        forget()
+        (tmp_path / PACKAGE).mkdir(exist_ok=True)
+        for name, text in FILES.items():
+            assert name != file or old in text
+            changed = text.replace(old, new, 1) if name == file and old else text
+            (tmp_path / PACKAGE / name).write_text(changed, encoding="utf-8")
+        importlib.invalidate_caches()
+        return source_hash(importlib.import_module(f"{PACKAGE}.own").Own)
+
+    yield hashed
+    forget()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("base.py", "factor: float = 0.5", "factor: float = 0.25"),
+        ("base.py", "self.factor *", "self.factor +"),
+        ("base.py", "evidence = None", "evidence = 'distance'"),
+        ("steps.py", "LIMIT = 3.0", "LIMIT = 3"),
+        ("steps.py", "import clamp as", "import clip as"),
+        ("steps.py", "cut(weights, LEAST, LIMIT)", "cut(weights, -LIMIT, LIMIT)"),
+        ("ends.py", "-3.0", "-4.0"),
+        ("own.py", 'title = "Own"', 'title = "Own"\n    factor: float = 0.1'),
+    ],
+)
+def test_an_edit_of_any_of_its_code_changes_the_hash(
+    hash_with: Hash, file: str, old: str, new: str
+) -> None:
+    assert hash_with(file, old, new) != hash_with()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("base.py", "Halve the weights.", "Halves the weigths."),
+        ("base.py", '"""A base."""', ""),
+        ("base.py", '"""Halve the weights."""', "# halved"),
+        ("base.py", "self.factor * ", "self.factor*"),
+        ("base.py", '"None"', "'None'"),
+        ("base.py", "benchmark.contract.method import Method,", "benchmark import Method,"),
+        ("own.py", "from benchmark import Request\n", ""),
+        ("own.py", "from benchmark import", "\n\n# of the contract\nfrom benchmark import"),
+        ("other.py", "1", "2"),
+    ],
+)
+def test_words_layout_shared_code_and_other_files_do_not(
+    hash_with: Hash, file: str, old: str, new: str
+) -> None:
+    assert hash_with(file, old, new) == hash_with()
+
+
+def test_the_solver_of_newton_lissa_is_not_all_its_code() -> None:
+    assert [path.name for path in files_of(NewtonLissa)] == ["newton.py", "newton_lissa.py"]
+    assert [path.name for path in files_of(SalUn)] == ["random_labels.py", "salun.py"]
+
+
+def test_a_compiled_module_counts_byte_by_byte() -> None:
+    assert len({hash_of([source]) for source in (b"\0ELF", b"\0elf", b"", b"def f(:")}) == 4
+
+
+def test_a_class_in_no_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = type("Typed", (Method,), {"name": "typed", "__module__": "typed_at_a_prompt"})
+    with pytest.raises(LetheError, match="method 'typed' is in no file"):
+        source_hash(typed)
+
+
+ROOT = Path(__file__).parents[1]
+HASHED_METHODS = (Newton, NewtonLissa, Langevin, Rewind, Blockwise, SalUn)
+
+
+def hashes(theory: Theory) -> dict[type[Method], str]:
+    return {method: hash_by(method, theory) for method in HASHED_METHODS}
+
+
+@pytest.fixture
+def affected(tmp_path: Path) -> Callable[..., set[type[Method]]]:
+    """The methods whose hash is another once some text of a theory's file is replaced."""
+    for package in ("theory", "claims", "definitions", "contract"):
+        shutil.copytree(ROOT / "benchmark" / package, tmp_path / "benchmark" / package)
+
+    def edited(file: str, old: str, new: str) -> set[type[Method]]:
+        before = hashes(Theory(tmp_path))
+        path = tmp_path / "benchmark" / file
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+        after = hashes(Theory(tmp_path))
+        return {method for method in HASHED_METHODS if before[method] != after[method]}
+
+    return edited
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        ("theory/rewind.py", "contraction(", "1.0 * contraction(", {Rewind}),
+        ("theory/langevin.py", "class Chain:", "class Chain:\n    start: float = 0.0", {Langevin}),
+        # two imports away: blockwise_m calls gradient_clipping_m, in a module of many others
+        ("theory/noisy_descent.py", "def gradient_clipping_m(", "def gone(", {Blockwise}),
+        ("theory/gaussian.py", "MARGIN = 1e-9", "MARGIN = 1e-8", set(HASHED_METHODS) - {SalUn}),
+        (
+            "contract/guarantee.py",
+            "return epsilon_for(",
+            "return 1.0 * epsilon_for(",
+            set(HASHED_METHODS) - {SalUn},
+        ),
+        ("theory/spectrum.py", "def kept_spectrum(", "def gone(", {Newton, NewtonLissa}),
+        ("claims/uniform.py", "CONTRACTION = 0.5", "CONTRACTION = 0.4", {Newton, NewtonLissa}),
+        ("claims/uniform.py", '"""', '"""Words. ', set()),
+        ("theory/gaussian.py", "def m_for(", "# as in the paper\n\n\ndef m_for(", set()),
+        ("theory/composition.py", "def ", "def other_", set()),
+        # a module that is imported whole, of which names are looked up
+        ("theory/require.py", "def finite(", "def gone(", set(HASHED_METHODS) - {SalUn}),
+        ("theory/require.py", "def finite(", "UNUSED = 1\n\n\ndef finite(", set()),
+    ],
+)
+def test_an_edit_of_a_theorem_concerns_the_methods_that_use_it(
+    affected: Callable[..., set[type[Method]]],
+    file: str,
+    old: str,
+    new: str,
+    expected: set[type[Method]],
+) -> None:
+    assert affected(file, old, new) == expected
+
+
+def test_a_statement_that_defines_nothing_counts_for_all_that_is_used_of_its_module(
+    affected: Callable[..., set[type[Method]]],
+) -> None:
+    at_import = "\n\nif MOST < 0:\n    raise ValueError\n"
+    text = "MOST = 100_000"
+    assert affected("theory/contraction.py", text, text + at_import) == {Langevin, Rewind}

@@ -38,8 +38,8 @@ from methods.descent_to_delete import DescentToDelete
 from methods.langevin import Langevin
 from methods.sekhari import Sekhari
 from tests import problems
-from tests.evidence import bounds, numbers
-from tests.theory.newton_residual import newton_residual
+from tests.oracles import newton_residual
+from tests.problems import bounds, numbers
 
 FORGET = torch.tensor([3, 17, 41, 58])
 LATER = torch.tensor([0, 1])

@@ -1,20 +1,45 @@
-"""What the documentation shows is so."""
+"""What README.md and the documentation show is so, runs as it stands, and costs what it says."""
 
 from __future__ import annotations
 
+import csv
+import doctest
 import importlib
+import inspect
+import os
 import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+import baselines
+import lethe
+import methods
+from benchmark import registry
 from benchmark.cli import app
+from benchmark.contract.clock import Clock
+from benchmark.contract.request import Request
+from benchmark.contract.seeds import Seeds
 from benchmark.curvature.lanczos import extreme_eigenvalues
+from benchmark.errors import LetheError
 from benchmark.problem.products import PRODUCTS
+from benchmark.runner.theory_source import Theory
+from benchmark.study.reproduce import recorded_in
+from benchmark.syntax import parsed
 from benchmark.theory.statements import NAMES
+from leaderboard import document_blocks as blocks
+from tests import problems
+from tests.plugin import dropped_in
+
+# What the documentation shows is so.
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -124,3 +149,212 @@ def test_every_formula_of_the_pages_can_be_set(formulas: ModuleType) -> None:
             formulas.mathml(block or inline, as_block=bool(block))
             found += 1
     assert found > 1000
+
+
+# What the README shows is so, and its figures are those of the records.
+
+BOARD = ROOT / "leaderboard"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_it_has_120_lines_at_most() -> None:
+    assert len(README.splitlines()) <= 120
+
+
+def test_the_example_method_works_as_it_stands(tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(from .*?)```", README, re.DOTALL)
+    (tmp_path / "shrink.py").write_text(code)
+    with dropped_in(baselines, tmp_path):
+        method = registry.find("shrink").method()
+    problem = problems.softmax()
+    original = method.train(problem, problems.every_row(problem), Seeds(), Clock())
+    release = method.answer(Request.of(problem, original, torch.tensor([1, 2])))
+    assert torch.allclose(release.predictor.weights, 0.9 * original.weights)
+
+
+def test_every_file_it_names_exists() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert links
+    for link in links:
+        assert link.startswith("https://") or (ROOT / link).exists(), link
+
+
+def test_every_record_it_names_is_one() -> None:
+    named = re.findall(r"lethe reproduce (\S+?)[`\s]", README)
+    assert named
+    for path in named:
+        assert recorded_in(ROOT / path).status == "ok"
+
+
+def test_every_make_target_it_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"make ([a-z0-9-]+)", README))
+    assert {"demo", "test", "docs"} <= named <= targets
+
+
+# --- blocks that are written from the records -----------------------------------------------------
+
+
+def test_the_blocks_are_what_the_records_give() -> None:
+    assert blocks.check(ROOT, BOARD / "results", BOARD) == []
+
+
+def test_no_figure_is_typed_by_hand() -> None:
+    """What is measured stands in a block: a decimal, a percentage, a factor."""
+    typed = re.sub(r"<!-- generated: .*?<!-- end -->|```.*?```", "", README, flags=re.DOTALL)
+    typed = typed.replace("Python 3.11", "").replace("Apache-2.0", "")
+    assert re.findall(r"\d+\.\d+|\d+ ?%|\d+ times|\d+ points", typed) == []
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with one block, beside a board in which one number is another."""
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").write_text("a\n<!-- generated: results -->\n<!-- end -->\nb\n")
+    with (BOARD / "board.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        if (row["experiment"], row["label"]) == ("mnist-hog", "newton-chord"):
+            row["accuracy_test_mean"] = "12.34"
+    with (tmp_path / "board.csv").open("w", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return tmp_path
+
+
+def test_a_block_is_written_and_the_rest_is_left_alone(project: Path) -> None:
+    page, given = project / "README.md", (project, BOARD / "results", project)
+    assert blocks.check(*given) == [page]
+    assert blocks.build(*given) == [page]
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("a\n<!-- generated: results -->\n| model")
+    assert text.endswith("<!-- end -->\nb\n")
+    assert "| Chord Newton | proved | 12.34 % |" in text
+    assert blocks.check(*given) == blocks.build(*given) == []
+
+
+def test_a_table_by_forgotten_rows_sets_no_other_requests_side_by_side() -> None:
+    board = blocks.load(BOARD / "results", BOARD)
+    gone = ("mnist-hog-squared-forget-1", "downdate")
+    kept = tuple(one for one in board.lines if (one.experiment, one.label) != gone)
+    assert "| rows forgotten | 1 |" in blocks.BLOCKS["squared"](board)
+    with pytest.raises(LetheError, match="forget different numbers of rows"):
+        blocks.BLOCKS["squared"](replace(board, lines=kept))
+
+
+def test_a_block_without_a_writer_is_named(project: Path) -> None:
+    (project / "docs" / "one.md").write_text("<!-- generated: result -->\n<!-- end -->\n")
+    with pytest.raises(LetheError, match="unknown generated block 'result': did you mean"):
+        blocks.check(project, BOARD / "results", project)
+
+
+def test_a_column_that_is_gone_is_named(project: Path) -> None:
+    table = project / "board.csv"
+    table.write_text(table.read_text().replace("accuracy_test_mean", "accuracy", 1))
+    with pytest.raises(LetheError, match="no column 'accuracy_test_mean': run 'make leaderboard'"):
+        blocks.check(project, BOARD / "results", project)
+
+
+# The tutorials run as they stand, each in an empty folder.
+#
+# A block of `pycon` is a session whose answers are compared. A block whose first line is a comment
+# with a file's name is written to that file. Of a block of `sh` the lines that run something or
+# read what was run are carried out; what sets up a machine or reads the board is left out.
+
+GUIDE = Path(__file__).resolve().parents[1] / "docs" / "guide"
+TUTORIALS = ("start", "add-a-method", "tables")
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+CARRIED_OUT = re.compile(r"lethe run |lethe table .*--results runs")
+FILE = re.compile(r"# ([\w./-]+\.(?:py|toml))\n")
+
+
+class Tutorial:
+    """A page, run block by block in the current folder."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.names = name, {}
+        self.text = (GUIDE / f"{name}.md").read_text(encoding="utf-8")
+
+    def run(self) -> int:
+        """Run every block; the number of blocks that did something."""
+        return sum(self._block(language, body) for language, body in BLOCK.findall(self.text))
+
+    def _block(self, language: str, body: str) -> bool:
+        if named := FILE.match(body):
+            path = Path(named[1])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(body, encoding="utf-8")
+            return True
+        if language == "pycon":
+            return self._session(body)
+        commands = [line for line in body.splitlines() if CARRIED_OUT.match(line)]
+        for command in commands if language == "sh" else ():
+            done = CliRunner().invoke(app, shlex.split(command, comments=True)[1:])
+            assert done.exit_code == 0, done.output
+        return bool(commands)
+
+    def _session(self, body: str) -> bool:
+        test = doctest.DocTestParser().get_doctest(body, self.names, self.name, None, 0)
+        said: list[str] = []
+        done = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(
+            test, out=said.append, clear_globs=False
+        )
+        self.names.update(test.globs)
+        assert not done.failed, "".join(said)
+        return True
+
+
+@pytest.mark.parametrize("name", TUTORIALS)
+def test_a_tutorial_runs_as_it_stands(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with dropped_in(baselines, tmp_path / "baselines"), dropped_in(methods, tmp_path / "methods"):
+        assert Tutorial(name).run() >= 4
+
+
+# `import lethe`: every public name is there, and what it costs to import.
+
+
+def python(*arguments: str, cwd: Path = ROOT) -> str:
+    """What Python prints, started in a folder of its own."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
+    )
+    return done.stdout
+
+
+def test_every_name_is_there_and_has_words() -> None:
+    assert sorted(lethe._MODULES) == lethe.__all__
+    assert set(lethe.__all__) <= set(dir(lethe))
+    for name in lethe.__all__:
+        assert inspect.getdoc(getattr(lethe, name)), name
+    with pytest.raises(AttributeError, match="no attribute 'Methods'"):
+        lethe.Methods  # noqa: B018
+
+
+def test_it_waits_for_no_numerical_library(tmp_path: Path) -> None:
+    heavy = "{'torch', 'numpy', 'scipy', 'sklearn', 'pandas', 'pydantic'}"
+    code = f"import sys, lethe; print(lethe.__version__, sorted({heavy} & set(sys.modules)))"
+    assert python("-c", code, cwd=tmp_path).endswith("[]\n")
+
+
+def test_it_is_the_command_line(tmp_path: Path) -> None:
+    assert python("-m", "lethe", "--version", cwd=tmp_path).startswith("lethe ")
+
+
+def test_a_theorem_that_comes_in_by_the_door_counts() -> None:
+    by_door, by_name = (
+        parsed(f"from {module} import Gaussian\nGaussian(m=1.0)".encode())
+        for module in ("lethe", "benchmark.contract.guarantee")
+    )
+    theory = Theory(ROOT)
+    assert theory.digests([by_door]) == theory.digests([by_name])
+    assert any("Gaussian" in name for name in theory.digests([by_door]))

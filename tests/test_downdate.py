@@ -40,7 +40,7 @@ from benchmark.theory.round_off import (
 from methods.downdate import Downdate
 from methods.downdate_fast import DowndateFast
 from tests import problems
-from tests.evidence import numbers
+from tests.problems import numbers
 
 LARGE = {"n": 3000, "inputs": 20, "classes": 4, "ridge": 1e-3}
 BOTH = pytest.mark.parametrize("method", [Downdate(), DowndateFast()], ids=lambda m: m.name)

@@ -164,6 +164,24 @@ def test_an_interrupt_while_modules_are_imported_is_one_line(tmp_path: Path) -> 
     assert error == "stopped: the same command goes on from here\n"
 
 
+def test_who_interrupts_does_not_wait_for_the_interpreter_to_be_taken_apart(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "typer.py").write_text(
+        "import atexit, builtins, os, signal\n"
+        "class Heavy:\n"
+        "    def __del__(self): os.write(1, b'taken apart')\n"
+        "builtins.heavy = Heavy()\n"
+        "atexit.register(print, 'registered')\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    process = start("list", cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    output, error = process.communicate(timeout=120)
+    assert process.returncode == 143
+    assert error == "stopped: the same command goes on from here\n"
+    assert output == "registered\n"
+
+
 def test_the_program_is_a_module(tmp_path: Path) -> None:
     process = subprocess.run(
         [sys.executable, "-m", "benchmark.cli", "--help"],

@@ -17,7 +17,7 @@ from benchmark import registry, settings
 from benchmark.checks.check import check_method
 from benchmark.errors import AssumptionBroken, LetheError
 from leaderboard.model.columns import CONTROLS, Column
-from leaderboard.model.interval import Estimate
+from leaderboard.model.numbers import Estimate
 from lethe.advice import certifying
 from lethe.table import Row
 from tests.plugin import Outside

@@ -35,9 +35,9 @@ from benchmark.studies.quality_verdict import judge, own
 from benchmark.studies.relearning import mean_loss, relearn_epochs
 from benchmark.study.run import Tally
 from benchmark.study.run import run as run_study
-from leaderboard import build, check
-from leaderboard.model.evidence import Evidence
+from leaderboard.board import build, check
 from leaderboard.model.section import Prose, Section
+from leaderboard.model.table import Evidence
 from leaderboard.studies.quality import HEADING, quality_sections
 from tests import tiny_experiment
 

@@ -22,7 +22,7 @@ from benchmark.experiments import graphs as worlds
 from benchmark.experiments.experiment import load as load_experiment
 from benchmark.experiments.facts import facts_of
 from benchmark.runner.plans import rows_of, settings
-from tests import graphs as small
+from tests import problems as small
 
 CPU = torch.device("cpu")
 

@@ -37,19 +37,16 @@ from benchmark.records import (
 )
 from benchmark.studies.audit_record import AuditRecord, AuditStudy, Finding
 from benchmark.theory.gaussian import m_for
-from leaderboard import build, check, terminal_tables
-from leaderboard.board import _place
+from leaderboard.board import _place, build, check, terminal_tables
+from leaderboard.board_readme import column_meanings
 from leaderboard.charts import gaps
 from leaderboard.experiments.problem import problem_page
-from leaderboard.glossary import column_meanings
-from leaderboard.model.chart import Chart, _drawing
 from leaderboard.model.columns import BY_KEY
-from leaderboard.model.contents import by_data_set, data_set, short
-from leaderboard.model.interval import arithmetic, geometric
-from leaderboard.model.numbers import measured, number, span
+from leaderboard.model.numbers import arithmetic, geometric, measured, number, span
 from leaderboard.model.ranking import entries, marks, yardsticks
+from leaderboard.model.section import Chart, _drawing
 from leaderboard.model.shown import erases_the_model, remarks
-from leaderboard.model.table import load
+from leaderboard.model.table import by_data_set, data_set, load, short
 from leaderboard.render.html import render_html
 from leaderboard.render.markdown import render_markdown
 from leaderboard.render.spreadsheet import render_csv
@@ -419,7 +416,7 @@ def test_a_plot_is_compared_and_drawn_anew_by_its_data(tmp_path):
 
 def test_a_plot_rests_on_the_code_that_orders_and_names_what_it_shows():
     modules = _drawing("leaderboard.charts.gaps")
-    for name in ("ranking", "columns", "interval", "words", "table"):
+    for name in ("ranking", "columns", "numbers", "words", "table"):
         assert f"leaderboard.model.{name}" in modules
     assert {"leaderboard.charts.gaps", "leaderboard.charts.style"} <= set(modules)
 

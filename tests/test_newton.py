@@ -20,7 +20,7 @@ from benchmark.theory.gaussian import epsilon_for, m_for
 from methods.newton import Newton
 from methods.newton_lissa import NewtonLissa
 from tests import problems
-from tests.evidence import bounds, numbers
+from tests.problems import bounds, numbers
 
 FORGET = torch.tensor([1, 8, 30])
 

@@ -42,7 +42,7 @@ from benchmark.theory.strongly_convex import (
 )
 from methods.newton_kept import NewtonKept
 from tests import problems
-from tests.evidence import numbers
+from tests.problems import numbers
 
 #: A Delta_0 within which Theorem 7 is on these problems, for a few rows.
 FAR = 0.5

@@ -8,11 +8,11 @@ from benchmark.contract.claim import Target
 from benchmark.facts import Facts
 from benchmark.metrics.value import Value
 from benchmark.records import Record
-from leaderboard.model.requests import request_in_words
+from leaderboard.model.numbers import request_in_words
 from leaderboard.model.table import Row, Table
-from leaderboard.overview import OverviewRow, Standing, cards, overview
-from leaderboard.overview.ranking import speedup, worst_gap
-from leaderboard.overview.track import is_problem, one_a_graph, track
+from leaderboard.overview.cells import cards
+from leaderboard.overview.overview import Standing, overview, speedup, worst_gap
+from leaderboard.overview.row import OverviewRow, is_problem, one_a_graph, track
 from tests.test_answers import judged
 from tests.test_leaderboard import CONDITIONAL, PAIR, PROVED, VACUOUS, claim, facts, record
 

@@ -1,22 +1,39 @@
-"""What README.md, docs/your-model.md and docs/extend.md show runs as it stands, elsewhere."""
+"""What the pages on data, models and extensions of one's own show runs as it stands, elsewhere."""
 
 from __future__ import annotations
 
 import doctest
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
+import torch
+from typer.testing import CliRunner
 
 import lethe
-from benchmark import extend
+from benchmark import extend, plugins
+from benchmark.cli import app
+from benchmark.data import catalogue
+from benchmark.data.graphs import GraphSpec
+from benchmark.data.own.spec import KINDS, OwnData
+from benchmark.experiments import experiment
+from benchmark.experiments.experiment import load
+from benchmark.graph.scenarios import WORDS, GraphScenario
 from benchmark.plugins import kinds
-from tests.test_tutorials import BLOCK
+from benchmark.runner.plans import plan_cells
+from benchmark.runner.run_cell import run_cell
+from benchmark.runner.workbench import Workbench
+from tests.test_docs import BLOCK
+
+# What README.md, docs/your-model.md and docs/extend.md show runs as it stands, elsewhere.
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = re.compile(r"# ([\w.-]+\.(?:py|toml))\n")
@@ -220,7 +237,7 @@ def test_a_package_with_one_of_each_kind_is_found(package: Path, tmp_path: Path)
     assert all(there.values()), there
     assert re.search(r"^my-method +my-package", out, re.MULTILINE)
     checked = python(tmp_path, "-m", "lethe", "check", "my-method", path=str(package))
-    assert "The contract is kept." in checked  # tests/test_extend.py checks the others
+    assert "The contract is kept." in checked  # tests/test_own_models.py checks the others
     _, study = blocks("extend", "toml")
     (tmp_path / "mine.toml").write_text(study, encoding="utf-8")
     out = python(tmp_path, "-m", "lethe", "run", "mine.toml", path=str(package))
@@ -241,3 +258,129 @@ def test_the_page_names_every_kind_and_every_name_of_the_front_door() -> None:
     hidden |= {"ModelCase", "Outcome", "Row", "RowCase", "Rows", "Translation"}
     for name in set(lethe.__all__) - hidden:
         assert re.search(rf"`(lethe\.)?{name}`", text), name
+
+
+# What docs/your-data.md shows runs as it stands.
+
+TEXT = (Path(__file__).resolve().parents[1] / "docs" / "your-data.md").read_text(encoding="utf-8")
+YOUR_DATA_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+YOUR_DATA_FILE = re.compile(r"# ([\w.-]+)\n(.*)", re.DOTALL)
+PEOPLE = 240
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with every file that the page shows and customers to fill one."""
+    monkeypatch.chdir(tmp_path)
+    for _, body in YOUR_DATA_BLOCK.findall(TEXT):
+        if named := YOUR_DATA_FILE.match(body):
+            Path(named[1]).write_text(named[2], encoding="utf-8")
+    header, *_ = Path("customers.csv").read_text(encoding="utf-8").splitlines()
+    draws = np.random.default_rng(0)
+    lines = [header]
+    for number in range(1, PEOPLE + 1):
+        age, income = draws.integers(18, 90), draws.integers(10_000, 99_000)
+        churn = "yes" if age / 60 + income / 60_000 + draws.normal(0, 0.3) > 2 else "no"
+        city = draws.choice(["Bonn", "Köln", "Ulm"])
+        lines.append(f"u{number},h{(number + 1) // 2},{age},{income},{city},{churn}")
+    Path("customers.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return tmp_path
+
+
+def commands(word: str) -> list[list[str]]:
+    lines = [
+        line
+        for kind, body in YOUR_DATA_BLOCK.findall(TEXT)
+        if kind == "sh"
+        for line in body.split("\n")
+    ]
+    return [shlex.split(line)[1:] for line in lines if line.startswith(f"lethe {word} ")]
+
+
+def test_the_study_runs(here: Path) -> None:
+    (command,) = commands("run")
+    done = CliRunner().invoke(app, [*command, "--seed", "0", "--no-board"])
+    assert done.exit_code == 0, done.output
+    assert "cells run, 0 kept, 0 failed" in done.output
+    record = json.loads((here / "runs/churn/newton-chord/seed-0.json").read_text("utf-8"))
+    assert record["data"]["forget"] == 2
+    assert record["verdict"] == "conditional"
+    assert len(record["claim"]["caveats"]) == 2
+
+
+def test_what_is_declared_is_proved(here: Path) -> None:
+    command = ["run", "declared.toml", "--seed", "0", "--method", "newton-chord", "--no-board"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    record = json.loads((here / "runs/declared/newton-chord/seed-0.json").read_text("utf-8"))
+    assert record["verdict"] == "proved"
+
+
+def test_the_hash_is_printed(here: Path) -> None:
+    outputs = [CliRunner().invoke(app, command) for command in commands("data")]
+    assert [done.exit_code for done in outputs] == [0, 0]
+    first, second = (done.output.split("\n")[0] for done in outputs)
+    assert first == second == load("churn.toml").problem.data.content_hash
+
+
+def test_arrays_are_data(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict = {}
+    for kind, body in YOUR_DATA_BLOCK.findall(TEXT):
+        if kind == "python" and not YOUR_DATA_FILE.match(body):
+            exec(body, names)
+    assert names["dataset"].train.content_hash in capsys.readouterr().out
+
+
+def test_a_set_is_one_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def points(group: str) -> list[EntryPoint]:
+        return [EntryPoint("moons", "moons:Moons", group)] if group == "lethe.data" else []
+
+    monkeypatch.setattr(sys, "path", [str(here), *sys.path])
+    monkeypatch.setattr(plugins, "entry_points", points)
+    catalogue.clear()
+    try:
+        assert len(catalogue.load("moons").train.labels) == 300
+        assert "moons" in CliRunner().invoke(app, ["list"]).output
+    finally:
+        monkeypatch.undo()
+        catalogue.clear()
+        sys.modules.pop("moons", None)
+
+
+def test_the_page_names_every_setting() -> None:
+    named = set(re.findall(r"`(\w+)`", TEXT))
+    assert {*KINDS, *OwnData.model_fields} <= named | {"separator"}
+
+
+# What docs/graphs.md shows runs as it stands.
+
+GRAPHS_TEXT = (Path(__file__).resolve().parents[1] / "docs" / "graphs.md").read_text(
+    encoding="utf-8"
+)
+(CODE,) = re.findall(r"```python\n(.*?)```", GRAPHS_TEXT, re.DOTALL)
+(TOML,) = re.findall(r"```toml\n# friends.toml\n(.*?)```", GRAPHS_TEXT, re.DOTALL)
+(COMMAND,) = re.findall(r"^lethe run friends.toml (.*)$", GRAPHS_TEXT, re.MULTILINE)
+
+
+def test_a_strangers_graph_runs_from_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(CODE, {})
+    (tmp_path / "friends.toml").write_text(TOML, encoding="utf-8")
+    methods = re.findall(r"--method (\S+)", COMMAND)
+    assert len(methods) == 4
+    cells = plan_cells(experiment.load("friends.toml"), "cpu", methods, [0])
+    bench = Workbench(cells[0].inputs, torch.device("cpu"), None)
+    found = {cell.info.label: run_cell(cell, bench, lambda _: None) for cell in cells}
+    assert {record.status for record in found.values()} == {"ok"}
+    assert found["newton"].verdict == found["newton-chord"].verdict == "proved"
+    assert found["retrain"].metrics["accuracy_test"].value > 60
+
+
+def test_every_setting_and_scenario_is_there() -> None:
+    cells = [line.split("|")[1] for line in GRAPHS_TEXT.splitlines() if line.startswith("|")]
+    named = set(re.findall(r"`([\w-]+)`", " ".join(cells)))
+    assert set(GraphSpec.model_fields) - {"alpha"} <= named
+    assert "`alpha`" in GRAPHS_TEXT
+    assert set(get_args(GraphScenario)) == set(WORDS) <= named

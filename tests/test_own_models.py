@@ -1,4 +1,4 @@
-"""Nets of one's own: found by a factory, looked at before training, trained like any other."""
+"""Nets of one's own, found and looked at before training; `lethe new` and `lethe check`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark import plugins
+from benchmark import extend, plugins
 from benchmark.errors import LetheError
 from benchmark.experiments.experiment import load
 from benchmark.problem.model import Model
@@ -17,7 +17,12 @@ from benchmark.problem.models import kinds
 from benchmark.problem.models.factory import FactorySpec
 from benchmark.records import read_record
 from benchmark.runner.plans import plan_cells
+from benchmark.templates import TEMPLATES
 from tests import tiny_experiment
+from tests.conftest import Run
+from tests.test_cli import refused
+
+# Nets of one's own: found by a factory, looked at before training, trained like any other.
 
 NETS = """
 import torch
@@ -262,3 +267,110 @@ def test_a_plug_in_that_calls_itself_linear_is_refused(monkeypatch: pytest.Monke
     monkeypatch.setattr(plugins, "entry_points", points)
     with pytest.raises(ValueError, match="says whether it is linear"):
         kinds.read({"kind": "linear-net"})
+
+
+# `lethe new` and `lethe check`.
+
+
+@pytest.mark.parametrize("kind", TEMPLATES)
+def test_what_is_written_keeps_the_contract(
+    lethe: Run,
+    kind: str,
+) -> None:
+    code, out, error = lethe("new", kind, f"my-{kind}")
+    assert code == 0, error
+    assert f"To check it: lethe check my_{kind}.py" in out
+    lines = extend.check(f"my_{kind}.py", 8, 3, "float64")
+    assert lines
+    assert not [line for line in lines if line.ok is False]
+
+
+def test_a_name_that_cannot_be_one_is_refused(lethe: Run, tmp_path: Path) -> None:
+    refused(lethe("new", "method", "../x"), "cannot be a name")
+    refused(lethe("new", "method", "class"), "class.py cannot be imported")
+    refused(lethe("new", "method", "mine", "--to", "absent"), "there is no folder absent")
+    (tmp_path / "mine.py").write_text("")
+    refused(lethe("new", "method", "mine"), "mine.py is there already")
+
+
+def test_in_the_project_a_file_lies_with_its_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("methods", "baselines"):
+        (tmp_path / folder).mkdir()
+    assert extend.write("method", "mine", None) == Path("baselines/mine.py")
+    assert extend.write("attack", "mine", None) == Path("mine.py")
+
+
+def test_what_is_broken_is_named_and_shows_in_the_exit_code(
+    lethe: Run,
+    nets: Path,
+    tmp_path: Path,
+) -> None:
+    code, out, _ = lethe("check", "own_nets:dropped", "--inputs", "5")
+    assert code == 1
+    assert "Dropout (1) draws at random" in out
+    code, out, _ = lethe("check", "own_nets:images", "--inputs", "8x8x1")
+    assert code == 0
+    assert "The contract is kept." in out
+    lethe("new", "method", "mine")
+    path = tmp_path / "mine.py"
+    bad = path.read_text().replace("request.original.weights,", "request.original.weights.mul_(2),")
+    path.write_text(bad)
+    code, out, _ = lethe("check", "mine.py")
+    assert code == 1
+    assert "it changed the original's weights in place" in out
+
+
+def test_what_cannot_be_checked_is_one_line(lethe: Run, tmp_path: Path) -> None:
+    refused(lethe("check", "newtn"), "unknown method or plug-in", "did you mean 'newton'")
+    refused(lethe("check", "absent.py"), "there is no file absent.py")
+    refused(lethe("check", "no_such:thing"), "there is no module no_such")
+    refused(lethe("check", "mlp", "--inputs", "8x"), "a number of features, or an image as 8x8x1")
+    (tmp_path / "empty.py").write_text("")
+    refused(lethe("check", "empty.py"), "defines no method and no plug-in")
+    (tmp_path / "wrong.py").write_text("def (\n")
+    refused(lethe("check", "wrong.py"), "wrong.py cannot be imported: SyntaxError")
+
+
+EVERY = [
+    name
+    for word, kind in plugins.kinds().items()
+    for name in plugins.discover(kind)
+    if word not in ("data set", "study", "model") or name in ("softmax", "mlp", "digits")
+]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_ours_keep_it_too(name: str) -> None:
+    assert not [line for line in extend.check(name, 8, 3, "float64") if line.ok is False]
+
+
+def test_a_scenario_that_names_a_row_twice_is_told(tmp_path: Path) -> None:
+    text = TEMPLATES["scenario"].format(name="mine", cls="Mine", title="Mine")
+    path = tmp_path / "mine.py"
+    path.write_text(
+        text.replace("trained[: requests * count].split(count)", "(trained[:count],) * 2")
+    )
+    broken = [line.what for line in extend.check(str(path), 8, 3, "float64") if line.ok is False]
+    assert broken == ["mine: no row twice"]
+
+
+def test_a_class_is_named_by_its_module() -> None:
+    lines = extend.check("tests.plugin:OutsideNet", 8, 3, "float64")
+    assert [line.ok for line in lines] == [True]
+    with pytest.raises(LetheError, match="has no function 'Absent'"):
+        extend.check("tests.plugin:Absent", 8, 3, "float64")
+
+
+def test_a_property_that_lacks_what_it_states_is_told(tmp_path: Path) -> None:
+    text = TEMPLATES["property"].format(name="mine", cls="Mine", title="Mine")
+    path = tmp_path / "mine.py"
+    refuted = """
+    def attack(self, predictor, problem, generator):
+        return predictor
+"""
+    path.write_text(text + refuted)
+    broken = [line.what for line in extend.check(str(path), 8, 3, "float64") if line.ok is False]
+    assert broken == ["mine: no pair contradicts what holds"]

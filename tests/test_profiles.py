@@ -1,7 +1,17 @@
-"""One study at several scales, and the convolutional experiments' settings."""
+"""One study at several scales, several seeds at a time, and the command line's start."""
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from importlib.metadata import version
+from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +22,21 @@ from benchmark import collected
 from benchmark.contract.seeds import Seeds
 from benchmark.data.features import compute
 from benchmark.errors import LetheError
+from benchmark.experiments import experiment as experiments
 from benchmark.experiments.build import build
 from benchmark.experiments.experiment import load, load_here, names
 from benchmark.experiments.tables import merged
 from benchmark.features.pixels import MEAN, STD
+from benchmark.files import DiskError
 from benchmark.records import Store, read_record
 from benchmark.runner.cell import Inputs
 from benchmark.runner.plans import plan_cells
 from benchmark.studies import experiments as runner
 from tests import tiny_experiment
-from tests.test_cli import Run, lethe, refused  # noqa: F401
+from tests.conftest import Run
+from tests.test_cli import refused
+
+# One study at several scales, and the convolutional experiments' settings.
 
 CPU = torch.device("cpu")
 LARGE = ('description = "For tests."', 'description = "For tests."\ndevice = "cuda"')
@@ -114,7 +129,7 @@ def test_a_wrong_profile_is_one_line(tmp_path: Path, more: str, message: str) ->
 
 
 def test_the_command_line_runs_several_scales_and_refuses_unknown_ones(
-    lethe: Run,  # noqa: F811
+    lethe: Run,
     tmp_path: Path,
 ) -> None:
     path = write(tmp_path, LARGE)
@@ -204,3 +219,177 @@ def test_settings_that_do_not_fit_are_one_line(
     with pytest.raises(LetheError, match=message) as caught:
         load(str(tiny_experiment.write(tmp_path, *changes)))
     assert "\n" not in str(caught.value)
+
+
+# Several seeds at a time give what one after the other gives.
+
+METHODS = ["nothing", "newton"]
+
+
+def run(toml: Path, folder: Path, **more: object) -> runner.Tally:
+    return tiny_experiment.run(toml, folder=folder, methods=METHODS, **more)
+
+
+def contents(folder: Path) -> dict[str, dict]:
+    return {record.key: record.numbers() for record in Store(folder).records("tiny")}
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    return tiny_experiment.write(tmp_path, ("seeds = [0, 1]", "seeds = [0, 1, 2]"))
+
+
+def test_the_records_are_the_same(toml: Path, tmp_path: Path) -> None:
+    alone = run(toml, tmp_path / "alone")
+    both = run(toml, tmp_path / "both", jobs=2)
+    assert (both.ran, both.kept, both.failed) == (alone.ran, 0, [])
+    assert contents(tmp_path / "both") == contents(tmp_path / "alone")
+    again = run(toml, tmp_path / "both", jobs=2)
+    assert (again.ran, again.kept) == (0, alone.ran)
+
+
+def test_what_a_process_raises_is_raised_here(toml: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / ".artifacts").write_text("not a folder")
+    with pytest.raises(DiskError):
+        run(toml, results, jobs=2)
+
+
+def test_a_process_that_dies_ends_the_run_with_a_line(toml: Path, tmp_path: Path) -> None:
+    def kill_one() -> None:
+        deadline = time.monotonic() + 60
+        while not active_children() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        active_children()[0].kill()
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    with pytest.raises(LetheError, match="a process of the run died"):
+        run(toml, tmp_path / "results", jobs=2)
+    killer.join()
+    assert active_children() == [], "the others are stopped"
+    run(toml, tmp_path / "results")
+    assert len(contents(tmp_path / "results")) == 3 * len(METHODS)
+
+
+def test_processes_end_soon_after_a_run_that_is_killed(tmp_path: Path) -> None:
+    toml = tiny_experiment.write(tmp_path, ("seeds = [0, 1]", f"seeds = {list(range(200))}"))
+    results = tmp_path / "results"
+    code = (
+        "import sys; from pathlib import Path; from tests.test_profiles import run\n"
+        "if __name__ == '__main__': run(Path(sys.argv[1]), Path(sys.argv[2]), jobs=2)"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(toml), str(results)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        stderr=subprocess.DEVNULL,
+    )
+    tiny_experiment.kill_after(1, process, results)
+    deadline = time.monotonic() + 120
+    count, settled = -1, 0
+    while settled < 2 and time.monotonic() < deadline:
+        time.sleep(1)
+        now = len(list(results.rglob("seed-*.json")))
+        settled, count = (settled + 1 if now == count else 0), now
+    assert 1 <= count < 400, "nobody went on to the end"
+
+
+@pytest.mark.parametrize(
+    ("jobs", "device", "message"),
+    [(0, "cpu", "jobs must be 1 or more, not 0"), (2, "cuda", "one GPU runs one job at a time")],
+)
+def test_settings_that_make_no_sense(
+    toml: Path, tmp_path: Path, jobs: int, device: str, message: str
+) -> None:
+    loaded = [experiments.load(str(toml))]
+    with pytest.raises(LetheError, match=message):
+        runner.run(loaded, Store(tmp_path / "results"), torch.device(device), jobs=jobs)
+
+
+# The command line starts without what a command does not use; make calls it with whole words.
+
+ROOT = Path(__file__).resolve().parents[1]
+#: What takes from half a second to three to import.
+HEAVY = {"torch", "torchvision", "numpy", "scipy", "sklearn", "matplotlib", "datasets", "wandb"}
+PROGRAM = """
+import json, sys
+from benchmark.cli import main
+try:
+    main()
+finally:
+    print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+
+
+def loaded_by(*arguments: str) -> tuple[str, set[str]]:
+    """What a command prints, and every module that it imports."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
+    )
+    return done.stdout, set(json.loads(done.stderr))
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("--version",)])
+def test_help_and_version_import_no_numerical_library(arguments: tuple[str, ...]) -> None:
+    _, modules = loaded_by(*arguments)
+    assert "benchmark.cli" in modules
+    assert not modules & HEAVY
+
+
+def test_the_list_imports_only_what_methods_are_written_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text, modules = loaded_by("list")
+    assert "digits-softmax-biased  biased" in text, "names are whole"
+    assert "newton-lissa" in text
+    assert not modules & (HEAVY - {"torch", "numpy", "scipy"} | {"scipy.stats", "opacus"})
+
+
+def test_a_board_is_made_without_torch() -> None:
+    """It takes half a gigabyte, and reading records needs none of it."""
+    code = (
+        "import sys, leaderboard, benchmark.records; from benchmark.contract import definition; "
+        "definition.discover(); sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert loaded_by("--version")[0] == f"lethe {version('lethe')}\n"
+
+
+def test_what_a_method_needs_is_found_in_the_package() -> None:
+    import benchmark
+    from benchmark.contract.method import Method
+
+    assert benchmark.Method is Method
+    assert all(isinstance(getattr(benchmark, name), type) for name in benchmark.__all__)
+    assert not hasattr(benchmark, "Methods")
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@pytest.mark.parametrize("name", ["my runs", "it's", 'a "b"', "$(touch x)", "-rf", "a;b"])
+@pytest.mark.parametrize("target", ["clean", "slack", "bench", "mnist"])
+def test_make_takes_the_folder_of_the_results_as_one_word(target: str, name: str) -> None:
+    given = f"RESULTS={name.replace('$', '$$')}"
+    command = ["make", "--dry-run", "--no-print-directory", target, given]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    words = shlex.split(printed.replace("\\\n", " "))
+    assert name in words
+    if target == "clean":
+        assert words[:3] == ["rm", "-rf", "--"]

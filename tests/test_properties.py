@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from decimal import Decimal, localcontext
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +33,13 @@ from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
 from benchmark.problem.training import AdamTraining, NewtonTraining
 from benchmark.properties import property as properties
+from benchmark.properties import round_off
 from benchmark.properties.branch import least_slope
 from benchmark.properties.finding import Finding, Kept
 from benchmark.properties.monotone import Monotone, Sign, contradicts, outputs
 from benchmark.properties.property import Property
 from benchmark.properties.radius import Radius
-from benchmark.properties.slopes import Boxes, Net, slope_bounds
+from benchmark.properties.slopes import Boxes, Net, _lines, slope_bounds
 from benchmark.records import read_record
 from benchmark.registry import find
 from benchmark.runner.cell import Inputs
@@ -304,14 +307,14 @@ def test_a_verdict_does_not_depend_on_the_order_of_units() -> None:
         assert verdicts[0] == verdicts[1]
 
 
-def test_a_finite_domain_is_enumerated() -> None:
-    seen = set()
+def test_a_finite_domain_is_enumerated_within_the_budget() -> None:
+    seen, points = set(), 11 * 3 * 3 * 2
     for seed in range(6):
         problem, weights = random_net(seed, (5,), "tanh")
         predictor = Predictor(problem.model, weights)
         whole = Monotone(increasing=("a",), whole=("a", "b"))
-        found = whole.certify(predictor, problem, 10)
-        assert found.work == 11 * 3 * 3 * 2
+        found = whole.certify(predictor, problem, points)
+        assert found.work == points
         seen.add(found.verdict)
         if Monotone(increasing=("a",)).certify(predictor, problem, 20_000).verdict == "held":
             assert found.verdict == "held"
@@ -319,7 +322,133 @@ def test_a_finite_domain_is_enumerated() -> None:
             low, high = found.witness.units["a"]
             assert high - low == pytest.approx(1.0)
             assert contradicts(found.witness, predictor, 1)
+        fewer = whole.certify(predictor, problem, points - 1)  # not enumerated, and bounded
+        assert fewer.work < points
+        assert {fewer.verdict, found.verdict} != {"held", "violated"}
+        if fewer.verdict == "violated":
+            assert contradicts(fewer.witness, predictor, 1)
+            values = [v for name in ("a", "b") for v in fewer.witness.units[name]]
+            assert values == pytest.approx([round(v) for v in values], abs=1e-9)
     assert seen == {"held", "violated"}
+
+
+def test_a_huge_finite_domain_is_not_counted_one_by_one() -> None:
+    """A column of 10^15 whole numbers: neither a list of them is made nor the budget passed."""
+    problem, weights = random_net(1, (4, 3), "tanh")
+    wide = (Column("a", None, 0.0, 1e15), *COLUMNS[1:])
+    problem = replace(problem, domain=domain_of(wide))
+    declared = Monotone(increasing=("a",), whole=("a", "b"))
+    found = declared.certify(Predictor(problem.model, weights), problem, 1)
+    assert found.verdict in ("unknown", "violated")
+    assert found.work <= 2
+
+
+def cancelling(seed: int, activation: str) -> Net:
+    """A net whose first layer is sums of large terms that nearly cancel."""
+    draws = np.random.default_rng(seed)
+    inputs, units = domain_of(COLUMNS).inputs, 4
+    w = draws.normal(size=(units, inputs)) * 10.0 ** draws.integers(0, 9, size=(units, 1))
+    w[:, 0] = draws.normal(size=units)  # of the input whose slope is bounded: nothing cancels
+    return Net((w, draws.normal(size=(1, units))), (np.zeros(units), np.zeros(1)), activation)
+
+
+def exact_slope(net: Net, x: np.ndarray, place: int, number: type) -> Fraction | Decimal:
+    """The slope at `x` (inputs,) by exact sums and products; tanh to 100 digits."""
+    x, (first, last), bias = [number(v) for v in x], net.weights, net.biases[0]
+    total = number(0)
+    for row, b, v in zip(first, bias, last[0], strict=True):
+        p = sum((number(w) * one for w, one in zip(row, x, strict=True)), number(b))
+        steep = number(int(p > 0)) if net.activation == "relu" else 4 / (p.exp() + (-p).exp()) ** 2
+        total += number(v) * number(row[place]) * steep
+    return total
+
+
+@pytest.mark.parametrize(("activation", "number"), [("relu", Fraction), ("tanh", Decimal)])
+def test_bounds_are_rounded_outwards(activation: str, number: type) -> None:
+    """Where a unit nearly cancels, float64 has it on the wrong side of its kink.
+
+    A bound of a box that is a point is the slope there, up to the round-off that is taken off.
+    """
+    domain = domain_of(COLUMNS)
+    wrong, tight = 0, 0
+    with localcontext(prec=100):
+        for seed in range(40):
+            net = cancelling(seed, activation)
+            x = domain.draw(1, torch.Generator().manual_seed(seed)).numpy()
+            # by the kink, or where tanh' changes fast; rounded, so no unit is there in truth
+            net.biases[0][:] = (activation == "tanh") - net.weights[0] @ x[0]
+            chosen = x > 0
+            chosen[:, [one.places[0] for one in domain.numbers]] = True
+            point = Boxes(domain, x, x, chosen)
+            for sign in (1, -1):
+                bound = float(slope_bounds(net, point, 0, sign).values[0])
+                exact = sign * exact_slope(net, x[0], 0, number)
+                assert number(bound) <= exact
+                wrong += number(sign * float(net.slopes(x, 0)[0])) > exact
+                tight += float(exact) - bound <= 1e-6 * (1 + abs(float(exact)))
+    assert wrong > 10  # computed plainly it is above
+    assert tight > 10 or activation == "relu"  # of a kink nothing is known but both sides
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_lines_stay_on_their_side(activation: str) -> None:
+    draws = np.random.default_rng(0)
+    ends = np.sort(draws.normal(size=(200, 2)) * 10.0 ** draws.integers(-8, 2, size=(200, 1)))
+    alpha, below, above = _lines(activation, ends[:, :1], ends[:, 1:])
+    alpha = alpha if activation == "relu" else np.stack([alpha, alpha])
+    with localcontext(prec=60):
+        for number, (low, high) in enumerate(ends):
+            for share in np.linspace(0, 1, 9):
+                p = Decimal(low + share * (high - low))
+                if not Decimal(low) <= p <= Decimal(high):
+                    continue
+                slope = Decimal(int(p > 0))
+                if activation == "tanh":
+                    slope = 4 / (p.exp() + (-p).exp()) ** 2
+                lines = [Decimal(a) * p for a in alpha[:, number, 0]]
+                room = 0 if activation == "tanh" else Decimal("1e-15")  # of 1 / u: slope_bounds
+                assert lines[0] + Decimal(below[number, 0]) <= slope + room
+                assert slope <= lines[1] + Decimal(above[number, 0]) + room
+
+
+@pytest.mark.parametrize("hidden", [(6,), (5, 4)])
+def test_outputs_are_as_near_to_real_arithmetic_as_is_said(hidden: tuple[int, ...]) -> None:
+    """By fractions, on nets of ReLU, whose terms cancel."""
+    for seed in range(6):
+        problem, weights = random_net(seed, hidden, "relu", scale=10.0**seed)
+        predictor = Predictor(problem.model, weights)
+        x = problem.domain.draw(3, torch.Generator().manual_seed(seed))
+        said = round_off.of_outputs(predictor, x)
+        values, layers = outputs(predictor, x), round_off.layers(problem.model, weights)
+        for row, value, room in zip(x.tolist(), values.tolist(), said.tolist(), strict=True):
+            h = [Fraction(v) for v in row]
+            for number, (matrix, bias) in enumerate(layers):
+                h = [
+                    sum((Fraction(w) * v for w, v in zip(line, h, strict=True)), Fraction(b))
+                    for line, b in zip(matrix.tolist(), bias.tolist(), strict=True)
+                ]
+                h = h if number == len(layers) - 1 else [max(v, Fraction(0)) for v in h]
+            assert abs(Fraction(value) - (h[1] - h[0])) <= Fraction(room)
+            assert room <= 1e-12 * 10.0 ** (seed * len(layers)) * 1e3  # and it says something
+
+
+def test_round_off_is_no_violation() -> None:
+    """Units that cancel in real arithmetic, and leave 1e-10 of either sign in float64."""
+    problem = table(MLPSpec(kind="mlp", hidden=(14,), activation="tanh"))
+    draws = torch.Generator().manual_seed(0)
+    named = {k: torch.zeros(s, dtype=torch.float64) for k, s in problem.model.shapes.items()}
+    first, _, last, _ = named
+    half = torch.randn(7, problem.domain.inputs, generator=draws, dtype=torch.float64)
+    named[first], big = torch.cat([half, half]), 1e6 * torch.rand(7, generator=draws).double()
+    named[last][1] = torch.cat([big, -big])
+    weights = torch.cat([part.flatten() for part in named.values()])
+    predictor = Predictor(problem.model, weights)
+    values = outputs(predictor, grid(problem.domain, 11))
+    assert 1e-11 < float(values.abs().max()) < 1e-8
+    declared = Monotone(increasing=("a",), whole=("a", "b"))
+    found = declared.certify(predictor, problem, 1000)
+    assert found.verdict == "held"
+    assert 1e-10 < found.tolerance < 1e-6
 
 
 def test_nets_of_the_set_are_monotone_everywhere() -> None:
@@ -414,6 +543,8 @@ def test_an_ensemble_is_judged_as_one() -> None:
         ({"increasing": ("a",), "domain": {"a": (5.0, 10.0)}}, "leave the declared domain"),
         ({"increasing": ("a",), "domain": {"a": (5.0, 5.0)}}, "is empty"),
         ({"increasing": ("a",), "domain": {"a": (-5.0, 5.0)}}, "leaves the declared range"),
+        ({"increasing": ("a",), "whole": ("a",)}, "holds other than whole numbers"),
+        ({"increasing": ("a",), "whole": ("c",)}, "categories, which have no order"),
     ],
 )
 def test_what_does_not_fit_the_data_is_refused(declared: dict, complaint: str) -> None:
@@ -435,6 +566,12 @@ def test_what_contradicts_itself_is_refused(declared: dict, complaint: str) -> N
     with pytest.raises(LetheError, match=complaint) as error:
         properties.build("monotone", declared)
     assert "\n" not in str(error.value)
+
+
+def test_a_range_without_a_whole_number_is_refused() -> None:
+    problem = replace(table(), domain=domain_of((Column("a", None, 0.2, 0.8), *COLUMNS[1:])))
+    with pytest.raises(LetheError, match=r"no whole number is in \[0\.2, 0\.8\]"):
+        with_property(problem, Monotone(increasing=("a",), whole=("a",)))
 
 
 def test_training_within_a_cone_without_a_ridge_is_refused() -> None:
@@ -526,6 +663,35 @@ def test_the_radius_is_where_the_class_changes() -> None:
     wide = Radius(radius=1.001 * least).certify(predictor, problem, 1)
     assert wide.verdict == "violated"
     assert wide.witness.value > 0 > wide.witness.other_value
+
+
+def test_a_tie_with_the_radius_is_not_left_to_round_off() -> None:
+    """A row whose distance is the radius, in units in which neither is a binary fraction."""
+    problem = table()
+    width = problem.domain.inputs
+    x, verdicts = torch.zeros(1, width, dtype=torch.float64), set()
+    for number in range(1, 60):
+        distance = number / 10 / 3
+        x[0, 0] = distance
+        test = Rows(x.clone(), torch.tensor([1]))
+        weights = torch.zeros(problem.model.dimension, dtype=torch.float64)
+        weights[0], weights[width] = -0.7, 0.7  # the class changes at 0, `distance` away
+        tied = replace(problem, test=test)
+        predictor = Predictor(problem.model, weights)
+        found = Radius(radius=0.1 * number / 3).certify(predictor, tied, 1)
+        verdicts.add(found.verdict)
+        assert abs(found.margin) <= 1e-12
+        assert found.tolerance == 1e-9
+        assert found.share == 1
+        assert (
+            Radius(radius=0.1 * number / 3).attack(
+                predictor, tied, torch.Generator().manual_seed(0)
+            )
+            is None
+        )
+        longer = Radius(radius=0.1 * number / 3 + 1e-8).certify(predictor, tied, 1)
+        assert longer.verdict == "violated"
+    assert verdicts == {"held"}
 
 
 def test_a_projected_release_says_what_it_was_projected_from() -> None:

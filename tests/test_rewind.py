@@ -23,7 +23,7 @@ from benchmark.theory.gaussian import m_for
 from benchmark.theory.rewind import contracting_rewind_bound, rewind_bound
 from methods.rewind import Rewind
 from tests import problems
-from tests.evidence import numbers
+from tests.problems import numbers
 
 FORGET = torch.tensor([3, 17, 41, 58])
 SETTINGS = {

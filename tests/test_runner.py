@@ -1,12 +1,15 @@
-"""Cells, records, resuming, failures, reproduction."""
+"""Cells, records, resuming, failures, reproduction, and a run killed again and again."""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import random
 import re
 import subprocess
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,6 +30,8 @@ from benchmark.study.reproduce import compare, reproduce
 from benchmark.theory.gaussian import epsilon_for, m_for
 from methods.newton import Newton
 from tests import tiny_experiment
+
+# Cells, records, resuming, failures, reproduction.
 
 CPU = torch.device("cpu")
 METHODS = ["newton", "retrain", "nothing", "gradient-ascent"]
@@ -159,7 +164,7 @@ def test_the_artifacts_spare_the_training(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_new_file_in_baselines_gets_its_cells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tests.test_registry import GOOD
+    from tests.test_plugins import GOOD
 
     extra = tmp_path / "plugins"
     extra.mkdir()
@@ -367,3 +372,48 @@ def test_a_target_that_cannot_be_met_and_a_broken_bound_are_recorded_failures(
     assert record.failure.type == "AssumptionBroken"
     assert re.search(message, record.failure.message)
     assert "\n" not in record.failure.message
+
+
+# A run that is killed again and again ends with the records of one that was left alone.
+
+KILLED_METHODS = ["nothing", "newton", "gradient-ascent"]
+SEEDS = [0, 1, 2]
+
+
+def finish(toml: str, folder: str) -> runner.Tally:
+    return tiny_experiment.run(Path(toml), folder=Path(folder), methods=KILLED_METHODS, seeds=SEEDS)
+
+
+def contents(folder: Path) -> dict[str, dict]:
+    return {record.key: record.numbers() for record in Store(folder).records("tiny")}
+
+
+def finished(folder: Path) -> int:
+    """How many cells have a record."""
+    return len(list(folder.rglob("seed-*.json")))
+
+
+def test_a_run_killed_at_ten_random_moments_ends_with_the_same_records(tmp_path: Path) -> None:
+    toml = str(tiny_experiment.write(tmp_path))
+    finish(toml, str(tmp_path / "whole"))
+    expected = contents(tmp_path / "whole")
+    assert len(expected) == len(KILLED_METHODS) * len(SEEDS)
+
+    moments = random.Random(0)
+    killed = tmp_path / "killed"
+    counts = [0]
+    for _ in range(10):
+        process = multiprocessing.get_context("fork").Process(
+            target=finish, args=(toml, str(killed))
+        )
+        process.start()
+        while process.is_alive() and finished(killed) == counts[-1]:
+            time.sleep(0.001)
+        process.join(moments.uniform(0, 0.02))  # and then somewhere in the next cell
+        process.kill()
+        process.join()
+        counts.append(finished(killed))
+    assert any(0 < count < len(expected) for count in counts), "some kill came in the middle"
+    assert counts == sorted(counts), "nothing finished is lost"
+    assert finish(toml, str(killed)).kept >= counts[-1]
+    assert contents(killed) == expected

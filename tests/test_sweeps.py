@@ -18,7 +18,8 @@ from benchmark.experiments.tables import at
 from benchmark.records import Store
 from benchmark.runner.plans import plan_of, rows_of
 from tests import tiny_experiment
-from tests.test_cli import Run, lethe, refused  # noqa: F401
+from tests.conftest import Run
+from tests.test_cli import refused
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = """
@@ -345,7 +346,7 @@ def test_every_group_is_a_target_of_make_which_names_no_experiment() -> None:
 
 
 def test_the_command_line_runs_a_group(
-    lethe: Run,  # noqa: F811
+    lethe: Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -39,7 +39,7 @@ from methods.iterated_newton import IteratedNewton
 from methods.newton import Newton
 from methods.tangent_newton import TangentNewton
 from tests import problems
-from tests.nets import FORMS
+from tests.problems import FORMS
 
 CPU = torch.device("cpu")
 #: Which layers move, and by which activation.

@@ -33,10 +33,15 @@ from benchmark.theory.damped_newton import (
 )
 from benchmark.theory.spectrum import relative_error, spectrum_bounds
 from benchmark.theory.strongly_convex import gradient_residual_bound, self_concordant_bound
-from tests.theory.kantorovich import kantorovich_radius
-from tests.theory.lissa import ProbableError, lissa_error, lissa_error_paper, lissa_step_bound
-from tests.theory.logistic import binary_head
-from tests.theory.spectrum import smallest_eigenvalue_bound
+from tests.oracles import (
+    ProbableError,
+    binary_head,
+    kantorovich_radius,
+    lissa_error,
+    lissa_error_paper,
+    lissa_step_bound,
+    smallest_eigenvalue_bound,
+)
 
 G = 1e-10
 

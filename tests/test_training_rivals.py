@@ -43,7 +43,7 @@ from methods.dp_sgd import DPSGD
 from methods.output_perturbation import OutputPerturbation
 from methods.recollection import Recollection
 from tests import problems
-from tests.evidence import numbers
+from tests.problems import numbers
 
 FORGET = torch.tensor([3, 17, 41, 58])
 

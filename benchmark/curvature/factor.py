@@ -11,7 +11,7 @@ from scipy.linalg.lapack import spotrf
 from torch import Tensor
 
 from benchmark.curvature.output_loss import Loss, probabilities
-from benchmark.errors import AssumptionBroken
+from benchmark.errors import AssumptionBroken, present
 
 #: Rows that are weighted and multiplied at a time.
 CHUNK = 4096
@@ -77,8 +77,9 @@ def linear_factor(
         own = rows.new_ones(n) if p is None else p[a] * (1 - p[a])
         hessian[a, :, a] = _weighted_gram(rows, own).div_(n)
         for b in range(a if softmax else 0):
-            heavy = _heavy(p[a] * p[b], neglect)
-            block = _weighted_gram(rows[heavy], (p[a] * p[b])[heavy]).div_(-n)
+            both = present(p)[a] * present(p)[b]
+            heavy = _heavy(both, neglect)
+            block = _weighted_gram(rows[heavy], both[heavy]).div_(-n)
             hessian[a, :, b] = hessian[b, :, a] = block
     hessian = hessian.view(classes * width, classes * width)
     hessian.diagonal().add_(ridge)

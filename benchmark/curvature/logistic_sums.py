@@ -14,7 +14,7 @@ from benchmark.curvature.output_loss import loss_error
 from benchmark.curvature.pending import Pending
 from benchmark.curvature.symmetric import Cholesky, Symmetric
 from benchmark.curvature.woodbury import Inverse
-from benchmark.errors import AssumptionBroken
+from benchmark.errors import AssumptionBroken, present
 
 #: Rows that are weighted and multiplied at a time.
 CHUNK = 4096
@@ -53,7 +53,7 @@ class LogisticSums:
             rows = with_bias(part)
             error, p = loss_error("one_vs_rest", base @ rows.T, labels)
             gradient += error @ rows
-            for k, bent in enumerate(_bent(rows, p)):
+            for k, bent in enumerate(_bent(rows, present(p))):
                 curvature[k] = curvature[k].plus(1.0, bent)
         return cls(base, base, gradient, tuple(map(Pending.of, curvature)), len(x))
 
@@ -70,8 +70,7 @@ class LogisticSums:
         """
         rows = with_bias(x)
         error, p = loss_error("one_vs_rest", self.base @ rows.T, y)
-        if self.bent is not self.base:
-            p = (self.bent @ rows.T).sigmoid()
+        p = present(p) if self.bent is self.base else (self.bent @ rows.T).sigmoid()
         curvature = tuple(
             one.plus(-1.0, bent) for one, bent in zip(self.curvature, _bent(rows, p), strict=True)
         )

@@ -80,7 +80,8 @@ class NormalEquations:
     @property
     def waiting(self) -> Self:
         """The same sums, where rows that leave or come wait for others."""
-        return replace(self, gram=Pending.of(self.gram))
+        gram = self.gram.whole if isinstance(self.gram, Pending) else self.gram
+        return replace(self, gram=Pending.of(gram))
 
     @property
     def pending(self) -> int:

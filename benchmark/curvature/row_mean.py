@@ -36,6 +36,7 @@ class RowMean:
         self._build, self._rows = build, rows
         self._slices = list(slices(len(rows), chunk))
         self._kept: list[Differentiated] = []
+        self._gradient: Tensor
         for i, part in enumerate(self._slices):
             operator = self._part(part)
             share = operator.gradient * self._share(part)

@@ -37,9 +37,9 @@ class Symmetric:
             return self
         if rows.device.type != "cpu":
             return Symmetric(self.lower.addmm(rows.mT, rows, alpha=scale).tril())
-        copy, rows = _copy(self.lower), rows.contiguous().numpy()
-        if len(rows) == 1:
-            changed = _blas("syr", self.lower)(scale, rows[0], lower=0, a=copy, overwrite_a=1)
+        copy, array = _copy(self.lower), rows.contiguous().numpy()
+        if len(array) == 1:
+            changed = _blas("syr", self.lower)(scale, array[0], lower=0, a=copy, overwrite_a=1)
         else:
             update = _blas("syrk", self.lower)
             changed = update(scale, rows.T, beta=1.0, c=copy, lower=0, overwrite_c=1)
@@ -53,11 +53,11 @@ class Symmetric:
         """`vectors` (k, m) times the matrix, (k, m)."""
         if vectors.device.type != "cpu":
             return vectors @ (self.lower + self.lower.tril(-1).mT)
-        matrix, vectors = self.lower.numpy().T, vectors.contiguous().numpy()
-        if len(vectors) == 1:
-            product = _blas("symv", self.lower)(1.0, matrix, vectors[0], lower=0)
+        matrix, array = self.lower.numpy().T, vectors.contiguous().numpy()
+        if len(array) == 1:
+            product = _blas("symv", self.lower)(1.0, matrix, array[0], lower=0)
             return torch.from_numpy(product).unsqueeze(0)
-        return _tensor(_blas("symm", self.lower)(1.0, matrix, vectors.T, lower=0))
+        return _tensor(_blas("symm", self.lower)(1.0, matrix, array.T, lower=0))
 
     def cholesky(self, shift: float = 0.0) -> Cholesky | None:
         """The factor of the matrix + shift * I.
@@ -88,8 +88,8 @@ class Cholesky:
         """`vectors` (k, m) times the inverse, (k, m)."""
         if vectors.device.type != "cpu":
             return torch.cholesky_solve(vectors.mT, self.lower).mT
-        vectors = vectors.contiguous().numpy().T
-        found, _ = _lapack("potrs", self.lower)(self.lower.numpy().T, vectors, lower=0)
+        array = vectors.contiguous().numpy().T
+        found, _ = _lapack("potrs", self.lower)(self.lower.numpy().T, array, lower=0)
         return _tensor(found)
 
     def half(self, vectors: Tensor) -> Tensor:

@@ -23,7 +23,8 @@ class WithinMemory:
     """
 
     def __init__(self, build: Callable[[int], Differentiated], chunk: int) -> None:
-        self._build, self._operator = build, None
+        self._build = build
+        self._operator: Differentiated | None = None
         self.chunk = chunk
         self._gradient = self._fit(lambda operator: operator.gradient)
 

@@ -51,13 +51,15 @@ class Graph:
     """Nodes are numbered 0 .. V - 1 for good: whatever goes, the others keep their numbers.
 
     Attributes:
-        x: (V, inputs) float64 CSR, sorted and without zeros.
+        given: (V, inputs) float64 CSR, sorted and without zeros, the features before any request.
+        bare: (V,) bool, whether a node's features have been taken out.
         y: (V,) int64, `NO_LABEL` where there is none.
         a: (V, V) float64 CSR, symmetric, of zeros and ones, without loops.
         there: (V,) bool, whether a node has not been taken out.
     """
 
-    x: sparse.csr_array
+    given: sparse.csr_array
+    bare: np.ndarray
     y: np.ndarray
     a: sparse.csr_array
     there: np.ndarray
@@ -86,10 +88,16 @@ class Graph:
         ends = np.concatenate([edges, edges[:, ::-1]]).T
         a = sparse.csr_array((ones, tuple(ends)), shape=(n, n))
         a.sort_indices()
-        return cls(x, y.astype(np.int64), a, np.ones(n, dtype=bool))
+        nowhere = np.zeros(n, dtype=bool)
+        return cls(x, nowhere, y.astype(np.int64), a, ~nowhere)
 
     def __len__(self) -> int:
         return len(self.y)
+
+    @cached_property
+    def x(self) -> sparse.csr_array:
+        """(V, inputs) the features, without those taken out; copied only when asked for."""
+        return _rows_kept(self.given, ~self.bare) if self.bare.any() else self.given
 
     @cached_property
     def degrees(self) -> np.ndarray:
@@ -137,11 +145,10 @@ class Graph:
             self._check_nodes(getattr(change, what), what)
         self._check_edges(change.edges)
         gone = self._mask(change.nodes)
-        blank = gone | self._mask(change.features)
         y = np.where(gone | self._mask(change.labels), NO_LABEL, self.y)
         return replace(
             self,
-            x=_rows_kept(self.x, ~blank),
+            bare=self.bare | gone | self._mask(change.features),
             y=y,
             a=self._cut(gone, change.edges),
             there=self.there & ~gone,
@@ -178,9 +185,10 @@ class Graph:
         keep = ~(gone[u] | gone[v])
         both = np.concatenate([edges, edges[:, ::-1]])
         keep &= ~np.isin(u * len(self) + v, both[:, 0] * len(self) + both[:, 1])
-        a = sparse.csr_array((self.a.data[keep], (u[keep], v[keep])), shape=self.a.shape)
-        a.sort_indices()
-        return a
+        ends = np.concatenate([[0], np.cumsum(np.bincount(u[keep], minlength=len(self)))])
+        return sparse.csr_array(
+            (self.a.data[keep], v[keep], ends.astype(self.a.indptr.dtype)), shape=self.a.shape
+        )
 
     def _mask(self, nodes: np.ndarray) -> np.ndarray:
         mask = np.zeros(len(self), dtype=bool)

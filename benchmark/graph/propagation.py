@@ -31,7 +31,7 @@ COLUMNS = 128
 
 
 @dataclass(frozen=True)
-class Sums:
+class Patched:
     """A dense matrix, and rows that stand in the place of some of its own.
 
     Attributes:
@@ -45,26 +45,53 @@ class Sums:
     rows: np.ndarray
 
     @classmethod
-    def of(cls, base: np.ndarray) -> Sums:
+    def of(cls, base: np.ndarray) -> Patched:
         """The matrix as it is."""
         return cls(base, np.zeros(0, dtype=np.int64), base[:0])
 
-    def but(self, nodes: np.ndarray, rows: np.ndarray) -> Sums:
+    def but(self, nodes: np.ndarray, rows: np.ndarray) -> Patched:
         """The same with other rows (k, inputs) of `nodes` (k,), sorted."""
         older = ~np.isin(self.nodes, nodes)
         both = np.concatenate([self.nodes[older], nodes])
         order = np.argsort(both)
-        return Sums(self.base, both[order], np.concatenate([self.rows[older], rows])[order])
+        return Patched(self.base, both[order], np.concatenate([self.rows[older], rows])[order])
 
-    def times(self, step: sparse.csr_array) -> np.ndarray:
-        """`step` (m, V) times the matrix: some columns at a time, which stay in the cache."""
+    def take(self, nodes: np.ndarray, columns: slice = slice(None)) -> np.ndarray:
+        """The rows of `nodes` (k,), sorted."""
+        found = self.base[nodes, columns]
+        mine = np.isin(nodes, self.nodes)
+        found[mine] = self.rows[np.searchsorted(self.nodes, nodes[mine]), columns]
+        return found
+
+    def times(self, step: sparse.csr_array, scale: float = 1.0) -> np.ndarray:
+        """`step` (m, V) times `scale` times the matrix.
+
+        Some columns are multiplied at a time, so that they stay in the cache.
+        """
+        used = np.zeros(step.shape[1], dtype=bool)
+        used[step.indices] = True
+        nodes, places = used.nonzero()[0], np.cumsum(used) - 1
+        shape = (step.shape[0], len(nodes))
+        step = sparse.csr_array((step.data, places[step.indices], step.indptr), shape=shape)
         found = np.empty((step.shape[0], self.base.shape[1]))
         for first in range(0, self.base.shape[1], COLUMNS):
             part = slice(first, first + COLUMNS)
-            columns = self.base[:, part].copy()
-            columns[self.nodes] = self.rows[:, part]
-            found[:, part] = step @ columns
+            columns = self.take(nodes, part)
+            found[:, part] = step @ (columns if scale == 1 else scale * columns)
         return found
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What is kept of a graph for the rows that requests change.
+
+    Attributes:
+        features: (V, inputs) N(X).
+        before_last: (V, inputs) all but the last hop.
+    """
+
+    features: Patched
+    before_last: Patched
 
 
 class Propagation(BaseModel):
@@ -142,7 +169,7 @@ class Propagation(BaseModel):
         """
         nodes = np.asarray(nodes, dtype=np.int64)
         wanted, back = np.unique(nodes, return_inverse=True)
-        z = self._anew(graph, wanted) if kept is None else self._last_hop(graph, wanted, kept)
+        z = self._last_hop(graph, wanted, kept) if kept else self._anew(graph, wanted)
         if self.unit_rows:
             norms = np.sqrt(np.einsum("ij,ij->i", z, z))
             z /= np.where(norms > 0, norms, 1.0)[:, None]
@@ -154,16 +181,21 @@ class Propagation(BaseModel):
         None where they save nothing: with fewer than two hops, and where features are sparse, as
         few of the nodes are then near a request, and the sums would be larger than the graph.
         """
-        keeps = self.hops > 1 and _is_dense(graph)
-        return Sums.of(self._before_last.full(graph)) if keeps else None
+        if self.hops < 2 or not _is_dense(graph):
+            return None
+        features = Patched.of(_unit(graph.x).toarray())
+        everything = np.arange(len(graph))
+        return Sums(features, Patched.of(self._before_last._from(features, graph, everything)))
 
     def sums_after(self, kept: Sums | None, old: Graph, new: Graph, change: Change) -> Sums | None:
         """The sums of the `new` graph, from those of the `old` one and its changed rows alone."""
         if kept is None:
             return None
-        inner = self._before_last
+        inner, blank = self._before_last, np.union1d(change.nodes, change.features)
+        features = kept.features.but(blank, np.zeros((len(blank), old.given.shape[1])))
         changed = inner.changed(old, new, change)
-        return kept.but(changed, inner.rows(new, changed))
+        rows = inner._from(features, new, changed)
+        return Sums(features, kept.before_last.but(changed, rows))
 
     @property
     def _before_last(self) -> Propagation:
@@ -177,19 +209,35 @@ class Propagation(BaseModel):
 
     def _anew(self, graph: Graph, wanted: np.ndarray) -> np.ndarray:
         """(m, inputs) rows of sorted nodes, from the features of their neighbourhood."""
-        balls = [wanted]
-        for _ in range(self.hops):
-            balls.append(graph.ball(balls[-1], 1).nonzero()[0])
+        balls = self._balls(graph, wanted, self.hops)
         steps = [self._step(graph, inner, outer) for inner, outer in pairwise(balls)]
         x = _unit(graph.x[balls[-1]])
         dense = _is_dense(graph)
         z = self._horner(x.toarray() if dense else x, steps, balls)
         return z if dense else z.toarray()
 
+    def _from(self, features: Patched, graph: Graph, wanted: np.ndarray) -> np.ndarray:
+        """The same from kept features, for a hop or more."""
+        theta, balls = self.theta, self._balls(graph, wanted, self.hops - 1)
+        found = features.times(self._step(graph, balls[-1], np.arange(len(graph))), theta[-1])
+        for k in range(self.hops - 1, -1, -1):
+            if k < self.hops - 1:
+                found = self._step(graph, balls[k], balls[k + 1]) @ found
+            if theta[k]:
+                found += theta[k] * features.take(balls[k])
+        return found
+
     def _last_hop(self, graph: Graph, wanted: np.ndarray, kept: Sums) -> np.ndarray:
         """The same from kept sums."""
-        z = kept.times(self._step(graph, wanted, np.arange(len(graph))))
-        return z + self.theta[0] * _unit(graph.x[wanted]).toarray() if self.theta[0] else z
+        z = kept.before_last.times(self._step(graph, wanted, np.arange(len(graph))))
+        return z + self.theta[0] * kept.features.take(wanted) if self.theta[0] else z
+
+    def _balls(self, graph: Graph, nodes: np.ndarray, hops: int) -> list[np.ndarray]:
+        """Sorted nodes, then what lies within one hop of them, within two, ..."""
+        balls = [nodes]
+        for _ in range(hops):
+            balls.append(graph.ball(balls[-1], 1).nonzero()[0])
+        return balls
 
     def changed(self, old: Graph, new: Graph, change: Change) -> np.ndarray:
         """Sorted numbers of the nodes whose row of Z may change by a request (Lemma 2).

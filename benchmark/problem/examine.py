@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -219,9 +220,9 @@ def _derivatives(
     leaves = {name: w.clone().requires_grad_() for name, w in weights.items()}
     y = torch.arange(len(x)) % classes
     loss = nn.functional.cross_entropy(functional_call(net, leaves, (x,)), y)
-    own = {"allow_unused": True, "materialize_grads": True}
+    gradient_of = partial(torch.autograd.grad, allow_unused=True, materialize_grads=True)
     try:
-        gradient = torch.autograd.grad(loss, list(leaves.values()), create_graph=True, **own)
+        gradient = gradient_of(loss, list(leaves.values()), create_graph=True)
     except Exception as error:  # see above
         yield _refused(f"there is no gradient ({_said(error)}): keep forward differentiable")
         return
@@ -230,7 +231,7 @@ def _derivatives(
         return
     try:
         total = sum(part.square().sum() for part in gradient)
-        torch.autograd.grad(total, list(leaves.values()), **own)
+        gradient_of(total, list(leaves.values()))
     except Exception as error:  # see above
         yield Finding(
             False,

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.func import grad, jvp, vmap
 
 from benchmark.curvature.factor import Factor
+from benchmark.curvature.tangent_preconditioner import TangentPreconditioner
 from benchmark.errors import LetheError
 from benchmark.problem.problem import Problem
 from benchmark.problem.rows import Rows
@@ -87,7 +88,7 @@ class _Removal:
     index: Tensor
 
     @cached_property
-    def factor(self) -> Factor:
+    def factor(self) -> Factor | TangentPreconditioner:
         """The Hessian on `index`, factorised: solves are many."""
         return self.problem.factor(self.weights, self.index, neglect=NEGLECT)
 
@@ -131,7 +132,8 @@ class _Removal:
     def _slopes(self, direction: Tensor, rows: Rows) -> Tensor:
         """(m,) each row's gradient times `direction` (d,), by the chain rule over its logits."""
         model, objective = self.problem.model, self.problem.objective
-        logits, change = jvp(lambda w: model(w, rows.x), (self.weights,), (direction,))
+        # without an auxiliary output these are all
+        logits, change, *_ = jvp(lambda w: model(w, rows.x), (self.weights,), (direction,))
         error = len(rows) * grad(objective.data_term)(logits, rows.y)
         return (error * change).sum(dim=1)
 

@@ -86,7 +86,7 @@ class Model:
 
         The statistics in `weights` (d,) are not looked at.
         """
-        named = self.named(weights) | dict.fromkeys(self._statistics)
+        named: dict[str, Any] = self.named(weights) | dict.fromkeys(self._statistics)
         return functional_call(self._module, named, (x,))
 
     def with_statistics(self, weights: Tensor, x: Tensor, batch: int) -> Tensor:

@@ -22,7 +22,7 @@ from benchmark.curvature.tangent_preconditioner import TangentPreconditioner
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.problem.risk import Risk
 from benchmark.problem.rows import Rows
-from benchmark.problem.tangent import inverse
+from benchmark.problem.tangent import Tangent, inverse
 
 #: (problem, weights (d,), rows, rows a chunk, rows whose passes are kept) -> operator; of the last
 #: two None is all.
@@ -187,6 +187,7 @@ def factor(
     """
     model, objective = problem.model, problem.objective
     if model.tangent is not None:
+        assert isinstance(model, Tangent)
         return inverse(model, problem.trained(index), weights, objective.ridge)
     if not (model.spec.linear and objective.closed):
         raise AssumptionBroken("a factor is kept of a linear head's Hessian only")

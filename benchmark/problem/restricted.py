@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -106,7 +107,8 @@ def restricted(problem: Problem, weights: Tensor, free: Tensor) -> Problem:
         training = training.model_copy(update={"radius": room})
     if isinstance(training, DirectTraining):
         training = NewtonTraining(tolerance=training.tolerance)
-    return replace(problem, model=RestrictedModel(problem.model, weights, free), training=training)
+    model: Any = RestrictedModel(problem.model, weights, free)  # what a problem asks of its model
+    return replace(problem, model=model, training=training)
 
 
 def last_layers(model: Model, k: int) -> Tensor:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -36,6 +36,10 @@ class Training(Protocol):
     @property
     def gradient_bound(self) -> float | None:
         """G: the gradient norm that training guarantees; None where it ends by the clock."""
+
+    def model_copy(self, *, update: dict[str, Any]) -> Self:
+        """Change some settings, as pydantic does: the same algorithm with these."""
+        ...
 
     def check(self, risk: Risk) -> None:
         """Refuse a risk that it cannot minimise.

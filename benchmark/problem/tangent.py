@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmark.curvature.tangent import TangentMap
 from benchmark.curvature.tangent_preconditioner import TangentPreconditioner, precondition
-from benchmark.errors import AssumptionBroken
+from benchmark.errors import AssumptionBroken, present
 from benchmark.problem.model import Model, TangentSpec
 from benchmark.problem.models.fully_connected import ACTIVATIONS
 from benchmark.problem.rows import Rows
@@ -58,6 +58,8 @@ class Tangent(Model):
         public: its weights, on the device where rows are.
     """
 
+    tangent: TangentMap
+
     def __init__(self, spec: TangentSpec, inputs: int, classes: int, public: PublicNet) -> None:
         super().__init__(spec, inputs, classes)
         net = Model(spec.net, inputs, classes)
@@ -66,7 +68,9 @@ class Tangent(Model):
         sizes = spec.moving(inputs, classes)
         self._first = len(self._layers) - len(sizes) + 1
         self.tangent = TangentMap(
-            sizes, tuple(matrix for matrix, _ in self._layers[self._first + 1 :]), spec.clip
+            sizes,
+            tuple(matrix for matrix, _ in self._layers[self._first + 1 :]),
+            present(spec.clip),
         )
         #: (k, k) orthogonal: of the inputs of the first layer that moves, the leading axes first.
         self.axes = public.basis if self._first == 0 else torch.eye(sizes[0]).to(public.basis)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -20,6 +20,7 @@ from benchmark.problem.domain import Domain, Feature
 from benchmark.problem.model import Model
 from benchmark.problem.predictor import Predictor
 from benchmark.problem.problem import Problem
+from benchmark.properties import round_off
 from benchmark.properties.branch import least_slope
 from benchmark.properties.finding import Finding, Pair
 from benchmark.properties.property import Property
@@ -27,10 +28,6 @@ from benchmark.properties.slopes import Net
 
 #: Slopes of a net down to its negative count as held; a head's are exact.
 TOLERANCE = 1e-8
-#: Log odds of float64 that differ by less may be the same number.
-ROUND_OFF = 1e-12
-#: The most points of a finite domain that are enumerated, a feature.
-POINTS = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ class Monotone(Property):
 
     Heads are judged exactly, and for all inputs whatever. Nets of tanh or ReLU are judged on the
     declared domain, by branch and bound over their slopes. Where `whole` names every column of
-    numbers the domain is finite, and a small one is enumerated.
+    numbers the domain is finite, and one of no more points than the budget is enumerated.
     """
 
     name = "monotone"
@@ -112,7 +109,11 @@ class Monotone(Property):
         """Refuse more classes than two, unknown columns, and data that leave the domain."""
         domain, _ = self.over(problem), self.signs(problem)
         for name in self.whole:
-            domain.number(name)
+            if _count(one := domain.number(name)) < 1:
+                raise LetheError(
+                    f"property.whole: no whole number is in [{one.low:g}, {one.high:g}], the range "
+                    f"of '{name}': declare a wider one"
+                )
         if problem.model.classes != 2:
             raise LetheError(
                 f"property monotone is about the log odds of two classes, and there are "
@@ -120,6 +121,8 @@ class Monotone(Property):
             )
         for rows in (problem.train, problem.test, problem.negatives):
             domain.check(rows.x)
+            for name in self.whole:
+                _check_whole(rows.x, domain.number(name))
 
     def within(self, problem: Problem) -> ConvexSet | None:
         """The set: heads with both weights of a feature in order, nets of products >= 0."""
@@ -144,9 +147,9 @@ class Monotone(Property):
                 verdict="unknown", margin=None, tolerance=TOLERANCE, work=0, domain=domain.words
             )
         signs, points = self.signs(problem), self._points(domain)
-        if points is not None:
+        if points is not None and points <= budget:
             return _enumerated(predictor, domain, signs, points)
-        return _bounded(predictor, problem, domain, signs, budget)
+        return _bounded(predictor, problem, domain, signs, self.whole, budget)
 
     def _of_head(self, predictor: Predictor, problem: Problem) -> Finding:
         """The finding on heads: exact, on all inputs; all members must be monotone."""
@@ -157,7 +160,8 @@ class Monotone(Property):
         verdict = self._why(predictor, problem)
         if float(least[worst]) < 0:
             falling = [i for i in least.argsort().tolist() if least[i] < 0]
-            pair = _first(_pair(predictor, domain, signs[i], domain.centre) for i in falling)
+            x = domain.centre
+            pair = _first(_pair(predictor, domain, signs[i], self.whole, x) for i in falling)
             if pair is None and len(predictor.members) > 1:
                 pair = self.attack(predictor, problem, torch.Generator().manual_seed(0))
             verdict = "unknown" if pair is None else "violated"
@@ -203,12 +207,10 @@ class Monotone(Property):
         return found
 
     def _points(self, domain: Domain) -> int | None:
-        """The number of inputs where the domain is finite and small, else None."""
+        """The number of inputs where the domain is finite, else None."""
         if {one.name for one in domain.numbers} - set(self.whole):
             return None
-        sizes = [len(_values(one)) for one in domain.features]
-        points = math.prod(sizes)
-        return points if points <= POINTS else None
+        return math.prod(_count(one) for one in domain.features)
 
     def attack(
         self, predictor: Predictor, problem: Problem, generator: torch.Generator
@@ -221,8 +223,9 @@ class Monotone(Property):
             levels = torch.linspace(low, high, 17, dtype=torch.float64)
             moved = x.repeat_interleave(len(levels), dim=0)
             moved[:, one.place] = levels.repeat(rows)
+            _snap(moved, domain, self.whole)
             rise = one.sign * outputs(predictor, moved).reshape(rows, -1).diff(dim=1)
-            if float(rise.min()) < -ROUND_OFF * 8:
+            if float(rise.min()) < -2 * float(round_off.of_outputs(predictor, moved).max()):
                 row, step = divmod(int(rise.argmin()), rise.shape[1])
                 ends = moved.reshape(rows, len(levels), -1)[row, step : step + 2]
                 return _as_pair(predictor, domain, one.feature.name, ends[0], ends[1])
@@ -255,43 +258,92 @@ def outputs(predictor: Predictor, x: Tensor) -> Tensor:
 def contradicts(pair: Pair, predictor: Predictor, sign: int) -> bool:
     """Whether a pair, its outputs computed again, shows that a model is not monotone.
 
+    They must differ the wrong way by more than round-off can make up.
+
     Args:
         pair: with the lower input first.
         predictor: that it is said to contradict.
         sign: that was declared.
     """
-    low, high = outputs(predictor, torch.tensor([pair.x, pair.other], dtype=torch.float64))
-    return sign * float(high - low) < -ROUND_OFF
+    both = torch.tensor([pair.x, pair.other], dtype=torch.float64)
+    low, high = outputs(predictor, both)
+    return sign * float(high - low) < -float(round_off.of_outputs(predictor, both).sum())
 
 
 def _first(pairs: Iterator[Pair | None]) -> Pair | None:
     return next((pair for pair in pairs if pair is not None), None)
 
 
-def _pair(predictor: Predictor, domain: Domain, one: Sign, x: Tensor) -> Pair | None:
-    """The steepest fall along a direction through `x` (inputs,), beyond round-off."""
-    low, high = one.feature.scaled(one.feature.low), one.feature.scaled(one.feature.high)
-    at = float(x[one.place])
-    shares = 2.0 ** -torch.arange(24, dtype=torch.float64)
-    starts = torch.cat([at - (at - low) * shares, torch.full_like(shares, at)])
-    ends = torch.cat([torch.full_like(shares, at), at + (high - at) * shares])
-    if low < at < high:
-        starts = torch.cat([starts, torch.tensor([low], dtype=torch.float64)])
-        ends = torch.cat([ends, torch.tensor([high], dtype=torch.float64)])
-    both = x.repeat(2, len(starts), 1)
-    both[0, :, one.place], both[1, :, one.place] = starts, ends
+def _pair(
+    predictor: Predictor, domain: Domain, one: Sign, whole: Collection[str], x: Tensor
+) -> Pair | None:
+    """The steepest fall along a direction through about `x` (inputs,), beyond round-off."""
+    x = x.clone()
+    _snap(x[None], domain, whole)
+    places = _levels(one.feature, float(x[one.place]), one.feature.name in whole)
+    both = x.repeat(2, len(places), 1)
+    both[:, :, one.place] = torch.tensor(places, dtype=torch.float64).T
     values = outputs(predictor, both.flatten(0, 1)).reshape(2, -1)
+    room = round_off.of_outputs(predictor, both.flatten(0, 1)).reshape(2, -1).sum(dim=0)
     rise = one.sign * (values[1] - values[0])
     worst = int(rise.argmin())
-    size = 1 + float(values[:, worst].abs().max())
-    if not float(rise[worst]) < -ROUND_OFF * size:
+    if not float(rise[worst] + room[worst]) < 0:
         return None
     return _as_pair(predictor, domain, one.feature.name, both[0, worst], both[1, worst])
 
 
-def _pair_near(predictor: Predictor, domain: Domain, one: Sign, x: np.ndarray) -> Pair | None:
-    """`_pair` through a point that branch and bound has found."""
-    return _pair(predictor, domain, one, torch.from_numpy(x))
+def _pair_near(
+    predictor: Predictor, domain: Domain, one: Sign, whole: Collection[str], x: np.ndarray
+) -> Pair | None:
+    """`_pair` through about a point that branch and bound has found."""
+    return _pair(predictor, domain, one, whole, torch.from_numpy(x))
+
+
+def _levels(one: Feature, at: float, whole: bool) -> list[tuple[float, float]]:
+    """Pairs of inputs of a column, the lower one first: steps from `at` up and down, and its range.
+
+    Steps halve from one to the end of the range, or of whole numbers double from 1.
+    """
+    low, high = _ends(one, whole)
+    if whole:
+        here = round(at * one.half + one.middle)
+        steps = [2**k for k in range(1 + int(max(1, high - low)).bit_length())]
+        ends = [(here - step, here) for step in steps] + [(here, here + step) for step in steps]
+        ends = [(a, b) for a, b in [*ends, (low, high)] if low <= a < b <= high]
+        return [(one.scaled(a), one.scaled(b)) for a, b in ends] or [(at, at)]
+    low, high = one.scaled(low), one.scaled(high)
+    shares = [2.0**-k for k in range(24)]
+    down, up = ([(end - at) * share for share in shares] for end in (low, high))
+    ends = [(at + step, at) for step in down] + [(at, at + step) for step in up]
+    return [*ends, (low, high)] if low < at < high else ends
+
+
+def _ends(one: Feature, whole: bool) -> tuple[float, float]:
+    """The least and the largest value of a column in original units."""
+    return (math.ceil(one.low), math.floor(one.high)) if whole else (one.low, one.high)
+
+
+def _snap(x: Tensor, domain: Domain, whole: Collection[str]) -> None:
+    """Move rows (n, inputs), in place, to the nearest whole numbers of some columns."""
+    for name in whole:
+        one = domain.number(name)
+        low, high = _ends(one, whole=True)
+        values = (x[:, one.places[0]] * one.half + one.middle).round().clamp(low, high)
+        x[:, one.places[0]] = (values - one.middle) / one.half
+
+
+def _check_whole(x: Tensor, one: Feature) -> None:
+    """Refuse rows (n, inputs) whose column holds other than whole numbers, up to round-off.
+
+    Raises:
+        LetheError: naming the column, and no cell.
+    """
+    values = x[:, one.places[0]].double() * one.half + one.middle
+    room = 64 * torch.finfo(x.dtype).eps * (one.half + abs(one.middle))
+    if bool(((values - values.round()).abs() > room).any()):
+        raise LetheError(
+            f"property.whole: '{one.name}' holds other than whole numbers: leave it out of whole"
+        )
 
 
 def _as_pair(predictor: Predictor, domain: Domain, feature: str, x: Tensor, other: Tensor) -> Pair:
@@ -351,17 +403,24 @@ def _is_net(model: Model) -> bool:
 
 def _net(model: Model, weights: Tensor) -> Net:
     """The log odds of a net as one output."""
-    named = {name: part.cpu().numpy() for name, part in model.named(weights.double()).items()}
-    matrices = [part for name, part in named.items() if name.endswith("weight")]
-    biases = [part for name, part in named.items() if name.endswith("bias")]
+    layers = round_off.layers(model, weights.double().cpu())
+    matrices, biases = ([part.numpy() for part in parts] for parts in zip(*layers, strict=True))
     matrices[-1], biases[-1] = (part[1:] - part[:1] for part in (matrices[-1], biases[-1]))
     return Net(tuple(matrices), tuple(biases), model.spec.activation)
 
 
 def _bounded(
-    predictor: Predictor, problem: Problem, domain: Domain, signs: list[Sign], budget: int
+    predictor: Predictor,
+    problem: Problem,
+    domain: Domain,
+    signs: list[Sign],
+    whole: Collection[str],
+    budget: int,
 ) -> Finding:
-    """The finding on nets, by branch and bound: each feature of each member."""
+    """The finding on nets, by branch and bound: each feature of each member.
+
+    Slopes are bounded between whole numbers too, but a pair has whole numbers where they are asked.
+    """
     nets = [_net(problem.model, weights) for weights in predictor.members]
     found: list[tuple[float, str]] = []
     work, verdict, pair = 0, "held", None
@@ -373,7 +432,7 @@ def _bounded(
             one.sign,
             budget=budget,
             tolerance=TOLERANCE,
-            show=partial(_pair_near, predictor, domain, one),
+            show=partial(_pair_near, predictor, domain, one, whole),
         )
         work, pair = work + outcome.boxes, outcome.pair
         found.append((outcome.margin, one.feature.name))
@@ -397,17 +456,28 @@ def _finite(margin: float) -> float | None:
     return margin if math.isfinite(margin) else None
 
 
+def _count(one: Feature) -> int:
+    """How many categories, or whole numbers, a column can have."""
+    low, high = _ends(one, whole=True)
+    return len(one.places) if one.categorical else int(high - low) + 1
+
+
 def _values(one: Feature) -> list[float]:
     """The inputs that a column of categories or of whole numbers can have."""
     if one.categorical:
         return list(range(len(one.places)))
-    return [one.scaled(v) for v in range(math.ceil(one.low), math.floor(one.high) + 1)]
+    low, _ = _ends(one, whole=True)
+    return [one.scaled(low + v) for v in range(_count(one))]
 
 
 def _enumerated(predictor: Predictor, domain: Domain, signs: list[Sign], points: int) -> Finding:
-    """Every input of a finite domain, and every step of one along a declared feature."""
+    """Every input of a finite domain, and every step of one along a declared feature.
+
+    A fall that round-off may have made counts as held.
+    """
+    room = 2 * float(round_off.of_outputs(predictor, torch.stack(domain.box).abs()).max())
     common = {
-        "tolerance": 8 * ROUND_OFF,
+        "tolerance": room,
         "work": points,
         "domain": f"all {points:,} inputs of the domain",
     }
@@ -421,7 +491,7 @@ def _enumerated(predictor: Predictor, domain: Domain, signs: list[Sign], points:
             worst = float(rise.min())
             if worst < least:
                 least, feature = worst, one.feature.name
-            if worst < -ROUND_OFF * 8:
+            if worst < -room:
                 line, step = divmod(int(rise.argmin()), steps - 1)
                 pair = _as_pair(predictor, domain, feature, x[line, step], x[line, step + 1])
                 return Finding(

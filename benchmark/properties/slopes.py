@@ -1,20 +1,24 @@
 """Bounds on the slopes of fully connected nets over boxes of inputs.
 
-A box has an interval of each number and a set of admissible categories of each column. Lower
-bounds are sound in real arithmetic; `SLACK` is taken off for float64.
+A box has an interval of each number and a set of admissible categories of each column. Bounds are
+rounded outwards: none is above the least slope in real arithmetic of a net whose weights are the
+given float64 numbers. The proof is in docs/properties.md, "Round-off".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmark.problem.domain import Domain
+from benchmark.properties import round_off
 
-#: What round-off of float64 may have added to a bound, as a share of the sizes of its terms.
-SLACK = 1e-12
+#: By how much NumPy's tanh, and 1 - tanh^2 computed from it, are taken to be off at most.
+FUNCTION = 2.0**-47
+#: Likewise the offset of a line, as a multiple of 1 plus the largest |p|.
+OFFSET = 2.0**-44
 
 
 @dataclass(frozen=True)
@@ -107,9 +111,10 @@ class Boxes:
         return (v * x).sum(axis=1), x
 
     def ranges(self, w: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Exact (m, out) ranges of W x + b over each box."""
+        """(m, out) ranges of W x + b over each box: exact, but for rounding outwards."""
         lower = np.tile(b, (len(self), 1))
         upper = lower.copy()
+        room = round_off.share(len(self.domain.features) + 4) * self.sizes(w, b)
         for one in self.domain.features:
             places = np.array(one.places)
             low = self.low[:, None, places] * w[None, :, places]
@@ -121,7 +126,11 @@ class Boxes:
             else:
                 lower += np.minimum(low, high)[:, :, 0]
                 upper += np.maximum(low, high)[:, :, 0]
-        return lower, upper
+        return lower - room, upper + room
+
+    def sizes(self, w: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """(m, out) the largest sum of the sizes of the terms of W x + b over each box."""
+        return np.maximum(np.abs(self.low), np.abs(self.high)) @ np.abs(w).T + np.abs(b)
 
     def halves(self, score: np.ndarray) -> Boxes:
         """Each box cut in two where `score` (m, inputs), the gain of cutting an input, is largest.
@@ -185,13 +194,13 @@ def slope_bounds(net: Net, boxes: Boxes, place: int, sign: int) -> Bounds:
         return _one_layer(net.activation, w, b, coefficient, boxes, (lower, upper, flat, steep))
     low, high = _times(flat, steep, tangent, tangent)
     gap = (steep - flat) * np.abs(tangent)
-    values = tuple(map(_activated(net.activation), (lower, upper)))
+    values = _activated(net.activation, lower, upper)
     for w, b in zip(net.weights[1:-1], net.biases[1:-1], strict=True):
         before = _through(w, b, *values)
         low, high = _through(w, 0.0, low, high)
         flat, steep = _derivative_range(net.activation, *before)
         low, high = _times(flat, steep, low, high)
-        values = tuple(map(_activated(net.activation), before))
+        values = _activated(net.activation, *before)
     worst, _ = _through(net.weights[-1], 0.0, low, high)
     # inputs that move the first layer's units most, by how much the units are worth
     first = np.abs(net.weights[0])
@@ -199,8 +208,7 @@ def slope_bounds(net: Net, boxes: Boxes, place: int, sign: int) -> Bounds:
     spread = (gap + (upper - lower)) * outgoing
     score = spread @ first * _widths(boxes)
     middle = _admissible(boxes, (boxes.low + boxes.high) / 2)
-    sizes = np.maximum(np.abs(low), np.abs(high)) @ np.abs(net.weights[-1][0])
-    return Bounds(worst[:, 0] - SLACK * (1 + sizes), middle, score)
+    return Bounds(worst[:, 0], middle, score)
 
 
 def _admissible(boxes: Boxes, x: np.ndarray) -> np.ndarray:
@@ -234,9 +242,11 @@ def _one_layer(
     linear, where = boxes.least(v)
     gap = np.abs(coefficient) * (steep - flat)
     score = gap @ np.abs(w) * _widths(boxes)
-    reach = 1 + np.maximum(np.abs(lower), np.abs(upper))
-    slack = SLACK * (1 + (np.abs(coefficient) * reach).sum(axis=1))
-    return Bounds(np.maximum(plain, linear + constant) - slack, where, score)
+    room = round_off.share(sum(w.shape) + 8)
+    plain -= room * np.abs(coefficient).sum(axis=1)
+    sizes = 2 * (1 + np.abs(chosen) * boxes.sizes(w, b))
+    line = linear + constant - room * (np.abs(coefficient) * sizes).sum(axis=1)
+    return Bounds(np.maximum(plain, line), where, score)
 
 
 def _widths(boxes: Boxes) -> np.ndarray:
@@ -253,9 +263,9 @@ def _lines(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lines alpha p + below <= act'(p) <= alpha p + above on [lower, upper].
 
-    Of tanh alpha is the chord, the same for both lines, and the offsets are exact: between the ends
-    act'(p) - alpha p is extreme where t = tanh p solves t^3 - t - alpha / 2 = 0. Of ReLU alpha is
-    (2, m, units), of the line below and of the line above.
+    Of tanh alpha is the chord, the same for both lines, and the offsets are exact but for rounding
+    outwards: between the ends act'(p) - alpha p is extreme where t = tanh p solves
+    t^3 - t - alpha / 2 = 0. Of ReLU alpha is (2, m, units), of the line below and of that above.
     """
     if activation == "relu":
         return _relu_lines(lower, upper)
@@ -270,7 +280,8 @@ def _lines(
         p = np.clip(np.arctanh(t), lower, upper)  # any point of the interval only loosens
         value = 1 - np.tanh(p) ** 2 - alpha * p
         low, high = np.minimum(low, value), np.maximum(high, value)
-    return alpha, low, high
+    room = OFFSET * (1 + np.maximum(np.abs(lower), np.abs(upper)))
+    return alpha, low - room, high + room
 
 
 def _relu_lines(lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -292,11 +303,17 @@ def _derivative_range(
         return (lower > 0).astype(np.float64), (upper >= 0).astype(np.float64)
     ends = [1 - np.tanh(end) ** 2 for end in (lower, upper)]
     inside = (lower <= 0) & (upper >= 0)
-    return np.minimum(*ends), np.where(inside, 1.0, np.maximum(*ends))
+    flat = (np.minimum(*ends) - FUNCTION).clip(min=0)
+    return flat, np.where(inside, 1.0, (np.maximum(*ends) + FUNCTION).clip(max=1))
 
 
-def _activated(activation: str) -> Callable[[np.ndarray], np.ndarray]:
-    return np.tanh if activation == "tanh" else lambda p: p.clip(min=0)
+def _activated(
+    activation: str, lower: np.ndarray, upper: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The interval of act(p) for p in an interval."""
+    if activation == "relu":
+        return lower.clip(min=0), upper.clip(min=0)
+    return np.tanh(lower) - FUNCTION, np.tanh(upper) + FUNCTION
 
 
 def _through(
@@ -304,11 +321,14 @@ def _through(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The interval of W x + b for x in an interval."""
     up, down = w.clip(min=0), w.clip(max=0)
-    return low @ up.T + high @ down.T + b, high @ up.T + low @ down.T + b
+    sizes = np.maximum(np.abs(low), np.abs(high)) @ np.abs(w).T + np.abs(b)
+    room = round_off.share(w.shape[1] + 6) * sizes
+    return low @ up.T + high @ down.T + b - room, high @ up.T + low @ down.T + b + room
 
 
 def _times(
     flat: np.ndarray, steep: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The interval of a factor in [flat, steep], not negative, times one in [low, high]."""
-    return np.minimum(flat * low, steep * low), np.maximum(flat * high, steep * high)
+    least, most = np.minimum(flat * low, steep * low), np.maximum(flat * high, steep * high)
+    return least - round_off.share(1) * np.abs(least), most + round_off.share(1) * np.abs(most)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from types import ModuleType
 
 from benchmark import plugins
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.section import Section
+from leaderboard.model.table import Evidence
 
 HEADING = "What the records answer"
 

@@ -7,26 +7,27 @@ from collections.abc import Callable, Iterator
 from statistics import fmean
 from typing import Any
 
+from benchmark.errors import present
 from benchmark.records import Record
 from leaderboard.answers.answer import Answer, counted, unanswered
 from leaderboard.charts import ablation as plot
-from leaderboard.model.chart import Chart
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.numbers import number
 from leaderboard.model.ranking import entries
-from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.section import Cell, Chart, Line, grid
 from leaderboard.model.shown import NOTHING
-from leaderboard.model.study import (
+from leaderboard.model.table import (
     ABLATION,
     GENERAL,
+    Evidence,
     Point,
+    Row,
+    Table,
     bounded,
     by_device,
     constant,
     point,
     tables_of,
 )
-from leaderboard.model.table import Row, Table
 from leaderboard.model.words import statement
 
 ORDER = 120
@@ -109,9 +110,9 @@ def panels(tables: list[Table]) -> dict[str, list[Point]]:
     rows = [(table, row) for table in tables for row in entries(table) if bounded(row)]
     found: dict[str, list[Point]] = defaultdict(list)
     for home, base in rows:
-        if home.facts.profile is not None or base.like is not None:
+        if home.known.profile is not None or base.like is not None:
             continue
-        study = [row for table, row in rows if table.facts.study == home.facts.study]
+        study = [row for table, row in rows if table.known.study == home.known.study]
         for name in SETTINGS:
             varied = [row for row in study if _differ(row, base) <= {name}]
             if any(_differ(row, base) for row in varied):
@@ -144,7 +145,7 @@ def _points(row: Row, name: str, series: str) -> Iterator[Point]:
 def _value(row: Row, name: str, records: list[Record]) -> float:
     """A setting that the method chose by itself is in its claims, a little apart by seed."""
     value = _settings(row).get(name)
-    return fmean(constant(record, name) for record in records) if value is None else value
+    return fmean(present(constant(record, name)) for record in records) if value is None else value
 
 
 def _line(title: str, points: list[Point]) -> Line:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from benchmark.contract.claim import Target
+from benchmark.errors import present
 from benchmark.records import Record
-from leaderboard.model.chart import Chart
 from leaderboard.model.columns import BY_KEY
 from leaderboard.model.ranking import entries, keeps
-from leaderboard.model.section import Cell, Grid, Missing, Part, Section, paragraph
+from leaderboard.model.section import Cell, Chart, Grid, Missing, Part, Section, paragraph
 from leaderboard.model.shown import erases_the_model, shown
 from leaderboard.model.table import NOT_RUN, Row, Table
 from leaderboard.model.words import BADGES
@@ -145,6 +145,11 @@ def mean(row: Row, key: str) -> float | None:
     if estimate is None:
         return None
     return estimate.mean if abs(estimate.mean) > _NOTHING else 0.0
+
+
+def number_of(row: Row, key: str) -> float:
+    """The mean of a row that was chosen because it has one."""
+    return present(mean(row, key))
 
 
 def cell(row: Row, key: str) -> Cell:

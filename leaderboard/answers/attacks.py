@@ -14,11 +14,10 @@ from benchmark.metrics.statistics import LEVEL, verdict
 from benchmark.studies.quality_record import QualityRecord
 from benchmark.studies.quality_verdict import known, own
 from leaderboard.answers.answer import Answer, counted, problem, unanswered
-from leaderboard.model.evidence import Evidence
-from leaderboard.model.interval import arithmetic
-from leaderboard.model.numbers import measured, number
+from leaderboard.model.numbers import arithmetic, measured, number
 from leaderboard.model.section import Cell, Line, grid
 from leaderboard.model.shown import NOTHING
+from leaderboard.model.table import Evidence
 
 ORDER = 100
 SLUG = "answer-attacks"

@@ -16,13 +16,11 @@ from leaderboard.answers.answer import (
     verdict,
 )
 from leaderboard.model.columns import BY_KEY
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.numbers import span
 from leaderboard.model.ranking import STATEMENTS, entries
 from leaderboard.model.section import Cell, Line, grid
 from leaderboard.model.shown import NOTHING
-from leaderboard.model.study import BIASED, bounded, studies, tables_of
-from leaderboard.model.table import Row, Table
+from leaderboard.model.table import BIASED, Evidence, Row, Table, bounded, studies, tables_of
 
 ORDER = 50
 SLUG = "answer-biased"

@@ -8,15 +8,15 @@ from leaderboard.answers.answer import (
     counted,
     mean,
     named,
+    number_of,
     seeds,
     unanswered,
     verdict,
 )
 from leaderboard.answers.stream import releases
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.ranking import STATEMENTS
 from leaderboard.model.section import Cell, Line, grid
-from leaderboard.model.table import Row
+from leaderboard.model.table import Evidence, Row
 
 ORDER = 90
 SLUG = "answer-capacity"
@@ -85,7 +85,7 @@ def _worst(rows: list[Row]) -> list[float]:
 
 def _measured(rows: list[Row]) -> list[float]:
     """Capacities by the bounds for the requests that came."""
-    return [mean(row, "deletion_capacity") for row in rows]
+    return [number_of(row, "deletion_capacity") for row in rows]
 
 
 def _requests(counts: list[float]) -> str:

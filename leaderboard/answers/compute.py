@@ -16,16 +16,12 @@ from leaderboard.answers.answer import (
     unanswered,
 )
 from leaderboard.charts import budget as plot
-from leaderboard.model.chart import Chart
 from leaderboard.model.columns import BY_KEY
-from leaderboard.model.evidence import Evidence
-from leaderboard.model.interval import Estimate, arithmetic
-from leaderboard.model.numbers import measured, number
+from leaderboard.model.numbers import Estimate, arithmetic, measured, number
 from leaderboard.model.ranking import entries
-from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.section import Cell, Chart, Line, grid
 from leaderboard.model.shown import NOTHING
-from leaderboard.model.study import BUDGET, by_device, tables_of
-from leaderboard.model.table import Row, Table
+from leaderboard.model.table import BUDGET, Evidence, Row, Table, by_device, tables_of
 
 ORDER = 60
 SLUG = "answer-compute"
@@ -84,8 +80,8 @@ def answer(evidence: Evidence) -> Answer:
     if not found:
         return unanswered(SLUG, QUESTION, COMMAND)
     there = {contest.problem for contest in found}
-    absent = dict.fromkeys(table.facts.problem for table in _tables(evidence.tables))
-    absent = [name for name in absent if name not in there]
+    asked = dict.fromkeys(table.known.problem for table in _tables(evidence.tables))
+    absent = [name for name in asked if name not in there]
     return Answer(
         SLUG,
         QUESTION,
@@ -102,7 +98,7 @@ def answer(evidence: Evidence) -> Answer:
 def contests(tables: list[Table]) -> list[Contest]:
     """Comparisons on all problems, the smallest budget first."""
     found = [
-        Contest(table.facts.problem, epochs, table, row, retrained)
+        Contest(table.known.problem, epochs, table, row, retrained)
         for table in _tables(tables)
         for epochs, retrained in _budget(table)
         for row in entries(table)
@@ -118,7 +114,7 @@ def _tables(tables: list[Table]) -> list[Table]:
 
 def _order(table: Table) -> tuple[str, str]:
     """Nets on the same features stand together."""
-    return table.facts.features, table.facts.problem
+    return table.known.features, table.known.problem
 
 
 def _budget(table: Table) -> Iterator[tuple[int, Row]]:
@@ -231,7 +227,7 @@ def points(table: Table) -> Iterator[plot.Point]:
         for row in (retrained, *entries(table)):
             for seed, ours in row.values(_ACCURACY).items():
                 yield plot.Point(
-                    problem=table.facts.problem,
+                    problem=table.known.problem,
                     series="" if row is retrained else row.title,
                     epochs=epochs,
                     accuracy=ours,

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmark.contract.claim import Distance
+from benchmark.errors import present
 from benchmark.records import Record
 from leaderboard.answers.answer import (
     Answer,
     counted,
     guaranteed,
     mean,
+    number_of,
     seeds,
     unanswered,
 )
 from leaderboard.charts import graphs as plot
-from leaderboard.model.chart import Chart
-from leaderboard.model.evidence import Evidence
-from leaderboard.model.numbers import number, span
+from leaderboard.model.numbers import number, request_in_words, span
 from leaderboard.model.ranking import LOSS, entries
-from leaderboard.model.requests import request_in_words
-from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.section import Cell, Chart, Line, grid
 from leaderboard.model.shown import NOTHING
-from leaderboard.model.study import bounded, by_device
-from leaderboard.model.table import Row, Table
+from leaderboard.model.table import Evidence, Row, Table, bounded, by_device, claimed
 
 ORDER = 45
 SLUG = "answer-graphs"
@@ -66,7 +63,7 @@ def answer(evidence: Evidence) -> Answer:
 def fastest(table: Table) -> Row | None:
     """The fastest row that is proved or exact and loses no more than `LOSS`."""
     found = [row for row in entries(table) if guaranteed(row) and _useful(row)]
-    return max(found, key=lambda row: mean(row, "speedup"), default=None)
+    return max(found, key=lambda row: number_of(row, "speedup"), default=None)
 
 
 def _useful(row: Row) -> bool:
@@ -83,7 +80,8 @@ def single_steps(table: Table) -> list[Record]:
         record
         for row in entries(table)
         for record in bounded(row)
-        if record.claim.definition == "this-pair" and _distance(record) and _reached(record) != 0
+        if present(record.claim).definition == "this-pair"
+        if _distance(record) and _reached(record) != 0
     ]
 
 
@@ -95,14 +93,12 @@ def _reached(record: Record) -> float | None:
 
 def _distance(record: Record) -> float:
     found = record.metrics.get("distance")
-    return 0.0 if found is None else found.value
+    return (found.value if found else None) or 0.0
 
 
 def _bounds(record: Record) -> dict[str, float]:
     """Bounds on the distance by their theorem; none where no distance is claimed."""
-    evidence = record.claim.evidence
-    if not isinstance(evidence, Distance):
-        return {}
+    evidence = claimed(record)
     known = {other.theorem: other.value for other in evidence.alternatives}
     return known | {evidence.theorem: evidence.reached}
 
@@ -119,18 +115,18 @@ def _ratios(tables: list[Table], theorem: str) -> list[float]:
 
 def _slacks(tables: list[Table]) -> list[float]:
     records = [record for table in tables for record in single_steps(table)]
-    pairs = [(record.claim.evidence, _distance(record)) for record in records]
-    return [made.reached / moved for made, moved in pairs if isinstance(made, Distance)]
+    return [claimed(record).reached / _distance(record) for record in records]
 
 
 def _sentences(tables: list[Table]) -> Iterator[str]:
     rows = [row for table in tables if (row := fastest(table))]
     yield f"{counted(len(tables), 'kind')} of requests on graphs were answered."
     if rows:
-        gaps = [mean(row, "accuracy_test_gap") for row in rows]
+        gaps = [number_of(row, "accuracy_test_gap") for row in rows]
+        times = [number_of(row, "speedup") for row in rows]
         yield (
             f"On {len(rows)} of them a proved row loses at most {LOSS:g} point. The fastest of "
-            f"each is {span([mean(row, 'speedup') for row in rows])} times as fast as retraining, "
+            f"each is {span(times)} times as fast as retraining, "
             f"propagation included on both sides, at a test gap of {span(gaps)} points."
         )
     if slacks := _slacks(tables):
@@ -145,20 +141,20 @@ def _sentences(tables: list[Table]) -> Iterator[str]:
             f"{span(data)} times that distance and the worst case {span(worst)} times. They are "
             "shown for comparison and never called proved."
         )
-    if gaps := _edge_gaps(tables):
+    if edges := _edge_gaps(tables):
         yield (
-            f"An attack on forgotten edges has an AUC within {number(max(gaps))} of the retrained "
+            f"An attack on forgotten edges has an AUC within {number(max(edges))} of the retrained "
             "model's where nothing is done, so it cannot tell whether edges were forgotten."
-            if max(gaps) < 0.01
+            if max(edges) < 0.01
             else f"An attack on forgotten edges has an AUC that is off the retrained model's by "
-            f"{span(gaps)} where nothing is done."
+            f"{span(edges)} where nothing is done."
         )
 
 
 def _edge_gaps(tables: list[Table]) -> list[float]:
     """Edge gaps of the models as they were, on every seed."""
     return [
-        record.metrics["edge_gap"].value
+        present(record.metrics["edge_gap"].value)
         for table in tables
         for row in table.rows
         if row.role == "ceiling"
@@ -180,8 +176,8 @@ def _line(table: Table, name: str) -> Line:
     texts = (
         _reach(table),
         row.title if row else NOTHING,
-        number(mean(row, "accuracy_test_gap")) if row else NOTHING,
-        number(mean(row, "speedup")) if row else NOTHING,
+        number(number_of(row, "accuracy_test_gap")) if row else NOTHING,
+        number(number_of(row, "speedup")) if row else NOTHING,
         _span(_slacks([table])),
         *(_span(_ratios([table], theorem)) for theorem in (OF_DATA, WORST)),
         _span(_edge_gaps([table])),
@@ -192,7 +188,7 @@ def _line(table: Table, name: str) -> Line:
 
 def _named(table: Table, tables: list[Table]) -> str:
     """The problem and the request, with the profile and the device where several are called so."""
-    facts, name = table.facts, _words(table)
+    facts, name = table.known, _words(table)
     if sum(_words(other) == name for other in tables) == 1:
         return name
     more = (facts.profile or "", "" if table.device == "cpu" else table.device)
@@ -201,7 +197,7 @@ def _named(table: Table, tables: list[Table]) -> str:
 
 
 def _words(table: Table) -> str:
-    return f"{table.facts.problem}: {request_in_words(table.facts)}"
+    return f"{table.known.problem}: {request_in_words(table.known)}"
 
 
 def _span(values: list[float]) -> str:
@@ -225,7 +221,7 @@ def _charts(tables: list[Table]) -> Iterator[Chart]:
 
 def _points(table: Table) -> Iterator[plot.Point]:
     """Single steps that the published bounds speak of, where a request names so many."""
-    facts = table.facts
+    facts = table.known
     if facts.scenario not in _PANELS or facts.forgotten is None or facts.requests > 1:
         return
     for record in single_steps(table):

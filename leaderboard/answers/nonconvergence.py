@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from statistics import fmean
 
+from benchmark.errors import present
 from benchmark.records import Record
 from leaderboard.answers.answer import (
     Answer,
@@ -17,24 +18,25 @@ from leaderboard.answers.answer import (
     verdict,
 )
 from leaderboard.charts import nonconvergence as plot
-from leaderboard.model.chart import Chart
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.numbers import number, span
 from leaderboard.model.ranking import entries
-from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.section import Cell, Chart, Line, grid
 from leaderboard.model.shown import NOTHING
-from leaderboard.model.study import (
+from leaderboard.model.table import (
     GENERAL,
     NONCONVERGENCE,
+    Evidence,
     Point,
+    Row,
+    Table,
     bounded,
     bounds,
     by_device,
+    claimed,
     constant,
     point,
     tables_of,
 )
-from leaderboard.model.table import Row, Table
 from leaderboard.model.words import statement
 
 ORDER = 70
@@ -60,7 +62,7 @@ def answer(evidence: Evidence) -> Answer:
     found = [(table, row) for table in tables for row in entries(table) if gradient(row)]
     if not found:
         return unanswered(SLUG, QUESTION, COMMAND)
-    found.sort(key=lambda pair: (-gradient(pair[1]), pair[0].experiment, pair[1].label))
+    found.sort(key=lambda pair: (-present(gradient(pair[1])), pair[0].experiment, pair[1].label))
     return Answer(
         SLUG,
         QUESTION,
@@ -103,7 +105,7 @@ def _lengths(rows: list[Row]) -> str:
 
 
 def _gradients(rows: list[Row]) -> str:
-    return span([gradient(row) for row in rows])
+    return span([present(gradient(row)) for row in rows])
 
 
 def _verdicts(rows: list[Row]) -> str:
@@ -113,10 +115,10 @@ def _verdicts(rows: list[Row]) -> str:
 def _bound(rows: list[Row]) -> str:
     """What is claimed; where that is no more than the norm constraint gives, so much."""
     records = [record for row in rows for record in bounded(row)]
-    claimed = span([record.claim.bound for record in records])
-    if all(record.claim.bound == _diameter(record) for record in records):
-        return f"The bound that is claimed is 2C = {claimed}, whatever G is"
-    return f"The bound that is claimed is {claimed}"
+    bound = span([claimed(record).bound for record in records])
+    if all(claimed(record).bound == _diameter(record) for record in records):
+        return f"The bound that is claimed is 2C = {bound}, whatever G is"
+    return f"The bound that is claimed is {bound}"
 
 
 def _diameter(record: Record) -> float | None:
@@ -141,9 +143,9 @@ def _line(table: Table, row: Row) -> Line:
         f"{problem(table)}: {row.title}",
         "",
         (
-            Cell(number(gradient(row))),
+            Cell(number(present(gradient(row)))),
             Cell(verdict(row)),
-            Cell(number(fmean(record.claim.bound for record in bounded(row)))),
+            Cell(number(fmean(claimed(record).bound for record in bounded(row)))),
             Cell(_range([_general(row)])),
             cell(row, "distance"),
             Cell(span([claim.epsilon for claim in row.claims])),

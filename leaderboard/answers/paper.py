@@ -6,14 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from leaderboard.answers.answer import Answer, counted, seeds, unanswered
-from leaderboard.model.evidence import Evidence
-from leaderboard.model.interval import Estimate, arithmetic
-from leaderboard.model.numbers import measured, number, span
+from leaderboard.model.numbers import Estimate, arithmetic, measured, number, span
 from leaderboard.model.ranking import entries
 from leaderboard.model.section import Cell, Line, grid
 from leaderboard.model.shown import NOTHING
-from leaderboard.model.study import PAPER, tables_of
-from leaderboard.model.table import Row, Table
+from leaderboard.model.table import PAPER, Evidence, Row, Table, tables_of
 
 ORDER = 130
 SLUG = "answer-paper"
@@ -92,7 +89,7 @@ REPORTED = (
 
 def answer(evidence: Evidence) -> Answer:
     """Every score that the paper reports, beside ours where there is one."""
-    tables = [t for t in tables_of(evidence.tables, PAPER) if t.facts.profile is None]
+    tables = [t for t in tables_of(evidence.tables, PAPER) if t.known.profile is None]
     found = [(one, ours) for one in REPORTED if (ours := _ours(one, tables))]
     if not found:
         return unanswered(SLUG, QUESTION, COMMAND)
@@ -112,7 +109,7 @@ def answer(evidence: Evidence) -> Answer:
 def _ours(one: Reported, tables: list[Table]) -> tuple[Row, Row | None] | None:
     """The Newton step with the paper's noise, and retraining; None where it did not run."""
     for table in tables:
-        if (table.facts.data, table.facts.model) != (one.data, one.model):
+        if (table.known.data, table.known.model) != (one.data, one.model):
             continue
         for row in entries(table):
             if row.done and _is_papers(row):

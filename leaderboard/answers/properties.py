@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from leaderboard.answers.answer import Answer, counted, mean, unanswered
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.numbers import number
 from leaderboard.model.properties import contradicted, kept, shares, verdicts
 from leaderboard.model.ranking import entries
 from leaderboard.model.section import Cell, Line, grid
 from leaderboard.model.shown import NOTHING
-from leaderboard.model.study import PROPERTIES, tables_of
-from leaderboard.model.table import Row, Table
+from leaderboard.model.table import PROPERTIES, Evidence, Row, Table, tables_of
 
 ORDER = 140
 SLUG = "answer-properties"
@@ -91,7 +89,7 @@ def _text(tables: list[Table]) -> str:
 
 
 def _enforced(table: Table) -> str:
-    return table.facts.enforce or "never"
+    return table.known.enforce or "never"
 
 
 def _line(table: Table, tables: list[Table]) -> Line:
@@ -120,8 +118,8 @@ def _line(table: Table, tables: list[Table]) -> Line:
 
 def _price(table: Table, tables: list[Table]) -> str:
     """Test accuracy that enforcing costs, a mean over the rows that both have."""
-    free = [t for t in tables if t.facts.study == table.facts.study and _enforced(t) == "never"]
-    base = next((t for t in free if t.facts.profile is None), None)
+    free = [t for t in tables if t.known.study == table.known.study and _enforced(t) == "never"]
+    base = next((t for t in free if t.known.profile is None), None)
     if base is None or _enforced(table) == "never":
         return NOTHING
     theirs = {row.label: mean(row, "accuracy_test") for row in base.rows}

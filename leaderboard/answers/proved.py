@@ -19,13 +19,10 @@ from leaderboard.answers.answer import (
 )
 from leaderboard.answers.utility import COMMAND, missing
 from leaderboard.charts import pareto
-from leaderboard.model.chart import Chart
-from leaderboard.model.evidence import Evidence
-from leaderboard.model.pareto import Offer, front, offers
-from leaderboard.model.ranking import entries
-from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.ranking import Offer, entries, front, offers
+from leaderboard.model.section import Cell, Chart, Line, grid
 from leaderboard.model.shown import definitions, erases_the_model
-from leaderboard.model.table import Row, Table
+from leaderboard.model.table import Evidence, Row, Table
 
 ORDER = 20
 SLUG = "answer-proved"

@@ -6,23 +6,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean
 
+from benchmark.errors import present
 from leaderboard.answers.answer import (
     Answer,
     cell,
     guaranteed,
     mean,
+    number_of,
     seeds,
     unanswered,
 )
 from leaderboard.charts import scale as plot
-from leaderboard.model.chart import Chart
 from leaderboard.model.columns import BY_KEY
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.numbers import number, span
 from leaderboard.model.ranking import entries
-from leaderboard.model.section import Cell, Line, grid
-from leaderboard.model.study import SCALE, by_device, tables_of
-from leaderboard.model.table import Row, Table
+from leaderboard.model.section import Cell, Chart, Line, grid
+from leaderboard.model.table import SCALE, Evidence, Row, Table, by_device, tables_of
 
 ORDER = 15
 SLUG = "answer-scale"
@@ -58,7 +57,7 @@ class Growth:
     @property
     def factor(self) -> float:
         """The time of a request at the most rows over that at the fewest."""
-        return mean(self.points[-1][1], "unlearn") / mean(self.points[0][1], "unlearn")
+        return number_of(self.points[-1][1], "unlearn") / number_of(self.points[0][1], "unlearn")
 
     @property
     def rows(self) -> float:
@@ -77,7 +76,7 @@ class Growth:
 
 def answer(evidence: Evidence) -> Answer:
     """The time of a request at every number of rows, row by row."""
-    tables = [table for table in tables_of(evidence.tables, SCALE) if table.facts.train]
+    tables = [table for table in tables_of(evidence.tables, SCALE) if table.known.train]
     found = list(_growths(tables))
     if not found:
         return unanswered(SLUG, QUESTION, COMMAND)
@@ -98,23 +97,28 @@ def answer(evidence: Evidence) -> Answer:
 def _growths(tables: list[Table]) -> Iterator[Growth]:
     """The timed rows that are proved or exact, by problem."""
     by_row: dict[tuple[str, str], list[tuple[int, Row]]] = {}
-    for table in sorted(tables, key=lambda t: (t.facts.problem, t.facts.train)):
+    for table in sorted(tables, key=lambda t: (t.known.problem, _train(t))):
         for row in entries(table):
             if guaranteed(row) and mean(row, "unlearn"):
                 key = _problem(table), row.title
-                by_row.setdefault(key, []).append((table.facts.train, row))
+                by_row.setdefault(key, []).append((_train(table), row))
     for (problem, title), points in by_row.items():
         yield Growth(problem, title, tuple(points))
 
 
 def _problem(table: Table) -> str:
     plain = table.device == "cpu"
-    return table.facts.problem if plain else f"{table.facts.problem} ({table.device})"
+    return table.known.problem if plain else f"{table.known.problem} ({table.device})"
+
+
+def _train(table: Table) -> int:
+    """How many training rows an experiment of the answer has: it names so many."""
+    return present(table.known.train)
 
 
 def _retraining(row: Row) -> float:
     """Seconds of retraining beside the row, the mean over its seeds."""
-    return fmean(record.times.retrain for record in row.done.values())
+    return fmean(record.times.retrain for record in row.done.values() if record.times)
 
 
 def _grown(found: list[Growth]) -> list[Growth]:
@@ -191,7 +195,7 @@ def _lines(growth: Growth) -> Iterator[Line]:
             "",
             (
                 Cell(f"{rows:,}"),
-                Cell(number(mean(row, "unlearn"))),
+                Cell(number(number_of(row, "unlearn"))),
                 cell(row, "speedup"),
                 cell(row, "accuracy_test_gap"),
                 Cell(seeds([row])),
@@ -201,7 +205,7 @@ def _lines(growth: Growth) -> Iterator[Line]:
 
 def _charts(tables: list[Table]) -> Iterator[Chart]:
     for device, members in by_device(tables).items():
-        drawn = [p for t in sorted(members, key=lambda t: t.facts.train) for p in _points(t)]
+        drawn = [p for t in sorted(members, key=_train) for p in _points(t)]
         if drawn:
             suffix = "" if device == "cpu" else f"-{device.split()[0]}"
             yield Chart(f"plots/{plot.NAME}{suffix}.svg", plot.CAPTION, plot.draw, (drawn,))
@@ -209,10 +213,11 @@ def _charts(tables: list[Table]) -> Iterator[Chart]:
 
 def _points(table: Table) -> Iterator[plot.Point]:
     """Every seed of the rows that are proved or exact, and of the retraining beside them."""
-    problem, rows, retrained = table.facts.problem, table.facts.train, {}
+    problem, rows = table.known.problem, _train(table)
+    retrained: dict[int, float] = {}
     for row in filter(guaranteed, entries(table)):
         for seed, seconds in row.values(BY_KEY["unlearn"]).items():
             yield plot.Point(problem, row.title, rows, seconds)
-            retrained.setdefault(seed, row.done[seed].times.retrain)
+            retrained.setdefault(seed, present(row.done[seed].times).retrain)
     for seconds in retrained.values():
         yield plot.Point(problem, plot.RETRAINING, rows, seconds)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from statistics import median
 
 from benchmark.contract.claim import Verdict
-from leaderboard.answers.answer import Answer, counted, mean, problem, seeds, unanswered
-from leaderboard.model.evidence import Evidence
+from leaderboard.answers.answer import Answer, counted, mean, number_of, problem, seeds, unanswered
 from leaderboard.model.numbers import number, span
 from leaderboard.model.ranking import entries
 from leaderboard.model.section import Cell, Line, grid
 from leaderboard.model.shown import NOTHING
-from leaderboard.model.study import bounded
-from leaderboard.model.table import Row, Table
+from leaderboard.model.table import Evidence, Row, Table, bounded, claimed
 from leaderboard.model.words import BADGES
 
 ORDER = 40
@@ -72,7 +70,7 @@ def _text(rows: list[Row]) -> str:
 
 
 def _by_verdict(rows: list[Row], verdict: Verdict) -> str:
-    slacks = [mean(row, "slack") for row in rows if row.verdict == verdict]
+    slacks = [number_of(row, "slack") for row in rows if row.verdict == verdict]
     if not slacks:
         return ""
     return (
@@ -82,7 +80,7 @@ def _by_verdict(rows: list[Row], verdict: Verdict) -> str:
 
 
 def _short(rows: list[Row]) -> str:
-    slacks = [mean(row, "slack") for row in rows if row.verdict == "proved"]
+    slacks = [number_of(row, "slack") for row in rows if row.verdict == "proved"]
     if not slacks:
         return ""
     return (
@@ -104,7 +102,7 @@ def _room(rows: list[Row]) -> list[str]:
 
 def _ratios(row: Row) -> list[float]:
     """The distance that the noise is made for over the bound that was reached, seed by seed."""
-    evidence = [record.claim.evidence for record in bounded(row)]
+    evidence = map(claimed, bounded(row))
     return [found.bound / found.reached for found in evidence if found.reached]
 
 
@@ -117,6 +115,6 @@ def _line(name: str, rows: list[Row]) -> Line:
 
 
 def _span(rows: list[Row], verdict: Verdict, key: str) -> str:
-    values = [mean(row, key) for row in rows if row.verdict == verdict]
-    values = [value for value in values if value is not None]
+    means = [mean(row, key) for row in rows if row.verdict == verdict]
+    values = [value for value in means if value is not None]
     return span(values) if values else NOTHING

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmark.errors import AssumptionBroken
+from benchmark.errors import AssumptionBroken, present
 from leaderboard.answers import utility
 from leaderboard.answers.answer import (
     Answer,
@@ -11,19 +11,18 @@ from leaderboard.answers.answer import (
     in_stream,
     mean,
     name,
+    number_of,
     problem,
     seeds,
     single,
     unanswered,
 )
 from leaderboard.model.columns import BY_KEY
-from leaderboard.model.evidence import Evidence
-from leaderboard.model.interval import Estimate, geometric
-from leaderboard.model.numbers import number, span
+from leaderboard.model.numbers import Estimate, geometric, number, span
 from leaderboard.model.ranking import LOSS, entries
 from leaderboard.model.section import Cell, Line, grid
 from leaderboard.model.shown import erases_the_model
-from leaderboard.model.table import Row, Table
+from leaderboard.model.table import Evidence, Row, Table
 
 ORDER = 10
 SLUG = "answer-speed"
@@ -88,7 +87,7 @@ def _timed(table: Table) -> list[Row]:
         for row in single(table)
         if mean(row, "speedup") is not None and (mean(row, "accuracy_test_gap") or 0) >= -LOSS
     ]
-    return sorted(rows, key=lambda row: -mean(row, "speedup"))
+    return sorted(rows, key=lambda row: -number_of(row, "speedup"))
 
 
 def _is_stream(table: Table) -> bool:
@@ -118,11 +117,11 @@ def _is_linear(table: Table) -> bool:
 
 def _first(rows: list[Row]) -> Row:
     """The fastest on its first request."""
-    return max(rows, key=lambda row: whole(row).mean)
+    return max(rows, key=lambda row: present(whole(row)).mean)
 
 
 def _settled(rows: list[Row]) -> list[Row]:
-    return [row for row in rows if settled(row.estimate(BY_KEY["speedup"]))]
+    return [row for row in rows if settled(present(row.estimate(BY_KEY["speedup"])))]
 
 
 def _listed(tables: list[Table]) -> str:
@@ -145,7 +144,7 @@ def _kept(found: list[tuple[Table, list[Row]]]) -> list[tuple[Table, list[Row]]]
 
 def _times(found: list[tuple[Table, list[Row]]]) -> str:
     """The speed-ups of the fastest row of each problem."""
-    return f"{span([mean(rows[0], 'speedup') for _, rows in found])} times"
+    return f"{span([number_of(rows[0], 'speedup') for _, rows in found])} times"
 
 
 def _heads(found: list[tuple[Table, list[Row]]]) -> str:
@@ -170,9 +169,9 @@ def _faster(found: list[tuple[Table, list[Row]]], asked: int) -> list[str]:
     """On how many problems a row is faster request by request, and of what kind these are."""
     won = _won(found)
     rest = [(table, rows) for table, rows in found if not _settled(rows)]
-    likely = [rows for _, rows in rest if mean(rows[0], "speedup") > 1]
+    likely = [rows for _, rows in rest if number_of(rows[0], "speedup") > 1]
     alone = sum(all(len(row.done) == 1 for row in rows) for rows in likely)
-    slower = [table for table, rows in rest if mean(rows[0], "speedup") <= 1]
+    slower = [table for table, rows in rest if number_of(rows[0], "speedup") <= 1]
     parts = [
         f"{len(found)} of {counted(asked, 'problem')} have a proved row that loses at most "
         f"{LOSS:g} point of test accuracy. On {len(won)} of these a row is faster than retraining "
@@ -211,7 +210,7 @@ def _keeping(found: list[tuple[Table, list[Row]]]) -> str:
 
 
 def _at_once(found: list[tuple[Table, list[Row]]]) -> str:
-    faster = [[one for row in rows if settled(one := whole(row))] for _, rows in found]
+    faster = [[one for row in rows if settled(one := present(whole(row)))] for _, rows in found]
     best = [max(one.mean for one in ones) for ones in faster if ones]
     return (
         "If a single request has to pay for all one-off work, some row is still faster on "
@@ -238,7 +237,7 @@ def _others(lost: list[Table], refused: list[Table]) -> list[str]:
 
 def _line(title: str, rows: list[Row]) -> Line:
     row, first = rows[0], _first(rows)
-    one = whole(first)
+    one = present(whole(first))
     spread = "" if one.spread is None else f" ×÷ {number(one.spread)}"
     alone = " (n = 1)" if all(len(each.done) == 1 for each in rows) else ""
     return Line(

@@ -15,11 +15,10 @@ from leaderboard.answers.answer import (
     unanswered,
     verdict,
 )
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.numbers import span
 from leaderboard.model.section import Cell, Line, grid
 from leaderboard.model.shown import NOTHING, last_steps
-from leaderboard.model.table import Row
+from leaderboard.model.table import Evidence, Row
 from leaderboard.model.words import BADGES
 
 ORDER = 80

@@ -12,11 +12,10 @@ from benchmark.studies.quality_record import QualityRecord
 from benchmark.studies.quality_verdict import own, told
 from leaderboard.answers.answer import Answer, counted, guaranteed, problem, unanswered
 from leaderboard.answers.attacks import mean_score
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.numbers import number, span
 from leaderboard.model.ranking import entries
 from leaderboard.model.section import Cell, Line, grid
-from leaderboard.model.table import Row, Table
+from leaderboard.model.table import Evidence, Row, Table
 
 ORDER = 110
 SLUG = "answer-told"

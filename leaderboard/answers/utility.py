@@ -12,16 +12,16 @@ from leaderboard.answers.answer import (
     counted,
     mean,
     name,
+    number_of,
     pair,
     problem,
     seeds,
     single,
 )
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.numbers import span
 from leaderboard.model.section import Cell, Line, grid
 from leaderboard.model.shown import NOTHING
-from leaderboard.model.table import Row
+from leaderboard.model.table import Evidence, Row
 
 ORDER = 30
 SLUG = "answer-utility"
@@ -83,12 +83,12 @@ def _rows(evidence: Evidence, target: Target) -> list[tuple[str, list[Row]]]:
 
 
 def _size(row: Row) -> float:
-    return abs(mean(row, "accuracy_test_gap"))
+    return abs(number_of(row, "accuracy_test_gap"))
 
 
 def _text(target: Target, found: list[tuple[str, list[Row]]]) -> str:
-    best = [mean(rows[0], "accuracy_test_gap") for _, rows in found]
-    worst = [mean(rows[-1], "accuracy_test_gap") for _, rows in found]
+    best = [number_of(rows[0], "accuracy_test_gap") for _, rows in found]
+    worst = [number_of(rows[-1], "accuracy_test_gap") for _, rows in found]
     costs = _costs(row for _, rows in found for row in rows)
     noise = (
         f" In {counted(len(costs), 'row')} noise is added to the weights at the end. It costs "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from leaderboard.charts import bounds, gaps, times
-from leaderboard.model.chart import Chart
+from leaderboard.model.section import Chart
 from leaderboard.model.table import Table
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from leaderboard.charts import style
-from leaderboard.model.study import GENERAL, Point
+from leaderboard.model.table import GENERAL, Point
 from leaderboard.model.words import statement
 
 NAME = "ablation"

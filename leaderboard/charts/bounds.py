@@ -79,7 +79,7 @@ def _all_points(table: Table) -> list[tuple[float, float, str]]:
 
 def _points(row: Row) -> list[tuple[float, float, str]]:
     """Distance, bound and kind of each seed that has both, and neither 0."""
-    points = []
+    points: list[tuple[float, float, str]] = []
     for seed, record in row.done.items():
         distance = record.metrics.get("distance")
         evidence = record.claim.evidence if record.claim else None

@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from leaderboard.charts import style
 from leaderboard.model.numbers import number
-from leaderboard.model.pareto import Offer, front
+from leaderboard.model.ranking import Offer, front
 
 NAME = "pareto"
 CAPTION = (

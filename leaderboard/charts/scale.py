@@ -68,24 +68,26 @@ def draw(points: list[Point]) -> bytes:
 def _panel(axes: Axes, points: list[Point], titles: list[str]) -> None:
     for title in (RETRAINING, *titles):
         row = [(p.rows, p.seconds) for p in points if p.series == title]
-        style.trend(axes, row, label="", **_looks(title, titles))
+        colour, marker, line = _look(title, titles)
+        style.trend(axes, row, label="", colour=colour, marker=marker, line=line)
     axes.set_ylabel("")
 
 
-def _looks(title: str, titles: list[str]) -> dict[str, str]:
+def _look(title: str, titles: list[str]) -> tuple[str, str, style.LineStyle]:
+    """Colour, marker and line."""
     if title == RETRAINING:
-        return {"colour": style.INK, "marker": "o", "line": "--"}
+        return style.INK, "o", "--"
     k = titles.index(title) % len(_COLOURS)
-    return {"colour": _COLOURS[k], "marker": _MARKERS[k]}
+    return _COLOURS[k], _MARKERS[k], "-"
 
 
 def _handle(title: str, titles: list[str]) -> Line2D:
-    looks = _looks(title, titles)
+    colour, marker, line = _look(title, titles)
     return Line2D(
         [],
         [],
-        color=looks["colour"],
-        marker=looks["marker"],
-        linestyle=looks.get("line", "-"),
+        color=colour,
+        marker=marker,
+        linestyle=line,
         label=style.plain(title),
     )

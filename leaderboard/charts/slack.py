@@ -23,7 +23,7 @@ _COLOURS = sns.color_palette("colorblind").as_hex()
 
 # label, colour, marker, line style and width; the least proved bound is a broad band that the
 # statement it comes from is drawn upon
-_LOOKS: dict[Series, tuple[str, str, str, str, float]] = {
+_LOOKS: dict[Series, tuple[str, str, str, style.LineStyle, float]] = {
     "proved": ("least proved (ours)", _COLOURS[9], "", "-", 5),
     "thm6": (statement("thm6"), _COLOURS[0], "o", "-", 1.3),
     "thm5": (statement("thm5"), _COLOURS[2], "s", "--", 1.3),

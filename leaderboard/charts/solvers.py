@@ -30,7 +30,7 @@ RULES: dict[Rule, str] = {
 
 _COLOURS = sns.color_palette("colorblind").as_hex()
 _MARKERS = ("o", "s", "^", "D", "v", "P", "<", ">", "p", "h")
-_LINES = {"ours": "-", "peer": "--", "official": ""}
+_LINES: dict[str, style.LineStyle] = {"ours": "-", "peer": "--", "official": ""}
 _BOTTOM, _TOP = 2e-4, 2.0
 
 
@@ -59,7 +59,7 @@ def draw(records: list[SolverRecord]) -> bytes:
         return style.to_svg(figure)
 
 
-_Look = tuple[str, str, str, str]
+_Look = tuple[str, str, str, style.LineStyle]
 
 
 def _looks(records: list[SolverRecord]) -> dict[str, _Look]:

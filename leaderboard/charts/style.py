@@ -6,6 +6,7 @@ import io
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
 import seaborn as sns
 from matplotlib import style
@@ -19,6 +20,8 @@ from leaderboard.model.table import Row
 from leaderboard.model.words import BADGES
 
 _PALETTE = sns.color_palette("colorblind").as_hex()
+#: Lines that plots draw with.
+LineStyle = Literal["-", "--", "-.", ":", ""]
 INK = "#333333"
 BLUE = _PALETTE[0]
 RED = "#c1121f"

@@ -116,8 +116,8 @@ def _releases(stream: Sequence[Step]) -> Grid:
     withheld = ("ε of all so far, as measured", "bound reached", "steps", "seconds")
     lines = []
     for place, step in enumerate(stream, 1):
-        values = (step.epsilon, step.composed_epsilon, step.bound, step.sigma)
-        values += (step.measured_epsilon, step.reached)
+        shown = (step.epsilon, step.composed_epsilon, step.bound, step.sigma)
+        values = (*shown, step.measured_epsilon, step.reached)
         cells = [Cell(NOTHING if value is None else number(value)) for value in values]
         cells.append(Cell(NOTHING if step.steps is None else str(step.steps)))
         lines.append(Line(str(place), "", (*cells, Cell(number(step.seconds)))))

@@ -1,9 +1,10 @@
-"""An experiment's page: the table, footnotes, plots, every claim in full, the setting."""
+"""What the board says of an experiment: its page, and its row in a terminal."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from leaderboard.experiments.details import (
@@ -16,11 +17,12 @@ from leaderboard.experiments.details import (
     seconds,
 )
 from leaderboard.model import properties
-from leaderboard.model.chart import Chart
-from leaderboard.model.columns import GROUPS, Column
+from leaderboard.model.columns import BY_KEY, GROUPS, TEST_GAP, Column
+from leaderboard.model.numbers import number
 from leaderboard.model.ranking import Mark, entries, in_order, marks, yardsticks
 from leaderboard.model.section import (
     Cell,
+    Chart,
     Facts,
     Grid,
     Line,
@@ -29,12 +31,23 @@ from leaderboard.model.section import (
     Prose,
     Section,
     bullets,
+    grid,
     paragraph,
 )
-from leaderboard.model.shown import NOTHING, certified, erases_the_model, failures, remarks, shown
+from leaderboard.model.shown import (
+    NOTHING,
+    certified,
+    erases_the_model,
+    failures,
+    remarks,
+    seeds,
+    shown,
+)
 from leaderboard.model.shown import seeds as seeds_of
 from leaderboard.model.table import Row, Table, filled
 from leaderboard.model.words import BADGES
+
+# An experiment's page: the table, footnotes, plots, every claim in full, the setting.
 
 _Marks = Mapping[tuple[str, str], Mark]
 
@@ -220,3 +233,48 @@ def _again(table: Table, row: Row, results: str) -> tuple[Prose, ...]:
 def _params(params: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Parameters by name; what is None the method chooses itself."""
     return [(name, "not set" if v is None else str(v)) for name, v in sorted(params.items())]
+
+
+_COLUMNS = (TEST_GAP, *(BY_KEY[key] for key in ("attack_gap", "slack", "unlearn", "speedup")))
+# the others are means alone: there is no room for every interval
+_WITH_SPREAD = ("accuracy_test_gap", "attack_gap")
+_CAPTION = (
+    "Means over seeds, gaps with the half-width of their 95 % interval. Bold: best entry, "
+    "≈: tied with it."
+)
+
+
+def compact(table: Table, labels: Collection[str] | None = None) -> Section | None:
+    """The rows of these labels, or all; None if there are none.
+
+    What is best is so among all rows of the table.
+    """
+    best = marks(table)
+    lines = [
+        _compact_line(row, group, best)
+        for group, rows in (("Yardsticks", yardsticks(table)), ("Entries", entries(table)))
+        for row in rows
+        if labels is None or row.label in labels
+    ]
+    if not lines:
+        return None
+    names = ("Verdict", *(column.heading for column in _COLUMNS), "Seeds")
+    parts = (grid(names, lines, "Method", _CAPTION),)
+    return Section(table.slug, table.title, parts=parts, aside=table.device)
+
+
+def _compact_line(row: Row, group: str, best: Mapping[tuple[str, str], Mark]) -> Line:
+    verdict = verdict_cell(row)
+    text = seeds(row).replace(" seeds", "")
+    count = Cell(text) if row.complete else Cell("", alarm=text)
+    numbers = (_number(row, column, best) for column in _COLUMNS)
+    alarm = bool(row.violations or row.void)
+    return Line(row.title, "", (verdict, *numbers, count), alarm=alarm, group=group)
+
+
+def _number(row: Row, column: Column, best: Mapping[tuple[str, str], Mark]) -> Cell:
+    cell = replace(number_cell(row, column, best), alarm="")
+    estimate = row.estimate(column)
+    if estimate is None or column.key in _WITH_SPREAD:
+        return cell
+    return replace(cell, text=number(estimate.mean, 2), aside="")

@@ -9,12 +9,14 @@ from collections.abc import Hashable
 from typing import Any
 
 from benchmark.contract.claim import VERDICTS
-from leaderboard.model.interval import Estimate
+from benchmark.errors import present
+from leaderboard.model.numbers import Estimate
 from leaderboard.model.ranking import LOSS
 from leaderboard.model.words import BADGES
-from leaderboard.overview import Overview, OverviewRow, Standing, Track
 from leaderboard.overview.cells import COLUMNS, FORGOTTEN, break_even
-from leaderboard.render.bibtex import entry
+from leaderboard.overview.overview import Overview, Standing
+from leaderboard.overview.row import OverviewRow, Track
+from leaderboard.render.latex import entry
 
 #: Significant digits that a page needs; a mean's interval is shown to two.
 _DIGITS = 5
@@ -147,7 +149,7 @@ def _problem(row: OverviewRow, track: int) -> dict[str, Any]:
 def model_of(row: OverviewRow) -> tuple[str, str]:
     """What the filters call the row's model, by name and in words: a linear one by its loss."""
     family = row.track.family
-    return (family.key, family.title) if family.linear else (row.table.facts.model, row.model)
+    return (family.key, family.title) if family.linear else (row.table.known.model, row.model)
 
 
 def _method(row: OverviewRow, papers: _Pool) -> dict[str, Any]:
@@ -163,13 +165,13 @@ def _method(row: OverviewRow, papers: _Pool) -> dict[str, Any]:
 
 def _claim(row: OverviewRow, pools: dict[str, _Pool]) -> list[Any]:
     """A claim as a list, in the order that page.js names its parts in."""
-    definition = [row.definition.title, row.definition.words]
+    definition = present(row.definition)
     constants = [
         [c.name, _short(c.value), c.provenance, pools["meanings"].place(c.meaning)]
         for c in row.constants
     ]
     return [
-        pools["definitions"].place(definition),
+        pools["definitions"].place([definition.title, definition.words]),
         pools["words"].place(row.mode),
         [pools["words"].place(need) for need in row.needs],
         pools["words"].place(row.theorem),

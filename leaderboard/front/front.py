@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,14 +14,15 @@ from rcssmin import cssmin
 from rjsmin import jsmin
 
 from benchmark.contract.definition import discover
+from benchmark.errors import present
 from leaderboard.front.data import VERDICTS_AT_FIRST, model_of, packed, payload, unpacked
 from leaderboard.model import words
-from leaderboard.model.contents import ordered, short
 from leaderboard.model.numbers import number
 from leaderboard.model.section import Prose, Section
-from leaderboard.model.table import Table
-from leaderboard.overview import RULE, Overview, OverviewRow, Track, cards
-from leaderboard.overview.cells import COLUMNS, Line, points
+from leaderboard.model.table import Table, ordered, short
+from leaderboard.overview.cells import COLUMNS, Line, cards, points
+from leaderboard.overview.overview import RULE, Overview
+from leaderboard.overview.row import OverviewRow, Track
 from leaderboard.render.html import GENERATOR
 
 #: How the data begin in the page.
@@ -124,13 +125,13 @@ class Chip:
 
 def _filters(found: Overview) -> list[tuple[str, str, list[Chip]]]:
     """Each filter with its values, in the order of the rows or of the verdicts."""
-    read = {
+    read: dict[str, Callable[[OverviewRow], tuple[str, str]]] = {
         "model": model_of,
         "data": lambda row: (row.data, row.data),
         "request": lambda row: (name := row.track.request.name.lower(), _REQUESTS[name]),
         "verdict": lambda row: (row.row.verdict, words.BADGES[row.row.verdict]),
     }
-    orders = {"verdict": list(words.BADGES), "request": list(_REQUESTS)}
+    orders: dict[str, list[str]] = {"verdict": list(words.BADGES), "request": list(_REQUESTS)}
     filters = []
     for key, heading in FILTERS.items():
         values = list(dict.fromkeys(read[key](row) for row in found.rows))
@@ -176,7 +177,7 @@ def _grid(found: Overview) -> list[tuple[str, list[Problem]]]:
 
 def _plainest(row: OverviewRow) -> tuple:
     """By data set; linear models first, and small requests before large ones and streams."""
-    facts = row.table.facts
+    facts = row.table.known
     place = row.track.order[2:]
     return row.data, not facts.linear, row.problem, *place, facts.forgotten or 0, row.request
 
@@ -187,7 +188,7 @@ def _problem(any_row: OverviewRow, best: OverviewRow | None) -> Problem:
     request = any_row.request + ("" if epsilon == 1 else f", ε = {epsilon:g}")
     if best is None:
         return Problem(any_row.table.slug, title, request, "", "", "")
-    speed, gap = number(best.speedup.mean), points(best.gap.mean)
+    speed, gap = number(present(best.speedup).mean), points(present(best.gap).mean)
     return Problem(any_row.table.slug, title, request, best.row.title, speed, gap)
 
 

@@ -1,6 +1,20 @@
-"""Numbers as people read them."""
+"""Numbers as people read them: intervals over seeds, what a claim rules out, sizes of requests."""
 
 from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from statistics import fmean, stdev
+
+from scipy.stats import t as student
+
+from benchmark.audit.published_noise import SUSPICIOUS
+from benchmark.contract.claim import Claim
+from benchmark.facts import Facts
+from benchmark.records import Record
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # powers of ten that are written out
@@ -63,3 +77,120 @@ def _fixed(value: float, decimals: int) -> str:
 
 def _scaled(value: float, power: int, decimals: int) -> str:
     return f"{_fixed(value / 10.0**power, decimals)}×10{str(power).translate(_SUPERSCRIPT)}"
+
+
+#: Coverage of every interval on the board.
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds.
+
+    Attributes:
+        mean: arithmetic, or geometric.
+        spread: half the width of the t interval; of a geometric mean, the factor by which the
+            interval reaches up and down. None with one seed.
+        n: how many seeds.
+    """
+
+    mean: float
+    spread: float | None
+    n: int
+
+
+def arithmetic(values: Sequence[float]) -> Estimate:
+    """Mean and half-width of the t interval of one value or more."""
+    return _arithmetic(tuple(values))
+
+
+@lru_cache(maxsize=1 << 16)  # a page asks for the same numbers again and again
+def _arithmetic(values: tuple[float, ...]) -> Estimate:
+    n = len(values)
+    if n == 1:
+        return Estimate(values[0], None, 1)
+    return Estimate(fmean(values), _quantile(n - 1) * stdev(values) / math.sqrt(n), n)
+
+
+@cache
+def _quantile(freedom: int) -> float:
+    """Quantile of Student's t with so many degrees of freedom, for the end of an interval."""
+    return float(student.ppf((1 + LEVEL) / 2, freedom))
+
+
+def geometric(values: Sequence[float]) -> Estimate:
+    """Geometric mean of positive values and the factor of its interval, taken on logarithms."""
+    logs = arithmetic([math.log(value) for value in values])
+    spread = None if logs.spread is None else math.exp(logs.spread)
+    return Estimate(math.exp(logs.mean), spread, logs.n)
+
+
+def violations(record: Record) -> list[str]:
+    """Every violation of a record's claim, in words; none without a claim."""
+    return [] if record.claim is None else list(_found(record, record.claim))
+
+
+def _found(record: Record, claim: Claim) -> Iterator[str]:
+    slack = _metric(record, "slack")
+    if slack is not None and slack < 1:
+        yield f"the slack is {number(slack)}, below 1"
+    distance = _metric(record, "distance")
+    if distance is not None and claim.bound is not None and distance > claim.bound:
+        yield f"the distance is {number(distance)}, beyond the bound {number(claim.bound)}"
+    audited = _metric(record, "audited_epsilon")
+    if audited is not None and audited > claim.epsilon:
+        yield f"ε is at least {number(audited)}, above the certified {number(claim.epsilon)}"
+    p = _metric(record, "noise_p")
+    if p is not None and p < SUSPICIOUS:
+        yield f"published noise: {record.metrics['noise_p'].note}"
+
+
+def _metric(record: Record, name: str) -> float | None:
+    value = record.metrics.get(name)
+    return None if value is None else value.value
+
+
+#: What stands before and after the word "rows".
+_SCENARIOS = {
+    "random": ("random", ""),
+    "memorised": ("memorised", ""),
+    "mislabelled": ("mislabelled", ""),
+    "influential": ("most influential", ""),
+    "largest": ("", "with the largest images"),
+    "subpopulation": ("", "of a sub-population"),
+}
+#: What a request on a graph names, where the number goes.
+_ON_GRAPHS = {
+    "nodes": "{} nodes",
+    "nodes-any": "{} nodes, labelled or not",
+    "nodes-high-degree": "{} nodes of high degree",
+    "nodes-class": "the nodes of a class",
+    "edges": "{} edges",
+    "edges-of-node": "{} edges of a node",
+    "edges-planted": "{} planted edges",
+    "features": "features of {} nodes",
+    "features-and-labels": "features and labels of {} nodes",
+}
+
+
+def request_in_words(facts: Facts) -> str:
+    """What is asked for, e.g. `10 × 100 random rows` or `features of 10 nodes`."""
+    what = _of_graph(facts) if facts.graph else _rows(facts)
+    return f"{facts.requests} × {what}" if facts.requests > 1 else what
+
+
+def _of_graph(facts: Facts) -> str:
+    count = f"{100 * facts.share:g} % of the" if facts.share is not None else facts.forgotten or ""
+    words = _ON_GRAPHS.get(facts.scenario, f"{{}} {facts.scenario}").format(count).strip()
+    return re.sub(r"(?<=\b1 )(node|edge)s", r"\1", words)
+
+
+def _rows(facts: Facts) -> str:
+    if facts.scenario == "class":
+        return "a whole class"
+    before, after = _SCENARIOS.get(facts.scenario, (facts.scenario, ""))
+    count = "" if facts.forgotten is None else f"{facts.forgotten:,}"
+    if facts.share is not None:
+        count = f"{number(100 * facts.share)} %,"
+    noun = "row" if facts.forgotten == 1 else "rows"
+    return " ".join(filter(None, [count, before, noun, after]))

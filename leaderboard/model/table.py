@@ -1,4 +1,4 @@
-"""What the board is made of: tables of rows of cells, read from a results folder."""
+"""What the board rests on: tables of rows of cells, from a results folder, and their groups."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from benchmark.contract.claim import VERDICTS, Claim, Verdict
-from benchmark.errors import LetheError
+from benchmark.contract.claim import VERDICTS, Claim, Distance, Verdict
+from benchmark.errors import LetheError, present
 from benchmark.facts import Facts
+from benchmark.metrics.metric import DOT, of_column
+from benchmark.predictions import with_metrics
 from benchmark.records import Environment, Plan, Record, Store, Value
-from leaderboard.model.columns import Column
-from leaderboard.model.interval import Estimate, arithmetic, geometric
-from leaderboard.model.violations import violations
+from benchmark.studies.quality_record import QualityRecord
+from leaderboard.model.columns import BY_KEY, Column
+from leaderboard.model.numbers import Estimate, arithmetic, geometric, violations
 
 #: The device of a table that has a plan and no records.
 NOT_RUN = "not run yet"
@@ -131,6 +133,11 @@ class Table:
     rows: tuple[Row, ...]
     uncounted: tuple[int, ...]
     slug: str
+
+    @property
+    def known(self) -> Facts:
+        """The facts, of a table that was chosen by them."""
+        return present(self.facts)
 
     @cached_property
     def records(self) -> list[Record]:
@@ -252,3 +259,218 @@ def settings_differ(records: Iterable[Record], keys: Iterable[str]) -> bool:
     """Whether records were made from different inputs, as far as `keys` of the inputs go."""
     picked = ({key: record.inputs.get(key) for key in keys} for record in records)
     return len({json.dumps(inputs, sort_keys=True) for inputs in picked}) > 1
+
+
+# The experiments of a group, and their records as points.
+
+#: The statement that needs no convexity, by its id.
+GENERAL = "thm4"
+
+#: Groups of experiments that vary one setting of a problem, each with an answer of its own.
+NONCONVERGENCE, ABLATION, BUDGET, BIASED = "nonconvergence", "ablation", "budget", "biased"
+SCALE, PROPERTIES = "scale", "properties"
+#: Those whose experiments are no further problems. Requests that are not random make some.
+SWEEPS = frozenset({NONCONVERGENCE, ABLATION, BUDGET, SCALE, PROPERTIES})
+#: The group of experiments in the paper's own setting.
+PAPER = "paper"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One seed of a row: where training and method were set, and what came out.
+
+    Attributes:
+        setting: the value of what is varied.
+        series: what the point is drawn as.
+        bounds: on the distance to the retrained weights: `certified`, and `GENERAL` if evaluated.
+        distance: measured; None where there is none, as for the residual and the gap.
+        residual: of the method's linear solve.
+        gap: of test accuracy, points.
+    """
+
+    setting: float
+    series: str
+    epsilon: float
+    bounds: dict[str, float]
+    distance: float | None
+    residual: float | None
+    gap: float | None
+
+
+def tables_of(tables: list[Table], group: str) -> list[Table]:
+    """Tables of a group's experiments, without what is for trying things out.
+
+    An experiment whose plan has no facts is in no group.
+    """
+    return [t for t in tables if t.facts and group in t.facts.group and not t.facts.trial]
+
+
+def varies(facts: Facts) -> bool:
+    """Whether it is one problem again and again: of a group above, or a sweep over a graph."""
+    return bool(SWEEPS & set(facts.group)) or (facts.graph and facts.varies)
+
+
+def without_variations(tables: list[Table]) -> list[Table]:
+    """A table for each problem."""
+    known = [(table, table.facts) for table in tables]
+    return [t for t, facts in known if not facts or not (varies(facts) or BIASED in facts.group)]
+
+
+def studies(tables: Iterable[Table]) -> list[str]:
+    """Names of the studies that the tables' experiments are of, in order."""
+    return list(dict.fromkeys(table.facts.study for table in tables if table.facts))
+
+
+def by_device(tables: list[Table]) -> dict[str, list[Table]]:
+    """What may share a plot."""
+    return {d: [t for t in tables if t.device == d] for d in sorted({t.device for t in tables})}
+
+
+def constant(record: Record, name: str) -> float | None:
+    """The value of a constant of the record's claim, published or measured."""
+    if record.claim is None:
+        return None
+    measured = getattr(record.claim.evidence, "measured", ())
+    return next((c.value for c in (*record.claim.constants, *measured) if c.name == name), None)
+
+
+def bounded(row: Row) -> list[Record]:
+    """The records of a row that claim a distance."""
+    return [r for r in row.done.values() if r.claim and isinstance(r.claim.evidence, Distance)]
+
+
+def claimed(record: Record) -> Distance:
+    """The evidence of a record that claims a distance."""
+    evidence = present(record.claim).evidence
+    assert isinstance(evidence, Distance)
+    return evidence
+
+
+def bounds(record: Record) -> dict[str, float]:
+    """The bound that the noise is made for, and `GENERAL`'s where it was evaluated."""
+    evidence = claimed(record)
+    found = {other.theorem: other.value for other in evidence.alternatives}
+    found[evidence.theorem] = evidence.reached
+    general = {GENERAL: found[GENERAL]} if GENERAL in found else {}
+    return {"certified": evidence.bound} | general
+
+
+def point(record: Record, setting: float, series: str) -> Point:
+    """A record that claims a distance as a point."""
+
+    def metric(name: str) -> float | None:
+        value = record.metrics.get(name)
+        return None if value is None else value.value
+
+    return Point(
+        setting=setting,
+        series=series,
+        epsilon=present(record.claim).epsilon,
+        bounds=bounds(record),
+        distance=metric("distance"),
+        residual=constant(record, "residual"),
+        gap=metric("accuracy_test_gap"),
+    )
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The records of a board, as tables where there are some.
+
+    Attributes:
+        tables: of the experiments.
+        quality: records of forget quality.
+        results: the results folder; None where only the above count.
+    """
+
+    tables: list[Table]
+    quality: list[QualityRecord] = field(default_factory=list)
+    results: Path | None = None
+
+    @property
+    def problems(self) -> list[Table]:
+        """The tables without those of studies that vary a problem's settings."""
+        return without_variations(self.tables)
+
+
+# with commas between thousands
+_NUMBER = re.compile(r"(\d+(?:,\d{3})*)")
+_UNKNOWN = "Other"
+
+
+def ordered(tables: Iterable[Table]) -> list[Table]:
+    """By title and device, where 2 comes before 10."""
+    return sorted(tables, key=lambda table: (_natural(table.title), table.device))
+
+
+def by_data_set(tables: Iterable[Table]) -> Mapping[str, list[Table]]:
+    """The tables of each data set, in order."""
+    found: dict[str, list[Table]] = {}
+    for table in ordered(tables):
+        found.setdefault(data_set(table), []).append(table)
+    return found
+
+
+def data_set(table: Table) -> str:
+    """What people call the data set; where the plan has no facts its name in the records."""
+    if table.facts is not None:
+        return table.facts.data_title
+    named = (record.data.name for record in table.records if record.data is not None)
+    return next(named, _UNKNOWN)
+
+
+def short(table: Table) -> str:
+    """The title without its data set, with the device unless that is a CPU."""
+    rest = table.title.removeprefix(f"{data_set(table)},").strip() or table.title
+    return rest if table.device == "cpu" else f"{rest} ({table.device})"
+
+
+def _natural(text: str) -> list[tuple[str, int]]:
+    """A key whose numbers compare as numbers: every second part of the text is one."""
+    parts = [*_NUMBER.split(text.casefold()), "0"]
+    return [
+        (words, int(digits.replace(",", "")))
+        for words, digits in zip(parts[::2], parts[1::2], strict=True)
+    ]
+
+
+def measured(results: Path, tables: Iterable[Table]) -> list[Table]:
+    """The tables of a results folder with the metrics of what was kept of each release."""
+    return [
+        replace(table, rows=tuple(replace(row, cells=cells) for row, cells in rows))
+        for table in tables
+        for rows in [_predicted_cells(results, table)]
+    ]
+
+
+def _predicted_cells(results: Path, table: Table) -> list[tuple[Row, dict[int, Record | None]]]:
+    found = {record.path: record for record in with_metrics(results, table.records)}
+    return [
+        (row, {s: None if r is None else found[r.path] for s, r in row.cells.items()})
+        for row in table.rows
+    ]
+
+
+def predicted_column(key: str) -> Column | None:
+    """The column of a metric of predictions, e.g. `calibration.test`; None of any other name.
+
+    That of one which was measured at once, such as `rmse.retain`, reads the record's `rmse_retain`.
+    """
+    metric = of_column(key)
+    if metric is None:
+        return None
+    _, part, *words = key.split(DOT)
+    header = " ".join([metric.title, *words]) + f", {part}"
+    recorded = key.replace(DOT, "_")
+    return Column(
+        key,
+        header,
+        metric.unit,
+        metric.meaning,
+        lambda record: record.metrics.get(key) or record.metrics.get(recorded),
+    )
+
+
+def any_column(key: str) -> Column | None:
+    """The column of that name, on the board or of predictions; None if there is none."""
+    return BY_KEY.get(key) or predicted_column(key)

@@ -45,7 +45,7 @@ YARDSTICKS = {
 }
 
 #: What a verdict is called on the board.
-BADGES: dict[Verdict, str] = {
+BADGES: dict[str, str] = {
     "exact": "exact",
     "proved": "proved",
     "conditional": "conditional",

@@ -1,23 +1,152 @@
-"""A row of the overview: one method on one problem, from the records and typed facts."""
+"""A row of the overview, and the track that it is compared in."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
 
 from benchmark.contract.claim import Algorithm, Claim, Constant, Construction, Distance
 from benchmark.contract.definition import Definition, find
+from benchmark.facts import Facts
 from benchmark.studies.quality_record import Verdict as Forgotten
 from leaderboard.experiments import details
 from leaderboard.model import words
 from leaderboard.model.columns import BY_KEY, CONTROLS, TEST_GAP, Column
-from leaderboard.model.interval import Estimate, arithmetic, geometric
+from leaderboard.model.numbers import Estimate, arithmetic, geometric, request_in_words
 from leaderboard.model.ranking import LOSS, keeps
-from leaderboard.model.requests import request_in_words
 from leaderboard.model.shown import erases_the_model, last_steps
-from leaderboard.model.table import Row, Table
-from leaderboard.overview.track import Track, model_in_words, track
+from leaderboard.model.table import Row, Table, varies
+
+# Tracks: the problems on which rows may be compared, told by typed facts and nothing else.
+
+_LOSSES = {"cross_entropy": "cross-entropy", "squared": "squared loss"}
+_MODELS = {
+    "softmax": "linear",
+    "mlp": "MLP",
+    "allcnn": "AllCNN",
+    "resnet18": "ResNet-18",
+    "gcn": "GCN",
+    "tangent": "tangent",
+}
+
+
+#: Scenarios that choose by the seed alone.
+_AT_RANDOM = ("random", "nodes", "nodes-any", "edges", "features", "features-and-labels")
+#: The key of the family of heads on graphs.
+GRAPH = "graph"
+#: The key of the family of heads that predict a real number, whose points are of R².
+NUMBER = "linear-number"
+
+
+class Request(Enum):
+    """What is asked for: one request or a stream of them, of random rows or of chosen ones."""
+
+    RANDOM = "one request of random rows"
+    CHOSEN = "one request of chosen rows"
+    STREAM = "a stream of requests"
+
+    def on(self, family: Family) -> str:
+        """In words, of what a family's requests name."""
+        if not family.key.startswith(GRAPH):
+            return self.value
+        return self.value.replace(" of random rows", "").replace("rows", "nodes or edges")
+
+
+@dataclass(frozen=True)
+class Family:
+    """Problems whose models are of a kind.
+
+    Attributes:
+        key: its name in addresses.
+        title: in words.
+        linear: whether the models are linear in their weights.
+    """
+
+    key: str
+    title: str
+    linear: bool
+
+
+@dataclass(frozen=True)
+class Track:
+    """The problems of one family that ask for the same kind of request at one (epsilon, delta).
+
+    Attributes:
+        epsilon, delta: that every release of it is asked to keep.
+    """
+
+    family: Family
+    request: Request
+    epsilon: float
+    delta: float
+
+    @property
+    def slug(self) -> str:
+        """Its name in addresses."""
+        return f"{self.family.key}-{self.request.name.lower()}-{self.epsilon:g}"
+
+    @property
+    def title(self) -> str:
+        """In words, with its epsilon."""
+        return f"{self.family.title}: {self.request.on(self.family)}, ε = {self.epsilon:g}"
+
+    @property
+    def order(self) -> tuple[bool, str, int, float]:
+        """Linear models first, then the plainest request at the smallest epsilon."""
+        place = list(Request).index(self.request)
+        return not self.family.linear, self.family.key, place, self.epsilon
+
+
+def track(facts: Facts) -> Track:
+    """The track that a problem with these facts is in."""
+    request = Request.RANDOM if facts.scenario in _AT_RANDOM else Request.CHOSEN
+    if facts.requests > 1:
+        request = Request.STREAM
+    return Track(family(facts), request, facts.target.epsilon, facts.target.delta)
+
+
+def family(facts: Facts) -> Family:
+    """The family of a problem with these facts: graphs, nets, tangents, numbers, heads by loss."""
+    if facts.graph:
+        kind = "Head" if facts.linear else "Net"
+        return Family(GRAPH if facts.linear else f"{GRAPH}-net", f"{kind} on a graph", facts.linear)
+    if facts.model == "tangent":
+        return Family("tangent", "Tangent of a net", linear=True)
+    if facts.number is not None:
+        return Family(NUMBER, "Linear head, a number", linear=True)
+    if not facts.linear:
+        return Family("net", "Net", linear=False)
+    loss = _LOSSES.get(facts.loss, facts.loss.replace("_", " "))
+    key = facts.loss.replace("_", "-")
+    return Family(f"linear-{key}", f"Linear head, {loss}", linear=True)
+
+
+def is_problem(table: Table) -> bool:
+    """Whether a table is a problem of its own: typed, and no variation of another."""
+    return table.facts is not None and not varies(table.facts)
+
+
+def one_a_graph(tables: list[Table]) -> list[Table]:
+    """The problems without requests for a graph's edges and features, where some are for nodes.
+
+    These have an answer of their own, and the overview would be about them for the most part.
+    """
+    of_nodes = {t.known.data for t in tables if t.known.graph and _of_nodes(t)}
+    return [t for t in tables if t.known.data not in of_nodes or _of_nodes(t)]
+
+
+def _of_nodes(table: Table) -> bool:
+    return table.known.scenario.startswith("nodes")
+
+
+def model_in_words(facts: Facts) -> str:
+    """What people call the kind of model."""
+    return _MODELS.get(facts.model, facts.model)
+
+
+# A row of the overview: one method on one problem, from the records and typed facts.
 
 #: A mean of exact cancellations comes out as some 1e-15.
 _NOTHING = 1e-12
@@ -56,7 +185,7 @@ class OverviewRow:
 
     @cached_property
     def track(self) -> Track:
-        return track(self.table.facts)
+        return track(self.table.known)
 
     @property
     def anchor(self) -> str:
@@ -68,19 +197,19 @@ class OverviewRow:
         """Data, model and features, with the device unless that is a CPU."""
         device = "" if self.table.device == "cpu" else self.table.device
         aside = ", ".join(filter(None, [self.qualifier, device]))
-        return self.table.facts.problem + (f" ({aside})" if aside else "")
+        return self.table.known.problem + (f" ({aside})" if aside else "")
 
     @property
     def request(self) -> str:
-        return request_in_words(self.table.facts)
+        return request_in_words(self.table.known)
 
     @property
     def data(self) -> str:
-        return self.table.facts.data_title
+        return self.table.known.data_title
 
     @property
     def model(self) -> str:
-        return model_in_words(self.table.facts)
+        return model_in_words(self.table.known)
 
     # --- what is claimed ------------------------------------------------------------------------
 
@@ -103,7 +232,7 @@ class OverviewRow:
             return "exact by construction"
         if isinstance(evidence, Algorithm):
             return "noise inside the algorithm"
-        if self.definition.proves:
+        if find(self.claim.definition).proves:
             return "noise on the weights, fixed beforehand"
         return "noise on the weights, fitted to this request"
 
@@ -202,7 +331,7 @@ class OverviewRow:
     @property
     def guaranteed(self) -> bool:
         """Whether it has every seed, proved or exact as asked for, and nothing refutes it."""
-        row, target = self.row, self.table.facts.target
+        row, target = self.row, self.table.known.target
         if row.verdict not in ("exact", "proved") or row.violations or not row.complete:
             return False
         return all(keeps(claim, target.epsilon, target.delta) for claim in row.claims)

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from functools import singledispatch
 from urllib.parse import quote
 
-from leaderboard.model.chart import Chart
 from leaderboard.model.section import (
     Cell,
+    Chart,
     Facts,
     Grid,
     Line,

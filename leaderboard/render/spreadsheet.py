@@ -12,9 +12,8 @@ from benchmark.contract.claim import Claim, Evidence
 from benchmark.contract.guarantee import Guarantee
 from benchmark.records import Record, Value
 from leaderboard.model.columns import COLUMNS, Column
-from leaderboard.model.predicted import column as of_predictions
 from leaderboard.model.ranking import in_order
-from leaderboard.model.table import Row, Table
+from leaderboard.model.table import Row, Table, predicted_column
 
 
 def _from_claim(key: str, read: Callable[[Claim], float | None]) -> Column:
@@ -59,7 +58,7 @@ def seeds_of(rows: Iterable[tuple[Table, Row]]) -> str:
     """
     rows = list(rows)
     names = {name for _, row in rows for record in row.found for name in record.metrics}
-    further = [column for name in sorted(names) if (column := of_predictions(name))]
+    further = [column for name in sorted(names) if (column := predicted_column(name))]
     return _written(
         _seed(table, row, record, further) for table, row in rows for record in row.found
     )

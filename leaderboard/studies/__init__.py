@@ -7,8 +7,8 @@ the sections that its records give; none where there are no records.
 from __future__ import annotations
 
 from benchmark import plugins
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.section import Section
+from leaderboard.model.table import Evidence
 
 
 def sections(evidence: Evidence) -> list[Section]:

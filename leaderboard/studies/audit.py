@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from benchmark.contract.definition import find
+from benchmark.errors import present
 from benchmark.studies import audit_record
 from benchmark.studies.audit_record import AuditRecord, AuditStudy, Finding
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.numbers import number
 from leaderboard.model.section import Cell, Grid, Line, Section, grid
 from leaderboard.model.shown import NOTHING
+from leaderboard.model.table import Evidence
 from leaderboard.model.words import BADGES
 
 ORDER = 30
@@ -37,14 +38,14 @@ _HARDLY = 0.95
 
 def sections(evidence: Evidence) -> list[Section]:
     """The table of the audited rows."""
-    study = audit_record.read(evidence.results)
+    study = audit_record.read(present(evidence.results))
     if study is None:
         return []
     return [Section("audit", HEADING, READING, (audit_grid(study),), _summary(study))]
 
 
 def _summary(study: AuditStudy) -> str:
-    outcomes = [record.finding.outcome for record in study.findings]
+    outcomes = [present(record.finding).outcome for record in study.findings]
     return (
         f"{outcomes.count('refuted')} of {len(outcomes)} claims are refuted by whole runs, "
         f"{outcomes.count('not refuted')} are not, and {outcomes.count('not falsifiable')} could "
@@ -55,7 +56,7 @@ def _summary(study: AuditStudy) -> str:
 def audit_grid(study: AuditStudy) -> Grid:
     """One line a row that was audited, then those that gave no answer or have no record."""
     names = ("claimed ε", "proved ε", "could prove", "looked at", "judged runs a side", "outcome")
-    lines = [_line(record, record.finding) for record in study.findings]
+    lines = [_line(record, present(record.finding)) for record in study.findings]
     lines += [_empty(row, reason, "no answer") for row, reason in study.failures.items()]
     lines += [_empty(row, "", "missing") for row in study.missing]
     caption = "Whole runs of each certified row on digits against its reference."

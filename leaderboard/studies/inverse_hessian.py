@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from benchmark.errors import present
 from benchmark.records import Gathered
 from benchmark.studies import inverse_hessian_record
 from benchmark.studies.inverse_hessian_record import Answer, PanelRecord
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.numbers import number, span
 from leaderboard.model.section import Cell, Grid, Line, Section, grid
 from leaderboard.model.shown import NOTHING
+from leaderboard.model.table import Evidence
 
 ORDER = 40
 HEADING = "Efficient against exact inverse Hessian"
@@ -24,7 +25,7 @@ READING = (
 
 def sections(evidence: Evidence) -> list[Section]:
     """The table of the systems."""
-    study = inverse_hessian_record.read(evidence.results)
+    study = inverse_hessian_record.read(present(evidence.results))
     if study is None:
         return []
     parts = (inverse_hessian_grid(study),)

@@ -10,19 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.errors import present
 from benchmark.metrics.statistics import tie_groups
 from benchmark.records import Plan, PlannedRow, Store
 from benchmark.studies.quality_record import SHARES, Distribution, QualityRecord
 from benchmark.studies.quality_verdict import Part, Scores, ceiling, floor, judge, known, own, told
 from leaderboard.charts import quality as plot
-from leaderboard.model.chart import Chart
-from leaderboard.model.evidence import Evidence
-from leaderboard.model.interval import arithmetic
-from leaderboard.model.numbers import measured
+from leaderboard.model.numbers import arithmetic, measured
 from leaderboard.model.ranking import YARDSTICKS
-from leaderboard.model.section import Cell, Grid, Line, Section, bullets
+from leaderboard.model.section import Cell, Chart, Grid, Line, Section, bullets
 from leaderboard.model.shown import NOTHING
-from leaderboard.model.table import Table, distinct
+from leaderboard.model.table import Evidence, Table, distinct
 
 ORDER = 10
 HEADING = "Is it really forgotten?"
@@ -130,7 +128,7 @@ def quality_sections(evidence: Evidence) -> list[Section]:
     Raises:
         LetheError: for a damaged file.
     """
-    plans = {plan.experiment: plan for plan in Store(evidence.results).plans()}
+    plans = {plan.experiment: plan for plan in Store(present(evidence.results)).plans()}
     found: dict[tuple[str, str], list[QualityRecord]] = defaultdict(list)
     for record in evidence.quality:
         found[record.experiment, record.environment.device].append(record)
@@ -261,7 +259,7 @@ def _text(scores: Scores, metric: Metric, part: Part) -> str:
     entries = [entry for entry in entries if part(entry) is not None]
     if not entries:
         return NOTHING
-    estimate = arithmetic([part(entry) for entry in entries])
+    estimate = arithmetic([present(part(entry)) for entry in entries])
     mean, spread = measured(estimate.mean, estimate.spread)
     text = f"{mean} ± {spread}" if spread else mean
     if part is own:
@@ -323,24 +321,26 @@ def _best(rows: list[_Row], metric: Metric, seeds: int) -> set[str]:
     """Labels of the best entries: those that cannot be told from the best one."""
     if not metric.rank:
         return set()
-    entries = {
+    scored = {
         row.plan.label: [of_seed.get(metric.rank) for of_seed in row.scores.values()]
         for row in rows
         # what hides doing nothing as well is no way to forget
         if row.plan.role == "entry" and len(row.scores) == seeds and told(row.scores, ceiling)
     }
     entries = {
-        label: scores
-        for label, scores in entries.items()
+        label: [score for score in scores if score is not None]
+        for label, scores in scored.items()
         if all(known(score, own) for score in scores)
     }
     if len(entries) < 2:  # the best of one is no finding
         return set()
-    floors = [[score.floor for score in scores] for scores in entries.values()]
+    floors = [[present(score.floor) for score in scores] for scores in entries.values()]
+    direction = next(iter(entries.values()))[0].direction
+    assert direction != "none"
     groups = tie_groups(
         {label: np.array([s.value for s in scores]) for label, scores in entries.items()},
         np.median(floors, axis=0),
-        next(iter(entries.values()))[0].direction,
+        direction,
     )
     return set(groups[0]) if len(groups) > 1 else set()
 

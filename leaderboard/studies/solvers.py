@@ -19,11 +19,10 @@ from benchmark.bench.record import (
 from benchmark.records import Store
 from leaderboard.charts import solvers as plot
 from leaderboard.charts.solvers import RULES
-from leaderboard.model.chart import Chart
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.numbers import number
 from leaderboard.model.section import (
     Cell,
+    Chart,
     Facts,
     Grid,
     Line,
@@ -33,7 +32,7 @@ from leaderboard.model.section import (
     bullets,
     grid,
 )
-from leaderboard.model.table import slug
+from leaderboard.model.table import Evidence, slug
 
 ORDER = 50
 HEADING = "Inverse-Hessian solvers"
@@ -114,7 +113,7 @@ def sections(evidence: Evidence) -> list[Section]:
     if not records and not lacking:
         return []
     tables = [table.section for table in timing_tables(records, lacking)]
-    parts = (*tables, *_charts(records))
+    parts: tuple[Part, ...] = (*tables, *_charts(records))
     return [Section("solvers", HEADING, READING, parts, _summary(records))]
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from leaderboard.export import read
-from leaderboard.front import render_front
+from leaderboard.front.front import render_front
 from leaderboard.model.section import Section
-from leaderboard.overview import Overview
+from leaderboard.overview.overview import Overview
 
 RESULTS = Path(__file__).parents[2] / "leaderboard" / "results"
 #: What Debian and others call it.

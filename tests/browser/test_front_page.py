@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from leaderboard.export import View, bibtex, export
-from leaderboard.model.interval import arithmetic
-from leaderboard.model.numbers import measured
-from leaderboard.overview import Overview
+from leaderboard.model.numbers import arithmetic, measured
+from leaderboard.overview.overview import Overview
 from tests.browser.conftest import Open
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from leaderboard.model.evidence import Evidence
 from leaderboard.model.section import Page
+from leaderboard.model.table import Evidence
 from leaderboard.render.html import render_html
 from leaderboard.studies import solvers
 from tests.browser.conftest import RESULTS

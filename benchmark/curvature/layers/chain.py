@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from benchmark.curvature.layers.layer import Layer, Weights
+from benchmark.curvature.layers.layer import Layer, Signal, Weights
 
 
 class Chain:
@@ -21,7 +21,7 @@ class Chain:
             x = layer.forward(x)
         return x
 
-    def backward(self, delta: Tensor) -> Tensor | None:
+    def backward(self, delta: Signal) -> Signal:
         for layer in reversed(self._layers):
             delta = layer.backward(delta)
         return delta
@@ -30,14 +30,14 @@ class Chain:
         for layer in self._layers:
             layer.add_gradient(total)
 
-    def push(self, rx: Tensor | None, v: Weights) -> tuple[Tensor, list[Any]]:
+    def push(self, rx: Signal, v: Weights) -> tuple[Signal, list[Any]]:
         pushed = []
         for layer in self._layers:
             rx, one = layer.push(rx, v)
             pushed.append(one)
         return rx, pushed
 
-    def pull(self, r_delta: Tensor, pushed: list[Any], v: Weights, total: Weights) -> Tensor | None:
+    def pull(self, r_delta: Signal, pushed: list[Any], v: Weights, total: Weights) -> Signal:
         for layer in reversed(self._layers):
             # taken off the list, so that its memory serves the layers below
             r_delta = layer.pull(r_delta, pushed.pop(), v, total)

@@ -10,6 +10,10 @@ from torch import Tensor, nn
 Weights = dict[nn.Module, list[Tensor]]
 
 
+#: A Tensor; None at the data, of which there is no derivative.
+Signal = Any
+
+
 class Layer(Protocol):
     """One layer on some rows: `forward` and `backward` once, then any number of products.
 
@@ -22,7 +26,7 @@ class Layer(Protocol):
         """The output for the input x."""
         ...
 
-    def backward(self, delta: Tensor, /) -> Tensor | None:
+    def backward(self, delta: Signal, /) -> Signal:
         """Delta of the input, for delta of the output; None if the input is data."""
         ...
 
@@ -30,14 +34,14 @@ class Layer(Protocol):
         """Add the derivative in the layer's own weights to `total`."""
         ...
 
-    def push(self, rx: Tensor | None, v: Weights, /) -> tuple[Tensor, Any]:
+    def push(self, rx: Signal, v: Weights, /) -> tuple[Signal, Any]:
         """R of the output, for R of the input (None: data), and what `pull` has to know of it.
 
         The memory of `rx` may be taken over; who hands it on to two layers copies it.
         """
         ...
 
-    def pull(self, r_delta: Tensor, pushed: Any, v: Weights, total: Weights, /) -> Tensor | None:
+    def pull(self, r_delta: Signal, pushed: Any, v: Weights, total: Weights, /) -> Signal:
         """R of the input's delta, for R of the output's; R of the own gradient goes to `total`.
 
         The memory of `r_delta` and of what was pushed may be taken over, likewise.

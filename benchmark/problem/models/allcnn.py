@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import nn
 
-from benchmark.problem.models.convolutional import ConvolutionalSpec, Images, Shape
+from benchmark.problem.models.convolutional import ConvolutionalSpec, Images
+from benchmark.problem.models.spec import Inputs, image
 
 # channels as a multiple of the net's width, kernel, stride
 _LAYERS = (
@@ -33,9 +34,10 @@ class AllCNNSpec(ConvolutionalSpec):
     kind: Literal["allcnn"]
     width: int = Field(96, ge=1)
 
-    def module(self, inputs: Shape, classes: int) -> nn.Module:
-        layers: list[nn.Module] = [Images(inputs)]
-        channels = inputs[-1]
+    def module(self, inputs: Inputs, classes: int) -> nn.Module:
+        shape = image(inputs)
+        layers: list[nn.Module] = [Images(shape)]
+        channels = shape[-1]
         for multiple, kernel, stride in _LAYERS:
             layers += self.convolution(channels, multiple * self.width, kernel, stride)
             channels = multiple * self.width

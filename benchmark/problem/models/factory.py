@@ -19,7 +19,7 @@ from benchmark.ends import kept_alive
 from benchmark.errors import LetheError
 from benchmark.problem.examine import Finding, examine, seeded
 from benchmark.problem.models.convolutional import Images
-from benchmark.problem.models.spec import Built, Inputs, ModelSpec, columns
+from benchmark.problem.models.spec import Built, Inputs, ModelSpec, columns, image
 from benchmark.syntax import package_of
 
 #: Rows of a pass over all data, of a net that sees images.
@@ -123,7 +123,7 @@ class FactorySpec(ModelSpec):
         return self.images
 
     @property
-    def chunk(self) -> int | None:
+    def chunk(self) -> int | None:  # type: ignore[override]  # elsewhere a constant of the kind
         return _CHUNK if self.images else None
 
     def module(self, inputs: Inputs, classes: int) -> nn.Module:
@@ -161,8 +161,8 @@ def built(
     """The net that a factory makes, from flat rows to logits; see `FactorySpec`."""
     if not images:
         return function(inputs, classes, **args)
-    height, width, channels = inputs
-    return nn.Sequential(Images(inputs), function((channels, height, width), classes, **args))
+    height, width, channels = shape = image(inputs)
+    return nn.Sequential(Images(shape), function((channels, height, width), classes, **args))
 
 
 def look_at(

@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import nn
 
-from benchmark.problem.models.convolutional import ConvolutionalSpec, Images, Shape
+from benchmark.problem.models.convolutional import ConvolutionalSpec, Images
+from benchmark.problem.models.spec import Inputs, image
 
 
 class ResNet18Spec(ConvolutionalSpec):
@@ -21,8 +22,9 @@ class ResNet18Spec(ConvolutionalSpec):
     kind: Literal["resnet18"]
     width: int = Field(64, ge=1)
 
-    def module(self, inputs: Shape, classes: int) -> nn.Module:
-        layers: list[nn.Module] = [Images(inputs), *self.convolution(inputs[-1], self.width, 3, 1)]
+    def module(self, inputs: Inputs, classes: int) -> nn.Module:
+        shape = image(inputs)
+        layers: list[nn.Module] = [Images(shape), *self.convolution(shape[-1], self.width, 3, 1)]
         channels = self.width
         for stage in range(4):
             planes = self.width * 2**stage

@@ -23,6 +23,12 @@ def columns(inputs: Inputs) -> int:
     return inputs if isinstance(inputs, int) else math.prod(inputs)
 
 
+def image(inputs: Inputs) -> Shape:
+    """Height, width and channels, of what a model takes that sees images."""
+    assert not isinstance(inputs, int)
+    return inputs
+
+
 class Built(Protocol):
     """What `start` reads of a model; see `benchmark.problem.model.Model`."""
 

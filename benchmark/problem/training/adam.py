@@ -9,8 +9,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor
 
-from benchmark.errors import DidNotConverge
+from benchmark.errors import DidNotConverge, present
 from benchmark.problem.ball import ball_residual
+from benchmark.problem.models.spec import image
 from benchmark.problem.problem import Problem
 from benchmark.problem.risk import Risk
 from benchmark.problem.rows import Rows
@@ -89,7 +90,7 @@ class AdamTraining(BaseModel):
             last = max(epochs, self.max_epochs)
 
         def stationary(weights: Tensor, epoch: int) -> bool:
-            return epoch >= epochs and self._residual(problem, weights, rows) <= goal
+            return epoch >= epochs and self._residual(problem, weights, rows) <= present(goal)
 
         weights = descend(
             self._loss(problem, generator),
@@ -119,7 +120,7 @@ class AdamTraining(BaseModel):
 
         def loss(weights: Tensor, rows: Rows) -> Tensor:
             if self.augment is not None:
-                rows = augmented(rows, self.augment, problem.model.inputs, generator)
+                rows = augmented(rows, self.augment, image(problem.model.inputs), generator)
             with torch.autocast("cuda", torch.bfloat16, enabled=half):
                 logits = problem.model.in_training(weights, rows.x)
                 data_loss = problem.objective.data_term(logits, rows.y)

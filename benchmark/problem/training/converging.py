@@ -19,8 +19,8 @@ class Converging(BaseModel):
     tolerance: float
 
     @property
-    def gradient_bound(self) -> float:
-        """G: the gradient norm that training guarantees."""
+    def gradient_bound(self) -> float | None:
+        """G: the gradient norm that training guarantees; None where it guarantees none."""
         return self.tolerance
 
     @property

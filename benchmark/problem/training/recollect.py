@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmark.curvature.output_loss import Loss, loss_error
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, present
 from benchmark.problem.rows import Rows
 
 if TYPE_CHECKING:
@@ -85,13 +85,13 @@ def _summed_hessian(loss: Loss, columns: Tensor, classes: int, p: Tensor | None)
     width, n = columns.shape
     total = columns.new_zeros(classes * width, classes * width)
     if loss == "cross_entropy":
-        spread = _outer(p, columns)
+        spread = _outer(present(p), columns)
         for a in range(0, len(total), width):  # the rest is the mirror of these blocks
             total[a : a + width, a:] = spread[a : a + width] @ spread[a:].T
         total = -(total.triu() + total.triu(1).T)
     weights = columns.new_ones(classes, n) if p is None else p
     if loss == "one_vs_rest":
-        weights = p * (1 - p)
+        weights = weights * (1 - weights)
     own = (columns * weights.unsqueeze(1)) @ columns.T
     total.view(classes, width, classes, width).diagonal(dim1=0, dim2=2).add_(own.permute(1, 2, 0))
     return total

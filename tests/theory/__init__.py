@@ -1,1 +1,0 @@
-"""Statements of docs/theory/ that no method rests on, for the tests that check them."""
