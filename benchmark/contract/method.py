@@ -156,8 +156,9 @@ class Method(BaseModel, ABC):
     @classmethod
     def demands(cls) -> frozenset[Need]:
         """What it needs the problem to be."""
-        of_classes = {"classes"} if cls.name in _OF_CLASSES else frozenset()
-        return (cls.needs & PROBLEMS) | of_classes
+        of_classes: frozenset[Need] = frozenset({"classes"})
+        found = cls.needs & PROBLEMS
+        return found | of_classes if cls.name in _OF_CLASSES else found
 
     @classmethod
     def ignores_constraint(cls, problem: Problem) -> bool:

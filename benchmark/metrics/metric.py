@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -78,8 +78,12 @@ class Metric(ABC):
 
     @classmethod
     @abstractmethod
-    def measure(cls, predictions: Predictions) -> float | Mapping[str, float]:
-        """One number; or several, each under a word that is added to the name."""
+    def measure(cls, predictions: Any) -> float | Mapping[str, float]:
+        """One number; or several, each under a word that is added to the name.
+
+        Args:
+            predictions: `Predictions`, or `Numbers` of a `NumberMetric`.
+        """
 
 
 class NumberMetric(Metric):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ class Outputs:
         predictions: on the parts of `COMPARED`; they are kept beside the record.
     """
 
-    judge: Judge
+    judge: Judge[Any]
     measures: dict[str, dict[str, float | None]]
     losses: dict[str, np.ndarray]
     predictions: dict[str, Kept]

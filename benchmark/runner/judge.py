@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -23,6 +23,8 @@ from benchmark.problem.predictor import Predictor
 from benchmark.problem.problem import Problem
 from benchmark.problem.real_target import RealTarget
 
+#: What a judge keeps of the outputs.
+K = TypeVar("K", Predictions, Numbers)
 Kept = Predictions | Numbers
 
 
@@ -66,7 +68,7 @@ class Score:
 _UNDEFINED = "it is not defined on these rows"
 
 
-class Judge(ABC):
+class Judge(ABC, Generic[K]):
     """Measures of the outputs of one problem's models.
 
     Attributes:
@@ -97,11 +99,11 @@ class Judge(ABC):
         """(n,) the loss of each row, by which it is attacked."""
 
     @abstractmethod
-    def compared(self, retrained: Kept, ours: Kept) -> dict[str, Value]:
+    def compared(self, retrained: K, ours: K) -> dict[str, Value]:
         """How far the outputs of a model are from the retrained one's, row by row."""
 
     @abstractmethod
-    def kept(self, outputs: Tensor, y: Tensor) -> Kept:
+    def kept(self, outputs: Tensor, y: Tensor) -> K:
         """What is kept beside a record."""
 
     @abstractmethod
@@ -109,7 +111,7 @@ class Judge(ABC):
         """What settings are chosen by, 1 at most: defined on any rows."""
 
 
-class OfClasses(Judge):
+class OfClasses(Judge[Predictions]):
     """Accuracy, and probabilities of classes."""
 
     main, title, loss_unit = "accuracy", "test accuracy", "nats"
@@ -127,13 +129,13 @@ class OfClasses(Judge):
     def losses(self, outputs: Tensor, y: Tensor) -> Tensor:
         return losses(outputs, y)
 
-    def compared(self, retrained: Kept, ours: Kept) -> dict[str, Value]:
+    def compared(self, retrained: Predictions, ours: Predictions) -> dict[str, Value]:
         outputs = retrained.log_probabilities, ours.log_probabilities
         found = jensen_shannon_to_retrain(*outputs)
         found["kl"] = kl_from_retrain(*outputs)
         return {name: measure.as_value() for name, measure in found.items()}
 
-    def kept(self, outputs: Tensor, y: Tensor) -> Kept:
+    def kept(self, outputs: Tensor, y: Tensor) -> Predictions:
         return Predictions(outputs.cpu().numpy(), y.cpu().numpy())
 
     def worth(self, outputs: Tensor, y: Tensor) -> float:
@@ -141,7 +143,7 @@ class OfClasses(Judge):
 
 
 @dataclass(frozen=True)
-class OfNumbers(Judge):
+class OfNumbers(Judge[Numbers]):
     """The metrics of numbers in `benchmark/measures`, in the units of the target."""
 
     target: RealTarget
@@ -173,12 +175,12 @@ class OfNumbers(Judge):
     def losses(self, outputs: Tensor, y: Tensor) -> Tensor:
         return 0.5 * (outputs - y.double()).square()
 
-    def compared(self, retrained: Kept, ours: Kept) -> dict[str, Value]:
+    def compared(self, retrained: Numbers, ours: Numbers) -> dict[str, Value]:
         apart = float(np.sqrt(np.square(ours.predicted - retrained.predicted).mean()))
         n, unit = len(ours.targets), self.target.name
         return {"rms_to_retrain": Value(value=apart, unit=unit, direction="lower", n=n)}
 
-    def kept(self, outputs: Tensor, y: Tensor) -> Kept:
+    def kept(self, outputs: Tensor, y: Tensor) -> Numbers:
         return Numbers(*(self.target.in_units(one.cpu().numpy()) for one in (outputs, y)))
 
     def worth(self, outputs: Tensor, y: Tensor) -> float:
@@ -186,7 +188,7 @@ class OfNumbers(Judge):
         return 1 - float((outputs - y.double()).square().mean().sqrt())
 
 
-def judge_of(problem: Problem) -> Judge:
+def judge_of(problem: Problem) -> Judge[Any]:
     """The judge of a problem's models."""
     if problem.target is None:
         return OfClasses()

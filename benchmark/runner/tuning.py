@@ -159,7 +159,7 @@ def _another(seeds: Seeds, axis: Axis) -> int:
     return int(torch.randint(2**62, (), generator=seeds.generator(axis, "tuning")))
 
 
-def score(judge: Judge, predictor: Predictor, validation: Rows, forget: Rows) -> float:
+def score(judge: Judge[Any], predictor: Predictor, validation: Rows, forget: Rows) -> float:
     """What a setting is chosen by, in points; 100 at most.
 
     Where no row is to be forgotten, as in a blind trial, what validation rows say. Of a real target

@@ -255,7 +255,9 @@ class _Reader:
         n = len(labels)
         kinds = "".join("n" if c.categories is None else "t" for c in columns)
         numbers = [b for b, kind in zip(blocks, kinds, strict=True) if kind == "n"]
-        texts = [b for b, kind in zip(blocks, kinds, strict=True) if kind == "t"]
+        texts: list[Sequence[str] | np.ndarray] = [
+            b for b, kind in zip(blocks, kinds, strict=True) if kind == "t"
+        ]
         if isinstance(targets, np.ndarray):  # a real target is hashed as a number, after all others
             kinds, numbers = f"{kinds}r", [*numbers, targets]
         else:
