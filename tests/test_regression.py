@@ -38,8 +38,12 @@ from benchmark.problem.real_target import CAVEAT, RealTarget
 from benchmark.runner.evaluate import predict, score
 from benchmark.runner.judge import judge_of
 from benchmark.runner.plans import plan_of, rows_of
+from leaderboard.answers.answer import mean
+from leaderboard.export import read
 from leaderboard.model.columns import BY_KEY, OVER_CONTROL, TEST_GAP
+from leaderboard.model.ranking import LOSS
 from leaderboard.model.table import load as load_tables
+from leaderboard.overview.row import NUMBER
 
 DRAWS = np.random.default_rng(0)
 X = DRAWS.normal(size=(120, 4))
@@ -426,3 +430,19 @@ def test_a_plan_of_classes_says_nothing_of_numbers() -> None:
     assert "number" not in plan.facts.model_dump()
     assert "predicted" not in plan.settings
     assert "task" not in Arrays.of(from_arrays(X, np.arange(120) % 3)).model_dump()
+
+
+def test_a_row_that_loses_r_squared_is_not_useful(tmp_path: Path) -> None:
+    """The same rule as for accuracy, in the ranking, in the answers and in the overview."""
+    command = ["run", "diabetes-regression", "--profile", "smoke", "--no-board", "--method"]
+    for name in ("noisy-fine-tune", "downdate"):
+        done = CliRunner().invoke(app, [*command, name, "--results", str(tmp_path)])
+        assert done.exit_code == 0, done.output
+    (table,) = load_tables(tmp_path)
+    rows = {row.label: row for row in table.rows}
+    assert mean(rows["noisy-fine-tune"], "accuracy_test_gap") < -LOSS
+    assert mean(rows["downdate"], "accuracy_test_gap") == 0
+    found = {row.row.label: row for row in read(tmp_path).rows}
+    assert not found["noisy-fine-tune"].accurate
+    assert found["downdate"].accurate
+    assert found["downdate"].track.family.key == NUMBER

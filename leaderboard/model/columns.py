@@ -106,8 +106,7 @@ GUARANTEE = (
         "noise_scale",
         "Published noise",
         "×",
-        "Size of the noise that was really published over the size that is claimed; 1 if the claim "
-        "holds. Its tests stand below each row.",
+        "Size of the noise that was published over the size that is claimed: 1 if the claim holds.",
         _published,
     ),
     _metric(
@@ -233,8 +232,7 @@ COST = (
         "pays_after",
         "Break-even",
         "requests",
-        "Requests after which the one-off cost, tuning included, is won back, compared with "
-        "retraining for each request.",
+        "Requests after which the one-off cost, tuning included, is won back.",
         _pays_after,
     ),
 )
@@ -259,8 +257,8 @@ ASIDE = (
         "realised_epsilon",
         "Realised ε",
         "",
-        "The ε that the release noise gives at the measured distance and the claim's δ. This is a "
-        "diagnosis, not a guarantee.",
+        "The ε that the release noise gives at the measured distance and the claim's δ: a "
+        "diagnosis, no guarantee.",
         bound=True,
     ),
     _metric(
@@ -274,8 +272,8 @@ ASIDE = (
         "budget_spent",
         "Budget spent",
         "%",
-        "In a stream: the root of the sum of the squared bounds of its releases, divided by the "
-        "distance that the noise is made for.",
+        "In a stream: the root of the sum of its squared bounds over the distance that the noise "
+        "is made for.",
         bound=True,
     ),
     _metric(
@@ -288,8 +286,7 @@ ASIDE = (
         "public_accuracy_test",
         "Public rows only",
         "%",
-        "Test accuracy of the same model trained on the public rows alone, at the better of two "
-        "ridges.",
+        "Test accuracy of the model that Over public compares with.",
     ),
     _metric(
         "public_net_accuracy_test",
