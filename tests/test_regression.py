@@ -446,3 +446,34 @@ def test_a_row_that_loses_r_squared_is_not_useful(tmp_path: Path) -> None:
     assert not found["noisy-fine-tune"].accurate
     assert found["downdate"].accurate
     assert found["downdate"].track.family.key == NUMBER
+
+
+def test_scikit_learns_ridge_is_translated() -> None:
+    """Of centred columns and a range around the mean both intercepts are 0, and ours is free."""
+    x, y = X - X.mean(axis=0), Y - Y.mean()
+    reach = float(np.abs(y).max())
+    found = lethe.from_sklearn(Ridge(alpha=3.0), x, y, ranges={"target": (-reach, reach)})
+    assert found.difference < 1e-3 * reach
+    assert not found.exact
+    assert "the intercept is free there" in str(found)
+    assert "labels" not in str(found)
+    assert found.problem.experiment(1, (0,)).problem.objective.ridge == pytest.approx(3 / 120)
+    shifted = lethe.from_sklearn(Ridge(alpha=3.0, fit_intercept=False), x + 1, y + 50)
+    assert shifted.difference > 1
+
+
+def test_forget_quality_refuses_numbers_before_it_trains(tmp_path: Path) -> None:
+    command = ["forget-quality", "diabetes-regression", "--results", str(tmp_path)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code != 0
+    assert "compares probabilities of classes" in str(done.exception or done.output)
+
+
+def test_the_hash_of_numbers_is_printed_with_their_range(tmp_path: Path) -> None:
+    own(tmp_path, "csv")
+    command = ["data", "hash", str(tmp_path / "set.csv"), "--target", "price"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert f"4 inputs, a number from {Y.min():g} to {Y.max():g}" in " ".join(done.output.split())
+    wrong = CliRunner().invoke(app, [*command, "--task", "classes"])
+    assert wrong.exit_code != 0
