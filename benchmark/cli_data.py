@@ -66,10 +66,7 @@ def hash_(
     inputs = "x".join(map(str, part.rows.shape[1:]))
     columns = f"{len(found.columns)} columns, " if found.columns else ""
     out.print(part.content_hash)
-    target = found.target
-    what = f"{found.classes} classes"
-    if target is not None:
-        what = f"a number from {target.low:g} to {target.high:g}"
+    what = f"{found.classes} classes" if found.target is None else found.target.in_words
     out.print(f"{len(part.labels)} rows, {columns}{inputs} inputs, {what}")
     for caveat in found.caveats:
         out.print(f"caveat: {caveat}", soft_wrap=True)

@@ -14,6 +14,7 @@ from benchmark.errors import LetheError, unknown
 from benchmark.metrics.metric import NOT_KEPT, NumberMetric, discover, of_column
 from benchmark.studies import quality_record
 from leaderboard.front.data import model_of
+from leaderboard.model.columns import TARGET_UNITS
 from leaderboard.model.numbers import number
 from leaderboard.model.shown import NOTHING
 from leaderboard.model.table import load, measured, predicted_column
@@ -109,7 +110,7 @@ def _columns(view: View, lines: Sequence[Line]) -> list[Column]:
     targets = {row.table.known.number for line in lines for row in line.rows}
     usual = _COLUMNS[view.by] + ("" if None in targets else _OF_NUMBERS)
     unit = targets.pop() if len(targets) == 1 else None
-    return [_column(key, unit or "the target's units") for key in view.columns or usual.split(",")]
+    return [_column(key, unit or TARGET_UNITS) for key in view.columns or usual.split(",")]
 
 
 def _column(key: str, unit: str) -> Column:

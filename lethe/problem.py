@@ -178,5 +178,5 @@ class Problem:
         target = self.dataset.target
         what = f"{self.dataset.classes} classes, {kind}"
         if target is not None:
-            what = f"a number from {target.low:g} to {target.high:g}, a linear model"
+            what = f"{target.in_words}, a linear model"
         return f"Problem '{self.name}': {len(part.labels):,} rows, {what}, ridge {ridge:.4g}"

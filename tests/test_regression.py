@@ -39,6 +39,7 @@ from benchmark.runner.evaluate import predict, score
 from benchmark.runner.judge import judge_of
 from benchmark.runner.plans import plan_of, rows_of
 from leaderboard.answers.answer import mean
+from leaderboard.experiments.problem import results_grid
 from leaderboard.export import read
 from leaderboard.model.columns import BY_KEY, OVER_CONTROL, TEST_GAP
 from leaderboard.model.ranking import LOSS
@@ -97,7 +98,7 @@ def test_a_declared_range_is_no_caveat_and_bounds_the_scale() -> None:
 def test_whole_numbers_of_few_values_are_classes_and_of_many_are_asked_about() -> None:
     few, many = np.arange(120) % 5, np.arange(120) % 60
     assert from_arrays(X, few).target is None
-    assert from_arrays(X, few, task="regression").target == RealTarget("target", 0.0, 4.0)
+    assert from_arrays(X, few, task="regression").target == RealTarget("target", 0, 4, False)
     assert from_arrays(X, few, ranges={"target": (0.0, 9.0)}).target.high == 9
     with pytest.raises(LetheError, match=r"60 different whole numbers.*'classification' or 'regr"):
         from_arrays(X, many)
@@ -125,7 +126,7 @@ def test_images_are_classified() -> None:
 def test_diabetes_is_read_from_scikit_learn_and_by_name() -> None:
     bundled = OwnData.model_validate({"sklearn": "diabetes"}).located(Path()).load()
     named = catalogue.load("diabetes-progression")
-    assert bundled.target == RealTarget("target", 25.0, 346.0)
+    assert bundled.target == RealTarget("target", 25.0, 346.0, declared=False)
     assert named.target == RealTarget("progression", 0.0, 400.0)
     assert named.caveats == ()
     for found in (bundled, named):
@@ -411,6 +412,9 @@ def test_the_smoke_run_is_a_table_with_its_columns(tmp_path: Path) -> None:
     assert exact.estimate(BY_KEY["accuracy_test_gap"]) is None
     assert 50 < exact.estimate(BY_KEY["rmse_test"]).mean < 65
     assert rows["noisy-fine-tune"].estimate(OVER_CONTROL) is not None
+    headings = [name for _, names in results_grid(table).groups for name in names]
+    assert {"Test R² (%)", "R² gap (points)", "Test RMSE (progression)"} <= set(headings)
+    assert not [name for name in headings if "accuracy" in name]
     record = json.loads(
         (tmp_path / "diabetes-regression-smoke/downdate/seed-0.json").read_text("utf-8")
     )
@@ -469,11 +473,13 @@ def test_forget_quality_refuses_numbers_before_it_trains(tmp_path: Path) -> None
     assert "compares probabilities of classes" in str(done.exception or done.output)
 
 
-def test_the_hash_of_numbers_is_printed_with_their_range(tmp_path: Path) -> None:
+def test_the_hash_of_numbers_is_printed_and_none_of_them(tmp_path: Path) -> None:
     own(tmp_path, "csv")
     command = ["data", "hash", str(tmp_path / "set.csv"), "--target", "price"]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
-    assert f"4 inputs, a number from {Y.min():g} to {Y.max():g}" in " ".join(done.output.split())
+    said = " ".join(done.output.split())
+    assert "4 inputs, a number caveat: the range of the target" in said
+    assert not [cell for cell in (Y.min(), Y.max()) if f"{cell:.3g}" in said], "no cell is printed"
     wrong = CliRunner().invoke(app, [*command, "--task", "classes"])
     assert wrong.exit_code != 0

@@ -22,6 +22,7 @@ class RealTarget:
     Attributes:
         name: of the column, whose units errors are told in.
         low, high: what -1 and 1 stand for.
+        declared: whether they are, or are numbers that occur, which are nobody's to print.
 
     >>> price = RealTarget("price", 100.0, 300.0)
     >>> price.scaled(np.array([100.0, 250.0])), price.in_units(np.array([0.5]))
@@ -31,6 +32,12 @@ class RealTarget:
     name: str
     low: float
     high: float
+    declared: bool = True
+
+    @property
+    def in_words(self) -> str:
+        """What is predicted, with its range where that is declared."""
+        return f"a number from {self.low:g} to {self.high:g}" if self.declared else "a number"
 
     @property
     def middle(self) -> float:

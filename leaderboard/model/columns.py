@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from benchmark.records import Record, Value
 
 _MIB = 2**20
+#: Of errors in a real target, whose name takes its place where there is one target.
+TARGET_UNITS = "the target's units"
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ UTILITY = (
     ),
     _metric("r2_test", "Test R²", "%", "Of a real target: share of its variance explained."),
     _metric("r2_test_gap", "R² gap", "points", "Test R² minus that of the retrained model."),
-    _metric("rmse_test", "Test RMSE", "the target's units", "Root mean squared error."),
+    _metric("rmse_test", "Test RMSE", TARGET_UNITS, "Root mean squared error."),
     _metric(
         "noise_cost",
         "Noise cost",
@@ -182,7 +184,7 @@ FORGETTING = (
         "points",
         "Accuracy on the forgotten rows minus that of the retrained model.",
     ),
-    _metric("rmse_forget_gap", "Forget RMSE gap", "the target's units", "The same of RMSE."),
+    _metric("rmse_forget_gap", "Forget RMSE gap", TARGET_UNITS, "The same of RMSE."),
     _metric(
         "attack_gap",
         "Attack gap",
@@ -308,11 +310,11 @@ ASIDE = (
         "Jensen-Shannon divergence of the model's and the retrained one's predictions of forgotten "
         "rows: from 0, the same, to ln 2.",
     ),
-    _metric("mae_test", "Test MAE", "the target's units", "Mean absolute error on test rows."),
+    _metric("mae_test", "Test MAE", TARGET_UNITS, "Mean absolute error on test rows."),
     _metric(
         "rms_to_retrain_forget",
         "RMS to retrain",
-        "the target's units",
+        TARGET_UNITS,
         "How far predictions of forgotten rows are from the retrained model's, root mean square.",
     ),
     Column(

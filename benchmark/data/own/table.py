@@ -164,7 +164,7 @@ class _Reader:
                 "'regression': leave data.task out, or name another target"
             )
         low, high = self._range(column, numbers)
-        found = RealTarget(column, float(numbers.min()), float(numbers.max()))
+        found = RealTarget(column, float(numbers.min()), float(numbers.max()), declared=False)
         if not found.half > 0:
             raise self._nothing_to_learn()
         if low is None or high is None:
