@@ -9,9 +9,8 @@ from pydantic import Field
 
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request
-from benchmark.problem.rows import Rows
-from benchmark.problem.training.descent import descend
-from benchmark.problem.training.distil import taught, teacher_kl
+from benchmark.problem.training.descent import descend, taught, teacher_kl
+from benchmark.rows import Rows
 
 
 class BadTeacher(Method):

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request
-from benchmark.problem.restricted import last_layers, restricted
 from benchmark.problem.training.descent import descend
+from benchmark.problem.variants import last_layers, restricted
 
 
 class CatastrophicForgetting(Method):

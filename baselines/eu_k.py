@@ -8,7 +8,7 @@ from pydantic import Field
 
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request
-from benchmark.problem.restricted import last_layers, restricted
+from benchmark.problem.variants import last_layers, restricted
 
 
 class ExactLastLayers(Method):

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request
-from benchmark.curvature.fisher import fisher_diagonal
-from benchmark.problem.ball import project
+from benchmark.curvature.output_loss import fisher_diagonal
+from benchmark.problem.convex import project
 
 
 class FisherForgetting(Method):

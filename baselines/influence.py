@@ -8,10 +8,9 @@ from pydantic import Field
 
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request
-from benchmark.curvature.solvers import SOLVERS
-from benchmark.curvature.system import System
 from benchmark.errors import DidNotConverge
-from benchmark.problem.ball import project
+from benchmark.problem.convex import project
+from benchmark.solvers.solver import SOLVERS, System
 
 
 class Influence(Method):

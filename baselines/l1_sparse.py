@@ -11,8 +11,8 @@ from torch import Tensor
 
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request
-from benchmark.problem.rows import Rows
 from benchmark.problem.training.descent import descend
+from benchmark.rows import Rows
 
 
 class L1Sparse(Method):

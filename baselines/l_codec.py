@@ -10,14 +10,12 @@ from torch import Tensor
 
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request
-from benchmark.curvature.solvers import SOLVERS
-from benchmark.curvature.system import System
 from benchmark.dependence import feature_ordering
 from benchmark.errors import DidNotConverge
-from benchmark.problem.ball import project
+from benchmark.problem.convex import project
 from benchmark.problem.problem import Problem
-from benchmark.problem.restricted import restricted
-from benchmark.problem.units import Units
+from benchmark.problem.variants import Units, restricted
+from benchmark.solvers.solver import SOLVERS, System
 
 
 class LCodec(Method):

@@ -11,8 +11,8 @@ from torch import Tensor
 from baselines.random_labels import relabelled
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request
-from benchmark.problem.restricted import restricted
 from benchmark.problem.training.descent import descend
+from benchmark.problem.variants import restricted
 
 
 class SalUn(Method):

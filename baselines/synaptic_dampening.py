@@ -11,9 +11,9 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature.fisher import mean_squared_gradient
+from benchmark.curvature.output_loss import mean_squared_gradient
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
+from benchmark.rows import Rows
 
 
 class SynapticDampening(Method):

@@ -17,8 +17,8 @@ from benchmark.problem.model import AllCNNSpec, MLPSpec, Model, ModelSpec
 from benchmark.problem.models.convolutional import Shape
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
-from benchmark.problem.training import AdamTraining
+from benchmark.problem.training.adam import AdamTraining
+from benchmark.rows import Rows
 
 RIDGE, RATE, BATCH, CLASSES = 5e-4, 1e-3, 128, 10
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from benchmark.contract.seeds import Seeds
     from benchmark.errors import AssumptionBroken, LetheError
     from benchmark.problem.problem import Problem
-    from benchmark.problem.rows import Rows
+    from benchmark.rows import Rows
 
 _MODULES = {
     "AssumptionBroken": "errors",
@@ -29,7 +29,7 @@ _MODULES = {
     "Problem": "problem.problem",
     "Release": "contract.request",
     "Request": "contract.request",
-    "Rows": "problem.rows",
+    "Rows": "rows",
     "Seeds": "contract.seeds",
     "Source": "contract.method",
     "State": "contract.request",

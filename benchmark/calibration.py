@@ -12,12 +12,11 @@ from torch import Tensor
 
 from benchmark.contract.clock import Clock
 from benchmark.curvature import convolutional
-from benchmark.curvature.chunks import default_chunk
-from benchmark.curvature.hessian import Differentiated
+from benchmark.curvature.hessian import Differentiated, default_chunk
 from benchmark.errors import LetheError
 from benchmark.problem.problem import Problem
 from benchmark.problem.products import default, serving
-from benchmark.problem.rows import Rows
+from benchmark.rows import Rows
 from benchmark.runner.memory import PeakMemory
 
 #: Seconds that a calibration takes, about.

@@ -24,11 +24,9 @@ from benchmark.ends import kept_alive
 from benchmark.errors import LetheError, unknown
 from benchmark.files import as_bytes, replace_file
 from benchmark.metrics.attack_contract import ModelAttack, RowAttack
-from benchmark.problem.examine import Finding
 from benchmark.problem.model import Inputs
-from benchmark.problem.models.factory import import_module, look_at
-from benchmark.problem.models.kinds import spec_of
-from benchmark.problem.models.spec import ModelSpec
+from benchmark.problem.models.factory import Finding, import_module, look_at
+from benchmark.problem.models.spec import ModelSpec, spec_of
 from benchmark.templates import PLACES, TEMPLATES
 
 

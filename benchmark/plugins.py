@@ -31,12 +31,12 @@ _MODULES = {
     "definition": "benchmark.contract.definition",
     "executor": "benchmark.study.executors.executor",
     "feature": "benchmark.data.features",
-    "loss": "benchmark.problem.loss",
+    "loss": "benchmark.problem.objective",
     "metric": "benchmark.metrics.metric",
-    "model": "benchmark.problem.models.kinds",
+    "model": "benchmark.problem.models.spec",
     "property": "benchmark.properties.property",
     "scenario": "benchmark.data.scenarios",
-    "solver": "benchmark.curvature.solvers",
+    "solver": "benchmark.solvers.solver",
     "study": "benchmark.study.study",
 }
 #: The variable that names a folder of files with plug-ins of any kind.

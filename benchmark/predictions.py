@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.contract.value import Value
 from benchmark.files import replace_file, seal, unsealed
 from benchmark.metrics.metric import DOT, NOT_KEPT, Numbers, Predictions, measured
-from benchmark.metrics.value import Value
 from benchmark.records import Record
 
 _FOLDER = ".predictions"

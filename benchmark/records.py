@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from benchmark import collected, json_file, names
 from benchmark.contract.claim import Claim, Verdict
 from benchmark.contract.seeds import Seeds
+from benchmark.contract.value import Number, Value
 from benchmark.errors import LetheError
 from benchmark.facts import Facts
 from benchmark.json_file import REMAKE, Sound
-from benchmark.metrics.value import Number, Value
 from benchmark.properties.finding import Kept
 
 SCHEMA: Final = 3

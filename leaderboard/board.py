@@ -235,19 +235,13 @@ def _ready(page: Page) -> Callable[[], Page]:
 
 def _contents(tables: list[Table]) -> tuple[Section, ...]:
     """Links to every problem's page, data set by data set."""
-    return tuple(
-        Section(
-            f"data-{place}",
-            name,
-            parts=(grid(("rows", "records"), list(map(_entry, found)), "Problem", _COUNTS),),
-        )
-        for place, (name, found) in enumerate(by_data_set(tables).items(), 1)
-    )
+    lines = [_entry(name, one) for name, found in by_data_set(tables).items() for one in found]
+    return (Section("", "Problems", parts=(grid(("rows", "records"), lines, "Problem", _COUNTS),)),)
 
 
-def _entry(table: Table) -> Line:
+def _entry(data: str, table: Table) -> Line:
     cells = (Cell(str(len(table.rows))), Cell(str(len(table.records))))
-    return Line(short(table), "", cells, page=f"{table.slug}.html")
+    return Line(short(table), "", cells, page=f"{table.slug}.html", group=data)
 
 
 def _place(results: Path) -> str:

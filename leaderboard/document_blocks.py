@@ -29,6 +29,7 @@ from benchmark.errors import LetheError, present, unknown
 from benchmark.facts import Facts
 from benchmark.files import as_bytes, read_text, replace_file
 from benchmark.records import Store
+from benchmark.studies import audit_record
 from benchmark.theory.gaussian import m_for
 from leaderboard.model.ranking import LOSS
 
@@ -643,6 +644,20 @@ def _graphs(board: Board) -> str:
     return f"| figure | to reach | on the board |\n|---|---|---|\n{rows}"
 
 
+def _tight_audit(board: Board) -> str:
+    """What whole runs prove of the claims that are tight."""
+    study = audit_record.read(board.store.folder)
+    found = [one for one in study.findings if one.variant == "tight"] if study else []
+    if not found:
+        raise LetheError("a generated block finds no tight audit: run 'lethe audit'")
+    names = " and ".join(f"*{one.method.title.partition(',')[0]}*" for one in found)
+    claimed = {f"{one.finding.epsilon:.3g}" for one in found}
+    return (
+        f"For {names} the committed runs prove $\\varepsilon \\ge$ "
+        f"{_span(one.finding.lower for one in found)}, where {' and '.join(claimed)} is claimed."
+    )
+
+
 #: Writers by the names that blocks have.
 BLOCKS: dict[str, Callable[[Board], str]] = {
     "found": _found,
@@ -652,6 +667,7 @@ BLOCKS: dict[str, Callable[[Board], str]] = {
     "results": _results,
     "squared": _squared,
     "tangents": _tangents,
+    "tight-audit": _tight_audit,
     "uniform": _uniform,
     "useful": _useful,
 }

@@ -27,10 +27,7 @@ if TYPE_CHECKING:
     from benchmark.contract.method import Method, Source
     from benchmark.contract.request import NoisyStep, Release, Request, State
     from benchmark.contract.seeds import Seeds
-    from benchmark.curvature.cg import conjugate_gradients
-    from benchmark.curvature.solution import Solution
-    from benchmark.curvature.solvers import Solver
-    from benchmark.curvature.system import System
+    from benchmark.curvature.krylov import Solution, conjugate_gradients
     from benchmark.data.dataset import Dataset
     from benchmark.data.features import ImageFeature, TableFeature
     from benchmark.data.named import NamedSet
@@ -40,16 +37,17 @@ if TYPE_CHECKING:
     from benchmark.errors import AssumptionBroken, DidNotConverge, LetheError
     from benchmark.metrics.attack_contract import ModelAttack, ModelCase, RowAttack, RowCase
     from benchmark.metrics.metric import Metric, NumberMetric, Numbers, Predictions
-    from benchmark.problem.examine import Finding
-    from benchmark.problem.loss import Loss
+    from benchmark.problem.model import Predictor
     from benchmark.problem.models.batch_norm import BatchNorm
+    from benchmark.problem.models.factory import Finding
     from benchmark.problem.models.spec import ModelSpec
-    from benchmark.problem.predictor import Predictor
+    from benchmark.problem.objective import Loss
     from benchmark.problem.problem import Problem as LearningProblem
-    from benchmark.problem.rows import Rows
     from benchmark.problem.training.descent import descend
     from benchmark.properties.finding import Finding as PropertyFinding
     from benchmark.properties.property import Property
+    from benchmark.rows import Rows
+    from benchmark.solvers.solver import Solver, System
     from benchmark.study.executors.executor import Asked as ExecutorSettings
     from benchmark.study.executors.executor import Executor
     from benchmark.study.keep import run_unit
@@ -79,12 +77,12 @@ _MODULES = {
     "Exact": "benchmark.contract.guarantee",
     "Executor": "benchmark.study.executors.executor",
     "ExecutorSettings": "benchmark.study.executors.executor:Asked",
-    "Finding": "benchmark.problem.examine",
+    "Finding": "benchmark.problem.models.factory",
     "Gaussian": "benchmark.contract.guarantee",
     "ImageFeature": "benchmark.data.features",
     "LearningProblem": "benchmark.problem.problem:Problem",
     "LetheError": "benchmark.errors",
-    "Loss": "benchmark.problem.loss",
+    "Loss": "benchmark.problem.objective",
     "Method": "benchmark.contract.method",
     "Metric": "benchmark.metrics.metric",
     "ModelAttack": "benchmark.metrics.attack_contract",
@@ -96,7 +94,7 @@ _MODULES = {
     "Numbers": "benchmark.metrics.metric",
     "Outcome": "benchmark.checks.check",
     "Predictions": "benchmark.metrics.metric",
-    "Predictor": "benchmark.problem.predictor",
+    "Predictor": "benchmark.problem.model",
     "Problem": "lethe.problem",
     "Property": "benchmark.properties.property",
     "PropertyFinding": "benchmark.properties.finding:Finding",
@@ -105,16 +103,16 @@ _MODULES = {
     "Row": "lethe.table",
     "RowAttack": "benchmark.metrics.attack_contract",
     "RowCase": "benchmark.metrics.attack_contract",
-    "Rows": "benchmark.problem.rows",
+    "Rows": "benchmark.rows",
     "Scenario": "benchmark.data.scenarios",
     "ScenarioContext": "benchmark.data.scenarios:Context",
     "Seeds": "benchmark.contract.seeds",
-    "Solution": "benchmark.curvature.solution",
-    "Solver": "benchmark.curvature.solvers",
+    "Solution": "benchmark.curvature.krylov",
+    "Solver": "benchmark.solvers.solver",
     "Source": "benchmark.contract.method",
     "State": "benchmark.contract.request",
     "Study": "benchmark.study.study",
-    "System": "benchmark.curvature.system",
+    "System": "benchmark.solvers.solver",
     "Table": "lethe.table",
     "TableFeature": "benchmark.data.features",
     "Target": "benchmark.contract.claim",
@@ -122,7 +120,7 @@ _MODULES = {
     "advise": "lethe.advice",
     "check_method": "benchmark.checks.check",
     "check_model": "lethe.model",
-    "conjugate_gradients": "benchmark.curvature.cg",
+    "conjugate_gradients": "benchmark.curvature.krylov",
     "dataset_from_arrays": "benchmark.data.own.arrays:from_arrays",
     "descend": "benchmark.problem.training.descent",
     "evaluate": "lethe.evaluation",

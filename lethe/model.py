@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmark.problem.examine import Finding
-from benchmark.problem.models import kinds
-from benchmark.problem.models.factory import FactorySpec, built, look_at
+from benchmark.problem.models import spec
+from benchmark.problem.models.factory import FactorySpec, Finding, built, look_at
 from benchmark.problem.models.spec import ModelSpec
 
 #: A kind's name, a table of settings, a factory of nets, or a model itself.
@@ -31,7 +30,7 @@ def spec_of(model: Model) -> ModelSpec:
         model = {"factory" if ":" in model else "kind": model}
     elif callable(model) and not isinstance(model, ModelSpec):
         return FactorySpec.of(model)
-    return model if isinstance(model, ModelSpec) else kinds.spec_of(model)
+    return model if isinstance(model, ModelSpec) else spec.spec_of(model)
 
 
 def check_model(
@@ -67,7 +66,7 @@ def check_model(
         False ReLU (1) has no second derivative everyw
     """
     if isinstance(factory, str):
-        factory = kinds.spec_of({"factory": factory}).function
+        factory = spec.spec_of({"factory": factory}).function
     images = not isinstance(inputs, int)
 
     def build() -> nn.Module:

@@ -12,9 +12,8 @@ from benchmark.errors import LetheError
 from benchmark.problem.model import Model, SoftmaxSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem as LearningProblem
-from benchmark.problem.real_target import RealTarget
-from benchmark.problem.rows import Rows
-from benchmark.problem.training import NewtonTraining
+from benchmark.problem.training.newton import NewtonTraining
+from benchmark.rows import RealTarget, Rows
 from lethe.problem import Problem
 
 if TYPE_CHECKING:

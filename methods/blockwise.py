@@ -13,10 +13,10 @@ from benchmark.contract.guarantee import Gaussian
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import NoisyStep, Release, Request
 from benchmark.errors import LetheError
-from benchmark.problem.ball import project
-from benchmark.problem.rows import Rows
+from benchmark.problem.convex import project
 from benchmark.problem.training.descent import descend
 from benchmark.problem.training.noisy import epochs_left, noisy_descent
+from benchmark.rows import Rows
 from benchmark.theory.blockwise import blockwise_m
 from benchmark.theory.gaussian import m_for
 

@@ -11,10 +11,10 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import NoisyStep, Release, Request, State
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature.cg import conjugate_gradients
+from benchmark.curvature.krylov import conjugate_gradients
 from benchmark.errors import AssumptionBroken
-from benchmark.problem.perturbed import PerturbedProblem
 from benchmark.problem.problem import Problem
+from benchmark.problem.variants import PerturbedProblem
 from benchmark.theory.certified_removal import residual_budget
 from benchmark.theory.gaussian import m_for
 

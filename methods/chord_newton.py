@@ -12,8 +12,8 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature.downdate import downdated, exchanged
 from benchmark.curvature.factor import Factor
+from benchmark.curvature.hessian import downdated, exchanged
 from benchmark.problem.problem import Problem
 
 

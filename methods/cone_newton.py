@@ -7,9 +7,9 @@ import torch
 from benchmark.claims.within import bounds_within, constrained_head, within_claim
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request
-from benchmark.curvature.dense import dense_matrix
+from benchmark.curvature.factor import dense_matrix
 from benchmark.errors import AssumptionBroken, DidNotConverge
-from benchmark.problem.cone import cone_path
+from benchmark.problem.training.cone import cone_path
 
 #: Steps after which a request is refused; Newton's need a handful.
 STEPS = 100

@@ -12,7 +12,7 @@ from benchmark.contract.claim import Claim, Distance
 from benchmark.contract.guarantee import Gaussian
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request
-from benchmark.problem.ball import project
+from benchmark.problem.convex import project
 from benchmark.theory.gaussian import m_for
 
 

@@ -9,11 +9,10 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature.normal_equations import NormalEquations
+from benchmark.curvature.kept_sums import NormalEquations
 from benchmark.errors import AssumptionBroken
 from benchmark.problem.problem import Problem
-from benchmark.problem.sums import normal_equations, solved
-from benchmark.problem.training import DirectTraining
+from benchmark.problem.training.newton import DirectTraining, normal_equations, solved
 
 
 class Downdate(Method):

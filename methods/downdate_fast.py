@@ -17,11 +17,11 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature.normal_equations import NormalEquations, flat, matrix, with_bias
-from benchmark.curvature.woodbury import Inverse
+from benchmark.curvature.kept_sums import NormalEquations, flat, matrix, with_bias
+from benchmark.curvature.symmetric import Inverse
 from benchmark.errors import AssumptionBroken
 from benchmark.problem.problem import Problem
-from benchmark.problem.sums import normal_equations
+from benchmark.problem.training.newton import normal_equations
 from benchmark.theory.round_off import lost_after_downdate, lost_in_sums, lost_to_waiting
 
 

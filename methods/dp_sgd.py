@@ -16,7 +16,7 @@ from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.problem.problem import Problem
-from benchmark.problem.training.private import private_descent
+from benchmark.problem.training.noisy import private_descent
 from benchmark.theory.group_privacy import group_epsilon, group_m, group_noise_multiplier
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from benchmark.claims.uniform import Point, uniform_claim, within_distance
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request
-from benchmark.curvature.cg import conjugate_gradients
+from benchmark.curvature.krylov import conjugate_gradients
 
 
 class IteratedNewton(Method):

@@ -20,9 +20,9 @@ from benchmark.contract.guarantee import Gaussian
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import NoisyStep, Release, Request, State
 from benchmark.contract.seeds import Seeds
-from benchmark.problem.ball import project
+from benchmark.problem.convex import project
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
+from benchmark.rows import Rows
 from benchmark.theory.gaussian import m_for
 from benchmark.theory.langevin import Chain
 

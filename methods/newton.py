@@ -31,12 +31,12 @@ from benchmark.contract.guarantee import Gaussian
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature.cg import conjugate_gradients
 from benchmark.curvature.hessian import Damped, Differentiated
+from benchmark.curvature.krylov import conjugate_gradients
 from benchmark.errors import AssumptionBroken
-from benchmark.problem.ball import project
+from benchmark.problem.convex import project
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
+from benchmark.rows import Rows
 from benchmark.theory.damped_newton import forget_gradient_error
 from benchmark.theory.gaussian import m_for
 

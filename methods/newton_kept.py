@@ -23,10 +23,16 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature.leverage import Leverage
-from benchmark.curvature.logistic_sums import CHUNK, LogisticSums, solve
-from benchmark.curvature.normal_equations import flat, matrix, with_bias
-from benchmark.curvature.woodbury import Inverse
+from benchmark.curvature.kept_sums import (
+    CHUNK,
+    Leverage,
+    LogisticSums,
+    flat,
+    matrix,
+    solve,
+    with_bias,
+)
+from benchmark.curvature.symmetric import Inverse
 from benchmark.errors import AssumptionBroken
 from benchmark.problem.problem import Problem
 

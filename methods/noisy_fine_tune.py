@@ -9,10 +9,10 @@ from benchmark.claims.algorithmic import algorithmic_claim
 from benchmark.contract.guarantee import Gaussian
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import NoisyStep, Release, Request
-from benchmark.problem.ball import project
-from benchmark.problem.rows import Rows
+from benchmark.problem.convex import project
 from benchmark.problem.training.descent import descend
 from benchmark.problem.training.noisy import epochs_left, noisy_descent
+from benchmark.rows import Rows
 from benchmark.theory.gaussian import m_for
 from benchmark.theory.noisy_descent import gradient_clipping_m
 

@@ -8,7 +8,7 @@ from benchmark.claims.algorithmic import algorithmic_claim
 from benchmark.contract.guarantee import Gaussian
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import NoisyStep, Release, Request
-from benchmark.problem.ball import project
+from benchmark.problem.convex import project
 from benchmark.problem.training.descent import descend
 from benchmark.theory.gaussian import m_for
 

@@ -19,9 +19,9 @@ from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import AssumptionBroken, LetheError
-from benchmark.problem.ball import project
+from benchmark.problem.convex import project
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
+from benchmark.rows import Rows
 from benchmark.theory.gaussian import m_for
 from benchmark.theory.rewind import contracting_rewind_bound, rewind_bound
 

@@ -15,10 +15,9 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature.cg import conjugate_gradients
 from benchmark.curvature.hessian import Differentiated
-from benchmark.curvature.solution import Solution
-from benchmark.problem.ball import project
+from benchmark.curvature.krylov import Solution, conjugate_gradients
+from benchmark.problem.convex import project
 from benchmark.problem.problem import Problem
 
 

@@ -15,15 +15,14 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature.cg import conjugate_gradients
-from benchmark.curvature.downdate import downdated
-from benchmark.curvature.sampling import inclusion, systematic_sample
-from benchmark.curvature.tangent import TangentHessian
-from benchmark.curvature.tangent_preconditioner import TangentPreconditioner, precondition
+from benchmark.curvature.hessian import downdated
+from benchmark.curvature.krylov import conjugate_gradients
+from benchmark.curvature.tangent import TangentHessian, TangentPreconditioner, precondition
 from benchmark.errors import AssumptionBroken
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
 from benchmark.problem.tangent import Tangent
+from benchmark.rows import Rows
+from benchmark.solvers.svrg import inclusion, systematic_sample
 
 #: Single precision aims this far below the gradient that Delta_0 allows.
 AIM = 0.6

@@ -27,7 +27,7 @@ from benchmark.checks.problems import (
 from benchmark.contract.request import Release
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
+from benchmark.rows import Rows
 
 #
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from benchmark import json_file
 from benchmark.contract.claim import Claim
+from benchmark.contract.value import Value
 from benchmark.experiments.experiment import load as load_experiment
 from benchmark.facts import Facts
-from benchmark.metrics.value import Value
 from benchmark.records import Failure, Plan, PlannedRow, Record, Step, Store
 from benchmark.studies.quality_record import QualityRecord, Score, read_all
 from leaderboard.answers import (

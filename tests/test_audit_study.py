@@ -19,7 +19,7 @@ from benchmark.contract.request import Release, Request
 from benchmark.data.forget import ForgetSpec
 from benchmark.errors import AssumptionBroken
 from benchmark.experiments import experiment as experiments
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Predictor
 from benchmark.runner.cell import Cell
 from benchmark.runner.plans import plan_cells, plan_of
 from benchmark.runner.workbench import Workbench

@@ -33,11 +33,12 @@ from benchmark.problem.model import AllCNNSpec, Model, ModelSpec, ResNet18Spec
 from benchmark.problem.models.batch_norm import BatchNorm
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
-from benchmark.problem.restricted import last_layers, restricted
 from benchmark.problem.risk import Training
-from benchmark.problem.rows import Rows
-from benchmark.problem.training import AdamTraining, NewtonTraining
+from benchmark.problem.training.adam import AdamTraining
+from benchmark.problem.training.newton import NewtonTraining
+from benchmark.problem.variants import last_layers, restricted
 from benchmark.records import Record, Store, read_record
+from benchmark.rows import Rows
 from benchmark.studies import experiments as runner
 from methods.output_perturbation import OutputPerturbation
 from tests import fidelity, tiny_experiment

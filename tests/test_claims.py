@@ -32,7 +32,7 @@ from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
+from benchmark.rows import Rows
 from benchmark.theory.gaussian import delta_for, epsilon_for, m_for
 from methods.dp_sgd import DPSGD
 from methods.sekhari import Sekhari

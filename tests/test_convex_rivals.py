@@ -20,9 +20,9 @@ from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import AssumptionBroken, LetheError
-from benchmark.problem.perturbed import PerturbedProblem
 from benchmark.problem.problem import Problem
-from benchmark.problem.training import AdamTraining
+from benchmark.problem.training.adam import AdamTraining
+from benchmark.problem.variants import PerturbedProblem
 from benchmark.studies.random_problem import draw
 from benchmark.theory.certified_removal import residual_budget
 from benchmark.theory.contraction import (

@@ -15,15 +15,14 @@ from benchmark.contract.claim import Target
 from benchmark.contract.definition import verdict
 from benchmark.contract.method import Method
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature import read_behind
-from benchmark.curvature.solvers import SOLVERS
-from benchmark.curvature.system import System
+from benchmark.curvature import krylov
 from benchmark.experiments import experiment as experiments
-from benchmark.problem.gauss_newton import gauss_newton
 from benchmark.problem.model import AllCNNSpec, MLPSpec, Model, ModelSpec, ResNet18Spec, SoftmaxSpec
 from benchmark.problem.problem import Problem
+from benchmark.problem.variants import gauss_newton
 from benchmark.records import Record, Store
 from benchmark.runner.device import prepare
+from benchmark.solvers.solver import SOLVERS, System
 from benchmark.studies import experiments as runner
 from benchmark.studies.random_problem import (
     in_fixed_point,
@@ -139,7 +138,7 @@ def test_reading_a_step_behind_changes_no_bit(
 ) -> None:
     _, there = on_both(0.02, gpu)
     behind = solved(name, there)
-    monkeypatch.setattr(read_behind, "_worth_it", lambda numbers: False)
+    monkeypatch.setattr(krylov, "_worth_it", lambda numbers: False)
     at_once = solved(name, there)
     assert torch.equal(behind.x, at_once.x)
     assert behind.history == at_once.history

@@ -26,12 +26,10 @@ from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.experiments.experiment import Row as Setting
 from benchmark.problem.convex import Ordered
-from benchmark.problem.declared import Declared
-from benchmark.problem.model import Model, SoftmaxSpec
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Model, Predictor, SoftmaxSpec
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
 from benchmark.registry import Registered
+from benchmark.rows import Declared, Rows
 from benchmark.runner import workbench as module
 from benchmark.runner.cell import Cell, Inputs
 from benchmark.runner.run_cell import run_cell

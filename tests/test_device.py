@@ -10,18 +10,19 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from benchmark.curvature import cg, chebyshev, lanczos, minres, svrg
+from benchmark.curvature import krylov
 from benchmark.curvature.hessian import Damped, Differentiated
-from benchmark.curvature.system import System
 from benchmark.errors import LetheError
 from benchmark.gpu import PARTS, Part, chosen, measure
-from benchmark.problem.gauss_newton import gauss_newton
 from benchmark.problem.model import AllCNNSpec, MLPSpec, Model, ModelSpec, ResNet18Spec, SoftmaxSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
-from benchmark.problem.training import AdamTraining
+from benchmark.problem.training.adam import AdamTraining
+from benchmark.problem.variants import gauss_newton
+from benchmark.rows import Rows
 from benchmark.runner.device import prepare
+from benchmark.solvers import svrg
+from benchmark.solvers.solver import System
 
 # What can be shown of the GPU path without a GPU: tensors that know their device and no values.
 
@@ -77,11 +78,11 @@ def test_a_gauss_newton_product_does_neither(net: str) -> None:
 
 
 RECURSIONS = {
-    "cg": lambda a, b: cg._steps(a, b, None),
-    "preconditioned cg": lambda a, b: cg._steps(a, b, lambda r: 0.5 * r),
-    "minres": minres._steps,
-    "chebyshev": lambda a, b: chebyshev._steps(a, b, 0.1, 2.0),
-    "lanczos": lambda a, b: lanczos._steps(a, b.new_empty(4, len(b))),
+    "cg": lambda a, b: krylov._cg_steps(a, b, None),
+    "preconditioned cg": lambda a, b: krylov._cg_steps(a, b, lambda r: 0.5 * r),
+    "minres": krylov._minres_steps,
+    "chebyshev": lambda a, b: krylov._chebyshev_steps(a, b, 0.1, 2.0),
+    "lanczos": lambda a, b: krylov._steps(a, b.new_empty(4, len(b))),
 }
 
 

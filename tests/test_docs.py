@@ -11,6 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
+import typing
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,11 +25,11 @@ import baselines
 import lethe
 import methods
 from benchmark import registry
-from benchmark.cli import app
+from benchmark.cli import NewKind, app
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature.lanczos import extreme_eigenvalues
+from benchmark.curvature.krylov import extreme_eigenvalues
 from benchmark.errors import LetheError
 from benchmark.problem.products import PRODUCTS
 from benchmark.runner.theory_source import Theory
@@ -110,6 +111,49 @@ def test_every_command_is_on_the_page_of_commands() -> None:
     assert named == there
 
 
+def test_the_page_of_commands_names_every_kind_of_plug_in() -> None:
+    page = (DOCS / "reference" / "commands.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^\| `lethe new .*$", page, re.MULTILINE)
+    assert set(re.findall(r"`([a-z]+)`", line)) == set(typing.get_args(NewKind))
+
+
+def test_only_targets_that_the_makefile_has_are_named() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (groups,) = re.findall(r"^GROUPS +:= (.*)$", makefile, re.MULTILINE)
+    targets = {*re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE), *groups.split()}
+    for file in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))):
+        text = file.read_text(encoding="utf-8")
+        said = re.findall(r"`make ([^`\n]*)`", text)
+        for block in re.findall(r"^```.*?\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            said += re.findall(r"^make (.*)$", block, re.MULTILINE)
+        for line in said:
+            named = {
+                word
+                for word in line.partition("#")[0].split()
+                if word.islower() and "=" not in word
+            }
+            assert named <= targets, f"{file.name} says 'make {line}'"
+
+
+#: Figures that follow from the formula beside them, or that a test computes which they name.
+DERIVED = ("142 times", "4.9 times", "3.2 times")
+_FIGURE = re.compile(
+    r"\d[\d.,]*(?: %)? (?:times|ms|µs|s|seconds|products|points|of the rows|faster|slower)\b"
+)
+_DATED = re.compile(r"\(\d{1,2} [A-Z][a-z]+ 20\d\d, (?:before )?revision\s+[0-9a-f]{7}")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_figure_that_was_measured_is_generated_or_says_where(page: str) -> None:
+    """In a block from the records, or with the day and the revision, in its paragraph or bullet."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    text = re.sub(r"<!-- generated: .*?<!-- end -->|```.*?```", "", text, flags=re.DOTALL)
+    for said in re.split(r"\n\s*\n|\n(?=\s*[-*] )", text):
+        plain = re.sub(r"\$[^$]*\$|`[^`]*`", "", said)
+        found = [one for one in _FIGURE.findall(plain) if one not in DERIVED]
+        assert not found or _DATED.search(said), f"{page}: {found} in '{said.strip()[:80]} ...'"
+
+
 # --- formulas ------------------------------------------------------------------------------------
 
 
@@ -137,7 +181,8 @@ def test_a_formula_may_break_after_a_relation_and_nowhere_else(formulas: ModuleT
 
 
 def test_a_formula_that_cannot_be_set_is_named(formulas: ModuleType) -> None:
-    with pytest.raises(Exception, match="cannot be set"):
+    errors = pytest.importorskip("sphinx.errors")
+    with pytest.raises(errors.ExtensionError, match="cannot be set"):
         formulas.mathml(r"\nosuchthing x", as_block=False)
 
 

@@ -18,18 +18,14 @@ from benchmark.contract.definition import verdict
 from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature.normal_equations import NormalEquations, flat, matrix
-from benchmark.curvature.pending import LIMIT, Pending
-from benchmark.curvature.symmetric import Symmetric
-from benchmark.curvature.woodbury import Inverse
+from benchmark.curvature.kept_sums import NormalEquations, flat, matrix
+from benchmark.curvature.symmetric import LIMIT, Inverse, Pending, Symmetric
 from benchmark.errors import AssumptionBroken, DidNotConverge, LetheError
 from benchmark.experiments.build import build
 from benchmark.experiments.experiment import load
-from benchmark.problem.declared import Declared
-from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
-from benchmark.problem.training import DirectTraining, NewtonTraining
+from benchmark.problem.training.newton import DirectTraining, NewtonTraining
+from benchmark.rows import Declared, FixedPoint, Rows
 from benchmark.runner.run_cell import Answer
 from benchmark.theory.round_off import (
     cholesky_contraction,

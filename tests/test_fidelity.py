@@ -22,9 +22,8 @@ from benchmark.metrics.divergence import jensen_shannon_to_retrain, kl_from_retr
 from benchmark.metrics.klom import klom_measure
 from benchmark.metrics.permutation import energy_test
 from benchmark.metrics.rates import attack_measures
-from benchmark.problem.model import Model
+from benchmark.problem.model import Model, Predictor
 from benchmark.problem.models.fully_connected import MLPSpec
-from benchmark.problem.predictor import Predictor
 from benchmark.problem.training.descent import descend
 from benchmark.shadow.bank import shadow_bank
 from benchmark.shadow.replicas import trained, unlearned

@@ -19,7 +19,7 @@ from benchmark.data.scenarios import discover
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.metrics.permutation import energy_test
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Predictor
 from benchmark.records import Store, read_record
 from benchmark.runner.plans import plan_cells
 from benchmark.runner.workbench import ATTACKING, BANK, Workbench

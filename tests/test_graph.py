@@ -19,13 +19,12 @@ from benchmark.graph import propagation
 from benchmark.graph.graph import Change, Graph
 from benchmark.graph.propagation import Propagation
 from benchmark.graph.world import Roles, World
-from benchmark.problem.declared import Declared
 from benchmark.problem.model import Model, SoftmaxSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
-from benchmark.problem.training import NewtonTraining
+from benchmark.problem.training.newton import NewtonTraining
 from benchmark.records import Record
+from benchmark.rows import Declared, Rows
 from benchmark.runner.plans import plan_cells
 from benchmark.runner.run_cell import run_cell
 from benchmark.runner.workbench import Workbench

@@ -13,12 +13,8 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from benchmark.bench.systems import SPECS, prepare
-from benchmark.curvature import read_behind as module
-from benchmark.curvature.cg import conjugate_gradients
-from benchmark.curvature.chebyshev import chebyshev
-from benchmark.curvature.lanczos import lanczos
-from benchmark.curvature.minres import minres
-from benchmark.curvature.read_behind import read_behind
+from benchmark.curvature import krylov as module
+from benchmark.curvature.krylov import chebyshev, conjugate_gradients, lanczos, minres, read_behind
 from benchmark.errors import LetheError
 from benchmark.records import Gathered, Store
 from benchmark.studies import inverse_hessian

@@ -14,10 +14,9 @@ from benchmark.contract.definition import verdict
 from benchmark.contract.request import Release, Request
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import AssumptionBroken, DidNotConverge
-from benchmark.problem.declared import Declared
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
-from benchmark.problem.training import NewtonTraining
+from benchmark.problem.training.newton import NewtonTraining
+from benchmark.rows import Declared, Rows
 from benchmark.theory.gaussian import m_for
 from methods.chord_newton import ChordNewton
 from methods.iterated_newton import IteratedNewton

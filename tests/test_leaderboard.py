@@ -20,9 +20,9 @@ from benchmark.contract.claim import Algorithm, Claim, Distance, Target
 from benchmark.contract.definition import verdict
 from benchmark.contract.guarantee import Curve, Gaussian
 from benchmark.contract.seeds import Seeds
+from benchmark.contract.value import Value
 from benchmark.errors import LetheError
 from benchmark.facts import Facts
-from benchmark.metrics.value import Value
 from benchmark.records import (
     DataInfo,
     Environment,
@@ -1095,7 +1095,7 @@ def test_columns_that_no_row_fills_are_left_out(tmp_path):
     bare = {"accuracy_test_gap": 0.5}
     files = formats(store(tmp_path / "results", [record("tune", metrics=bare)]))
     page, markdown = files["html"], files["markdown"]
-    heading = '<th role="columnheader" scope="col" class="number first">'
+    heading = '<th scope="col" class="number first">'
     assert "Guarantee" in page
     assert "Capacity" not in page
     assert heading in page

@@ -18,17 +18,17 @@ from torch import Tensor
 from benchmark.calibration import BUDGET, ROUNDS, Calibration, calibrate
 from benchmark.contract.claim import Algorithm, Claim, Constant, Distance, Target
 from benchmark.contract.guarantee import Gaussian
+from benchmark.contract.value import Value
 from benchmark.curvature.hessian import Differentiated
 from benchmark.errors import LetheError
 from benchmark.metrics.attack import auc, population_auc
 from benchmark.metrics.slack import distance_slack, realised_epsilon
 from benchmark.metrics.utility import accuracy, losses
-from benchmark.metrics.value import Value
 from benchmark.problem import products
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Predictor
 from benchmark.problem.problem import Problem
 from benchmark.problem.products import Product, serving
-from benchmark.problem.rows import Rows
+from benchmark.rows import Rows
 from benchmark.runner.evaluate import predict, score, score_claim, score_noise, score_stream
 from benchmark.theory.gaussian import delta_for, m_for
 from tests import problems

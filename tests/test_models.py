@@ -11,20 +11,17 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from benchmark.curvature import convolutional
-from benchmark.curvature.convolutional import ConvolutionalHessian
-from benchmark.curvature.hessian import Differentiated, Hessian
-from benchmark.curvature.layers.layer import nbytes, split
-from benchmark.curvature.layers.rules import has_rules
-from benchmark.curvature.row_mean import RowMean
-from benchmark.problem.model import AllCNNSpec, Model, ModelSpec, ResNet18Spec
+from benchmark.curvature.convolutional import ConvolutionalHessian, has_rules
+from benchmark.curvature.hessian import Differentiated, Hessian, RowMean
+from benchmark.curvature.layers import nbytes, split
+from benchmark.problem.model import AllCNNSpec, Model, ModelSpec, Predictor, ResNet18Spec
 from benchmark.problem.models import batch_norm
 from benchmark.problem.models.convolutional import Images
 from benchmark.problem.objective import Objective
-from benchmark.problem.predictor import Predictor
 from benchmark.problem.problem import Problem
 from benchmark.problem.products import default
-from benchmark.problem.rows import Rows
-from benchmark.problem.training import AdamTraining
+from benchmark.problem.training.adam import AdamTraining
+from benchmark.rows import Rows
 from tests.problems import FORMS
 
 # Convolutional nets: published sizes, layout, derivatives, starts.

@@ -11,11 +11,10 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.definition import verdict
 from benchmark.contract.request import Release, Request
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature.lissa import lissa
-from benchmark.curvature.minibatches import differentiated
+from benchmark.curvature.lissa import differentiated, lissa
 from benchmark.errors import AssumptionBroken
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
+from benchmark.rows import Rows
 from benchmark.theory.gaussian import epsilon_for, m_for
 from methods.newton import Newton
 from methods.newton_lissa import NewtonLissa

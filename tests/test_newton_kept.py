@@ -20,17 +20,15 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.definition import verdict
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature.linear import LinearHessian
-from benchmark.curvature.logistic_sums import LogisticSums, solve
-from benchmark.curvature.normal_equations import flat, matrix, with_bias
-from benchmark.curvature.symmetric import Symmetric
-from benchmark.curvature.woodbury import Inverse
+from benchmark.curvature.kept_sums import LogisticSums, flat, matrix, solve, with_bias
+from benchmark.curvature.mlp import LinearHessian
+from benchmark.curvature.symmetric import Inverse, Symmetric
 from benchmark.errors import AssumptionBroken
-from benchmark.problem.declared import Declared
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
-from benchmark.problem.training import AdamTraining, NewtonTraining
+from benchmark.problem.training.adam import AdamTraining
+from benchmark.problem.training.newton import NewtonTraining
+from benchmark.rows import Declared, Rows
 from benchmark.theory.bootstrap import bootstrapped
 from benchmark.theory.constants import one_vs_rest_head
 from benchmark.theory.round_off import mean_gradient_round_off

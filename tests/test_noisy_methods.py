@@ -20,8 +20,7 @@ from benchmark.contract.seeds import Seeds
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.metrics.utility import accuracy
-from benchmark.problem.model import Model, SoftmaxSpec
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Model, Predictor, SoftmaxSpec
 from benchmark.problem.problem import Problem
 from benchmark.records import Record, Store, read_record
 from benchmark.runner.cell import Inputs

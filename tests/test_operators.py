@@ -12,24 +12,26 @@ import torch
 from torch import Tensor
 
 from benchmark.bench.operators import flops, limits
-from benchmark.curvature.chunks import slices
-from benchmark.curvature.dense import dense_matrix
-from benchmark.curvature.gauss_newton import GaussNewton
-from benchmark.curvature.hessian import Damped, Differentiated, Hessian, multiply
-from benchmark.curvature.linear import LinearHessian
-from benchmark.curvature.mlp import MLPHessian
-from benchmark.curvature.output_loss import loss_curvature, loss_error, loss_sizes
-from benchmark.curvature.row_mean import RowMean
-from benchmark.curvature.sampling import effective_number, inclusion, systematic_sample
-from benchmark.curvature.scipy_view import as_scipy
-from benchmark.curvature.svrg import svrg
-from benchmark.curvature.system import System
-from benchmark.curvature.within_memory import WithinMemory
+from benchmark.curvature.factor import dense_matrix
+from benchmark.curvature.hessian import (
+    Damped,
+    Differentiated,
+    Hessian,
+    RowMean,
+    WithinMemory,
+    as_scipy,
+    multiply,
+    slices,
+)
+from benchmark.curvature.mlp import LinearHessian, MLPHessian
+from benchmark.curvature.output_loss import GaussNewton, loss_curvature, loss_error, loss_sizes
 from benchmark.errors import LetheError
 from benchmark.problem.model import AllCNNSpec, MLPSpec, Model
 from benchmark.problem.objective import Objective
-from benchmark.problem.restricted import restricted
-from benchmark.problem.rows import Rows
+from benchmark.problem.variants import restricted
+from benchmark.rows import Rows
+from benchmark.solvers.solver import System
+from benchmark.solvers.svrg import effective_number, inclusion, svrg, systematic_sample
 from tests import problems
 from tests.problems import FORMS, NETS, ROWS, Net, dense_gauss_newton
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from benchmark.contract.claim import Target
+from benchmark.contract.value import Value
 from benchmark.facts import Facts
-from benchmark.metrics.value import Value
 from benchmark.records import Record
 from leaderboard.model.numbers import request_in_words
 from leaderboard.model.table import Row, Table
@@ -105,7 +105,7 @@ def test_a_track_is_told_by_facts_and_not_by_a_title() -> None:
         ({"forgotten": 1000, "requests": 10}, "10 × 1,000 random rows"),
         ({"forgotten": None, "scenario": "class"}, "a whole class"),
         ({"forgotten": 20, "scenario": "subpopulation"}, "20 rows of a sub-population"),
-        ({"forgotten": 20, "scenario": "influential"}, "20 most influential rows"),
+        ({"forgotten": 20, "scenario": "influential"}, "the 20 most influential rows"),
         ({"forgotten": None, "share": 0.05, "scenario": "own"}, "5.00 %, own rows"),
         ({"graph": True, "scenario": "nodes", "forgotten": 10, "requests": 10}, "10 × 10 nodes"),
         ({"graph": True, "scenario": "edges", "forgotten": 1}, "1 edge"),

@@ -40,7 +40,7 @@ from benchmark.errors import LetheError
 from benchmark.experiments.build import build
 from benchmark.experiments.experiment import Experiment, ProblemSpec, load
 from benchmark.experiments.own import resolved
-from benchmark.problem.fixed_point import FixedPoint
+from benchmark.rows import FixedPoint
 from tests import tiny_experiment
 
 N = 60

@@ -13,7 +13,7 @@ from benchmark import extend, plugins
 from benchmark.errors import LetheError
 from benchmark.experiments.experiment import load
 from benchmark.problem.model import Model
-from benchmark.problem.models import kinds
+from benchmark.problem.models import spec
 from benchmark.problem.models.factory import FactorySpec
 from benchmark.records import read_record
 from benchmark.runner.plans import plan_cells
@@ -254,9 +254,9 @@ def test_a_kind_of_an_installed_package_is_found(monkeypatch: pytest.MonkeyPatch
         return there if group == "lethe.models" else []
 
     monkeypatch.setattr(plugins, "entry_points", points)
-    model = kinds.read({"kind": "outside-net", "width": 3})
+    model = spec.read({"kind": "outside-net", "width": 3})
     assert Model(model, 5, 2).dimension == 5 * 3 + 3 + 3 * 2 + 2
-    assert "outside-net" in kinds.discover()
+    assert "outside-net" in spec.discover()
 
 
 def test_a_plug_in_that_calls_itself_linear_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,7 +266,7 @@ def test_a_plug_in_that_calls_itself_linear_is_refused(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(plugins, "entry_points", points)
     with pytest.raises(ValueError, match="says whether it is linear"):
-        kinds.read({"kind": "linear-net"})
+        spec.read({"kind": "linear-net"})
 
 
 # `lethe new` and `lethe check`.

@@ -16,7 +16,6 @@ import baselines
 from benchmark import extend, plugins, predictions, registry
 from benchmark.cli import app
 from benchmark.contract import definition
-from benchmark.curvature.solvers import SOLVERS
 from benchmark.data import catalogue
 from benchmark.errors import LetheError
 from benchmark.experiments.experiment import load
@@ -25,6 +24,7 @@ from benchmark.problem.objective import Objective
 from benchmark.properties import property as properties
 from benchmark.records import Record, Store
 from benchmark.runner.plans import plan_cells
+from benchmark.solvers.solver import SOLVERS
 from benchmark.study.executors.executor import KIND as EXECUTORS
 from benchmark.templates import TEMPLATES
 from leaderboard.export import View, export, read

@@ -16,16 +16,14 @@ from torch import Tensor
 from benchmark.contract.clock import Clock
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import AssumptionBroken, DidNotConverge
-from benchmark.problem.ball import ball_residual, project
-from benchmark.problem.declared import Declared
-from benchmark.problem.model import AllCNNSpec, MLPSpec, Model, SoftmaxSpec
+from benchmark.problem.convex import ball_residual, project
+from benchmark.problem.model import AllCNNSpec, MLPSpec, Model, Predictor, SoftmaxSpec
 from benchmark.problem.objective import Objective
-from benchmark.problem.predictor import Predictor
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
-from benchmark.problem.training import AdamTraining, NewtonTraining
-from benchmark.problem.training.augment import PADDING, augmented
+from benchmark.problem.training.adam import PADDING, AdamTraining, augmented
 from benchmark.problem.training.descent import batches, descend
+from benchmark.problem.training.newton import NewtonTraining
+from benchmark.rows import Declared, Rows
 from benchmark.shadow.training import Run, train
 from tests import problems
 

@@ -15,20 +15,16 @@ from torch import Tensor
 
 from benchmark.bench.operators import flops
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature import linear_map
-from benchmark.curvature.cg import conjugate_gradients
-from benchmark.curvature.hessian import Damped
-from benchmark.curvature.lanczos import extreme_eigenvalues
-from benchmark.curvature.linear_map import linear
-from benchmark.curvature.sharded import Sharded, shard
+from benchmark.curvature import mlp
+from benchmark.curvature.hessian import Damped, Sharded, shard
+from benchmark.curvature.krylov import conjugate_gradients, extreme_eigenvalues
+from benchmark.curvature.mlp import linear
 from benchmark.errors import LetheError
-from benchmark.problem.gauss_newton import gauss_newton
 from benchmark.problem.model import AllCNNSpec, Model
-from benchmark.problem.perturbed import PerturbedProblem
 from benchmark.problem.problem import Problem
 from benchmark.problem.products import PRODUCTS, default, serving
-from benchmark.problem.restricted import AnyNet
-from benchmark.problem.rows import Rows
+from benchmark.problem.variants import AnyNet, PerturbedProblem, gauss_newton
+from benchmark.rows import Rows
 from tests import problems
 from tests.problems import FORMS, NETS, ROWS, Net, dense_gauss_newton
 
@@ -200,7 +196,7 @@ def operands(shape: tuple[int, int, int]) -> tuple[Tensor, Tensor, Tensor]:
 @pytest.fixture(params=["as it comes", "without oneDNN"])
 def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "without oneDNN":
-        monkeypatch.setattr(linear_map, "ONEDNN", None)
+        monkeypatch.setattr(mlp, "ONEDNN", None)
 
 
 @pytest.mark.parametrize("shape", [LARGE, SMALL])
@@ -239,7 +235,7 @@ def test_large_products_in_single_precision_are_onednns(monkeypatch: pytest.Monk
         calls.append(operands)
         return torch.zeros(())
 
-    monkeypatch.setattr(linear_map, "ONEDNN", onednn)
+    monkeypatch.setattr(mlp, "ONEDNN", onednn)
     for shape, dtype in ((LARGE, torch.float64), (SMALL, torch.float32), (LARGE, torch.float32)):
         x, weight, _ = operands(shape)
         linear(x.to(dtype), weight.to(dtype))

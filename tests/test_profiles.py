@@ -167,6 +167,14 @@ def test_every_scale_of_every_experiment_has_cells(name: str, scale: str | None)
         assert load_here(name, None, gpu=False).device == "cpu", "there is one for any machine"
 
 
+@pytest.mark.parametrize("name", names())
+def test_what_a_group_runs_at_the_smoke_scale_is_for_trying_out(name: str) -> None:
+    """Also what is in no group: `smoke` takes seconds wherever it is asked for."""
+    smoke = load(name, "smoke")
+    assert smoke.trial
+    assert list(smoke.seeds) == [0]
+
+
 def test_the_keys_of_committed_records_still_hold() -> None:
     results = Path(__file__).resolve().parents[1] / "leaderboard" / "results"
     paths = collected.paths(results, "*/*/seed-0.json")

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from leaderboard.model.evidence import Evidence
 from scipy.optimize import Bounds as MilpBounds
 from scipy.optimize import LinearConstraint, milp
 
@@ -24,27 +25,30 @@ from benchmark.experiments.experiment import load
 from benchmark.experiments.facts import facts_of
 from benchmark.experiments.properties import domain_of, with_property
 from benchmark.features.tables import DeclaredRanges
-from benchmark.problem.against import fewest_rows
 from benchmark.problem.domain import Domain
-from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec
+from benchmark.problem.influence import fewest_rows
+from benchmark.problem.model import MLPSpec, Model, Predictor, SoftmaxSpec
 from benchmark.problem.objective import Objective
-from benchmark.problem.predictor import Predictor
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
-from benchmark.problem.training import AdamTraining, NewtonTraining
+from benchmark.problem.training.adam import AdamTraining
+from benchmark.problem.training.newton import NewtonTraining
 from benchmark.properties import property as properties
 from benchmark.properties import round_off
 from benchmark.properties.branch import least_slope
-from benchmark.properties.finding import Finding, Kept
+from benchmark.properties.finding import Finding, Kept, Pair
 from benchmark.properties.monotone import Monotone, Sign, contradicts, outputs
 from benchmark.properties.property import Property
 from benchmark.properties.radius import Radius
 from benchmark.properties.slopes import Boxes, Net, _lines, slope_bounds
-from benchmark.records import read_record
+from benchmark.records import Record, read_record
 from benchmark.registry import find
+from benchmark.rows import Rows
 from benchmark.runner.cell import Inputs
 from benchmark.runner.plans import rows_of
+from leaderboard.answers import properties as answer
 from leaderboard.model import properties as on_the_board
+from tests.test_answers import lines, made, tables
+from tests.test_leaderboard import facts
 from tests.test_own_docs import blocks, python, written
 
 COLUMNS = (
@@ -810,6 +814,45 @@ def test_the_board_says_what_was_lost_and_shows_the_pair() -> None:
     assert became.numbers()["property.after.verdict"] == "violated"
     rows = Radius(radius=0.05).certify(Predictor(problem.model, weights), problem, 1)
     assert on_the_board.verdicts([rows]).endswith("% of rows")
+
+
+def test_the_answer_counts_lost_and_unknown_and_what_was_never_there(tmp_path: Path) -> None:
+    common = {"tolerance": 0.0, "work": 1, "domain": "all inputs"}
+    pair = Pair(x=(0.0,), other=(1.0,), value=1.0, other_value=0.0)
+    held = Finding(verdict="held", margin=1.0, **common)
+    unknown = Finding(verdict="unknown", margin=-1.0, **common)
+    violated = Finding(verdict="violated", margin=-1.0, witness=pair, **common)
+
+    def cell(label: str, seed: int, before: Finding, after: Finding) -> Record:
+        became = Kept(
+            name="monotone",
+            declared={},
+            enforce="never",
+            before=before,
+            after=after,
+            retrained=held,
+        )
+        return made(label, seed, experiment="one").model_copy(update={"kept": became})
+
+    found = tables(
+        tmp_path,
+        cell("newton", 0, held, violated),
+        cell("newton", 1, violated, violated),
+        cell("fine-tune", 0, held, unknown),
+        cell("fine-tune", 1, violated, violated),
+        facts={"one": facts(group=("properties",), kept_property="monotone", enforce="never")},
+    )
+    answered = answer.answer(Evidence(found))
+    assert "1 row lost it, 1 unknown" in answered.short
+    assert "2 of 4 originals violate it before any request" in answered.text
+    (cells,) = lines(answered).values()
+    assert cells["rows that lost it"] == "Newton"
+    assert cells["rows of which it is unknown"] == "Fine-Tune"
+    (section,) = on_the_board.sections(found[0])
+    befores = {line.title: line.cells[0].aside for line in section.parts[0].lines}
+    assert befores == dict.fromkeys(
+        ("Newton", "Fine-Tune"), "violated before any request on seed 1"
+    )
 
 
 def test_signs_have_the_places_of_their_columns() -> None:

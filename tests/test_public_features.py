@@ -29,8 +29,8 @@ from benchmark.errors import LetheError
 from benchmark.experiments.build import build, fitted_features
 from benchmark.experiments.experiment import ProblemSpec, load
 from benchmark.metrics.public_controls import score_public
-from benchmark.problem.fixed_point import FixedPoint
 from benchmark.records import Store
+from benchmark.rows import FixedPoint
 from benchmark.runner.plans import plan_of
 from benchmark.runner.public_controls import best_head, public_controls
 from methods.downdate import Downdate

@@ -23,7 +23,7 @@ from benchmark.checks.asking import ask, trained
 from benchmark.cli import app
 from benchmark.contract.request import Request
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature.normal_equations import NormalEquations, flat
+from benchmark.curvature.kept_sums import NormalEquations, flat
 from benchmark.data import catalogue
 from benchmark.data.own.arrays import from_arrays
 from benchmark.data.own.spec import Arrays, OwnData
@@ -32,9 +32,9 @@ from benchmark.experiments.build import build
 from benchmark.experiments.experiment import load, of_tables
 from benchmark.metrics.metric import Numbers, Predictions, discover, measured
 from benchmark.problem.influence import most_influential
-from benchmark.problem.perturbed import PerturbedProblem
-from benchmark.problem.predictor import Predictor
-from benchmark.problem.real_target import CAVEAT, RealTarget
+from benchmark.problem.model import Predictor
+from benchmark.problem.variants import PerturbedProblem
+from benchmark.rows import RANGE_CAVEAT, RealTarget
 from benchmark.runner.evaluate import predict, score
 from benchmark.runner.judge import judge_of
 from benchmark.runner.plans import plan_of, rows_of
@@ -83,7 +83,7 @@ def test_numbers_with_fractions_are_predicted_as_numbers(kind: str, tmp_path: Pa
     assert found.train.labels.max() == 1
     units = found.target.in_units(found.train.labels)
     assert units == pytest.approx(Y[found.train.places])
-    assert found.caveats == (CAVEAT,)
+    assert found.caveats == (RANGE_CAVEAT,)
 
 
 def test_a_declared_range_is_no_caveat_and_bounds_the_scale() -> None:

@@ -17,16 +17,17 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature import fisher
-from benchmark.curvature.fisher import fisher_diagonal, mean_squared_gradient
+from benchmark.curvature import output_loss
+from benchmark.curvature.output_loss import fisher_diagonal, mean_squared_gradient
 from benchmark.dependence import conditional_dependence, dependence, feature_ordering
 from benchmark.errors import DidNotConverge
 from benchmark.problem.model import AllCNNSpec, Model, SoftmaxSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
-from benchmark.problem.training import AdamTraining, NewtonTraining
-from benchmark.problem.units import Units
+from benchmark.problem.training.adam import AdamTraining
+from benchmark.problem.training.newton import NewtonTraining
+from benchmark.problem.variants import Units
+from benchmark.rows import Rows
 from tests import problems
 
 # --- Fidelity of the uncertified baselines that use curvature: each against a known answer -------
@@ -66,7 +67,7 @@ def test_squared_gradients_are_those_of_row_by_row_autograd(kind, chunk: int) ->
 @pytest.mark.parametrize("held", [1, 1 << 25])
 def test_fisher_is_the_gauss_newton_diagonal(held: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Fisher matrix of a linear softmax is the Hessian, whatever the labels."""
-    monkeypatch.setattr(fisher, "HELD", held)
+    monkeypatch.setattr(output_loss, "HELD", held)
     problem = problems.softmax(ridge=0.0, n=20)
     weights = problem.model.initial_weights(torch.Generator().manual_seed(0))
     hessian = problem.hessian(weights, problem.train)

@@ -26,12 +26,11 @@ from benchmark.contract.definition import verdict
 from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request
 from benchmark.contract.seeds import Seeds
-from benchmark.problem.ball import project
+from benchmark.problem.convex import project
 from benchmark.problem.problem import Problem
-from benchmark.problem.restricted import last_layers, restricted
-from benchmark.problem.rows import Rows
-from benchmark.problem.training.descent import batches, descend
-from benchmark.problem.training.distil import taught, teacher_kl
+from benchmark.problem.training.descent import batches, descend, taught, teacher_kl
+from benchmark.problem.variants import last_layers, restricted
+from benchmark.rows import Rows
 from tests import problems
 
 # Fidelity of the baselines: each against what its paper says it must do.

@@ -18,12 +18,11 @@ from benchmark.contract.request import Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import DidNotConverge, LetheError
 from benchmark.metrics.margins import margins
-from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec
+from benchmark.problem.model import MLPSpec, Model, Predictor, SoftmaxSpec
 from benchmark.problem.objective import Objective
-from benchmark.problem.predictor import Predictor
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
-from benchmark.problem.training import AdamTraining
+from benchmark.problem.training.adam import AdamTraining
+from benchmark.rows import Rows
 from benchmark.shadow import store as store_module
 from benchmark.shadow.bank import members, shadow_bank
 from benchmark.shadow.memorisation import leave_out_effect

@@ -12,22 +12,15 @@ import scipy.sparse.linalg
 import torch
 from torch import Tensor
 
-from benchmark.curvature.cg import conjugate_gradients
-from benchmark.curvature.chebyshev import chebyshev
-from benchmark.curvature.dense import dense_matrix
-from benchmark.curvature.lanczos import lanczos
-from benchmark.curvature.lissa import largest_minibatch_curvature, lissa
-from benchmark.curvature.minibatches import differentiated
-from benchmark.curvature.minres import minres
-from benchmark.curvature.nystroem import nystroem
-from benchmark.curvature.solution import Solution
-from benchmark.curvature.solvers import SOLVERS
-from benchmark.curvature.svrg import svrg
-from benchmark.curvature.system import System
+from benchmark.curvature.factor import dense_matrix, nystroem
+from benchmark.curvature.krylov import Solution, chebyshev, conjugate_gradients, lanczos, minres
+from benchmark.curvature.lissa import differentiated, largest_minibatch_curvature, lissa
 from benchmark.errors import LetheError
 from benchmark.problem.model import AllCNNSpec, MLPSpec, Model
 from benchmark.problem.objective import Objective
-from benchmark.problem.rows import Rows
+from benchmark.rows import Rows
+from benchmark.solvers.solver import SOLVERS, System
+from benchmark.solvers.svrg import svrg
 from tests import problems
 
 LISSA = [name for name in SOLVERS if name.startswith("lissa")]

@@ -22,7 +22,7 @@ from benchmark.contract.request import Release, Request
 from benchmark.errors import AssumptionBroken, DidNotConverge, LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.problem.problem import Problem
-from benchmark.problem.training import NewtonTraining
+from benchmark.problem.training.newton import NewtonTraining
 from benchmark.runner.cell import Cell
 from benchmark.runner.plans import plan_of
 from benchmark.studies import slack, slack_record, soundness

@@ -20,20 +20,18 @@ from benchmark.contract.definition import verdict
 from benchmark.contract.method import Method
 from benchmark.contract.request import Request
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature.tangent import TangentHessian
-from benchmark.curvature.tangent_preconditioner import precondition
+from benchmark.curvature.tangent import TangentHessian, precondition
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.experiments import experiment
 from benchmark.experiments.build import build
-from benchmark.problem.gauss_newton import gauss_newton
 from benchmark.problem.model import MLPSpec, Model, TangentSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.products import default
-from benchmark.problem.public_net import train_public
-from benchmark.problem.rows import Rows
 from benchmark.problem.tangent import PublicNet, Tangent
-from benchmark.problem.training.affine import affine
+from benchmark.problem.training.public_net import affine, train_public
+from benchmark.problem.variants import gauss_newton
+from benchmark.rows import Rows
 from methods.chord_newton import ChordNewton
 from methods.iterated_newton import IteratedNewton
 from methods.newton import Newton

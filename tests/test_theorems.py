@@ -13,16 +13,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from benchmark.claims.ball_step import ball_step
-from benchmark.curvature.cg import conjugate_gradients
 from benchmark.curvature.hessian import Damped, Hessian
-from benchmark.curvature.lanczos import extreme_eigenvalues
+from benchmark.curvature.krylov import conjugate_gradients, extreme_eigenvalues
 from benchmark.errors import AssumptionBroken, LetheError
-from benchmark.problem.ball import ball_residual, project
+from benchmark.problem.convex import ball_residual, project
 from benchmark.problem.model import Model, SoftmaxSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
-from benchmark.problem.training import NewtonTraining
+from benchmark.problem.training.newton import NewtonTraining
+from benchmark.rows import Rows
 from benchmark.theory.constants import HeadConstants, a_priori_distance, softmax_head
 from benchmark.theory.damped_newton import (
     early_stop_bound,

@@ -24,9 +24,9 @@ from benchmark.contract.seeds import Seeds
 from benchmark.curvature.hessian import Hessian
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
 from benchmark.problem.training import recollect
-from benchmark.problem.training.private import private_descent
+from benchmark.problem.training.noisy import private_descent
+from benchmark.rows import Rows
 from benchmark.theory.blockwise import blockwise_m
 from benchmark.theory.contraction import check_step
 from benchmark.theory.gaussian import delta_for, m_for

@@ -26,9 +26,9 @@ from benchmark.data.split import SplitSpec, split
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.metrics.utility import accuracy
-from benchmark.problem.predictor import Predictor
-from benchmark.problem.rows import Rows
+from benchmark.problem.model import Predictor
 from benchmark.records import Record, Store, read_record
+from benchmark.rows import Rows
 from benchmark.runner import tuning
 from benchmark.runner.cell import Inputs, fingerprint
 from benchmark.runner.judge import judge_of

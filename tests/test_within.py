@@ -13,21 +13,23 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from benchmark.claims.ball_step import newton_in_ball
-from benchmark.claims.within import bounds_within, prox_bound
+from benchmark.claims.spectra import head_constants
+from benchmark.claims.within import _shared, bounds_within, prox_bound
 from benchmark.contract.claim import Target
 from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature.dense import dense_matrix
+from benchmark.curvature.factor import dense_matrix
 from benchmark.errors import AssumptionBroken
-from benchmark.problem.cone import cone_step
 from benchmark.problem.convex import Ball, Both, Box, ConvexSet, Ordered
 from benchmark.problem.model import Model, SoftmaxSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
-from benchmark.problem.training import AdamTraining, ConeTraining, NewtonTraining
+from benchmark.problem.training.adam import AdamTraining
+from benchmark.problem.training.cone import ConeTraining, cone_step
+from benchmark.problem.training.newton import NewtonTraining
+from benchmark.rows import Rows
 from benchmark.studies.random_problem import NewtonInBall
 from methods.certified_removal import CertifiedRemoval
 from methods.chord_newton import ChordNewton
@@ -100,9 +102,15 @@ def cases(seed: int) -> tuple[Problem, Tensor, Tensor, list[Tensor]]:
 
 
 def test_no_bound_is_violated_and_the_face_is_nearly_exact() -> None:
-    ratios, identified = [], 0
+    """P6 is within 1.1 of d + G / mu in every case whose face is identified and that is near.
+
+    Training promises G and no less, so no bound can be below G / mu. Far off, rho d is not small.
+    """
+    near, other = [], []
     for seed in range(CASES):
         problem, retain, new, weights = cases(seed)
+        held = problem.training.residual_bound / problem.strong_convexity
+        rho = head_constants(problem).self_concordance
         for w in weights:
             hessian = problem.hessian_on(w, retain)
             matrix = dense_matrix(hessian, w)
@@ -110,15 +118,27 @@ def test_no_bound_is_violated_and_the_face_is_nearly_exact() -> None:
             for bound in bounds_within(problem, w, hessian.gradient, matrix):
                 assert distance <= bound.value * (1 + 1e-9), (seed, bound.theorem)
                 if bound.theorem == "within-face":
-                    identified += 1
-                    held = problem.training.residual_bound / problem.strong_convexity
-                    if distance > 10 * held:  # else G / mu is most of the bound
-                        ratios.append(bound.value / distance)
+                    found = near if rho * distance <= 0.05 else other
+                    found.append(bound.value / (distance + held))
             after, bound = prox_bound(problem, w, hessian.gradient)
             assert float((after - new).norm()) <= bound.value * (1 + 1e-9)
-    assert identified >= CASES // 4
-    assert sorted(ratios)[len(ratios) // 2] <= 1.1
-    print(f"{3 * CASES} weights, identified {identified}, ratios up to {max(ratios):.3f}")
+    assert len(near) >= CASES // 2
+    assert max(near) <= 1.1
+    for name, found in (("near", near), ("far", other)):
+        middle = sorted(found)[len(found) // 2]
+        print(f"{name}: {len(found)} of {3 * CASES}, median {middle:.4f}, at most {max(found):.3f}")
+
+
+def test_what_all_classes_share_is_apart_and_only_where_no_pair_moves_it() -> None:
+    """The curvature off it is at least the ridge, and a cone across features gets the ridge."""
+    problem, retain, new, _ = cases(0)
+    cone, matrix = problem.training.within, problem.hessian_on(new, retain)
+    shared = _shared(problem, cone)
+    assert torch.allclose(shared @ shared, shared)
+    matrix = dense_matrix(matrix, new)
+    assert torch.allclose(matrix @ shared, problem.strong_convexity * shared)  # the ridge alone
+    across = Ordered(torch.tensor([0]), torch.tensor([1]))  # two features of one class
+    assert (_shared(problem, across) == 0).all()
 
 
 def test_theorem_5_with_the_gradient_is_no_bound_within_a_cone() -> None:

@@ -19,8 +19,7 @@ from benchmark.bench.official import Recursion
 from benchmark.bench.peers.libraries import curvlinops_solver, dattri_solver, iterations
 from benchmark.bench.peers.pydvl import Workers
 from benchmark.bench.record import Family
-from benchmark.curvature.solvers import SOLVERS, Solver
-from benchmark.curvature.system import System
+from benchmark.solvers.solver import SOLVERS, Solver, System
 
 #: S of the official recursion, as a multiple of ||H|| + lambda: of 1, 2, 3, 5, 10 and 20 the one
 #: with the least residual on the MNIST net; below 5 it diverges.

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 
 from benchmark.bench.contender import Contender, Task
-from benchmark.curvature.system import System
 from benchmark.runner.device import prepare
 from benchmark.runner.memory import PeakMemory
+from benchmark.solvers.solver import System
 
 #: Rounds of one measurement, unless it takes too long.
 ROUNDS = 5

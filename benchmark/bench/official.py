@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmark.curvature.system import System
-from benchmark.problem.rows import Rows
+from benchmark.rows import Rows
+from benchmark.solvers.solver import System
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from benchmark.bench.measure import finish
 from benchmark.bench.official import Recursion, double_backward
 from benchmark.bench.systems import Bench
 from benchmark.curvature.hessian import Hessian
-from benchmark.curvature.linear_map import ONEDNN, linear
-from benchmark.problem.rows import Rows
+from benchmark.curvature.mlp import ONEDNN, linear
+from benchmark.rows import Rows
 
 #: One pass, from a vector (d,) to a vector (d,).
 Pass = Callable[[Tensor], Tensor]

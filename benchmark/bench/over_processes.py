@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from benchmark.bench.systems import SystemSpec, prepare
-from benchmark.curvature.sharded import Sharded, shard
+from benchmark.curvature.hessian import Sharded, shard
 from benchmark.errors import LetheError
 
 #: Products one after the other in a round, as in a solve, so that waking the processes counts less.

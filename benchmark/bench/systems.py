@@ -13,19 +13,19 @@ from torch import Tensor
 
 from benchmark.bench.record import DampingInfo, Rule, SystemInfo
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature.lanczos import extreme_eigenvalues
-from benchmark.curvature.system import System
+from benchmark.curvature.krylov import extreme_eigenvalues
 from benchmark.data import catalogue
 from benchmark.errors import unknown
 from benchmark.experiments import experiment as experiments
 from benchmark.experiments.build import build
-from benchmark.files import cache_folder, replace_file
+from benchmark.files import cache_folder, replace_file, seal, unsealed
 from benchmark.problem.model import AllCNNSpec, Model, ModelSpec, ResNet18Spec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
-from benchmark.problem.training import AdamTraining
+from benchmark.problem.training.adam import AdamTraining
+from benchmark.rows import Rows
 from benchmark.runner.cell import fingerprint
+from benchmark.solvers.solver import System
 
 #: Raise this when a change here changes a system.
 RECIPE = 3
@@ -258,7 +258,7 @@ def prepare(spec: SystemSpec, device: torch.device) -> Bench:
         kept = {"weights": weights.cpu(), "smallest": smallest, "largest": largest}
         buffer = io.BytesIO()
         torch.save(kept, buffer)
-        replace_file(path, buffer.getvalue())
+        replace_file(path, seal(buffer.getvalue()))
     rows = problem.train.take(retained)
     weights = kept["weights"].to(device)
     return Bench(
@@ -322,7 +322,5 @@ def _train(spec: SystemSpec, problem: Problem, seeds: Seeds) -> Tensor:
 
 def _read(path: Path) -> dict[str, Any] | None:
     """What was kept, None if it is missing or damaged."""
-    try:
-        return torch.load(path, weights_only=True)
-    except Exception:  # a damaged copy fails in many ways; all mean: make it again
-        return None
+    payload = unsealed(path)
+    return None if payload is None else torch.load(io.BytesIO(payload), weights_only=True)

@@ -12,8 +12,6 @@ import torch
 from benchmark import settings
 from benchmark.checks.problems import every_row, softmax
 from benchmark.contract.definition import Definition
-from benchmark.curvature.solvers import Solver
-from benchmark.curvature.system import System
 from benchmark.data.columns import Column
 from benchmark.data.features import ImageFeature, TableFeature
 from benchmark.data.named import NamedSet
@@ -21,9 +19,10 @@ from benchmark.data.scenarios import Context, Scenario
 from benchmark.errors import LetheError
 from benchmark.metrics.metric import Metric, NumberMetric, Numbers, Predictions
 from benchmark.problem.domain import Domain, Feature
-from benchmark.problem.loss import Loss
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Predictor
+from benchmark.problem.objective import Loss
 from benchmark.properties.property import Property
+from benchmark.solvers.solver import Solver, System
 
 #: A rule in words, and what is wrong; "" where it is kept.
 Rule = tuple[str, str]

@@ -8,21 +8,15 @@ from typing import Any
 import torch
 
 from benchmark.problem.convex import Ordered
-from benchmark.problem.declared import Declared
-from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec, TangentSpec
 from benchmark.problem.models.spec import columns
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
-from benchmark.problem.real_target import RealTarget
-from benchmark.problem.rows import Rows
 from benchmark.problem.tangent import PublicNet, Tangent
-from benchmark.problem.training import (
-    AdamTraining,
-    ConeTraining,
-    DirectTraining,
-    NewtonTraining,
-)
+from benchmark.problem.training.adam import AdamTraining
+from benchmark.problem.training.cone import ConeTraining
+from benchmark.problem.training.newton import DirectTraining, NewtonTraining
+from benchmark.rows import Declared, FixedPoint, RealTarget, Rows
 
 
 def rows(n: int, inputs: int, classes: int, seed: int, dtype: torch.dtype) -> Rows:

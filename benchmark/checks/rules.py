@@ -31,7 +31,7 @@ from benchmark.contract.definition import verdict
 from benchmark.contract.method import Method
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import AssumptionBroken, LetheError
-from benchmark.problem.rows import Rows
+from benchmark.rows import Rows
 
 
 class RuleBroken(LetheError, AssertionError):

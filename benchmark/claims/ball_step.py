@@ -16,9 +16,9 @@ from torch import Tensor
 from benchmark.claims.spectra import head_spectrum
 from benchmark.curvature.hessian import Operator
 from benchmark.errors import AssumptionBroken, DidNotConverge
-from benchmark.problem.ball import ball_residual, project
+from benchmark.problem.convex import ball_residual, project
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
+from benchmark.rows import Rows
 from benchmark.theory import require
 
 
@@ -28,7 +28,7 @@ class BallStep:
 
     Attributes:
         weights: (d,), in the ball.
-        residual: of the variational inequality at `weights`; see `benchmark.problem.ball`.
+        residual: of the variational inequality at `weights`; see `benchmark.problem.convex`.
         products: operator products spent.
         converged: whether the residual reached the tolerance.
     """

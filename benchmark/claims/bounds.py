@@ -13,7 +13,7 @@ from benchmark.claims.spectra import Spectrum, head_constants
 from benchmark.contract.claim import HOLDS, Alternative, Constant, Provenance
 from benchmark.curvature.hessian import Differentiated
 from benchmark.errors import AssumptionBroken
-from benchmark.problem.ball import ball_residual
+from benchmark.problem.convex import ball_residual
 from benchmark.problem.problem import Problem
 from benchmark.theory.damped_newton import published_step_bound, step_residual_bound
 from benchmark.theory.strongly_convex import gradient_residual_bound, self_concordant_bound

@@ -16,8 +16,8 @@ from benchmark.claims.pair import pair_claim
 from benchmark.claims.spectra import head_constants
 from benchmark.contract.claim import Claim
 from benchmark.contract.request import Request
-from benchmark.curvature.cg import conjugate_gradients
 from benchmark.curvature.hessian import Differentiated
+from benchmark.curvature.krylov import conjugate_gradients
 from benchmark.problem.training.newton import NewtonTraining
 from benchmark.theory.recollection import descent_gradient
 

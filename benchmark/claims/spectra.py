@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from benchmark.curvature.hessian import Operator
-from benchmark.curvature.lanczos import extreme_eigenvalues
-from benchmark.problem.ball import project
+from benchmark.curvature.krylov import extreme_eigenvalues
+from benchmark.problem.convex import project
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
+from benchmark.rows import Rows
 from benchmark.theory.constants import (
     HeadConstants,
     one_vs_rest_head,

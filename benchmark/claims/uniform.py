@@ -35,7 +35,7 @@ from benchmark.contract.guarantee import Gaussian
 from benchmark.contract.request import Request
 from benchmark.curvature.hessian import Differentiated
 from benchmark.errors import AssumptionBroken, DidNotConverge
-from benchmark.problem.ball import ball_residual, project
+from benchmark.problem.convex import ball_residual, project
 from benchmark.problem.problem import Problem
 from benchmark.problem.training.newton import NewtonTraining
 from benchmark.theory.gaussian import m_for

@@ -17,11 +17,11 @@ from benchmark.contract.request import Request
 from benchmark.errors import AssumptionBroken
 from benchmark.problem.convex import Ordered
 from benchmark.problem.problem import Problem
-from benchmark.problem.training import ConeTraining
+from benchmark.problem.training.cone import ConeTraining
 from benchmark.theory.gaussian import m_for
-from benchmark.theory.strongly_convex import self_concordant_bound
 from benchmark.theory.within import (
     energy_bound,
+    face_bound,
     prox_residual_bound,
     same_face,
     within_residual_bound,
@@ -32,7 +32,8 @@ _MEANINGS = {
     "training_residual": "G, the residual of the variational inequality that training is held to",
     "strong_convexity": "mu, the ridge of a convex loss on a linear model",
     "residual": "e(w), the distance of -grad L(w, D_r) to the normal cone at w",
-    "energy_norm": "the norm of that residual by the inverse Hessian at w",
+    "energy_norm": "the norm of that residual by the inverse Hessian at w, less what classes share",
+    "curvature": "the least eigenvalue of the Hessian at w, off what all classes share",
     "prox_residual": "||w - P_K(w - t grad L(w, D_r))|| / t",
     "active": "constraints that hold with equality at w, and provably at the retrained weights",
     "steps_taken": "steps within the cone until a bound was within the distance",
@@ -80,22 +81,31 @@ def bounds_within(
     found = [Bound("within", plain, (_constant("residual", residual, "measured"), *base))]
     if matrix is None:
         return found
-    norm = math.sqrt(max(0.0, float(left.dot(torch.linalg.solve(matrix, left)))))
+    shared = _shared(problem, cone)
+    lifted = matrix + head.gradient_lipschitz * shared
+    apart, curvature = left - shared @ left, _curvature(lifted, mu)
+    norm = math.sqrt(max(0.0, float(apart.dot(torch.linalg.solve(lifted, apart)))))
     value = energy_bound(
         energy_norm=norm,
+        shared_residual=float((shared @ left).norm()),
         retrain_residual=held,
         strong_convexity=mu,
+        curvature=curvature,
         self_concordance=head.self_concordance,
         distance=plain,
     )
-    found.append(Bound("within-energy", value, (_constant("energy_norm", norm, "measured"), *base)))
+    measured = (
+        _constant("energy_norm", norm, "measured"),
+        _constant("curvature", curvature, "measured"),
+    )
+    found.append(Bound("within-energy", value, (*measured, *base)))
     nearest = min(plain, value)
     active = (cone.margins(w) == 0) & (cone.rotated(g)[cone.below] > 0)
     if not _identified(problem, cone, w, g, active, nearest):
         return found
-    face = _on_face(problem, cone, g, matrix, active)
+    face = _on_face(problem, cone, g, lifted, shared @ g, active, nearest)
     count = _constant("active", float(active.sum()), "measured")
-    return [*found, Bound("within-face", min(face, nearest), (count, *base))]
+    return [*found, Bound("within-face", face, (count, *base))]
 
 
 def prox_bound(problem: Problem, weights: Tensor, gradient: Tensor) -> tuple[Tensor, Bound]:
@@ -170,22 +180,55 @@ def _identified(
     )
 
 
-def _on_face(problem: Problem, cone: Ordered, g: Tensor, matrix: Tensor, active: Tensor) -> float:
-    """Theorem 6 with gradient and Hessian restricted to the face."""
-    head = head_constants(problem)
-    free = torch.ones(len(g), dtype=torch.bool)
+def _shared(problem: Problem, cone: Ordered) -> Tensor:
+    """(d, d) float64, the projection onto vectors that are the same for all classes.
+
+    A head's loss does not change along them. Zero if a pair of the cone has a part in them.
+    """
+    parts = []
+    for shape in problem.model.shapes.values():  # (classes, inputs) and (classes,)
+        same = torch.full((shape[0], shape[0]), 1 / shape[0], dtype=torch.float64)
+        parts.append(torch.kron(same, torch.eye(shape[1:].numel(), dtype=torch.float64)))
+    found = torch.block_diag(*parts)
+    moved = (found[cone.above] - found[cone.below]).abs().max()
+    return found if float(moved) < 1e-12 else torch.zeros_like(found)
+
+
+def _curvature(matrix: Tensor, strong_convexity: float) -> float:
+    """The least eigenvalue (d, d), less round-off, and never below mu."""
+    values = torch.linalg.eigvalsh(matrix)
+    return max(strong_convexity, float(values[0] - 1e-12 * values[-1]))
+
+
+def _on_face(
+    problem: Problem,
+    cone: Ordered,
+    g: Tensor,
+    lifted: Tensor,
+    shared: Tensor,
+    active: Tensor,
+    distance: float,
+) -> float:
+    """P6 at a gradient g (d,), of which `shared` (d,) is the same for all classes.
+
+    `lifted` is the Hessian plus L times the projection onto what is shared, which thereby is never
+    where it curves least. `active` (pairs,) makes the face, and `distance` is another bound.
+    """
+    head, free = head_constants(problem), torch.ones(len(g), dtype=torch.bool)
     free[cone.below[active]] = False
-    inner = cone.rotated(cone.rotated(matrix).T)[free][:, free]
-    slope = cone.rotated(g)[free]
+    inner = cone.rotated(cone.rotated(lifted).T)[free][:, free]
+    slope = cone.rotated(g - shared)[free]
     step = torch.linalg.solve(inner, slope)
-    return self_concordant_bound(
-        gradient_norm=float(slope.norm()),
+    return face_bound(
         step_norm=float(step.norm()),
         step_dot_gradient=float(step.dot(slope)),
         residual=float((slope - inner @ step).norm()),
-        retrain_gradient=constrained_head(problem).residual_bound,
+        shared_gradient=float(shared.norm()),
+        retrain_residual=constrained_head(problem).residual_bound,
         strong_convexity=head.strong_convexity,
+        curvature=_curvature(inner, head.strong_convexity),
         self_concordance=head.self_concordance,
+        distance=distance,
     )
 
 

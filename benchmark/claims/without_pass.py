@@ -10,8 +10,7 @@ from torch import Tensor
 
 from benchmark.claims.bounds import Bound, constant, diameter, tolerance
 from benchmark.contract.claim import Constant
-from benchmark.curvature.leverage import Leverage
-from benchmark.curvature.logistic_sums import LogisticSums
+from benchmark.curvature.kept_sums import Leverage, LogisticSums
 from benchmark.problem.problem import Problem
 from benchmark.theory.round_off import (
     cholesky_contraction,

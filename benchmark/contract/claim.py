@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from benchmark.contract.guarantee import Exact, Guarantee
+from benchmark.contract.value import Number
 from benchmark.errors import LetheError
-from benchmark.metrics.value import Number
 
 Provenance = Literal["exact", "declared", "measured", "estimated", "assumed"]
 Verdict = Literal["exact", "proved", "conditional", "pair", "vacuous", "none"]

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchmark.metrics.value import Number
+from benchmark.contract.value import Number
 from benchmark.theory.gaussian import delta_for, epsilon_for
 
 

@@ -12,9 +12,9 @@ from benchmark.contract.claim import Claim, Target
 from benchmark.contract.clock import Clock
 from benchmark.contract.seeds import Axis, Seeds
 from benchmark.errors import LetheError
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Predictor
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
+from benchmark.rows import Rows
 
 
 @dataclass(frozen=True)

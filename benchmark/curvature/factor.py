@@ -1,4 +1,4 @@
-"""A Hessian factorised once, to serve every later request."""
+"""A Hessian as a matrix: solved by its factor, factorised once, or approximated in low rank."""
 
 from __future__ import annotations
 
@@ -10,8 +10,69 @@ from scipy.linalg.blas import ssyrk
 from scipy.linalg.lapack import spotrf
 from torch import Tensor
 
+from benchmark.curvature.hessian import Operator, multiply
+from benchmark.curvature.krylov import Solution, measured
 from benchmark.curvature.output_loss import Loss, probabilities
-from benchmark.errors import AssumptionBroken, present
+from benchmark.errors import AssumptionBroken, LetheError, present
+
+# A linear operator as a matrix, and the solution by its factor.
+
+#: Above this dimension a dense solve is refused: the matrix would take 0.8 GB, and as many
+#: products as the dimension take minutes at least.
+LARGEST_DIMENSION = 10_000
+
+
+def dense_matrix(operator: Operator, like: Tensor, *, block: int = 32) -> Tensor:
+    """The symmetric operator as a matrix (d, d) float64, by d products.
+
+    Args:
+        operator: on (d,).
+        like: (d,), gives dimension, precision and device of the products.
+        block: columns computed at a time.
+
+    Raises:
+        LetheError: above dimension 10,000.
+    """
+    d = len(like)
+    if d > LARGEST_DIMENSION:
+        raise LetheError(
+            f"a dense solve is for {LARGEST_DIMENSION:,} weights at most, not {d:,}: use 'cg'"
+        )
+    matrix = torch.empty(d, d, dtype=torch.float64, device=like.device)
+    for start in range(0, d, block):
+        end = min(start + block, d)
+        columns = like.new_zeros(end - start, d)
+        columns[:, start:end].fill_diagonal_(1)
+        matrix[start:end] = multiply(operator, columns)
+    return matrix.add_(matrix.T.clone()).div_(2)
+
+
+def cholesky(operator: Operator, b: Tensor, *, tolerance: float, max_products: int) -> Solution:
+    """Solve A x = b by the Cholesky factor of A as a matrix, in float64.
+
+    Where A is not positive definite, x is zero and the curvature A's smallest eigenvalue.
+
+    Args:
+        operator: A, applied once for each dimension and once more for the residual.
+        b: (d,).
+        tolerance: relative to ||b||.
+        max_products: budget of operator products; too small a one leaves x zero.
+
+    Raises:
+        LetheError: above dimension 10,000.
+    """
+    goal, x, products, curvature = tolerance * float(b.norm()), torch.zeros_like(b), 0, None
+    if len(b) <= max_products or len(b) > LARGEST_DIMENSION:
+        matrix, products = dense_matrix(operator, b), len(b)
+        factor, failed = torch.linalg.cholesky_ex(matrix)
+        if int(failed):
+            curvature = min(0.0, float(torch.linalg.eigvalsh(matrix)[0]))
+        else:
+            x = torch.cholesky_solve(b.double().unsqueeze(1), factor).squeeze(1).to(b.dtype)
+    return measured(operator, b, x, goal=goal, products=products, curvature=curvature)
+
+
+# A Hessian factorised once, to serve every later request.
 
 #: Rows that are weighted and multiplied at a time.
 CHUNK = 4096
@@ -130,3 +191,62 @@ def _order(classes: int, inputs: int) -> Tensor:
     matrix = torch.arange(classes * inputs).view(classes, inputs)
     bias = classes * inputs + torch.arange(classes).view(classes, 1)
     return torch.cat([matrix, bias], dim=1).flatten()
+
+
+# A preconditioner from a randomised low-rank approximation.
+
+#: Directions of the sketch whose curvature is below this share of the largest are left out: a
+#: division by them would blow up what the indefinite part of H and round-off put there.
+NEGLIGIBLE = 1e-3
+
+
+@dataclass(frozen=True)
+class Nystroem:
+    """H ~ vectors diag(values) vectors^T; it serves any damping and any right-hand side.
+
+    Attributes:
+        vectors: (d, k) orthonormal.
+        values: (k,) positive, falling.
+        smallest_ritz: smallest eigenvalue of H in the sketched space: at least that of H.
+        products: operator products spent.
+    """
+
+    vectors: Tensor
+    values: Tensor
+    smallest_ritz: float
+    products: int
+
+    def preconditioner(self, damping: float) -> Callable[[Tensor], Tensor]:
+        """The map r -> P^{-1} r for P near (H + damping I) / (smallest value + damping).
+
+        Args:
+            damping: with it, H + damping I is positive definite.
+        """
+        scale = (self.values[-1:] + damping) / (self.values + damping) - 1
+        return lambda r: r + self.vectors @ (scale * (self.vectors.T @ r))
+
+
+def nystroem(operator: Operator, like: Tensor, rank: int, generator: torch.Generator) -> Nystroem:
+    """A randomised Nystroem approximation (Frangella, Tropp & Udell 2023), by `rank` products.
+
+    Theirs is for positive semi-definite H. Here H may have a few negative eigenvalues, which the
+    sketch leaves out: the preconditioner is positive definite in any case, only less good.
+
+    Args:
+        operator: H, undamped.
+        like: (d,), gives dimension, precision and device.
+        rank: columns of the sketch, at most d.
+        generator: draws the sketch.
+    """
+    rank = min(rank, len(like))
+    drawn = torch.randn(len(like), rank, generator=generator, dtype=torch.float64)
+    sketch, _ = torch.linalg.qr(drawn.to(like))
+    image = multiply(operator, sketch.T).T
+    core = sketch.T @ image
+    curvatures, turn = torch.linalg.eigh((core + core.T) / 2)
+    kept = curvatures > NEGLIGIBLE * curvatures.abs().max()
+    half = image @ turn[:, kept] / curvatures[kept].sqrt()
+    # By its triangle: cuSOLVER decomposes no matrix of millions of rows.
+    basis, triangle = torch.linalg.qr(half)
+    turned, singular, _ = torch.linalg.svd(triangle)
+    return Nystroem(basis @ turned, singular.square(), float(curvatures[0]), rank)

@@ -1,14 +1,16 @@
-"""Symmetric matrices by their lower triangle, with the products of BLAS that read only that."""
+"""Symmetric matrices by their lower triangle, with rows still to be added, and their inverses."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from scipy.linalg import blas, lapack
 from torch import Tensor
+
+# Symmetric matrices by their lower triangle, with the products of BLAS that read only that.
 
 
 @dataclass(frozen=True)
@@ -128,3 +130,107 @@ def _lapack(name: str, like: Tensor) -> Callable[..., tuple[np.ndarray, int]]:
 
 def _letter(like: Tensor) -> str:
     return "d" if like.dtype == torch.float64 else "s"
+
+
+# A symmetric matrix with rows still to be added to it, so that a small change costs no copy.
+
+#: Rows that may wait. Beyond them a product with all of them takes as long as adding them.
+LIMIT = 128
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A + scale * sum of x x^T over some rows, where the sum is carried out by products alone.
+
+    A copy of a large matrix takes as long as many products with it, because its memory is new. So
+    rows wait until they are more than `LIMIT`, or until others come with another scale. Nothing is
+    ever changed in place. What a product loses to the wait is `lost_to_waiting` of
+    benchmark/theory/round_off.py. Whoever proves something by it has to charge for that.
+
+    Attributes:
+        matrix: A.
+        rows: (k, m), that wait.
+        scale: of all of them.
+    """
+
+    matrix: Symmetric
+    rows: Tensor
+    scale: float = 1.0
+
+    @classmethod
+    def of(cls, matrix: Symmetric) -> Pending:
+        """The matrix, with no rows that wait."""
+        return cls(matrix, matrix.lower[:0])
+
+    @property
+    def whole(self) -> Symmetric:
+        """The sum, carried out."""
+        return self.matrix.plus(self.scale, self.rows)
+
+    @property
+    def lower(self) -> Tensor:
+        """(m, m), the lower triangle of the sum."""
+        return self.whole.lower
+
+    @property
+    def trace(self) -> float:
+        """The trace of the sum."""
+        waiting = self.scale * float(self.rows.square().sum())
+        return float(self.matrix.lower.diagonal().sum()) + waiting
+
+    def plus(self, scale: float, rows: Tensor) -> Pending:
+        """The matrix + scale * sum of x x^T over the `rows` (k, m)."""
+        if len(self.rows) and scale != self.scale:
+            return Pending.of(self.whole).plus(scale, rows)
+        waiting = torch.cat([self.rows, rows.to(self.rows)])
+        if len(waiting) > LIMIT:
+            return Pending.of(self.matrix.plus(scale, waiting))
+        return replace(self, rows=waiting, scale=scale)
+
+    def product(self, vectors: Tensor) -> Tensor:
+        """`vectors` (k, m) times the matrix, (k, m)."""
+        product = self.matrix.product(vectors)
+        if len(self.rows):
+            product.addmm_(vectors @ self.rows.mT, self.rows, alpha=self.scale)
+        return product
+
+    def to(self, dtype: torch.dtype) -> Symmetric:
+        """The same matrix in another precision."""
+        return self.whole.to(dtype)
+
+    def cholesky(self, shift: float = 0.0) -> Cholesky | None:
+        """See `Symmetric.cholesky`."""
+        return self.whole.cholesky(shift)
+
+
+@dataclass(frozen=True)
+class Inverse:
+    """B -> about B A^-1 for a positive definite A: what it gets wrong shows in the residual.
+
+    Attributes:
+        matrix: (m, m), float32 or float64.
+    """
+
+    matrix: Pending
+
+    @classmethod
+    def of(cls, matrix: Symmetric) -> Inverse:
+        """About the inverse of A, as a matrix."""
+        return cls(Pending.of(matrix))
+
+    def without(self, rows: Tensor) -> Inverse | None:
+        """The inverse of A - sum of x x^T over `rows` (k, m), by Woodbury's identity.
+
+        (A - X^T X)^-1 = A^-1 + Z^T Z with Z = L^-1 X A^-1 and L L^T = I - X A^-1 X^T. None where
+        round-off leaves no such L.
+        """
+        rows = rows.to(self.matrix.rows)
+        solved = self.matrix.product(rows)
+        left = -(solved @ rows.T)
+        left.diagonal().add_(1.0)
+        factor = Symmetric(left.tril()).cholesky()
+        return None if factor is None else Inverse(self.matrix.plus(1.0, factor.half(solved)))
+
+    def solve(self, vectors: Tensor) -> Tensor:
+        """`vectors` (k, m) times the inverse, (k, m), in the precision of the vectors."""
+        return self.matrix.product(vectors.to(self.matrix.rows)).to(vectors.dtype)

@@ -9,7 +9,7 @@ import numpy as np
 from benchmark.data.columns import Column
 from benchmark.data.hashing import canonical_order, content_hash, groups_hash, row_digests
 from benchmark.errors import LetheError
-from benchmark.problem.real_target import RealTarget
+from benchmark.rows import RealTarget
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ from benchmark.contract.seeds import Seeds
 from benchmark.data import scenarios
 from benchmark.data.ids import PATTERN
 from benchmark.data.scenarios import Context, Scenario, named, required
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, unknown
 from benchmark.graph.graph import Graph
 from benchmark.graph.scenarios import WORDS, Drawn
 from benchmark.graph.scenarios import draw as draw_on_graph
@@ -37,11 +37,14 @@ _NAMES = ("numbers", "hashes")
 
 def _known(name: str) -> str:
     """Refuse a scenario that there is not."""
-    if name != NAMED and name not in WORDS:
-        try:
-            scenarios.find(name)
-        except LetheError as error:
-            raise ValueError(str(error)) from error
+    if name == NAMED or name in WORDS:
+        return name
+    try:
+        of_rows = scenarios.discover()
+    except LetheError as error:
+        raise ValueError(str(error)) from error
+    if name not in of_rows:
+        raise ValueError(str(unknown("scenario", name, [*of_rows, *WORDS])))
     return name
 
 

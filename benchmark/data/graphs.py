@@ -261,6 +261,10 @@ def read_npz(path: Path) -> GraphData:
         raise LetheError(f"{where}: node {seen[counts > 1][0]} is in two of train, val and test")
     if (graph.y >= 0).sum() == 0:
         raise LetheError(f"{where}: no node has a label, so there is none to train on")
+    if len(np.unique(graph.y[graph.y >= 0])) == 1:
+        raise LetheError(
+            f"{where}: every label is {graph.y.max()}, so there is nothing to tell apart"
+        )
     return GraphData(graph, parts)
 
 
@@ -288,7 +292,13 @@ def _features(arrays: dict[str, np.ndarray]) -> sparse.csr_array:
 
 def _part(arrays: dict[str, np.ndarray], part: str, graph: Graph) -> np.ndarray:
     """Sorted node numbers of a published part."""
-    nodes = np.asarray(arrays.get(part, [])).astype(np.int64).ravel()
+    nodes = np.asarray(arrays.get(part, []))
+    if nodes.size and nodes.dtype.kind not in "iu":
+        raise LetheError(
+            f"{part} is of type {nodes.dtype}: it holds node numbers, of a mask "
+            "numpy.flatnonzero(mask)"
+        )
+    nodes = nodes.astype(np.int64).ravel()
     nodes, counts = np.unique(nodes, return_counts=True)
     if len(nodes) and (nodes[0] < 0 or nodes[-1] >= len(graph)):
         raise LetheError(f"{part} names node {nodes[-1]}, the graph has {len(graph)}")

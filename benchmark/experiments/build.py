@@ -21,12 +21,10 @@ from benchmark.experiments.experiment import ProblemSpec
 from benchmark.experiments.graphs import graph_world, nodes_split
 from benchmark.experiments.linearised import linearised
 from benchmark.experiments.properties import domain_of, with_property
-from benchmark.problem.declared import Declared
-from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.model import Inputs, Model
 from benchmark.problem.models.convolutional import Shape
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
+from benchmark.rows import Declared, FixedPoint, Rows
 
 #: The form of features that are fitted on public rows.
 STORED = FixedPoint(clip=CLIP, bits=BITS)

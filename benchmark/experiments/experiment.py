@@ -41,14 +41,15 @@ from benchmark.experiments.tables import at, merged
 from benchmark.files import read_text
 from benchmark.graph.scenarios import WORDS
 from benchmark.parameters import refuse_conversions
-from benchmark.problem.fixed_point import FixedPoint
-from benchmark.problem.models import kinds
+from benchmark.problem.models import spec
 from benchmark.problem.models.factory import search_beside
+from benchmark.problem.models.fully_connected import TangentSpec
 from benchmark.problem.models.spec import ModelSpec
-from benchmark.problem.models.tangent import TangentSpec
 from benchmark.problem.objective import Objective
-from benchmark.problem.training import AdamTraining, DirectTraining, NewtonTraining
+from benchmark.problem.training.adam import AdamTraining
+from benchmark.problem.training.newton import DirectTraining, NewtonTraining
 from benchmark.properties.property import Property
+from benchmark.rows import FixedPoint
 
 FOLDER = Path(__file__).parent
 #: The features of a graph.
@@ -93,7 +94,7 @@ class ProblemSpec(BaseModel):
     data: Annotated[str | OwnData | Arrays, BeforeValidator(_one_source)]
     features: Annotated[str | PublicFeatures, BeforeValidator(_one_form)]
     split: SplitSpec
-    model: Annotated[SerializeAsAny[ModelSpec], BeforeValidator(kinds.read)]
+    model: Annotated[SerializeAsAny[ModelSpec], BeforeValidator(spec.read)]
     objective: Objective
     training: Annotated[
         NewtonTraining | AdamTraining | DirectTraining, Field(discriminator="algorithm")

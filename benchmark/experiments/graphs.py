@@ -18,10 +18,9 @@ from benchmark.graph.net import GraphNet, GraphRows
 from benchmark.graph.propagation import Propagation
 from benchmark.graph.scenarios import trainable
 from benchmark.graph.world import Edit, Roles, World, finished
-from benchmark.problem.declared import Declared
 from benchmark.problem.model import Model
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
+from benchmark.rows import Declared, Rows
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from benchmark.files import cache_folder
 from benchmark.problem.model import TangentSpec
 from benchmark.problem.models.convolutional import Shape
 from benchmark.problem.problem import Problem
-from benchmark.problem.public_net import train_public
-from benchmark.problem.rows import Rows
 from benchmark.problem.tangent import PublicNet, Tangent
+from benchmark.problem.training.public_net import train_public
+from benchmark.rows import Rows
 from benchmark.weights import WeightFiles
 
 #: Raise this when a change to the public training changes weights.

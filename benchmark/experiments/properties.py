@@ -12,7 +12,9 @@ from benchmark.data.columns import Column
 from benchmark.errors import LetheError
 from benchmark.problem.domain import Domain, Feature
 from benchmark.problem.problem import Problem
-from benchmark.problem.training import AdamTraining, ConeTraining, NewtonTraining
+from benchmark.problem.training.adam import AdamTraining
+from benchmark.problem.training.cone import ConeTraining
+from benchmark.problem.training.newton import NewtonTraining
 from benchmark.properties.property import Property, build
 
 

@@ -69,8 +69,8 @@ class Graph:
         """The graph with features `x` (V, inputs), labels `y` (V,) and `edges` (E, 2).
 
         Raises:
-            LetheError: if features or labels do not fit the nodes, or an edge names no node, is a
-                loop, or stands there twice, in either direction.
+            LetheError: if features or labels do not fit the nodes, a label is below `NO_LABEL`, or
+                an edge names no node, is a loop, or stands there twice, in either direction.
         """
         x = sparse.csr_array(x, dtype=np.float64)
         x.sum_duplicates()
@@ -80,6 +80,10 @@ class Graph:
             raise LetheError(
                 f"a graph of {n} nodes needs {n} labels, whole numbers or {NO_LABEL} for none, "
                 f"not an array of shape {y.shape} and type {y.dtype}"
+            )
+        if n and y.min() < NO_LABEL:
+            raise LetheError(
+                f"a label is {y.min()}: number them from 0, and take {NO_LABEL} for none"
             )
         if not np.isfinite(x.data).all():
             raise LetheError("a feature is no finite number: replace it by 0 or leave it out")

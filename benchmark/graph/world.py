@@ -14,7 +14,7 @@ from benchmark.graph.graph import NO_LABEL, Change, Graph
 from benchmark.graph.net import GraphRows
 from benchmark.graph.propagation import Propagation, Sums
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
+from benchmark.rows import Rows
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Losses, found by being here; see `benchmark.problem.loss`."""
+"""Losses, found by being here; see `benchmark.problem.objective`."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark.problem.loss import Loss
+from benchmark.problem.objective import Loss
 
 
 class CrossEntropy(Loss):

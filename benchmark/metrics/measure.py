@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from benchmark.contract.value import Direction, Value
 from benchmark.errors import LetheError
-from benchmark.metrics.value import Direction, Value
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from benchmark import plugins
-from benchmark.metrics.value import Direction, Value
+from benchmark.contract.value import Direction, Value
 
 #: Between the name of a metric, that of a part of the data, and what the metric adds.
 DOT = "."

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from benchmark.contract.value import Value
 from benchmark.errors import LetheError
 from benchmark.metrics.statistics import paired_interval
-from benchmark.metrics.value import Value
 
 #: Control, the name that its metrics begin with, and what it is.
 CONTROLS = {

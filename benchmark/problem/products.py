@@ -8,21 +8,16 @@ from typing import Any
 
 from torch import Tensor
 
-from benchmark.curvature.convolutional import ConvolutionalHessian
+from benchmark.curvature.convolutional import ConvolutionalHessian, has_rules
 from benchmark.curvature.factor import Factor, linear_factor
-from benchmark.curvature.forward_over_reverse import ForwardOverReverse
-from benchmark.curvature.hessian import Differentiated, Hessian
-from benchmark.curvature.layers.rules import has_rules
-from benchmark.curvature.linear import LinearHessian
-from benchmark.curvature.minibatches import Products, differentiated, fully_connected
-from benchmark.curvature.mlp import MLPHessian
-from benchmark.curvature.row_mean import RowMean
-from benchmark.curvature.tangent import TangentHessian
-from benchmark.curvature.tangent_preconditioner import TangentPreconditioner
+from benchmark.curvature.hessian import Differentiated, ForwardOverReverse, Hessian, RowMean
+from benchmark.curvature.lissa import Products, differentiated, fully_connected
+from benchmark.curvature.mlp import LinearHessian, MLPHessian
+from benchmark.curvature.tangent import TangentHessian, TangentPreconditioner
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.problem.risk import Risk
-from benchmark.problem.rows import Rows
 from benchmark.problem.tangent import Tangent, inverse
+from benchmark.rows import Rows
 
 #: (problem, weights (d,), rows, rows a chunk, rows whose passes are kept) -> operator; of the last
 #: two None is all.

@@ -13,13 +13,10 @@ from torch import Tensor
 
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.problem.convex import ConvexSet
-from benchmark.problem.declared import Declared
 from benchmark.problem.domain import Domain
-from benchmark.problem.fixed_point import FixedPoint
 from benchmark.problem.model import Model
 from benchmark.problem.objective import Objective
-from benchmark.problem.real_target import RealTarget
-from benchmark.problem.rows import Rows
+from benchmark.rows import Declared, FixedPoint, RealTarget, Rows
 
 
 class Training(Protocol):

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmark.curvature.tangent import TangentMap
-from benchmark.curvature.tangent_preconditioner import TangentPreconditioner, precondition
+from benchmark.curvature.tangent import TangentMap, TangentPreconditioner, precondition
 from benchmark.errors import AssumptionBroken, present
 from benchmark.problem.model import Model, TangentSpec
 from benchmark.problem.models.fully_connected import ACTIVATIONS
-from benchmark.problem.rows import Rows
+from benchmark.rows import Rows
 
 #: Rows that go through the net at a time.
 CHUNK = 2048

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from benchmark.metrics.value import Number
+from benchmark.contract.value import Number
 
 #: `constructed`: the weights lie in a declared convex set of weights that have the property.
 #: `held`: verified. `violated`: with a pair of inputs. `unknown`: the budget did not suffice.

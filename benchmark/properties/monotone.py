@@ -17,8 +17,7 @@ from torch import Tensor
 from benchmark.errors import LetheError
 from benchmark.problem.convex import Both, Box, ConvexSet, Ordered
 from benchmark.problem.domain import Domain, Feature
-from benchmark.problem.model import Model
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Model, Predictor
 from benchmark.problem.problem import Problem
 from benchmark.properties import round_off
 from benchmark.properties.branch import least_slope

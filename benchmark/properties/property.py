@@ -20,7 +20,7 @@ from torch import Tensor
 from benchmark import parameters, plugins
 from benchmark.errors import LetheError
 from benchmark.problem.convex import ConvexSet
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Predictor
 from benchmark.problem.problem import Problem
 from benchmark.properties.finding import Enforce, Finding, Pair
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from benchmark.errors import LetheError
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Predictor
 from benchmark.problem.problem import Problem
 from benchmark.properties import round_off
 from benchmark.properties.finding import Finding, Pair

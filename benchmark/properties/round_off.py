@@ -12,8 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from benchmark.problem.model import Model
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Model, Predictor
 
 
 def share(roundings: int) -> float:

@@ -11,7 +11,7 @@ from benchmark.audit.mechanism import mechanism_audit
 from benchmark.audit.published_noise import SUSPICIOUS, NoiseAudit, audit_noise
 from benchmark.contract.claim import Claim
 from benchmark.contract.request import Release, Request
-from benchmark.metrics.value import Value
+from benchmark.contract.value import Value
 
 #: A correct certificate is called refuted once in a thousand audits at most.
 CONFIDENCE = 0.999

@@ -11,11 +11,10 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from benchmark.curvature.lissa import lissa
-from benchmark.curvature.minibatches import differentiated
+from benchmark.curvature.lissa import differentiated, lissa
 from benchmark.errors import LetheError
-from benchmark.problem.rows import Rows
 from benchmark.problem.training.descent import descend
+from benchmark.rows import Rows
 
 #: Kinds of devices, and what a word for one may be.
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d{1,3})?")

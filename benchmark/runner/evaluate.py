@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from benchmark.contract.claim import Claim, Distance, Target
+from benchmark.contract.value import Value
 from benchmark.metrics.attack import population_auc
 from benchmark.metrics.slack import distance_slack, realised_epsilon
 from benchmark.metrics.utility import accuracy
-from benchmark.metrics.value import Value
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Predictor
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
+from benchmark.rows import Rows
 from benchmark.runner.judge import Judge, Kept, judge_of
 from benchmark.theory.composition import deletion_capacity
 from benchmark.theory.gaussian import m_for

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from benchmark.contract.claim import Alternative, Claim, Distance
-from benchmark.curvature.normal_equations import matrix, with_bias
+from benchmark.curvature.kept_sums import matrix, with_bias
 from benchmark.runner.workbench import Workbench
 from benchmark.theory.graph_step import (
     data_dependent_bound,

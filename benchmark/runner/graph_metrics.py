@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmark.contract.value import Value
 from benchmark.graph.graph import Graph
 from benchmark.graph.world import World
 from benchmark.metrics.attack import population_auc
-from benchmark.metrics.value import Value
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Predictor
 from benchmark.runner.workbench import Workbench
 
 

@@ -14,14 +14,14 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 from torch import Tensor
 
+from benchmark.contract.value import Direction, Value
 from benchmark.errors import LetheError
 from benchmark.metrics.divergence import jensen_shannon_to_retrain, kl_from_retrain
 from benchmark.metrics.metric import NumberMetric, Numbers, Predictions, of_numbers
 from benchmark.metrics.utility import accuracy, losses
-from benchmark.metrics.value import Direction, Value
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Predictor
 from benchmark.problem.problem import Problem
-from benchmark.problem.real_target import RealTarget
+from benchmark.rows import RealTarget
 
 #: What a judge keeps of the outputs.
 K = TypeVar("K", Predictions, Numbers)

@@ -6,7 +6,7 @@ import torch
 
 from benchmark.contract.request import Release, State
 from benchmark.errors import LetheError
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Predictor
 from benchmark.problem.problem import Problem
 from benchmark.properties.finding import Finding, Kept
 from benchmark.properties.property import Property

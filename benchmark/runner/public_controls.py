@@ -13,7 +13,7 @@ from benchmark.data import catalogue
 from benchmark.data.split import Split
 from benchmark.experiments.build import fitted_features
 from benchmark.experiments.experiment import ProblemSpec
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Predictor
 from benchmark.problem.problem import Problem
 
 

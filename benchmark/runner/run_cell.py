@@ -22,13 +22,13 @@ from benchmark.contract.definition import verdict
 from benchmark.contract.guarantee import Gaussian, compose
 from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request
+from benchmark.contract.value import Value
 from benchmark.ends import kept_alive
 from benchmark.errors import explain
 from benchmark.files import DiskError
 from benchmark.metrics.public_controls import score_public
-from benchmark.metrics.value import Value
 from benchmark.predictions import content_of
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Predictor
 from benchmark.records import Failure, Record, Step, Times
 from benchmark.runner.audits import audit, denoised
 from benchmark.runner.cell import Cell

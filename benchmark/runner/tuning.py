@@ -36,9 +36,9 @@ from benchmark.contract.method import Method
 from benchmark.contract.request import Request, State
 from benchmark.contract.seeds import Axis, Seeds
 from benchmark.errors import LetheError
-from benchmark.problem.predictor import Predictor
-from benchmark.problem.rows import Rows
+from benchmark.problem.model import Predictor
 from benchmark.records import Trial, Tuned
+from benchmark.rows import Rows
 from benchmark.runner.judge import Judge, judge_of
 
 Setting = dict[str, Any]

@@ -21,14 +21,12 @@ from benchmark.data.scenarios import Context
 from benchmark.errors import LetheError
 from benchmark.experiments.build import build
 from benchmark.experiments.graphs import nodes_split, stream
-from benchmark.problem.against import fewest_rows
-from benchmark.problem.influence import most_influential
-from benchmark.problem.predictor import Predictor
-from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
-from benchmark.problem.seal import InputsChanged, Seal
+from benchmark.problem.influence import fewest_rows, most_influential
+from benchmark.problem.model import Predictor
+from benchmark.problem.problem import InputsChanged, Problem, Seal
 from benchmark.properties.finding import Finding
 from benchmark.records import DataInfo
+from benchmark.rows import Rows
 from benchmark.runner.cell import Inputs, fingerprint
 from benchmark.runner.evaluate import Outputs, predict
 from benchmark.runner.public_controls import public_controls

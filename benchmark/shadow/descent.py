@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from benchmark.problem.problem import Problem
-from benchmark.problem.training import AdamTraining
+from benchmark.problem.training.adam import AdamTraining
 from benchmark.shadow.stacked import StackedNets
 
 

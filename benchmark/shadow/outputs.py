@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from benchmark.metrics.margins import margins
-from benchmark.problem.predictor import Predictor
-from benchmark.problem.rows import Rows
+from benchmark.problem.model import Predictor
+from benchmark.rows import Rows
 
 
 def log_probabilities(predictors: Iterable[Predictor], rows: Rows) -> np.ndarray:

@@ -17,7 +17,7 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Predictor
 from benchmark.problem.problem import Problem
 from benchmark.shadow.store import Listener, ModelStore
 from benchmark.shadow.training import Run

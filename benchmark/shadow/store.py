@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 
 from benchmark.errors import LetheError
-from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
-from benchmark.problem.seal import Seal
-from benchmark.problem.training import DirectTraining, NewtonTraining
+from benchmark.problem.problem import Problem, Seal
+from benchmark.problem.training.newton import DirectTraining, NewtonTraining
+from benchmark.rows import Rows
 from benchmark.shadow.training import Run, train
 from benchmark.weights import WeightFiles
 

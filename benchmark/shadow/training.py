@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from benchmark.errors import DidNotConverge, LetheError
-from benchmark.problem.ball import ball_residual
+from benchmark.problem.convex import ball_residual
 from benchmark.problem.problem import Problem
-from benchmark.problem.training import AdamTraining
+from benchmark.problem.training.adam import AdamTraining
 from benchmark.shadow.descent import StackedDescent
 
 

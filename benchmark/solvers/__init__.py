@@ -1,1 +1,1 @@
-"""Solvers, found by being here; see `benchmark.curvature.solvers`."""
+"""Solvers, found by being here; see `benchmark.solvers.solver`."""

@@ -7,16 +7,11 @@ from typing import Any, ClassVar
 
 import torch
 
-from benchmark.curvature.cg import conjugate_gradients
-from benchmark.curvature.chebyshev import chebyshev
-from benchmark.curvature.dense import cholesky
+from benchmark.curvature.factor import cholesky, nystroem
+from benchmark.curvature.krylov import Solution, chebyshev, conjugate_gradients, measured, minres
 from benchmark.curvature.lissa import largest_minibatch_curvature, lissa
-from benchmark.curvature.minres import minres
-from benchmark.curvature.nystroem import nystroem
-from benchmark.curvature.solution import Solution, measured
-from benchmark.curvature.solvers import Solver
-from benchmark.curvature.svrg import svrg
-from benchmark.curvature.system import System
+from benchmark.solvers.solver import Solver, System
+from benchmark.solvers.svrg import svrg
 
 #: Columns of the Nystroem sketch, each a product.
 RANK = 20

@@ -21,7 +21,7 @@ from benchmark.metrics import attack_registry
 from benchmark.metrics.attack_contract import Attack, RowAttack
 from benchmark.metrics.relearn import RelearnTime
 from benchmark.metrics.statistics import LEVEL
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Predictor
 from benchmark.records import Store, fingerprint
 from benchmark.runner.cell import Cell
 from benchmark.runner.plans import plan_of

@@ -15,14 +15,14 @@ from benchmark.bench.clock import CLOCK, kind_for
 from benchmark.bench.systems import SPECS, Bench, SystemSpec, find_system, prepare
 from benchmark.bench.timings import system_again
 from benchmark.contract.method import Source
-from benchmark.curvature.dense import LARGEST_DIMENSION
+from benchmark.curvature.factor import LARGEST_DIMENSION
 from benchmark.curvature.hessian import multiply
-from benchmark.curvature.solvers import SOLVERS
-from benchmark.curvature.system import System as LinearSystem
 from benchmark.errors import LetheError
 from benchmark.records import fingerprint
 from benchmark.runner.environment import cpu_model
 from benchmark.runner.recorded import measured
+from benchmark.solvers.solver import SOLVERS
+from benchmark.solvers.solver import System as LinearSystem
 from benchmark.studies.inverse_hessian_record import SCHEMA, Answer, PanelRecord, path_of
 from benchmark.study.study import Listener, Study
 from benchmark.study.unit import Unit

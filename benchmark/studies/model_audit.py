@@ -15,8 +15,7 @@ from benchmark.contract.method import Method
 from benchmark.contract.request import Release
 from benchmark.contract.seeds import Seeds
 from benchmark.metrics.utility import losses
-from benchmark.problem.problem import Problem
-from benchmark.problem.seal import Seal
+from benchmark.problem.problem import Problem, Seal
 from benchmark.runner.audits import published
 from benchmark.runner.cell import Cell
 from benchmark.studies.audit_record import Finding

@@ -30,7 +30,7 @@ from benchmark.metrics.rates import (
 from benchmark.metrics.relearn import RelearnTime, relearn_ratio
 from benchmark.metrics.statistics import bootstrap_interval
 from benchmark.metrics.utility import accuracy
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Predictor
 from benchmark.problem.problem import Problem
 from benchmark.shadow.bank import ShadowBank
 from benchmark.shadow.outputs import log_probabilities

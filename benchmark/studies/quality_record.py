@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.contract.seeds import Seeds
-from benchmark.metrics.value import Direction, Number
+from benchmark.contract.value import Direction, Number
 from benchmark.records import Envelope, MethodInfo, Store
 
 SCHEMA: Final = 1

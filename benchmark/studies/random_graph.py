@@ -17,12 +17,11 @@ from benchmark.contract.seeds import Seeds
 from benchmark.graph.graph import NO_LABEL, Change, Graph
 from benchmark.graph.propagation import Propagation
 from benchmark.graph.world import Edit, Roles, World
-from benchmark.problem.declared import Declared
 from benchmark.problem.model import Model, SoftmaxSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
-from benchmark.problem.training import NewtonTraining
+from benchmark.problem.training.newton import NewtonTraining
+from benchmark.rows import Declared, Rows
 from benchmark.studies import two_sides
 from benchmark.studies.random_problem import public_distance
 from benchmark.studies.soundness import proved

@@ -13,17 +13,15 @@ from benchmark.claims.ball_step import newton_in_ball
 from benchmark.claims.bounds import diameter, retrained_bound
 from benchmark.claims.spectra import head_constants
 from benchmark.contract.seeds import Seeds
-from benchmark.problem.ball import project
-from benchmark.problem.convex import Ordered
-from benchmark.problem.declared import Declared
-from benchmark.problem.fixed_point import FixedPoint
+from benchmark.problem.convex import Ordered, project
 from benchmark.problem.model import Model, SoftmaxSpec, TangentSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.risk import Risk
-from benchmark.problem.rows import Rows
 from benchmark.problem.tangent import PublicNet, Tangent
-from benchmark.problem.training import ConeTraining, DirectTraining, NewtonTraining
+from benchmark.problem.training.cone import ConeTraining
+from benchmark.problem.training.newton import DirectTraining, NewtonTraining
+from benchmark.rows import Declared, FixedPoint, Rows
 from benchmark.theory.constants import a_priori_distance
 
 

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from benchmark.metrics.relearn import RelearnTime, relearn_time
 from benchmark.metrics.utility import losses
-from benchmark.problem.predictor import Predictor
+from benchmark.problem.model import Predictor
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
 from benchmark.problem.training.descent import batches
+from benchmark.rows import Rows
 
 #: Adam's; small, so that there are epochs to count.
 LEARNING_RATE = 3e-3

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
-from benchmark.metrics.value import LARGEST, Number
+from benchmark.contract.value import LARGEST, Number
 from benchmark.records import Envelope, study_path
 from benchmark.studies.tally import Check, Tally
 

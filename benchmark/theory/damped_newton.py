@@ -115,7 +115,8 @@ def step_residual_bound(
     (B (damping + M B / 2) + G + ||g - (H + damping I) x||) / (damping + lambda_min).
 
     In a ball, whose constraint may be active, the residual and G are those of the variational
-    inequality (`benchmark.problem.ball`), of the step within the ball and of the retrained weights.
+    inequality (`benchmark.problem.convex`), of the step within the ball and of the retrained
+    weights.
 
     Args:
         distance: B, a bound on ||w* - w_r||.

@@ -2,11 +2,15 @@
 
 Where training is constrained the gradient does not vanish. The residual of the variational
 inequality, e(w) = dist(-grad L(w), N_K(w)), takes its place. Proofs are in docs/properties.md.
+
+A head's loss does not depend on what its classes share: there the objective is the ridge alone, and
+the two parts of the weights have nothing to do with each other. P5 and P6 treat them apart.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from benchmark.theory import require
 
@@ -55,39 +59,101 @@ def prox_residual_bound(
 def energy_bound(
     *,
     energy_norm: float,
+    shared_residual: float,
     retrain_residual: float,
     strong_convexity: float,
+    curvature: float,
     self_concordance: float,
     distance: float,
 ) -> float:
-    """P5: ||w - w_r|| <= (||r||_{H^-1} + G / sqrt mu) / (phi(rho d) sqrt mu), w in K, any d.
+    """P5: hypot(||r_V|| / mu, ||r_U||_{H^-1} / (phi sqrt l)) + G max(1 / mu, 1 / (phi l)), w in K.
 
-    phi(x) = (1 - e^-x) / x. The bound is fed back into itself while it helps.
+    phi = (1 - e^-x) / x at x = rho d, for any d >= ||w - w_r||. The bound is fed back into itself
+    while it helps.
 
     Args:
-        energy_norm: ||r||_{H(w)^-1}, r = grad L(w) + z for some z in N_K(w).
+        energy_norm: ||r_U||_{H(w)^-1}, r = grad L(w) + z for some z in N_K(w), without its shared
+            part r_V.
+        shared_residual: ||r_V||.
         retrain_residual: G.
         strong_convexity: mu.
+        curvature: l, at most the least eigenvalue of H(w) off the shared part.
         self_concordance: rho.
         distance: d >= ||w - w_r||, from another bound.
 
     Raises:
-        AssumptionBroken: if mu is not positive, or a number is negative or not finite.
+        AssumptionBroken: if mu or l is not positive, or a number is negative or not finite.
     """
     require.nonnegative(
         energy_norm=energy_norm,
+        shared_residual=shared_residual,
         retrain_residual=retrain_residual,
         self_concordance=self_concordance,
         distance=distance,
     )
-    require.positive(strong_convexity=strong_convexity)
-    root = math.sqrt(strong_convexity)
-    for _ in range(100):
-        bound = (energy_norm + retrain_residual / root) / (_phi(self_concordance * distance) * root)
-        if bound >= distance * (1 - 1e-6):
-            return min(bound, distance)
-        distance = bound
-    return distance
+    require.positive(strong_convexity=strong_convexity, curvature=curvature)
+
+    def after(d: float) -> float:
+        phi = _phi(self_concordance * d)
+        apart = energy_norm / (phi * math.sqrt(curvature))
+        held = max(1 / strong_convexity, 1 / (phi * curvature))
+        return math.hypot(shared_residual / strong_convexity, apart) + held * retrain_residual
+
+    return _fed_back(after, distance)
+
+
+def face_bound(
+    *,
+    step_norm: float,
+    step_dot_gradient: float,
+    residual: float,
+    shared_gradient: float,
+    retrain_residual: float,
+    strong_convexity: float,
+    curvature: float,
+    self_concordance: float,
+    distance: float,
+) -> float:
+    """P6: hypot(||g_V|| / mu, t coth(t) (||x|| + ||r|| / l) + t e / sqrt l) + G / mu, on a face.
+
+    t = rho d / 2 for any d >= ||w - w_r||, x is any vector of the face without a shared part,
+    r = g_U - H x, and e^2 = g.x + (||x|| + ||r|| / l) ||r||. It is Theorem 6 with the least
+    eigenvalue of the Hessian at w in place of the ridge. It is fed back into itself.
+
+    Args:
+        step_norm: ||x||.
+        step_dot_gradient: g.x.
+        residual: ||r||, on the face.
+        shared_gradient: ||g_V||, the part of the gradient that all classes share.
+        retrain_residual: G.
+        strong_convexity: mu.
+        curvature: l, at most the least eigenvalue of H(w) on the face off the shared part.
+        self_concordance: rho.
+        distance: d >= ||w - w_r||, from another bound.
+
+    Raises:
+        AssumptionBroken: if mu or l is not positive, or a number is negative or not finite.
+    """
+    require.nonnegative(
+        step_norm=step_norm,
+        residual=residual,
+        shared_gradient=shared_gradient,
+        retrain_residual=retrain_residual,
+        self_concordance=self_concordance,
+        distance=distance,
+    )
+    require.finite(step_dot_gradient=step_dot_gradient)
+    require.positive(strong_convexity=strong_convexity, curvature=curvature)
+    solved = step_norm + residual / curvature
+    energy = math.sqrt(max(0.0, step_dot_gradient + solved * residual) / curvature)
+
+    def after(d: float) -> float:
+        t = self_concordance * d / 2
+        apart = (t / math.tanh(t) if t > 0 else 1.0) * solved + t * energy
+        return math.hypot(shared_gradient, strong_convexity * apart) / strong_convexity + held
+
+    held = retrain_residual / strong_convexity
+    return _fed_back(after, distance)
 
 
 def same_face(
@@ -115,6 +181,16 @@ def same_face(
     )
     held = min(multipliers, default=math.inf) > gradient_lipschitz * distance + retrain_residual
     return held and min(gaps, default=math.inf) > distance
+
+
+def _fed_back(after: Callable[[float], float], distance: float) -> float:
+    """The least of d, F(d), F(F(d)), ... while it helps: F(d) is a bound wherever d is one."""
+    for _ in range(100):
+        bound = after(distance)
+        if bound >= distance * (1 - 1e-6):
+            return min(bound, distance)
+        distance = bound
+    return distance
 
 
 def _phi(x: float) -> float:

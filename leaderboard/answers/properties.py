@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from leaderboard.answers.answer import Answer, counted, mean, unanswered
 from leaderboard.model.numbers import number
-from leaderboard.model.properties import contradicted, kept, shares, verdicts
+from leaderboard.model.properties import HAS, contradicted, kept, shares, verdicts
 from leaderboard.model.ranking import entries
 from leaderboard.model.section import Cell, Line, grid
 from leaderboard.model.shown import NOTHING
@@ -21,12 +21,12 @@ _COLUMNS = (
     "retrained",
     "rows that have it after",
     "rows that lost it",
+    "rows of which it is unknown",
     "least margin",
     "certified again in (s)",
     "kept under the noise, predicted",
     "price (points)",
 )
-_HAS = ("held", "constructed")
 
 
 def answer(evidence: Evidence) -> Answer:
@@ -50,27 +50,28 @@ def _rows(table: Table) -> list[Row]:
 
 
 def _has(row: Row, part: str = "after") -> bool:
-    return all(getattr(one, part).verdict in _HAS for one in kept(row).values())
+    return all(getattr(one, part).verdict in HAS for one in kept(row).values())
 
 
-def _lost(table: Table) -> list[Row]:
-    """Rows whose original had it on a seed on which the release has not."""
+def _with(table: Table, verdict: str) -> list[Row]:
+    """Rows whose original had it on a seed on which the release has that verdict."""
     return [
         row
         for row in _rows(table)
         if any(
-            one.before.verdict in _HAS and one.after.verdict == "violated"
-            for one in kept(row).values()
+            one.before.verdict in HAS and one.after.verdict == verdict for one in kept(row).values()
         )
     ]
 
 
 def _short(tables: list[Table]) -> str:
     free = [table for table in tables if _enforced(table) == "never"]
-    lost = sum(len(_lost(table)) for table in free)
+    lost, unknown = (
+        sum(len(_with(table, verdict)) for table in free) for verdict in ("violated", "unknown")
+    )
     forced = [row for table in tables if _enforced(table) != "never" for row in _rows(table)]
     kept_it = sum(map(_has, forced))
-    parts = [f"Where nothing is enforced, {counted(lost, 'row')} lost the property."]
+    parts = [f"Where nothing is enforced, {counted(lost, 'row')} lost it, {unknown} unknown."]
     if forced:
         parts.append(f"Projected onto a declared set, {kept_it} of {len(forced)} rows have it.")
     return " ".join(parts)
@@ -80,12 +81,33 @@ def _text(tables: list[Table]) -> str:
     wrong = sum(contradicted(row) for table in tables for row in _rows(table))
     parts = [
         _short(tables),
+        "A row lost it if its original had it on a seed on which the release is violated. It is "
+        f"unknown where the budget did not suffice.{_never_had(tables)}",
         "Which inputs have a sign was declared for each experiment: a choice, not a finding. No "
         "data set is endorsed for judging people.",
     ]
     if wrong:
         parts.append(f"{counted(wrong, 'row')} violate what was enforced: a defect.")
     return " ".join(parts)
+
+
+def _never_had(tables: list[Table]) -> str:
+    """A sentence on originals that violate it from the start, where rows are not judged singly."""
+    found = [
+        one.before
+        for table in tables
+        if _enforced(table) == "never"
+        for row in _rows(table)
+        for one in kept(row).values()
+        if one.before.share is None
+    ]
+    without = sum(one.verdict == "violated" for one in found)
+    if not without:
+        return ""
+    return (
+        f" {without} of {len(found)} originals violate it before any request, counted row by row "
+        "and seed by seed: they have nothing to lose."
+    )
 
 
 def _enforced(table: Table) -> str:
@@ -106,7 +128,8 @@ def _line(table: Table, tables: list[Table]) -> Line:
             Cell(verdicts([one.before for one in found])),
             Cell(verdicts([one.retrained for one in found])),
             Cell(f"{sum(map(_has, rows))} of {len(rows)}"),
-            Cell(", ".join(row.title for row in _lost(table)) or "none"),
+            Cell(_titles(_with(table, "violated"))),
+            Cell(_titles(_with(table, "unknown"))),
             Cell(number(min(margins)) if margins else NOTHING),
             Cell(number(max(seconds))),
             Cell(shares(survival)),
@@ -114,6 +137,10 @@ def _line(table: Table, tables: list[Table]) -> Line:
         ),
         alarm=any(map(contradicted, rows)),
     )
+
+
+def _titles(rows: list[Row]) -> str:
+    return ", ".join(row.title for row in rows) or "none"
 
 
 def _price(table: Table, tables: list[Table]) -> str:

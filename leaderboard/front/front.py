@@ -178,7 +178,7 @@ def _grid(found: Overview) -> list[tuple[str, list[Problem]]]:
 def _plainest(row: OverviewRow) -> tuple:
     """By data set; linear models first, and small requests before large ones and streams."""
     facts = row.table.known
-    place = row.track.order[2:]
+    place = row.track.order[-2:]
     return row.data, not facts.linear, row.problem, *place, facts.forgotten or 0, row.request
 
 

@@ -13,6 +13,7 @@ from scipy.stats import t as student
 
 from benchmark.audit.published_noise import SUSPICIOUS
 from benchmark.contract.claim import Claim
+from benchmark.data import scenarios
 from benchmark.facts import Facts
 from benchmark.records import Record
 
@@ -150,15 +151,6 @@ def _metric(record: Record, name: str) -> float | None:
     return None if value is None else value.value
 
 
-#: What stands before and after the word "rows".
-_SCENARIOS = {
-    "random": ("random", ""),
-    "memorised": ("memorised", ""),
-    "mislabelled": ("mislabelled", ""),
-    "influential": ("most influential", ""),
-    "largest": ("", "with the largest images"),
-    "subpopulation": ("", "of a sub-population"),
-}
 #: What a request on a graph names, where the number goes.
 _ON_GRAPHS = {
     "nodes": "{} nodes",
@@ -186,11 +178,15 @@ def _of_graph(facts: Facts) -> str:
 
 
 def _rows(facts: Facts) -> str:
-    if facts.scenario == "class":
-        return "a whole class"
-    before, after = _SCENARIOS.get(facts.scenario, (facts.scenario, ""))
-    count = "" if facts.forgotten is None else f"{facts.forgotten:,}"
+    """The scenario's title with the number of rows in it; a plug-in's may be gone by now."""
+    scenario = scenarios.discover().get(facts.scenario)
+    title = scenario.title if scenario else f"{facts.scenario} rows"
     if facts.share is not None:
-        count = f"{number(100 * facts.share)} %,"
-    noun = "row" if facts.forgotten == 1 else "rows"
-    return " ".join(filter(None, [count, before, noun, after]))
+        return f"{number(100 * facts.share)} %, {title}"
+    if facts.forgotten is None:
+        return title
+    article = "the " if title.startswith("the ") else ""
+    title = title.removeprefix("the ")
+    if facts.forgotten == 1:
+        title = re.sub(r"\brows\b", "row", title, count=1)
+    return f"{article}{facts.forgotten:,} {title}"

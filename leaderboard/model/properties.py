@@ -17,6 +17,8 @@ READING = (
     "the benchmark. No data set here is endorsed for judging people.",
     "Rows are not ranked by margins. The retrained model has a property of its own to lose.",
 )
+#: Verdicts of a model that has the property.
+HAS = ("held", "constructed")
 _COLUMNS = (
     "before",
     "after",
@@ -89,7 +91,7 @@ def _line(row: Row) -> Line:
         row.title,
         "",
         (
-            Cell(verdicts([one.before for one in found])),
+            Cell(verdicts([one.before for one in found]), aside=_never_had(kept(row))),
             Cell(verdicts([one.after for one in found]), aside=_lost(found)),
             Cell(verdicts([one.retrained for one in found])),
             Cell(number(min(margins)) if margins else NOTHING),
@@ -100,6 +102,19 @@ def _line(row: Row) -> Line:
         ),
         alarm=contradicted(row),
     )
+
+
+def _never_had(found: dict[int, Kept]) -> str:
+    """Seeds on which the original violates it before any request, where on others it does not."""
+    without = [
+        seed
+        for seed, one in found.items()
+        if one.before.verdict == "violated" and one.before.share is None
+    ]
+    if not without or len(without) == len(found):
+        return ""
+    seeds = "seed" if len(without) == 1 else "seeds"
+    return f"violated before any request on {seeds} {', '.join(map(str, without))}"
 
 
 def _lost(found: list[Kept]) -> str:

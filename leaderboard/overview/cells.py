@@ -458,12 +458,12 @@ def _gaps(rows: Sequence[OverviewRow]) -> str:
 
 
 def _none(found: Overview, track: Track) -> Card:
-    """What to say where nothing proved is faster than retraining without losing accuracy."""
+    """What to say where nothing proved is useful and faster on half of the problems."""
     standings = found.of_track(track)
     ranked = [standing for standing in standings if standing.rank is not None]
     text = (
-        f"No proved method is faster than retraining, loses at most {LOSS:g} point and beats the "
-        "same algorithm from zero weights."
+        f"No proved method is faster than retraining, loses at most {LOSS:g} point and beats its "
+        "control on half of the problems."
     )
     if ranked:
         best = ranked[0]
@@ -472,9 +472,9 @@ def _none(found: Overview, track: Track) -> Card:
             f" The nearest is {best.title}, {best.verdict}, at {times} "
             f"times the speed of retraining on {best.coverage} of {best.problems} problems."
         )
-    lost = [g for s in standings if s.rank is None if (g := _proved_gap(s)) is not None]
-    if lost:
-        text += f" Proved rows of the others lose up to {number(-min(lost), 2)} points."
+    gaps = [g for s in standings if s.rank is None if (g := _proved_gap(s)) is not None]
+    if min(gaps, default=0.0) < 0:
+        text += f" Proved rows of the others lose up to {number(-min(gaps), 2)} points."
     return Card(track.family.key, track.family.title, "Retrain", "", text, track, None)
 
 

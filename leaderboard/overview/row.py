@@ -93,10 +93,10 @@ class Track:
         return f"{self.family.title}: {self.request.on(self.family)}, ε = {self.epsilon:g}"
 
     @property
-    def order(self) -> tuple[bool, str, int, float]:
-        """Linear models first, then the plainest request at the smallest epsilon."""
-        place = list(Request).index(self.request)
-        return not self.family.linear, self.family.key, place, self.epsilon
+    def order(self) -> tuple[bool, bool, str, int, float]:
+        """Graphs last, linear models first; then the plainest request at the smallest epsilon."""
+        place, key = list(Request).index(self.request), self.family.key
+        return key.startswith(GRAPH), not self.family.linear, key, place, self.epsilon
 
 
 def track(facts: Facts) -> Track:

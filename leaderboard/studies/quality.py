@@ -167,7 +167,15 @@ def _section(
         heading=title,
         aside=device,
         parts=(_grid(rows, seeds, facts), *bullets(notes, "quiet"), *_charts(slug, title, rows)),
+        summary=f"{_counted(len(rows), 'row')}, {_told_apart(rows)} told apart from retraining",
+        folded=True,
     )
+
+
+def _told_apart(rows: list[_Row]) -> int:
+    """How many entries are distinguishable."""
+    scores = [row.scores for row in rows if row.plan.role == "entry"]
+    return sum(bool(found) and judge(found, own)[0] == "distinguishable" for found in scores)
 
 
 def _counted(number: int, word: str) -> str:

@@ -80,6 +80,7 @@ class SystemTables:
         solvers, operators: None if there is no record of that kind.
         notes: why a solver has neither a time nor a residual, one a solver and reason.
         command: what times the solvers, if that is planned and no record is there; else "".
+        summary: the fastest solver; "" where none reaches the tolerance.
     """
 
     slug: str
@@ -90,10 +91,11 @@ class SystemTables:
     operators: Grid | None
     notes: tuple[str, ...] = ()
     command: str = ""
+    summary: str = ""
 
     @property
     def section(self) -> Section:
-        """The tables with what is missing, why, and the setting."""
+        """The tables with what is missing, why, and the setting, folded: there are many systems."""
         parts: list[Part] = []
         if self.command:
             parts.append(Missing(MISSING, self.command))
@@ -104,7 +106,14 @@ class SystemTables:
             parts.append(self.operators)
         if self.facts:
             parts.append(Facts(self.facts, "Setting"))
-        return Section(self.slug, self.title, parts=tuple(parts), aside=self.device)
+        return Section(
+            self.slug,
+            self.title,
+            parts=tuple(parts),
+            summary=self.summary,
+            aside=self.device,
+            folded=True,
+        )
 
 
 def sections(evidence: Evidence) -> list[Section]:
@@ -251,7 +260,21 @@ def _tables(
         operators=_operators([r for r in records if isinstance(r, ProductRecord)]),
         notes=_notes(_rows(timed, (), names)),
         command="" if timed or not lacking else _command(where, name),
+        summary=_fastest(timed),
     )
+
+
+def _fastest(records: list[SolverRecord]) -> str:
+    """The solver that is first at the middle tolerance and the main damping, in words."""
+    times = {
+        record.solver.title: seconds
+        for record in records
+        if record.damping.rule == MAIN and (seconds := _seconds(record, TOLERANCES[1])) is not None
+    }
+    if not times:
+        return ""
+    best = min(times, key=times.__getitem__)
+    return f"{best} first, {number(times[best])} s to {TOLERANCES[1]:g} at {RULES[MAIN]}"
 
 
 def _command(where: str, system: str) -> str:
@@ -394,7 +417,7 @@ def _time_cell(row: _Row, rule: Rule, tolerance: float, best: float | None) -> C
         return Cell("missing", missing=True) if rule in row.lacking else Cell("–")
     if outcome.state == "not run":
         estimate = outcome.estimate
-        return Cell("not run" if estimate is None else f"≈ {number(estimate, 2)} s, not run")
+        return Cell("not run", aside="" if estimate is None else f"≈ {number(estimate, 2)} s")
     if outcome.median is None:
         reached = outcome.residual
         ended = f"ends at {number(reached, 2)}" if reached is not None else "misses"

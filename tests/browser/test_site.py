@@ -41,10 +41,44 @@ def test_a_page_of_a_study_is_fit_to_read(chromium: Any, study_page: Path, schem
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     headings = page.locator("h1, h2").all_inner_texts()
-    assert len(headings) > len(solvers.RULES)
-    assert headings.count(solvers.HEADING) == 1, "the title is said once"
+    assert headings == [solvers.HEADING], "the title is said once, and systems are folded"
+    assert len(page.locator("details").all()) > len(solvers.RULES)
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     page.evaluate(AXE.read_text(encoding="utf-8"))
     assert serious(page) == []
+    context.close()
+
+
+def test_a_phone_finds_a_row_in_a_few_swipes(chromium: Any, study_page: Path) -> None:
+    """Systems are folds of a few lines each; an open one scrolls within, by its first column."""
+    context = chromium.new_context(viewport={"width": 390, "height": 800}, has_touch=True)
+    page = context.new_page()
+    page.goto(study_page.as_uri())
+    systems = page.locator("details")
+    reach = systems.last.evaluate("one => one.getBoundingClientRect().bottom + scrollY")
+    assert reach < 3 * 800
+    systems.first.locator("summary").tap()
+    table = systems.first.locator(".scroll").first
+    name = table.locator("tbody th").first
+    before = name.bounding_box()["x"]
+    table.evaluate("one => one.scrollLeft = 300")
+    assert table.evaluate("one => one.scrollLeft") == 300
+    assert name.bounding_box()["x"] == pytest.approx(before, abs=1)
+    assert table.bounding_box()["height"] < 2 * 800
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()
+
+
+def test_a_link_into_a_fold_opens_it(chromium: Any, study_page: Path) -> None:
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(study_page.as_uri())
+    slug = page.locator("details .body").nth(1).get_attribute("id")
+    page.goto(f"{study_page.as_uri()}#{slug}")
+    assert page.locator("details[open]").count() == 1
+    assert page.locator(f"#{slug}").is_visible()
     context.close()
 
 

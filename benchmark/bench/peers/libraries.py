@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import vector_to_parameters
 
 from benchmark.curvature.hessian import Operator
-from benchmark.curvature.system import System
+from benchmark.solvers.solver import System
 
 
 def as_module(system: System) -> nn.Module:

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from benchmark.bench.clock import CLOCK
 from benchmark.bench.peers.libraries import as_module
-from benchmark.curvature.system import System
 from benchmark.errors import LetheError
+from benchmark.solvers.solver import System
 
 _WORKER = Path(__file__).with_name("pydvl_worker.py")
 

@@ -14,8 +14,7 @@ from benchmark.data.dataset import Dataset, Part
 from benchmark.data.hashing import content_hash, table_digests
 from benchmark.data.ids import hashed, text_of
 from benchmark.errors import LetheError
-from benchmark.problem.real_target import CAVEAT as RANGE_CAVEAT
-from benchmark.problem.real_target import RealTarget
+from benchmark.rows import RANGE_CAVEAT, RealTarget
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 #: A text column with more texts than this share of the rows names rows instead of describing them.

@@ -1,4 +1,4 @@
-"""Minibatch training for nets."""
+"""Minibatch training for nets, on rows that may be augmented."""
 
 from __future__ import annotations
 
@@ -8,15 +8,43 @@ from typing import Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor
+from torch.nn import functional as F
 
 from benchmark.errors import DidNotConverge, present
-from benchmark.problem.ball import ball_residual
+from benchmark.problem.convex import ball_residual
+from benchmark.problem.models.convolutional import Shape
 from benchmark.problem.models.spec import image
 from benchmark.problem.problem import Problem
 from benchmark.problem.risk import Risk
-from benchmark.problem.rows import Rows
-from benchmark.problem.training.augment import Augmentation, augmented
 from benchmark.problem.training.descent import Schedule, descend
+from benchmark.rows import Rows
+
+Augmentation = Literal["crop", "crop-flip"]
+
+PADDING = 4
+
+
+def augmented(rows: Rows, kind: Augmentation, shape: Shape, generator: torch.Generator) -> Rows:
+    """`rows` with every image cropped at random out of its padding by 4 zeros on each side.
+
+    Args:
+        rows: flat images (n, height * width * channels).
+        kind: `crop-flip` flips every second image or so left to right as well.
+        shape: height, width and channels of an image.
+        generator: draws.
+    """
+    n, (height, width, _) = len(rows), shape
+    images = rows.x.unflatten(1, shape).movedim(-1, 1)
+    corners = torch.randint(2 * PADDING + 1, (2, n), generator=generator).to(images.device)
+    windows = F.pad(images, 4 * [PADDING]).unfold(2, height, 1).unfold(3, width, 1)
+    images = windows[torch.arange(n, device=images.device), :, corners[0], corners[1]]
+    if kind == "crop-flip":
+        flip = torch.rand(n, generator=generator).to(images.device) < 0.5
+        images = torch.where(flip.view(n, 1, 1, 1), images.flip(-1), images)
+    return Rows(images.movedim(1, -1).flatten(1), rows.y)
+
+
+# Minibatch training for nets.
 
 
 def optional() -> Any:
@@ -30,7 +58,7 @@ class AdamTraining(BaseModel):
     The projection is part of the training algorithm, which makes 2 * radius an exact bound on
     the distance of any two trained models (Zhang et al. 2024). It runs for `epochs`. With a
     `gradient_tolerance` it then goes on, epoch by epoch, until the gradient of the whole
-    objective (its residual in the ball, see `benchmark.problem.ball`) has that norm or less;
+    objective (its residual in the ball, see `benchmark.problem.convex`) has that norm or less;
     missing that within `max_epochs` is an error, so that a certificate may rely on it. Where the
     ball is active it will be missed: Adam's rescaled gradient has other fixed points there.
 

@@ -1,4 +1,4 @@
-"""Minibatch Adam on a flat weight vector: the inner loop of training and of fine-tuning."""
+"""Minibatch Adam on a flat weight vector, batches without an end, and distillation."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
-from benchmark.problem.ball import project
-from benchmark.problem.convex import ConvexSet
-from benchmark.problem.rows import Rows
+from benchmark.problem.convex import ConvexSet, project
+from benchmark.problem.model import Model
+from benchmark.rows import Rows
+
+# Minibatch Adam on a flat weight vector: the inner loop of training and of fine-tuning.
 
 Schedule = Literal["cosine", "one-cycle"]
 
@@ -103,3 +106,33 @@ def _scheduler(
         return CosineAnnealingLR(optimiser, T_max=steps)
     highest = optimiser.param_groups[0]["lr"]
     return OneCycleLR(optimiser, max_lr=highest, total_steps=steps + 1, cycle_momentum=False)
+
+
+def endless(rows: Rows, size: int, generator: torch.Generator) -> Iterator[Rows]:
+    """Batches of `size` out of one epoch after another, each in a fresh random order."""
+    while True:
+        yield from batches(rows, size, generator)
+
+
+@torch.no_grad()
+def taught(model: Model, teacher: Tensor, rows: Rows, temperature: float) -> Rows:
+    """`rows` with the teacher's answers in place of labels: (n, classes) log-probabilities.
+
+    Args:
+        model: of teacher and student.
+        teacher: (d,) weights; they are not kept, so a student cannot change them.
+        rows: whose inputs are asked about.
+        temperature: that logits are divided by (Hinton, Vinyals & Dean 2015).
+    """
+    answers = [model(teacher, part.x) / temperature for part in rows.split(model.chunk)]
+    return Rows(rows.x, torch.cat(answers).log_softmax(dim=1))
+
+
+def teacher_kl(model: Model, student: Tensor, rows: Rows, temperature: float) -> Tensor:
+    """T^2 KL(teacher || student) at temperature T, mean over `rows` as `taught` made them.
+
+    The factor keeps the size of its gradient much the same at every temperature.
+    """
+    answers = (model(student, rows.x) / temperature).log_softmax(dim=1)
+    kl = F.kl_div(answers, rows.y, reduction="batchmean", log_target=True)
+    return temperature**2 * kl

@@ -1,20 +1,50 @@
-"""Training to convergence, for convex problems."""
+"""Training to convergence: Newton steps for convex problems, one direct solve for squared loss."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import reduce
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from benchmark.curvature.cg import conjugate_gradients
-from benchmark.errors import DidNotConverge
+from benchmark.curvature.kept_sums import NormalEquations, flat, matrix
+from benchmark.curvature.krylov import conjugate_gradients
+from benchmark.errors import DidNotConverge, LetheError
+from benchmark.problem.convex import ConvexSet
 from benchmark.problem.problem import Problem
-from benchmark.problem.rows import Rows
-from benchmark.problem.training.converging import Converging
+from benchmark.problem.risk import Risk
+from benchmark.rows import Rows
+
+
+class Converging(BaseModel):
+    """A training without a norm constraint whose gradient is held to `tolerance`.
+
+    Each derived class declares the field, with a default of its own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tolerance: float
+
+    @property
+    def gradient_bound(self) -> float | None:
+        """G: the gradient norm that training guarantees; None where it guarantees none."""
+        return self.tolerance
+
+    @property
+    def radius(self) -> ConvexSet | None:
+        """No norm constraint."""
+        return None
+
+    def check(self, risk: Risk) -> None:
+        """See `benchmark.problem.risk.Training`; nothing is refused."""
+
+
+# Training to convergence, for convex problems.
 
 
 class NewtonTraining(Converging):
@@ -96,3 +126,88 @@ class NewtonTraining(Converging):
             f"training stalled at gradient norm {norm:.3g}, above its tolerance "
             f"{self.tolerance:.3g}: the tolerance may be below what the precision allows"
         )
+
+
+def squared_head(problem: Risk) -> None:
+    """Refuse what has no normal equations.
+
+    Raises:
+        LetheError: unless the objective is the squared loss of a linear model with a ridge, in
+            float64.
+    """
+    objective = problem.objective
+    if not (problem.model.spec.linear and objective.loss == "squared" and objective.ridge > 0):
+        raise LetheError(
+            "normal equations are those of squared loss: take a linear model, objective.loss = "
+            "'squared' and a ridge above 0"
+        )
+    if problem.dtype != torch.float64:
+        raise LetheError("sums of products in float32 lose what is forgotten: use float64")
+
+
+def normal_equations(problem: Risk, rows: Rows) -> NormalEquations:
+    """The sums over training `rows`; exact where features are declared to be in fixed point.
+
+    Raises:
+        LetheError: see `squared_head`.
+        AssumptionBroken: if the rows are not in the form that is declared, or too many for it.
+    """
+    squared_head(problem)
+    _ = problem.fixed_point  # checked, once a problem
+    return NormalEquations.of(rows.x, rows.y, problem.model.classes)
+
+
+def solved(problem: Risk, sums: NormalEquations) -> Tensor:
+    """The minimiser's weights (d,), by one Cholesky factor: a function of the sums alone.
+
+    Raises:
+        AssumptionBroken: if the system is not positive definite in float64.
+    """
+    return flat(sums.factor(problem.objective.ridge).solve(sums.moments))
+
+
+class DirectTraining(Converging):
+    """The normal equations of a ridge regression, summed once and solved by one Cholesky factor.
+
+    The weights are a function of the sums. Where these are exact, the weights are the same bytes
+    whatever the order of the rows. The gradient that is left is held to `tolerance`.
+    """
+
+    algorithm: Literal["direct"] = "direct"
+    tolerance: float = Field(1e-10, gt=0)
+
+    def check(self, risk: Risk) -> None:
+        """See `Training`.
+
+        Raises:
+            LetheError: for anything but the squared loss of a linear model in float64.
+        """
+        squared_head(risk)
+
+    def fit(
+        self,
+        problem: Problem,
+        start: Tensor,
+        rows: Rows,
+        generator: torch.Generator,
+        effort: float,
+    ) -> Tensor:
+        """Weights (d,) of the minimiser on `rows`, wherever it starts.
+
+        Raises:
+            LetheError: for anything but the squared loss of a linear model in float64.
+            DidNotConverge: if round-off leaves a gradient above the tolerance.
+        """
+        sums = normal_equations(problem, rows)
+        if problem.tilt is not None:  # V (S + n ridge I) = B - n b
+            tilt = matrix(problem.tilt, problem.model.classes)
+            sums = replace(sums, moments=sums.moments - sums.rows * tilt)
+        weights = solved(problem, sums)
+        left = sums.residual(problem.objective.ridge, matrix(weights, problem.model.classes))
+        norm = float(left.norm()) / sums.rows
+        if not norm <= self.tolerance:
+            raise DidNotConverge(
+                f"the direct solve leaves a gradient of norm {norm:.3g}, above its tolerance "
+                f"{self.tolerance:.3g}: raise the tolerance or the ridge"
+            )
+        return weights

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmark.curvature.output_loss import Loss, loss_error
 from benchmark.errors import LetheError, present
-from benchmark.problem.rows import Rows
+from benchmark.rows import Rows
 
 if TYPE_CHECKING:
     from benchmark.problem.problem import Problem

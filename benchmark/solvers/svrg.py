@@ -8,12 +8,56 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.curvature.cg import conjugate_gradients
 from benchmark.curvature.hessian import Damped, Operator
-from benchmark.curvature.lanczos import lanczos
-from benchmark.curvature.sampling import effective_number, inclusion, systematic_sample
-from benchmark.curvature.solution import Solution, measured
-from benchmark.curvature.system import System
+from benchmark.curvature.krylov import Solution, conjugate_gradients, lanczos, measured
+from benchmark.solvers.solver import System
+
+
+def effective_number(importance: Tensor) -> float:
+    """Kish's effective sample size of weights (n,): n if all are equal, 1 if one has it all."""
+    total = importance.double()
+    return float(total.sum().square() / total.square().sum())
+
+
+def inclusion(importance: Tensor, size: int) -> Tensor:
+    """Probabilities (n,) in float64, at most 1, that sum to `size` and follow `importance`.
+
+    They are proportional to it but for rows that would get more than 1, which are certain.
+
+    Args:
+        importance: (n,) positive.
+        size: from 1 to n.
+    """
+    weight = importance.double()
+    certain = torch.zeros_like(weight, dtype=torch.bool)
+    while True:
+        left = size - int(certain.sum())
+        probability = torch.where(certain, 1.0, weight * (left / weight[~certain].sum()))
+        over = probability > 1
+        if left == 0 or not over.any():
+            return probability.clamp_(max=1)
+        certain |= over
+
+
+def systematic_sample(probability: Tensor, generator: torch.Generator) -> Tensor:
+    """Indices of rows, each with its `probability` (n,) and at most once, in random order.
+
+    Systematic sampling (Madow 1949): marks one apart, the first of them drawn, on the line along
+    which the rows lie with their probabilities as lengths. So many rows are drawn as the
+    probabilities sum to, give or take one.
+
+    Args:
+        probability: (n,) in float64.
+        generator: on the CPU; draws one number and the order.
+    """
+    start = torch.rand((), generator=generator, dtype=torch.float64).to(probability.device)
+    marks = (probability.cumsum(dim=0) + start).floor()
+    drawn = marks.diff(prepend=marks.new_zeros(1)).nonzero()[:, 0]
+    order = torch.randperm(len(drawn), generator=generator)
+    return drawn[order.to(drawn.device)]
+
+
+# Stochastic passes over rows that matter, accelerated, with conjugate gradients behind them.
 
 #: Rows of a sample, as a share of how many there are in effect, and of all rows at most.
 SHARE, MOST = 0.5, 0.5

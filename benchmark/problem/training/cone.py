@@ -1,22 +1,27 @@
-"""Newton steps of a head within a cone: a quadratic minimised over ordered pairs of weights."""
+"""Training of a head within a cone of weights: quadratics minimised over ordered pairs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from functools import reduce
+from typing import TYPE_CHECKING, Literal
 
 import torch
+from pydantic import ConfigDict, Field
 from scipy.optimize import nnls
 from torch import Tensor
 
-from benchmark.curvature.dense import dense_matrix
+from benchmark.curvature.factor import dense_matrix
 from benchmark.errors import AssumptionBroken, DidNotConverge
 from benchmark.problem.convex import Ordered
-from benchmark.problem.rows import Rows
+from benchmark.problem.training.newton import Converging
+from benchmark.rows import Rows
 
 if TYPE_CHECKING:
     from benchmark.problem.problem import Problem
+
+# Newton steps of a head within a cone: a quadratic minimised over ordered pairs of weights.
 
 
 def cone_step(matrix: Tensor, gradient: Tensor, weights: Tensor, cone: Ordered) -> Tensor:
@@ -117,3 +122,45 @@ def _along(
         f"training in the cone stalled at a residual of {least:.3g}: the tolerance may be below "
         "what the precision allows"
     )
+
+
+class ConeTraining(Converging):
+    """Newton's method over the cone, each step with a line search, in place of Newton-CG.
+
+    The gradient does not vanish where it ends. What is held to `tolerance` is the residual of the
+    variational inequality, and no theorem that takes the gradient for it may rely on this.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    algorithm: Literal["cone-newton"] = "cone-newton"
+    tolerance: float = Field(gt=0)
+    max_steps: int = Field(100, ge=1)
+    within: Ordered = Field(exclude=True)
+
+    @property
+    def gradient_bound(self) -> None:
+        """None: the gradient has no bound."""
+
+    @property
+    def residual_bound(self) -> float:
+        """G: the residual that training guarantees."""
+        return self.tolerance
+
+    @property
+    def radius(self) -> Ordered:
+        """The cone, in a ball's place."""
+        return self.within
+
+    def fit(
+        self,
+        problem: Problem,
+        start: Tensor,
+        rows: Rows,
+        generator: torch.Generator,
+        effort: float,
+    ) -> Tensor:
+        """Weights (d,) in the cone whose residual is within the tolerance."""
+        start = self.within.project(start)
+        path = cone_path(problem, start, rows, tolerance=self.tolerance, steps=self.max_steps)
+        return reduce(lambda _, later: later, path, start)

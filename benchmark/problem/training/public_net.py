@@ -1,4 +1,4 @@
-"""Images turned, sheared, scaled and shifted at random."""
+"""The net that public rows alone have trained, on images turned, sheared, scaled and shifted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmark.problem.model import Model, TangentSpec
 from benchmark.problem.models.convolutional import Shape
+from benchmark.problem.objective import Objective
+from benchmark.problem.training.descent import descend
+from benchmark.rows import Rows
 
 #: The largest angle in degrees, shear, change of size, and shift as a share of half the side.
 ANGLE, SHEAR, SIZE, SHIFT = 15.0, 0.2, 0.15, 0.15
@@ -41,3 +45,37 @@ def _maps(n: int, generator: torch.Generator) -> Tensor:
     slant = torch.stack([one, shear, zero, one], dim=1).view(n, 2, 2)
     sizes = torch.diag_embed(1 + SIZE * draw[2:4].T)
     return torch.cat([turn @ slant @ sizes, SHIFT * draw[4:6].T.unsqueeze(2)], dim=2)
+
+
+#: Decay of all weights; it keeps the last layer short.
+RIDGE = 1e-4
+
+
+def train_public(
+    spec: TangentSpec, rows: Rows, shape: Shape, classes: int, generator: torch.Generator
+) -> Tensor:
+    """Weights (d,) of the whole net, float64, trained on `rows` and nothing else.
+
+    Args:
+        spec: says how.
+        rows: public; flat images if they are augmented.
+        shape: height, width and channels of an image.
+        classes: number of labels.
+        generator: draws start, batches and augmentation.
+    """
+    net, objective = Model(spec.net, rows.x.shape[1], classes), Objective(ridge=RIDGE)
+
+    def loss(weights: Tensor, part: Rows) -> Tensor:
+        x = part.x if spec.augment is None else affine(part.x, shape, generator)
+        return objective.data_term(net(weights, x), part.y) + objective.penalty(weights)
+
+    return descend(
+        loss,
+        net.initial_weights(generator).to(rows.x.device),
+        Rows(rows.x.double(), rows.y),
+        generator,
+        epochs=spec.epochs,
+        batch=spec.batch,
+        learning_rate=spec.learning_rate,
+        schedule="cosine",
+    )

@@ -1,1 +1,0 @@
-"""The R-operator layer by layer: what each kind of layer adds to a pass and to a product."""
