@@ -453,7 +453,7 @@ def test_a_row_that_loses_r_squared_is_not_useful(tmp_path: Path) -> None:
 
 
 def test_scikit_learns_ridge_is_translated() -> None:
-    """Of centred columns and a range around the mean both intercepts are 0, and ours is free."""
+    """Centred columns and a range around the mean make both intercepts 0, so ours costs nothing."""
     x, y = X - X.mean(axis=0), Y - Y.mean()
     reach = float(np.abs(y).max())
     found = lethe.from_sklearn(Ridge(alpha=3.0), x, y, ranges={"target": (-reach, reach)})
