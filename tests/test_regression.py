@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import lethe
 from benchmark import predictions, registry
 from benchmark.checks import problems
-from benchmark.checks.asking import ask, trained
+from benchmark.checks.problems import ask, trained
 from benchmark.cli import app
 from benchmark.contract.request import Request
 from benchmark.contract.seeds import Seeds
