@@ -221,8 +221,10 @@ def _control(
 
 def _public(outputs: Outputs, bench: Workbench) -> dict[str, Value]:
     """The controls of public rows, where there are any."""
-    right = outputs.log_probabilities["test"].argmax(axis=1) == bench.problem.test.y.cpu().numpy()
-    return score_public(right, bench.public_controls)
+    if bench.problem.public is None:
+        return {}
+    said = outputs.predictions["test"].log_probabilities.argmax(axis=1)
+    return score_public(said == bench.problem.test.y.cpu().numpy(), bench.public_controls)
 
 
 def _audit(answers: list[Answer], original: Tensor, reference: Tensor) -> dict[str, Value]:
