@@ -14,6 +14,7 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
+from benchmark.errors import present
 from benchmark.problem.convex import Ordered
 from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec, TangentSpec
 from benchmark.problem.models.spec import columns
@@ -75,7 +76,7 @@ def squared(seed: int = 0, **more: Any) -> Problem:
 def real(seed: int = 0, **more: Any) -> Problem:
     """A real target in fixed point, as `squared` else: a number that is linear but for noise."""
     problem = squared(seed, **more)
-    target, form = RealTarget("target", -4.0, 4.0), problem.declared.fixed_point
+    target, form = RealTarget("target", -4.0, 4.0), present(problem.declared.fixed_point)
     draws = torch.Generator().manual_seed(seed + 5000)
     slopes = torch.randn(problem.train.x.shape[1], generator=draws, dtype=torch.float64) / 4
 
@@ -83,9 +84,9 @@ def real(seed: int = 0, **more: Any) -> Problem:
         noise = torch.randn(len(rows), generator=draws, dtype=torch.float64) / 4
         return Rows(rows.x, form.of_targets.truncated((rows.x @ slopes + noise).clamp(-4, 4) / 4))
 
-    parts = {name: numbers(getattr(problem, name)) for name in ("train", "negatives", "test")}
+    train, negatives, test = map(numbers, (problem.train, problem.negatives, problem.test))
     model = Model(problem.model.spec, problem.model.inputs, 1)
-    return replace(problem, model=model, target=target, **parts)
+    return replace(problem, model=model, target=target, train=train, negatives=negatives, test=test)
 
 
 def one_vs_rest(seed: int = 0, **more: Any) -> Problem:

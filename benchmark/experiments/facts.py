@@ -52,7 +52,7 @@ def facts_of(experiment: Experiment) -> Facts:
 
 def number_of(problem: ProblemSpec) -> str | None:
     """The name of a real target, read from the data; None where the target is of classes."""
-    return catalogue.load(problem.data).target.name if problem.real_target else None
+    return present(catalogue.load(problem.data).target).name if problem.real_target else None
 
 
 def _in_words(problem: ProblemSpec) -> str:
