@@ -1031,3 +1031,33 @@ def test_signs_have_the_places_of_their_columns() -> None:
         Sign(problem.domain.number("a"), -1),
     ]
     assert [one.place for one in signs] == [4, 0]
+
+
+@pytest.mark.skipif(bool(catalogue.find("compas").absent()), reason="COMPAS is not here")
+def test_seven_rows_break_the_retrained_head_of_compas() -> None:
+    """Seven rows of 4,937, with logarithms of counts by public caps and ages in three groups."""
+    cells = catalogue.find("compas").read("train").columns
+    caps = dict(zip(COUNTS, (20, 20, 20, 40), strict=True))
+    counts = [np.log1p(np.minimum(cells[k].astype(float), cap)) for k, cap in caps.items()]
+    columns = [c / np.log1p(cap) for c, cap in zip(counts, caps.values(), strict=True)]
+    columns += [cells["age_cat"] == age for age in sorted(set(cells["age_cat"]))]
+    races = ["African-American", "Caucasian", "Hispanic"]
+    columns += [*(cells["race"] == race for race in races), ~np.isin(cells["race"], races)]
+    columns += [cells["sex"] == "Male", cells["c_charge_degree"] == "F"]
+    train = np.random.default_rng(0).permutation(len(columns[0]))[:4937]
+    x = torch.from_numpy(np.stack(columns, axis=1).astype(float)[train])
+    rows = Rows(x, torch.from_numpy(cells["two_year_recid"].astype(int)[train]))
+    problem = replace(
+        table(),
+        model=Model(SoftmaxSpec(), x.shape[1], 2),
+        objective=Objective(loss="cross_entropy", ridge=1e-3),
+        training=NewtonTraining(tolerance=1e-10),
+        train=rows,
+        domain=None,
+    )
+    index, signs = torch.arange(len(rows)), torch.arange(len(COUNTS))
+    constraints = torch.zeros(len(signs), problem.model.dimension, dtype=torch.float64)
+    constraints[signs, signs], constraints[signs, x.shape[1] + signs] = -1.0, 1.0
+    weights = problem.fit(index, torch.Generator().manual_seed(0))
+    assert float((constraints @ weights).min()) > 0
+    assert len(fewest_rows(problem, weights, index, constraints)) == 7
