@@ -11,15 +11,13 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmark.bench.clock import Timer
-from benchmark.bench.record import Outcome
+from benchmark.bench.record import Outcome, Timer
 from benchmark.errors import LetheError
 from benchmark.records import Store
 from benchmark.runner.device import prepare
 from benchmark.studies.products import ProductTimings
 from benchmark.studies.solvers import SolverTimings
-from benchmark.study.study import Bench, Study
-from benchmark.study.unit import Piece, Unit
+from benchmark.study.study import Bench, Piece, Study, Unit
 
 T = TypeVar("T")
 

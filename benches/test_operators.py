@@ -6,9 +6,9 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benches.conftest import SESSION, Session, timer
-from benchmark.bench.clock import CLOCK
+from benchmark.bench.record import CLOCK
 from benchmark.studies.products import TimedPass
-from benchmark.study.unit import Unit
+from benchmark.study.study import Unit
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -11,8 +11,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch.utils.data import DataLoader, TensorDataset
 
 from benches.conftest import Session
-from benchmark.bench.clock import CLOCK
-from benchmark.bench.measure import finish
+from benchmark.bench.contender import finish
+from benchmark.bench.record import CLOCK
 from benchmark.problem.model import AllCNNSpec, MLPSpec, Model, ModelSpec
 from benchmark.problem.models.convolutional import Shape
 from benchmark.problem.objective import Objective

@@ -17,7 +17,7 @@ from benchmark.errors import LetheError
 from benchmark.problem.problem import Problem
 from benchmark.problem.products import default, serving
 from benchmark.rows import Rows
-from benchmark.runner.memory import PeakMemory
+from benchmark.runner.device import PeakMemory
 
 #: Seconds that a calibration takes, about.
 BUDGET = 2.0

@@ -873,8 +873,8 @@ def _carried_out(study: Study, how: How, device: str = "cpu", threads: int = 1) 
         LetheError: for options that do not go together, and whatever the run raises.
     """
     from benchmark.records import Store
+    from benchmark.study.run import Shard
     from benchmark.study.run import run as run_study
-    from benchmark.study.shard import Shard
     from benchmark.tracking import tracker
 
     share, there = Shard.parse(how.shard), _elsewhere(how, device, threads)
@@ -964,8 +964,8 @@ def _asked(
     Raises:
         LetheError: if there are none, or a group is unknown or has no such profile.
     """
-    from benchmark.experiments.group import groups as known
-    from benchmark.experiments.group import members
+    from benchmark.experiments.facts import groups as known
+    from benchmark.experiments.facts import members
     from benchmark.experiments.profile import SMALLER
 
     if not names and not groups:

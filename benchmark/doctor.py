@@ -14,7 +14,7 @@ from benchmark.data import catalogue, images
 from benchmark.data.named import NamedSet
 from benchmark.errors import LetheError
 from benchmark.files import cache_folder
-from benchmark.runner.environment import cpu_model, versions
+from benchmark.runner.device import cpu_model, versions
 
 
 @dataclass(frozen=True)

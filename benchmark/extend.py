@@ -16,9 +16,9 @@ from typing import Any
 import torch
 
 from benchmark import names, plugins, registry
-from benchmark.checks.attack import checked as of_attack
-from benchmark.checks.check import check_method
+from benchmark.checks.parts import attack_checked
 from benchmark.checks.parts import checked as of_part
+from benchmark.checks.rules import check_method
 from benchmark.contract.method import Method
 from benchmark.ends import kept_alive
 from benchmark.errors import LetheError, unknown
@@ -180,7 +180,7 @@ def _lines(found: Any, inputs: Inputs, classes: int, dtype: torch.dtype) -> Iter
         seen = look_at(lambda: model.module(inputs, classes), inputs, classes, dtype)
         yield from _of_net(found.name, seen)
     else:
-        checked = of_attack if issubclass(found, RowAttack | ModelAttack) else of_part
+        checked = attack_checked if issubclass(found, RowAttack | ModelAttack) else of_part
         yield from (Line(f"{found.name}: {rule}", not text, text) for rule, text in checked(found))
 
 

@@ -17,9 +17,9 @@ from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from benchmark import code, names
+from benchmark.code import package_of
 from benchmark.ends import kept_alive
 from benchmark.errors import LetheError, unknown
-from benchmark.syntax import package_of
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from benchmark.checks.check import Outcome, check_method
+    from benchmark.checks.rules import Outcome, check_method
     from benchmark.contract.claim import Claim, Constant, Construction, Distance, Target
     from benchmark.contract.clock import Clock
     from benchmark.contract.definition import Definition
@@ -90,7 +90,7 @@ _MODULES = {
     "ModelSpec": "benchmark.problem.models.spec",
     "NamedSet": "benchmark.data.named",
     "NoisyStep": "benchmark.contract.request",
-    "Outcome": "benchmark.checks.check",
+    "Outcome": "benchmark.checks.rules",
     "Predictions": "benchmark.metrics.metric",
     "Predictor": "benchmark.problem.model",
     "Problem": "lethe.problem",
@@ -116,7 +116,7 @@ _MODULES = {
     "Target": "benchmark.contract.claim",
     "Translation": "lethe.sklearn",
     "advise": "lethe.advice",
-    "check_method": "benchmark.checks.check",
+    "check_method": "benchmark.checks.rules",
     "check_model": "lethe.model",
     "conjugate_gradients": "benchmark.curvature.krylov",
     "dataset_from_arrays": "benchmark.data.own.arrays:from_arrays",

@@ -15,7 +15,7 @@ from benchmark import registry, settings
 from benchmark.contract.method import Method
 from benchmark.errors import LetheError
 from benchmark.experiments.experiment import Experiment
-from benchmark.experiments.rows import Row
+from benchmark.experiments.profile import Row
 from benchmark.records import Store
 from benchmark.runner.device import prepare
 from benchmark.runner.plans import rows_of

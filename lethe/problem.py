@@ -13,7 +13,7 @@ from benchmark.data.own.arrays import from_arrays
 from benchmark.data.own.spec import Arrays
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment
-from benchmark.experiments.defaults import with_defaults
+from benchmark.experiments.own import with_defaults
 from lethe.model import Model, spec_of
 
 #: Rows to forget: by ids or numbers, so many at random, or a table as in an experiment's file.

@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 from scipy.stats import binom, kstest, norm
 
-from benchmark.audit.mechanism import gdp_resolution, mechanism_audit
-from benchmark.audit.model_level import model_audit, resolution
+from benchmark.audit.lower_bounds import (
+    gdp_resolution,
+    mechanism_audit,
+    model_audit,
+    rates,
+    resolution,
+)
 from benchmark.audit.published_noise import NoiseAudit, audit_noise
-from benchmark.audit.rates import rates
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.theory import require
 from benchmark.theory.gaussian import epsilon_for, m_for

@@ -25,9 +25,8 @@ from benchmark.runner.plans import plan_cells, plan_of
 from benchmark.runner.workbench import Workbench
 from benchmark.studies import audit as audits
 from benchmark.studies import audit_record
-from benchmark.studies.audit import PLAN, Audit, Part
+from benchmark.studies.audit import ALONG, LOSS, PLAN, Audit, Part, Runs, finding
 from benchmark.studies.audit_record import AuditRecord, AuditStudy, Finding
-from benchmark.studies.model_audit import ALONG, LOSS, Runs, finding
 from benchmark.study.run import run
 from leaderboard.board import build
 from leaderboard.studies.audit import audit_grid

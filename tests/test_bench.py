@@ -18,27 +18,31 @@ from scipy.sparse import linalg
 from torch import Tensor
 
 from benchmark import cli, json_file, records
-from benchmark.bench import over_processes
-from benchmark.bench.clock import CLOCK
+from benchmark.bench import operators
 from benchmark.bench.contender import (
+    ROUNDS,
     Official,
     Ours,
+    Recursion,
     Task,
     Unsolvable,
     contenders,
+    double_backward,
     find_contender,
+    peak_memory,
+    rounds,
 )
-from benchmark.bench.measure import ROUNDS, peak_memory, rounds
-from benchmark.bench.official import Recursion, double_backward
 from benchmark.bench.operators import OPERATORS, flops, reference
-from benchmark.bench.peers.libraries import (
+from benchmark.bench.peers import (
+    Worker,
+    Workers,
     as_module,
     curvlinops_solver,
     dattri_solver,
     iterations,
 )
-from benchmark.bench.peers.pydvl import Worker, Workers
 from benchmark.bench.record import (
+    CLOCK,
     TOLERANCES,
     DampingInfo,
     Outcome,
@@ -713,7 +717,7 @@ def test_pytest_benchmark_times_the_same_work_and_goes_on_where_it_stopped(
 
 def test_a_product_over_processes_is_that_of_one(bench: Bench) -> None:
     vector = torch.linspace(-1, 1, len(bench.b), dtype=torch.float64)
-    with over_processes.products(2, bench.spec, vector) as (whole, setup):
+    with operators.products(2, bench.spec, vector) as (whole, setup):
         product = whole()
     assert setup > 0
     torch.testing.assert_close(product, bench.problem.hessian(bench.weights, bench.rows) @ vector)

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from benchmark import registry
-from benchmark.checks import asking
-from benchmark.checks.asking import KINDS
+from benchmark.checks import problems as asking
+from benchmark.checks.problems import KINDS
 from benchmark.contract import definition
 from benchmark.contract.claim import (
     VERDICTS,

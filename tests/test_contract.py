@@ -12,12 +12,11 @@ import pytest
 
 from baselines.salun import SalUn
 from benchmark import registry
-from benchmark.checks import asking, check, rules
-from benchmark.checks.asking import KINDS, ask
+from benchmark.checks import problems, rules
+from benchmark.checks.problems import KINDS, ask
 from benchmark.contract.method import Method
 from benchmark.errors import LetheError
-from benchmark.runner.source import files_of, hash_by, hash_of, source_hash
-from benchmark.runner.theory_source import Theory
+from benchmark.runner.source import Theory, files_of, hash_by, hash_of, source_hash
 from methods.blockwise import Blockwise
 from methods.langevin import Langevin
 from methods.newton import Newton
@@ -34,7 +33,7 @@ every_method = pytest.mark.parametrize("name", METHODS)
 
 def kinds(name: str) -> list[str]:
     """The problems that a method can run on."""
-    return asking.kinds(METHODS[name].method)
+    return problems.kinds(METHODS[name].method)
 
 
 CERTIFYING = [name for name, found in METHODS.items() if found.method.evidence]
@@ -91,7 +90,7 @@ def test_an_observer_is_not_told_what_was_forgotten(name: str, kind: str) -> Non
 @every_method
 def test_a_second_request_goes_on_from_the_first(name: str) -> None:
     cls = METHODS[name].method
-    rules.a_second_request_goes_on(cls, asking.head(cls))
+    rules.a_second_request_goes_on(cls, problems.head(cls))
 
 
 @on_every_problem
@@ -107,7 +106,7 @@ def test_every_parameter_changes_something(name: str, parameter: str) -> None:
     rules.every_parameter_matters(METHODS[name].method, parameter)
 
 
-NEAR = [name for name in CERTIFYING if check.near(METHODS[name].method)]
+NEAR = [name for name in CERTIFYING if rules.near(METHODS[name].method)]
 
 
 @pytest.mark.parametrize("name", NEAR)

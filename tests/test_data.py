@@ -17,13 +17,19 @@ from PIL import Image
 from benchmark.contract.request import Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.data import catalogue, images
-from benchmark.data.dataset import Dataset, Part
+from benchmark.data.dataset import (
+    Dataset,
+    Part,
+    canonical_order,
+    content_hash,
+    groups_hash,
+    row_digests,
+)
 from benchmark.data.features import compute
 from benchmark.data.forget import ForgetSpec
-from benchmark.data.hashing import canonical_order, content_hash, groups_hash, row_digests
 from benchmark.data.images import Source
-from benchmark.data.sets import mnist_shifted as shifted
-from benchmark.data.sets.mnist import MNIST
+from benchmark.data.sets import images as shifted
+from benchmark.data.sets.images import MNIST
 from benchmark.data.split import Split, SplitSpec, split
 from benchmark.errors import LetheError
 from tests import problems

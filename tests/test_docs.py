@@ -26,15 +26,15 @@ import lethe
 import methods
 from benchmark import registry
 from benchmark.cli import NewKind, app
+from benchmark.code import parsed
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request
 from benchmark.contract.seeds import Seeds
 from benchmark.curvature.krylov import extreme_eigenvalues
 from benchmark.errors import LetheError
 from benchmark.problem.products import PRODUCTS
-from benchmark.runner.theory_source import Theory
+from benchmark.runner.source import Theory
 from benchmark.study.reproduce import recorded_in
-from benchmark.syntax import parsed
 from benchmark.theory.statements import NAMES
 from leaderboard import document_blocks as blocks
 from tests import problems

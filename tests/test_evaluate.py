@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 
 import lethe
 from benchmark import registry, settings
-from benchmark.checks.check import check_method
+from benchmark.checks.rules import check_method
 from benchmark.errors import AssumptionBroken, LetheError
 from leaderboard.model.columns import CONTROLS, Column
 from leaderboard.model.numbers import Estimate

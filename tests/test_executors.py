@@ -23,10 +23,10 @@ from benchmark.experiments.experiment import Experiment
 from benchmark.files import locked
 from benchmark.records import Store
 from benchmark.studies import experiments as runner
-from benchmark.study.executors import cluster, scheduler, slurm, submission
+from benchmark.study.executors import cluster, slurm, submission
 from benchmark.study.executors.slurm import Slurm
 from benchmark.study.executors.status import Progress, progress
-from benchmark.study.shard import Shard
+from benchmark.study.run import Shard
 from tests import tiny_experiment
 
 CPU = torch.device("cpu")
@@ -306,8 +306,8 @@ def test_a_task_that_ends_while_slurm_is_asked_is_done(
         return in_queue(places)
 
     submit()
-    in_queue, scripts.queue = scheduler.in_queue, []
-    monkeypatch.setattr(scheduler, "in_queue", ends)
+    in_queue, scripts.queue = submission.in_queue, []
+    monkeypatch.setattr(submission, "in_queue", ends)
     assert states(tmp_path / "runs") == {0: "done", 1: "gone", 2: "gone"}
     for path in (tmp_path / "runs" / "tiny").glob("*/seed-0.json"):
         path.unlink()
@@ -436,9 +436,9 @@ def test_a_signal_ends_a_task_and_is_no_failure_of_its_method(
 
 
 def test_a_job_of_accounting_is_all_its_tasks() -> None:
-    assert list(scheduler.expanded("17_[0,3-5%2]")) == ["17_0", "17_3", "17_4", "17_5"]
-    assert list(scheduler.expanded("17_3")) == ["17_3"]
-    assert list(scheduler.expanded("17")) == ["17"]
+    assert list(submission.expanded("17_[0,3-5%2]")) == ["17_0", "17_3", "17_4", "17_5"]
+    assert list(submission.expanded("17_3")) == ["17_3"]
+    assert list(submission.expanded("17")) == ["17"]
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ import torch
 from pydantic import ValidationError
 
 from benchmark.contract.seeds import Seeds
-from benchmark.data import catalogue, feature_cache
+from benchmark.data import catalogue
+from benchmark.data import features as feature_cache
 from benchmark.data.dataset import Dataset, Part
 from benchmark.data.features import compute, find, of_images, unit_rows
-from benchmark.data.public import PublicIndex, row_numbers
-from benchmark.data.split import Split, SplitSpec, split
+from benchmark.data.split import PublicIndex, Split, SplitSpec, row_numbers, split
 from benchmark.errors import LetheError
 from benchmark.experiments.build import build
 from benchmark.experiments.experiment import Experiment, load

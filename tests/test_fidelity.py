@@ -25,9 +25,8 @@ from benchmark.metrics.rates import attack_measures
 from benchmark.problem.model import Model, Predictor
 from benchmark.problem.models.fully_connected import MLPSpec
 from benchmark.problem.training.descent import descend
-from benchmark.shadow.bank import shadow_bank
 from benchmark.shadow.replicas import trained, unlearned
-from benchmark.shadow.store import ModelStore
+from benchmark.shadow.store import ModelStore, shadow_bank
 from benchmark.studies.quality_measures import Models, Setting, measure
 from tests import problems, test_contract
 from tests.fidelity import batches_matter, order_matters, same_scores

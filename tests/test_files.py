@@ -26,7 +26,7 @@ from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.experiments.experiment import load
 from benchmark.records import Store, read_record
-from benchmark.runner import environment
+from benchmark.runner import device
 from benchmark.runner.device import prepare
 from benchmark.studies import experiments as runner
 from benchmark.study.reproduce import recorded_in
@@ -431,8 +431,8 @@ def test_a_copy_within_another_repository_has_no_revision(
     copy.mkdir(parents=True)
     try:
         for root in (copy, tmp_path):
-            monkeypatch.setattr(environment, "_ROOT", root.resolve())
-            environment._git.cache_clear()
-            assert environment._git() == (None, None)
+            monkeypatch.setattr(device, "_ROOT", root.resolve())
+            device._git.cache_clear()
+            assert device._git() == (None, None)
     finally:
-        environment._git.cache_clear()
+        device._git.cache_clear()

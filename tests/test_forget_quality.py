@@ -23,16 +23,21 @@ from benchmark.problem.model import Predictor
 from benchmark.records import Store, read_record
 from benchmark.runner.plans import plan_cells
 from benchmark.runner.workbench import ATTACKING, BANK, Workbench
-from benchmark.shadow.bank import shadow_bank
-from benchmark.shadow.memorisation import leave_out_effect
 from benchmark.shadow.replicas import compared_with, unlearned
-from benchmark.shadow.store import ModelStore
+from benchmark.shadow.store import ModelStore, leave_out_effect, shadow_bank
 from benchmark.studies.experiments import run
 from benchmark.studies.false_alarms import count, false_alarms
 from benchmark.studies.forget_quality import ForgetQuality, Row, SharedModels
-from benchmark.studies.quality_record import QualityRecord, Score, path_of, read_all, verdict
-from benchmark.studies.quality_verdict import judge, own
-from benchmark.studies.relearning import mean_loss, relearn_epochs
+from benchmark.studies.quality_measures import mean_loss, relearn_epochs
+from benchmark.studies.quality_record import (
+    QualityRecord,
+    Score,
+    judge,
+    own,
+    path_of,
+    read_all,
+    verdict,
+)
 from benchmark.study.run import Tally
 from benchmark.study.run import run as run_study
 from leaderboard.board import build, check

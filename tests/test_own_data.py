@@ -25,12 +25,9 @@ from benchmark.contract.claim import Claim
 from benchmark.contract.definition import verdict
 from benchmark.contract.seeds import Seeds
 from benchmark.data import catalogue
-from benchmark.data.columns import CAVEAT as SCALE
-from benchmark.data.columns import Column
-from benchmark.data.dataset import Dataset
+from benchmark.data.dataset import SCALE_CAVEAT, Column, Dataset, hashed, text_of
 from benchmark.data.features import find
 from benchmark.data.forget import ForgetSpec
-from benchmark.data.ids import hashed, text_of
 from benchmark.data.named import NamedSet
 from benchmark.data.own.arrays import from_arrays
 from benchmark.data.own.spec import Arrays, OwnData
@@ -451,8 +448,8 @@ DECLARED = {
 @pytest.mark.parametrize(
     ("settings", "features", "caveats"),
     [
-        ({}, "standardised", (CATEGORIES, SCALE)),
-        ({"data": {"categories": DECLARED["categories"]}}, "standardised", (SCALE,)),
+        ({}, "standardised", (CATEGORIES, SCALE_CAVEAT)),
+        ({"data": {"categories": DECLARED["categories"]}}, "standardised", (SCALE_CAVEAT,)),
         ({"split": {"public": 0.2}}, "standardised", (CATEGORIES,)),
         ({"data": DECLARED}, "declared-ranges", ()),
     ],
@@ -560,7 +557,7 @@ def test_a_study_of_four_lines_runs_and_no_record_names_anybody(tmp_path: Path) 
     )
     assert record["data"]["content_hash"] == {"train": found.problem.data.content_hash}
     assert record["data"]["forget"] == 2
-    assert record["claim"]["caveats"] == [CATEGORIES, SCALE]
+    assert record["claim"]["caveats"] == [CATEGORIES, SCALE_CAVEAT]
     assert record["verdict"] == "conditional"
     assert retrained["verdict"] == "conditional"  # of rows that were scaled by what is forgotten
     claim = Claim.model_validate(retrained["claim"])

@@ -25,7 +25,7 @@ from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.experiments.build import build
 from benchmark.experiments.experiment import load, load_here, names
-from benchmark.experiments.tables import merged
+from benchmark.experiments.profile import merged
 from benchmark.features.pixels import MEAN, STD
 from benchmark.files import DiskError
 from benchmark.records import Store, read_record

@@ -17,13 +17,11 @@ from benchmark.contract.request import Request
 from benchmark.contract.seeds import Seeds
 from benchmark.data import catalogue
 from benchmark.data.dataset import Dataset
-from benchmark.data.fitted import cache as cached
-from benchmark.data.fitted.cache import FittedCache
-from benchmark.data.fitted.features import Fitted
+from benchmark.data.fitted import features as cached
+from benchmark.data.fitted.features import Fitted, FittedCache
 from benchmark.data.fitted.net import Net
 from benchmark.data.fitted.patches import Patches
-from benchmark.data.fitted.public_part import PublicPart, planes
-from benchmark.data.fitted.spec import NetSpec, PatchesSpec, PublicFeatures
+from benchmark.data.fitted.spec import NetSpec, PatchesSpec, PublicFeatures, PublicPart, planes
 from benchmark.data.split import SplitSpec, split
 from benchmark.errors import LetheError
 from benchmark.experiments.build import build, fitted_features
@@ -32,7 +30,7 @@ from benchmark.metrics.public_controls import score_public
 from benchmark.records import Store
 from benchmark.rows import FixedPoint
 from benchmark.runner.plans import plan_of
-from benchmark.runner.public_controls import best_head, public_controls
+from benchmark.runner.workbench import best_head, public_controls
 from methods.downdate import Downdate
 from tests import tiny_experiment
 

@@ -24,7 +24,7 @@ from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.files import DiskError, replace_file
 from benchmark.records import Record, Store, read_record
-from benchmark.runner.memory import PeakMemory
+from benchmark.runner.device import PeakMemory
 from benchmark.studies import experiments as runner
 from benchmark.study.reproduce import compare, reproduce
 from benchmark.theory.gaussian import epsilon_for, m_for

@@ -24,13 +24,16 @@ from benchmark.problem.problem import Problem
 from benchmark.problem.training.adam import AdamTraining
 from benchmark.rows import Rows
 from benchmark.shadow import store as store_module
-from benchmark.shadow.bank import members, shadow_bank
-from benchmark.shadow.memorisation import leave_out_effect
-from benchmark.shadow.outputs import label_margins, log_probabilities
 from benchmark.shadow.replicas import compared_with, replica_seeds, trained, unlearned
-from benchmark.shadow.stacked import StackedNets
-from benchmark.shadow.store import ModelStore
-from benchmark.shadow.training import Run, train
+from benchmark.shadow.store import (
+    ModelStore,
+    label_margins,
+    leave_out_effect,
+    log_probabilities,
+    members,
+    shadow_bank,
+)
+from benchmark.shadow.training import Run, StackedNets, train
 from methods.newton import Newton
 from methods.output_perturbation import OutputPerturbation
 from tests import problems

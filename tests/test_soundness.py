@@ -40,8 +40,7 @@ from benchmark.studies.soundness import (
     examine,
     methods,
 )
-from benchmark.studies.soundness_record import SoundnessRecord, added
-from benchmark.studies.tally import Check, Tally
+from benchmark.studies.soundness_record import Check, SoundnessRecord, Tally, added
 from benchmark.study.run import run
 from leaderboard.board import build, check
 from leaderboard.charts.slack import reading

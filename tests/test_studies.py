@@ -33,10 +33,8 @@ from benchmark.studies.solvers import SolverTimings
 from benchmark.studies.soundness import Soundness
 from benchmark.study.executors.submission import Submission
 from benchmark.study.reproduce import compare, recorded_in, reproduce
-from benchmark.study.run import Tally, run
-from benchmark.study.shard import Shard
-from benchmark.study.study import Study, discover, find, of_kind
-from benchmark.study.unit import Piece
+from benchmark.study.run import Shard, Tally, run
+from benchmark.study.study import Piece, Study, discover, find, of_kind
 from methods.newton import Newton
 from tests import tiny_experiment
 

@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import LetheError
-from benchmark.experiments import sweep
+from benchmark.experiments import profile
 from benchmark.experiments.experiment import Experiment, every, load, load_here, names
-from benchmark.experiments.facts import facts_of
-from benchmark.experiments.group import groups, members
-from benchmark.experiments.profile import PAPER, SMALLER
-from benchmark.experiments.tables import at
+from benchmark.experiments.facts import facts_of, groups, members
+from benchmark.experiments.profile import PAPER, SMALLER, at
 from benchmark.records import Store
 from benchmark.runner.plans import plan_of, rows_of
 from tests import tiny_experiment
@@ -219,7 +217,7 @@ def test_a_group_is_a_name_or_several(tmp_path: Path, group: str) -> None:
 
 def test_numbers_are_written_as_people_write_them() -> None:
     table = {"setting": "tuning", "values": [1e-4, 20.0, 5000], "title": "{value}"}
-    found = {point.name: point.changes["title"] for point in sweep.points("x", table)}
+    found = {point.name: point.changes["title"] for point in profile.points("x", table)}
     assert found == {"x-0.0001": "0.0001", "x-20": "20", "x-5000": "5,000"}
 
 

@@ -29,10 +29,18 @@ from benchmark.metrics.utility import accuracy
 from benchmark.problem.model import Predictor
 from benchmark.records import Record, Store, read_record
 from benchmark.rows import Rows
-from benchmark.runner import tuning
-from benchmark.runner.cell import Inputs, fingerprint
+from benchmark.runner import cell as tuning
+from benchmark.runner.cell import (
+    Inputs,
+    TuningSpec,
+    blind,
+    fingerprint,
+    score,
+    settings,
+    tune,
+    tuning_of,
+)
 from benchmark.runner.plans import plan_cells
-from benchmark.runner.tuning import TuningSpec, blind, score, settings, tune, tuning_of
 from benchmark.runner.workbench import Workbench
 from benchmark.studies import experiments as runner
 from benchmark.study.reproduce import compare, reproduce

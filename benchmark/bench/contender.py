@@ -1,25 +1,71 @@
-"""Everything that solves a system, behind one interface: ours, the paper's recursion, libraries."""
+"""Everything that solves a system, behind one interface, and how it is measured."""
 
 from __future__ import annotations
 
 import importlib.util
+import multiprocessing
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from benchmark.bench.clock import CLOCK
-from benchmark.bench.official import Recursion
-from benchmark.bench.peers.libraries import curvlinops_solver, dattri_solver, iterations
-from benchmark.bench.peers.pydvl import Workers
-from benchmark.bench.record import Family
+from benchmark.bench.peers import Workers, curvlinops_solver, dattri_solver, iterations
+from benchmark.bench.record import CLOCK, Family
+from benchmark.rows import Rows
+from benchmark.runner.device import PeakMemory, prepare
 from benchmark.solvers.solver import SOLVERS, Solver, System
+
+
+@dataclass(frozen=True)
+class Recursion:
+    """LiSSA with the settings of Zhang et al. (ICML 2024): the baseline, not a solver of ours.
+
+    Attributes:
+        chains: independent estimates that are averaged.
+        depth: steps of each.
+        batch: rows of one step, drawn with replacement.
+    """
+
+    chains: int = 10
+    depth: int = 1000
+    batch: int = 10
+
+    def solve(self, system: System, scale: float, generator: torch.Generator) -> Tensor:
+        """An estimate of (H + lambda I)^{-1} b, (d,): the mean of u / scale over the chains.
+
+        Args:
+            system: what is solved; the damping is an explicit lambda I.
+            scale: S, that keeps the recursion from diverging.
+            generator: draws the batches.
+        """
+        total = torch.zeros_like(system.b)
+        for _ in range(self.chains):
+            u = system.b.clone()
+            for _ in range(self.depth):
+                index = torch.randint(len(system.rows), (self.batch,), generator=generator)
+                product = double_backward(system, system.rows.take(index), u)
+                u = system.b + u - (product + system.damping * u) / scale
+            total += u / scale
+        return total / self.chains
+
+
+def double_backward(system: System, rows: Rows, vector: Tensor) -> Tensor:
+    """The Hessian over `rows` times `vector`, (d,), its graph built for this one product."""
+    weights = system.weights.detach().requires_grad_()
+    loss = system.problem.loss(weights, rows)
+    (gradient,) = torch.autograd.grad(loss, weights, create_graph=True)
+    return torch.autograd.grad(gradient, weights, vector)[0]
+
+
+# Everything that solves a system, behind one interface: ours, the paper's recursion, libraries.
 
 #: S of the official recursion, as a multiple of ||H|| + lambda: of 1, 2, 3, 5, 10 and 20 the one
 #: with the least residual on the MNIST net; below 5 it diverges.
@@ -305,3 +351,73 @@ def _at_the_least(
             "iterations here"
         )
     return lambda: Answer(solve(k), k + (start == "b"))
+
+
+# How often to repeat a measurement, and peak memory in a process of its own.
+
+#: Rounds of one measurement, unless it takes too long.
+ROUNDS = 5
+
+
+def rounds(seconds: float, budget: float) -> int:
+    """How many rounds of `seconds` fit into `budget` seconds: at least 1, at most `ROUNDS`."""
+    return max(1, min(ROUNDS, int(budget / max(seconds, 1e-9))))
+
+
+def finish(device: torch.device) -> None:
+    """Wait for what the device has been given to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def peak_memory(find: Callable[[], Contender], task: Task) -> int | None:
+    """Bytes that a solve needs above the system itself; None where it cannot be measured.
+
+    On a CPU the solve runs in a fresh process, so that neither what this one has kept nor its
+    allocator's free lists hide anything. A GPU's allocator tells what is in use by itself.
+
+    Args:
+        find: gives the contender in that process; it must be picklable.
+        task: what to solve.
+    """
+    if task.system.b.device.type == "cuda":
+        return _of_a_solve(find(), _bare(task))
+    # A server that has only imported what is needed forks each process: no import is waited for.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    with tempfile.TemporaryDirectory(prefix="lethe-bench-") as folder:
+        path = Path(folder) / "task.pt"
+        torch.save(_bare(task), path)
+        receive, send = context.Pipe(duplex=False)
+        arguments = (path, find, torch.get_num_threads(), send)
+        process = context.Process(target=_measure, args=arguments)
+        process.start()
+        send.close()  # so that the pipe ends when the process does
+        try:
+            return receive.recv()
+        except EOFError:  # it died, most likely out of memory
+            return None
+        finally:
+            process.join()
+
+
+def _bare(task: Task) -> Task:
+    """The task without the operators its system may have built."""
+    s = task.system
+    system = System(s.problem, s.weights, s.rows, s.damping, s.b)
+    return Task(system, task.norm, task.tolerance, task.max_products, task.seed)
+
+
+def _measure(path: Path, find: Callable[[], Contender], threads: int, send: Connection) -> None:
+    task = torch.load(path, weights_only=False)
+    prepare(task.system.b.device.type, threads)
+    send.send(_of_a_solve(find(), task))
+
+
+def _of_a_solve(contender: Contender, task: Task) -> int | None:
+    with contender.ready(task) as run:
+        if contender.aims:
+            run.solve()  # what is loaded on first use is not the solver's
+        with PeakMemory(task.system.b.device) as memory:
+            run.solve()
+        return run.peak() if run.peak is not None else memory.bytes

@@ -1,11 +1,13 @@
-"""The systems that are solved: trained problems, their gradients and their dampings."""
+"""The systems that are solved, and what the studies of timings share."""
 
 from __future__ import annotations
 
 import io
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -15,17 +17,23 @@ from benchmark.bench.record import DampingInfo, Rule, SystemInfo
 from benchmark.contract.seeds import Seeds
 from benchmark.curvature.krylov import extreme_eigenvalues
 from benchmark.data import catalogue
-from benchmark.errors import unknown
+from benchmark.errors import LetheError, unknown
 from benchmark.experiments import experiment as experiments
 from benchmark.experiments.build import build
 from benchmark.files import cache_folder, replace_file, seal, unsealed
+from benchmark.json_file import Sound
 from benchmark.problem.model import AllCNNSpec, Model, ModelSpec, ResNet18Spec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.training.adam import AdamTraining
+from benchmark.records import Envelope, Store, study_path
 from benchmark.rows import Rows
 from benchmark.runner.cell import fingerprint
+from benchmark.runner.device import cpu_model
 from benchmark.solvers.solver import System
+from benchmark.study.study import Piece, Study, Unit
+
+# The systems that are solved: trained problems, their gradients and their dampings.
 
 #: Raise this when a change here changes a system.
 RECIPE = 3
@@ -324,3 +332,136 @@ def _read(path: Path) -> dict[str, Any] | None:
     """What was kept, None if it is missing or damaged."""
     payload = unsealed(path)
     return None if payload is None else torch.load(io.BytesIO(payload), weights_only=True)
+
+
+# What the studies of timings share: their systems, what a key is made of, what is planned.
+
+#: Raise this when a change to the timings changes what is timed.
+TIMINGS_RECIPE = 1
+
+
+class TimedPiece(Piece, Protocol):
+    """Something that is timed on a system."""
+
+    @property
+    def spec(self) -> SystemSpec: ...
+
+    @property
+    def device(self) -> str: ...
+
+
+T = TypeVar("T", bound=TimedPiece)
+E = TypeVar("E", bound=Envelope)
+N = TypeVar("N", bound=str)
+
+
+class Timings(Study[T, E]):
+    """A study of times on the systems of one size.
+
+    Attributes:
+        size: of the systems, `smoke` or `full`.
+        systems: their names; None for all that the device solves.
+        threads: of the process.
+    """
+
+    size: Size = "full"
+    systems: tuple[str, ...] | None = None
+    threads: int = 1
+
+    @abstractmethod
+    def planned(self, device: str) -> Sequence[T]:
+        """All that the board should have of this size on `device`, asked for or not."""
+
+    def begin(self, store: Store, units: list[Unit[T]]) -> None:
+        """Write down what is planned, beside what is for other devices and sizes.
+
+        Raises:
+            LetheError: if it cannot be written.
+        """
+        device = units[0].pieces[0].device
+        planned = self.planned(device)
+        ours = {study_path(self.name, device, piece.spec.name, "") for piece in planned}
+        others = {
+            path: where
+            for path, where in _known(store, self.name).items()
+            if not path.startswith(tuple(ours))
+        }
+        whole = others | {piece.path: piece.where for piece in planned}
+        store.keep_contents(self.name, dict(sorted(whole.items())))
+
+
+class OneSystem:
+    """What times pieces on one system at a time."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._system: Bench | None = None
+
+    @property
+    def intact(self) -> bool:
+        """Nothing is shared that a piece could change."""
+        return True
+
+    def _bench(self, spec: SystemSpec) -> Bench:
+        """The system, loaded; the one before is let go."""
+        if self._system is None or self._system.spec != spec:
+            self._system = None
+            self._system = prepare(spec, self._device)
+        return self._system
+
+
+def _known(store: Store, study: str) -> dict[str, str]:
+    """What was planned so far; a damaged plan is made anew."""
+    try:
+        return store.contents(study).pieces
+    except Sound:
+        raise
+    except LetheError:
+        return {}
+
+
+def chosen(what: str, names: Sequence[str] | None, known: Sequence[N]) -> Sequence[N]:
+    """The names that were asked for, all for None.
+
+    Raises:
+        LetheError: for one that is not known.
+    """
+    for name in names or ():
+        if name not in known:
+            raise unknown(what, name, known)
+    return known if names is None else [known[known.index(name)] for name in names]
+
+
+def systems(size: Size, device: str, names: Sequence[str] | None) -> list[SystemSpec]:
+    """The systems of these names, in order; all that the device solves for None.
+
+    Raises:
+        LetheError: for a name that none of them has.
+    """
+    found = specs(size, device)
+    asked = chosen("system", names, [spec.name for spec in found])
+    return [spec for spec in found if spec.name in asked]
+
+
+def inputs_of(spec: SystemSpec, what: str, name: str, device: str, threads: int) -> dict[str, Any]:
+    """Everything that determines what is timed, and on what kind of machine."""
+    return {
+        "recipe": TIMINGS_RECIPE,
+        "system": spec.key,
+        "what": what,
+        "name": name,
+        "cpu": cpu_model(),
+        "device": device,
+        "threads": threads,
+    }
+
+
+def system_again(record: Envelope, name: str) -> tuple[SystemSpec, list[str]]:
+    """The system of a record, by its name, and a remark if it is no longer the same.
+
+    Raises:
+        LetheError: if there is none of that name.
+    """
+    spec = find_system(name)
+    same = spec.key == record.inputs["system"]
+    return spec, [] if same else [f"the system '{name}' has changed since"]

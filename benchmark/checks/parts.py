@@ -1,4 +1,4 @@
-"""The contracts of data sets, features, scenarios, losses, metrics, solvers and the rest."""
+"""The contracts of attacks, data sets, features, scenarios, losses, metrics and the rest."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ import torch
 from benchmark import settings
 from benchmark.checks.problems import every_row, softmax
 from benchmark.contract.definition import Definition
-from benchmark.data.columns import Column
+from benchmark.data.dataset import Column
 from benchmark.data.features import ImageFeature, TableFeature
 from benchmark.data.named import NamedSet
 from benchmark.data.scenarios import Context, Scenario
 from benchmark.errors import LetheError
+from benchmark.metrics.attack_contract import Attack, ModelAttack, ModelCase, RowCase
 from benchmark.metrics.metric import Metric, Predictions
 from benchmark.problem.domain import Domain, Feature
 from benchmark.problem.model import Predictor
 from benchmark.problem.objective import Loss
 from benchmark.properties.property import Property
 from benchmark.solvers.solver import Solver, System
+
+# The contracts of data sets, features, scenarios, losses, metrics, solvers and the rest.
 
 #: A rule in words, and what is wrong; "" where it is kept.
 Rule = tuple[str, str]
@@ -219,3 +222,69 @@ _RULES: dict[type, Callable[[Any], Iterator[Rule]]] = {
     Definition: _definition,
     Property: _property,
 }
+
+
+# The contract of attacks as checks, on numbers drawn at random.
+
+#: Examples and classes, models on either side, and models to score.
+_ROWS, _CLASSES, _MODELS, _SCORED = 24, 3, 8, 6
+
+
+def attack_checked(cls: type[Attack]) -> Iterator[tuple[str, str]]:
+    """Every rule in words, and what is wrong with the attack; "" where it keeps the rule.
+
+    Args:
+        cls: with its defaults.
+    """
+    case = _models if issubclass(cls, ModelAttack) else _rows
+    wanted = (_SCORED, _ROWS) if issubclass(cls, ModelAttack) else (_ROWS,)
+    given = case(cls)
+    try:
+        with settings.kept(cls.name):
+            first, again = cls().score(given), cls().score(case(cls))
+    except Exception as error:  # an attack may raise anything
+        yield "it scores a case", f"{type(error).__name__}: {error}"
+        return
+    shape, finite = np.shape(first), bool(np.isfinite(first).all())
+    right = shape == wanted
+    yield "a score a piece", "" if right else f"scores have shape {shape}, not {wanted}"
+    yield "scores are finite", "" if finite else "a score is not finite"
+    same = np.array_equal(first, again)
+    yield "the same twice", "" if same else "two runs differ: draw from a seed of your own"
+    untouched = _equal(given, case(cls))
+    yield "nothing is mutated", "" if untouched else "it changed the case in place: copy first"
+
+
+def _rows(cls: type[Attack]) -> RowCase:
+    """Some models' outputs on examples; every reference knows half of them."""
+    draw = np.random.default_rng(0)
+    references = max(2, getattr(cls, "references", 0))
+    return RowCase(
+        outputs=_outputs(draw, _ROWS),
+        labels=draw.integers(_CLASSES, size=_ROWS),
+        references=_outputs(draw, references, _ROWS),
+        outside=np.indices((references, _ROWS)).sum(axis=0) % 2 == 0,
+        population_outputs=_outputs(draw, _ROWS),
+        population_labels=draw.integers(_CLASSES, size=_ROWS),
+        population_references=_outputs(draw, references, _ROWS),
+    )
+
+
+def _models(cls: type[Attack]) -> ModelCase:
+    draw = np.random.default_rng(0)
+    return ModelCase(
+        labels=draw.integers(_CLASSES, size=_ROWS),
+        unlearned=_outputs(draw, _MODELS, _ROWS),
+        retrained=_outputs(draw, _MODELS, _ROWS),
+        scored=_outputs(draw, _SCORED, _ROWS),
+    )
+
+
+def _outputs(draw: np.random.Generator, *shape: int) -> np.ndarray:
+    """(..., classes) log-probabilities."""
+    logits = draw.normal(size=(*shape, _CLASSES))
+    return logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+
+
+def _equal(a: RowCase | ModelCase, b: RowCase | ModelCase) -> bool:
+    return all(np.array_equal(value, getattr(b, name)) for name, value in vars(a).items())

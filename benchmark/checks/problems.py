@@ -1,12 +1,19 @@
-"""Small random problems, for checks and tests of methods."""
+"""Small random problems, and a method on them: what it starts from and what it answers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache, lru_cache
 from typing import Any
 
 import torch
 
+from benchmark.contract.claim import Claim
+from benchmark.contract.clock import Clock
+from benchmark.contract.method import PROBLEMS, Method
+from benchmark.contract.request import Release, Request, State
+from benchmark.contract.seeds import Seeds
 from benchmark.problem.convex import Ordered
 from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec, TangentSpec
 from benchmark.problem.models.spec import columns
@@ -17,6 +24,8 @@ from benchmark.problem.training.adam import AdamTraining
 from benchmark.problem.training.cone import ConeTraining
 from benchmark.problem.training.newton import DirectTraining, NewtonTraining
 from benchmark.rows import Declared, FixedPoint, Rows
+
+# Small random problems, for checks and tests of methods.
 
 
 def rows(n: int, inputs: int, classes: int, seed: int, dtype: torch.dtype) -> Rows:
@@ -121,3 +130,101 @@ def declared(problem: Problem, rows_at_least: int) -> Problem:
 def every_row(problem: Problem) -> torch.Tensor:
     """Indices of all training rows."""
     return torch.arange(len(problem.train))
+
+
+# A method on small problems: which it can run on, what it starts from and what it answers.
+
+KINDS: dict[str, Callable[[], Problem]] = {
+    "softmax": softmax,
+    "squared": squared,
+    "one-vs-rest": one_vs_rest,
+    "tangent": tangent,
+    "cone": cone,
+    "mlp": mlp,
+}
+#: The properties that a method may need, problem by problem.
+OFFERS = {
+    "softmax": {"strong_convexity"},
+    "squared": {"strong_convexity", "squared_loss", "exact_sums"},
+    "one-vs-rest": {"strong_convexity", "one_vs_rest"},
+    "tangent": {"strong_convexity", "tangent"},
+    "cone": {"constraint", "cone"},
+    "mlp": set(),
+}
+#: Methods whose theorem wants the gradients of single rows to be bounded.
+_BOUNDED_GRADIENTS = {"descent-to-delete", "langevin", "rewind"}
+#: Methods that look into a model's layers, which a tangent has none of.
+_LAYERS = {"dp-sgd", "l-codec", "recollection"}
+FORGET = torch.tensor([3, 17, 41, 58])
+LATER = torch.tensor([5, 20])
+NOTHING = torch.tensor([], dtype=torch.int64)
+
+
+def kinds(cls: type[Method]) -> list[str]:
+    """The problems that a method can run on."""
+    wanted = cls.needs & PROBLEMS
+    found = [kind for kind in KINDS if wanted <= OFFERS[kind]]
+    found = [k for k in found if k != "cone" or wanted & OFFERS["cone"]]
+    found = [k for k in found if k != "tangent" or cls.name not in _LAYERS]
+    return [k for k in found if k != "squared" or cls.name not in _BOUNDED_GRADIENTS]
+
+
+def head(cls: type[Method]) -> str:
+    """The first convex one of them; a net where there is none."""
+    return next((kind for kind in kinds(cls) if kind != "mlp"), "mlp")
+
+
+def trained(method: Method, problem: Problem, seeds: Seeds) -> State:
+    """What the method starts from: trained, and prepared for requests."""
+    original = method.train(problem, every_row(problem), seeds, Clock())
+    return method.prepare(problem, original, seeds, Clock())
+
+
+def ask(
+    method: Method,
+    problem: Problem,
+    forget: torch.Tensor = FORGET,
+    seeds: Seeds | None = None,
+    original: State | None = None,
+    **more: Any,
+) -> tuple[Request, Release]:
+    """A request and its answer; trains first unless an original is given."""
+    seeds = seeds or Seeds()
+    if original is None:
+        original = trained(method, problem, seeds)
+    request = Request.of(problem, original, forget, seeds=seeds, **more)
+    return request, method.answer(request)
+
+
+def stream(method: Method, problem: Problem, original: State) -> list[Release]:
+    """The answers to the usual request and a later one."""
+    _, first = ask(method, problem, original=original)
+    return [first, ask(method, problem, LATER, original=first.state, number=1)[1]]
+
+
+@cache
+def problem_of(kind: str) -> Problem:
+    """One for all checks."""
+    return KINDS[kind]()
+
+
+@lru_cache(maxsize=512)
+def start_of(method: Method, kind: str) -> State:
+    """What the method starts from on the problem of a kind, trained once for all checks."""
+    return trained(method, problem_of(kind), Seeds())
+
+
+@lru_cache(maxsize=512)
+def answer_of(method: Method, kind: str) -> tuple[Request, Release]:
+    """The usual request and its answer, computed once for all checks."""
+    return ask(method, problem_of(kind), original=start_of(method, kind))
+
+
+def same(a: Release, b: Release) -> bool:
+    """Whether two releases publish the same bytes."""
+    return torch.equal(a.predictor.members, b.predictor.members)
+
+
+def rests_on(claim: Claim | None) -> str | None:
+    """The kind of the evidence, if there is any."""
+    return None if claim is None else claim.evidence.kind

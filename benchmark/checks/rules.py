@@ -1,15 +1,18 @@
-"""The rules of the contract, each a check of a method on a small problem."""
+"""The rules of the contract, each a check of a method on a small problem, and all of them."""
 
 from __future__ import annotations
 
 import types
 import typing
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
+from benchmark import registry, settings
 from benchmark.checks import problems
-from benchmark.checks.asking import (
+from benchmark.checks.problems import (
     FORGET,
     KINDS,
     LATER,
@@ -32,6 +35,8 @@ from benchmark.contract.method import Method
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.rows import Rows
+
+# The rules of the contract, each a check of a method on a small problem.
 
 
 class RuleBroken(LetheError, AssertionError):
@@ -369,3 +374,102 @@ def _another_value(cls: type[Method], parameter: str) -> object:
         if kind is float:
             return default * 2 if default else 1.0
     raise RuleBroken(f"parameter {parameter} wants another value in Field(examples=[...])")
+
+
+# All rules of the contract over one method.
+
+#: Random problems on which a bound is held against the truth.
+SEEDS = 5
+ON_EVERY_PROBLEM = (
+    weights_are_sound,
+    same_seeds_give_the_same_bytes,
+    noise_follows_its_seed,
+    noise_differs_between_releases,
+    nothing_is_mutated,
+    it_does_something,
+    nothing_to_forget_changes_nothing,
+    what_it_does_not_need_does_not_matter,
+)
+OF_CLAIMS = (an_observer_is_not_told, noise_answers_the_target)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one rule found.
+
+    Attributes:
+        rule: in words.
+        on: what it was checked on, such as `softmax`.
+        broken: what is wrong and what to do; "" where the rule is kept.
+        refused: why the method gives no certificate there, which breaks no rule; "" if it does.
+    """
+
+    rule: str
+    on: str
+    broken: str = ""
+    refused: str = ""
+
+    @property
+    def kept(self) -> bool:
+        return not self.broken
+
+
+def check_method(method: str | type[Method] | Method) -> list[Outcome]:
+    """Hold a method against every rule of the contract, on small problems; some seconds.
+
+    Args:
+        method: its name as `lethe list` has it, its class, or an instance of that, whose parameters
+            are the defaults' again.
+
+    Raises:
+        LetheError: if there is no such method, or it can run on none of the problems.
+
+    Example:
+        >>> all(outcome.kept for outcome in check_method("newton-chord"))
+        True
+    """
+    if isinstance(method, str):
+        method = registry.find(method).method
+    cls = method if isinstance(method, type) else type(method)
+    if not kinds(cls):
+        raise LetheError(f"{cls.name} needs {', '.join(sorted(cls.needs))}, which no check has")
+    return [_outcome(cls, rule, on, check) for rule, on, check in _checks(cls)]
+
+
+def _checks(cls: type[Method]) -> Iterator[tuple[Callable, str, Callable[[], None]]]:
+    """Each rule, what it is checked on, and the check."""
+    yield declarations_are_complete, "", partial(declarations_are_complete, cls)
+    yield it_claims_what_it_declares, "", partial(it_claims_what_it_declares, cls)
+    claims = OF_CLAIMS if cls.evidence else ()
+    for kind in kinds(cls):
+        yield from ((rule, kind, partial(rule, cls, kind)) for rule in ON_EVERY_PROBLEM + claims)
+    goes_on = a_second_request_goes_on
+    yield goes_on, head(cls), partial(goes_on, cls, head(cls))
+    for parameter in cls.model_fields:
+        matters = every_parameter_matters
+        yield matters, parameter, partial(matters, cls, parameter)
+    if near(cls):
+        holds = the_bound_holds
+        yield from ((holds, f"problem {seed}", partial(holds, cls, seed)) for seed in range(SEEDS))
+
+
+def near(cls: type[Method]) -> bool:
+    """Whether its weights before noise are claimed to be near those of retraining.
+
+    The floor retrains with another seed, and definition `reference` with noise inside speaks of no
+    weights before noise.
+    """
+    return bool(cls.evidence) and cls.role != "floor" and not cls.control
+
+
+def _outcome(cls: type[Method], rule: Callable, on: str, check: Callable[[], None]) -> Outcome:
+    text = rule.__doc__.splitlines()[0].rstrip(".")
+    try:
+        with settings.kept(cls.name):
+            check()
+    except AssumptionBroken as error:
+        return Outcome(text, on, refused=str(error))
+    except Exception as error:  # a method may raise anything
+        kind = "" if isinstance(error, LetheError) else f"{type(error).__name__}: "
+        return Outcome(text, on, f"{kind}{error}")
+    return Outcome(text, on)

@@ -81,7 +81,7 @@ class Method(BaseModel, ABC):
     * `control` asks the runner for the noise-only control: the same request answered once more,
       with the same noise, from zero weights. What does not beat it has erased the model.
     * `search` is the search space of its tuning: candidate values of some parameters. Methods that
-      declare one get the same number of trials (`benchmark.runner.tuning`).
+      declare one get the same number of trials (`benchmark.runner.cell`).
 
     A field whose default is hard to vary names another value in `Field(examples=[...])`, which
     the contract tests use to see that the parameter changes something.

@@ -1,19 +1,23 @@
-"""Fixed features: functions of one row alone, so that nothing fitted has to be unlearned.
-
-A feature is a class in `benchmark/features/`, or in the entry-point group `lethe.features`.
-"""
+"""Fixed features: functions of one row alone, computed once and kept on disk."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from benchmark import plugins
-from benchmark.data.columns import Column
+from benchmark.data.array_file import kept_array, tracked
+from benchmark.data.dataset import Column, Part
 from benchmark.errors import LetheError
+from benchmark.files import cache_folder
+
+# Fixed features: functions of one row alone, so that nothing fitted has to be unlearned.
+#
+# A feature is a class in `benchmark/features/`, or in the entry-point group `lethe.features`.
 
 #: From a table (n, inputs) as it was read to its features (n, inputs), both float64.
 Scale = Callable[[np.ndarray], np.ndarray]
@@ -150,3 +154,40 @@ def unit_rows(raw: np.ndarray) -> np.ndarray:
     raw = raw.astype(np.float64)
     norms = np.maximum(np.linalg.norm(raw, axis=1, keepdims=True), 0.01)
     return (raw / (norms * (1 + 2**-23))).astype(np.float32)
+
+
+BATCH = 250  # rows
+
+
+def rows(part: Part, kind: str, levels: int, index: np.ndarray) -> np.ndarray:
+    """(len(index), inputs): the features of the rows `index` of `part`.
+
+    Raises:
+        LetheError: for an unknown kind, or if the cache cannot be written.
+    """
+    feature = of_image(kind)
+    if feature.version is None:
+        return feature.compute(part.images[index], levels)
+    return whole(part, kind, levels)[index]
+
+
+def whole(part: Part, kind: str, levels: int) -> np.ndarray:
+    """(n, inputs) float32, mapped from disk and read-only: a descriptor of every row of `part`.
+
+    Raises:
+        LetheError: if the cache cannot be written.
+    """
+    path, n = cached_file(part, kind), len(part.labels)
+    return np.asarray(kept_array(path, _batches(part, kind, levels), n, np.float32))
+
+
+def cached_file(part: Part, kind: str) -> Path:
+    """Where the features lie; the name says of what content, by which version."""
+    name = f"{part.content_hash[:16]}-{kind}-v{of_image(kind).version}.npy"
+    return cache_folder() / "features" / name
+
+
+def _batches(part: Part, kind: str, levels: int) -> Iterator[np.ndarray]:
+    """The features, some rows at a time."""
+    for start in tracked(range(0, len(part.labels), BATCH), f"computing {kind} features"):
+        yield of_image(kind).compute(part.images[start : start + BATCH], levels)

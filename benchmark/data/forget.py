@@ -20,7 +20,7 @@ from torch import Tensor
 from benchmark import plugins
 from benchmark.contract.seeds import Seeds
 from benchmark.data import scenarios
-from benchmark.data.ids import PATTERN
+from benchmark.data.dataset import PATTERN
 from benchmark.data.scenarios import Context, Scenario, named, required
 from benchmark.errors import LetheError, unknown
 from benchmark.graph.graph import Graph
@@ -60,7 +60,7 @@ class ForgetSpec(BaseModel):
         requests: how many, one after the other; they divide rows that are named in their order.
         numbers: the very rows, by their canonical number in the data set's training part; a file
             says `rows`, by their place.
-        hashes: the very rows, by the hash of their id (see `benchmark.data.ids`); a file says
+        hashes: the very rows, by the hash of their id (see `benchmark.data.dataset`); a file says
             `ids`.
         code: the hash of a scenario's code that is a plug-in's.
         class_number: the class of a `class` request, a random one if None; a file says `class`.

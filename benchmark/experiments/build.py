@@ -1,30 +1,86 @@
-"""From an experiment's settings and a seed to a problem."""
+"""From an experiment's settings and a seed to a problem, or to its tangent."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmark.contract.seeds import Seeds
-from benchmark.data import catalogue, columns, feature_cache, features
-from benchmark.data.dataset import Dataset, Part
-from benchmark.data.fitted.cache import FittedCache
-from benchmark.data.fitted.features import BITS, CLIP
-from benchmark.data.fitted.public_part import PublicPart
-from benchmark.data.fitted.spec import PublicFeatures
+from benchmark.data import catalogue, features
+from benchmark.data.dataset import SCALE_CAVEAT, Dataset, Part
+from benchmark.data.fitted.features import BITS, CLIP, FittedCache
+from benchmark.data.fitted.spec import PublicFeatures, PublicPart
 from benchmark.data.split import Split, split
 from benchmark.errors import LetheError
 from benchmark.experiments.experiment import ProblemSpec
 from benchmark.experiments.graphs import graph_world, nodes_split
-from benchmark.experiments.linearised import linearised
 from benchmark.experiments.properties import domain_of, with_property
-from benchmark.problem.model import Inputs, Model
+from benchmark.files import cache_folder
+from benchmark.problem.model import Inputs, Model, TangentSpec
 from benchmark.problem.models.convolutional import Shape
 from benchmark.problem.problem import Problem
+from benchmark.problem.tangent import PublicNet, Tangent
+from benchmark.problem.training.public_net import train_public
 from benchmark.rows import Declared, FixedPoint, Rows
+from benchmark.weights import WeightFiles
+
+#: Raise this when a change to the public training changes weights.
+RECIPE = 1
+
+
+def linearised(problem: Problem, spec: TangentSpec, shape: Shape, seeds: Seeds) -> Problem:
+    """The same rows, objective and training, to first order around public weights.
+
+    The public net owes nothing to any other row, and is trained on the CPU whatever the device.
+
+    Args:
+        problem: of the net, with public rows.
+        spec: of the tangent.
+        shape: height, width and channels of an image.
+        seeds: of which the training seed draws the public net.
+    """
+    public = problem.public.to(torch.device("cpu"), torch.float64)
+    weights = _public_weights(spec, public, shape, problem.model.classes, seeds)
+    net = PublicNet.of(weights, public).to(problem.device)
+    model = Tangent(spec, problem.train.x.shape[1], problem.model.classes, net)
+    parts: dict[str, Any] = {}
+    for part in ("train", "negatives", "test", "validation", "public"):
+        rows: Rows | None = getattr(problem, part)
+        parts[part] = None if rows is None else model.rows(rows)
+    declared = replace(problem.declared, feature_norm=spec.clip)
+    return replace(problem, model=model, declared=declared, **parts)
+
+
+def _public_weights(
+    spec: TangentSpec, rows: Rows, shape: Shape, classes: int, seeds: Seeds
+) -> Tensor:
+    """(d,) of the public net; kept, as another number of threads may train other last digits."""
+    content = {
+        "recipe": RECIPE,
+        # neither has to do with the net itself
+        "spec": spec.model_dump(mode="json", exclude={"clip", "layers"}),
+        "rows": [hashlib.sha256(one.numpy().tobytes()).hexdigest() for one in (rows.x, rows.y)],
+        "shape": shape,
+        "training": seeds.training,
+    }
+    key = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    files = WeightFiles(cache_folder() / "public-nets")
+    if (found := files.read(key, rows.x.device)) is not None:
+        return found[0]
+    generator = seeds.generator("training", "public-net")
+    weights = train_public(spec, rows, shape, classes, generator)
+    files.write(key, weights)
+    return weights
+
+
+# From an experiment's settings and a seed to a problem.
 
 #: The form of features that are fitted on public rows.
 STORED = FixedPoint(clip=CLIP, bits=BITS)
@@ -60,7 +116,7 @@ def fetch(spec: ProblemSpec) -> None:
         return
     if features.of_image(spec.features).version is not None:
         for part in filter(None, (dataset.train, dataset.test)):
-            feature_cache.whole(part, spec.features, catalogue.levels(spec.data))
+            features.whole(part, spec.features, catalogue.levels(spec.data))
 
 
 def build(spec: ProblemSpec, seeds: Seeds, device: torch.device) -> tuple[Problem, Split]:
@@ -162,7 +218,7 @@ def _features(spec: ProblemSpec, dataset: Dataset, chosen: Split) -> Features:
             f"{', '.join(features.of_images())}"
         )
     return Features(
-        lambda part, rows: feature_cache.rows(part, feature.name, levels, rows),
+        lambda part, rows: features.rows(part, feature.name, levels, rows),
         feature.largest_norm,
     )
 
@@ -178,5 +234,5 @@ def _of_table(kind: str, dataset: Dataset, chosen: Split) -> Features:
     by = chosen.train if chosen.public is None else chosen.public
     scale = feature.scale(dataset.columns, table.rows[by.numpy()])
     fitted = feature.fitted and chosen.public is None
-    caveats = (*dataset.caveats, *((columns.CAVEAT,) if fitted else ()))
+    caveats = (*dataset.caveats, *((SCALE_CAVEAT,) if fitted else ()))
     return Features(lambda part, rows: scale(part.rows[rows]), feature.largest_norm, caveats)

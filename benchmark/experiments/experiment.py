@@ -28,15 +28,23 @@ from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.forget import ForgetSpec
 from benchmark.data.graphs import GraphSpec
 from benchmark.data.own.spec import Arrays, OwnData
-from benchmark.data.public import with_rows_of_file
-from benchmark.data.split import SplitSpec
+from benchmark.data.split import SplitSpec, with_rows_of_file
 from benchmark.errors import LetheError, explain, unknown
-from benchmark.experiments.defaults import SEEDS, with_defaults
-from benchmark.experiments.own import resolved
-from benchmark.experiments.profile import SMALLER, Place, Variant, variant, variants
+from benchmark.experiments.own import SEEDS, resolved, with_defaults
+from benchmark.experiments.profile import (
+    SMALLER,
+    Name,
+    Place,
+    Row,
+    Variant,
+    at,
+    merged,
+    methods_of,
+    rows_of,
+    variant,
+    variants,
+)
 from benchmark.experiments.properties import read as read_property
-from benchmark.experiments.rows import Name, Row, methods_of, rows_of
-from benchmark.experiments.tables import at, merged
 from benchmark.files import read_text
 from benchmark.graph.scenarios import WORDS
 from benchmark.parameters import refuse_conversions
@@ -242,7 +250,7 @@ class Experiment(BaseModel):
         tuning: settings tried of every method with a search space; none if None. A certified method
             has the one that its row gives, or none.
         device: `cuda` if nothing less will do.
-        group: what it is run together with, by name; see `benchmark.experiments.group`.
+        group: what it is run together with, by name; see `benchmark.experiments.facts`.
         trial: whether it is for trying things out, and its numbers mean nothing.
         profiles: names of the other scales and settings that the file has; see
             `benchmark.experiments.profile`.

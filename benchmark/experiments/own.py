@@ -1,4 +1,4 @@
-"""An experiment's own data and the rows that it names, read when its file is."""
+"""An experiment's own data and the rows that it names, and what its file may leave out."""
 
 from __future__ import annotations
 
@@ -10,13 +10,70 @@ import numpy as np
 from pydantic import ValidationError
 
 from benchmark.data import catalogue
-from benchmark.data.dataset import Dataset
-from benchmark.data.ids import hashed, text_of
+from benchmark.data.dataset import Dataset, hashed, text_of
 from benchmark.data.own.csv_file import read_csv
 from benchmark.data.own.spec import Arrays, OwnData
 from benchmark.data.split import SplitSpec
 from benchmark.errors import LetheError, explain, unknown
 from benchmark.parameters import refuse_conversions
+
+# Defaults of what an experiment's file may leave out.
+
+#: The ridge for rows of norm 1 at most: softmax regression loses little accuracy by it.
+RIDGE = 1e-3
+#: What is held back of data without test rows of their own.
+SHARE = 0.2
+SEEDS = (0, 1, 2)
+
+
+def with_defaults(problem: dict[str, Any]) -> dict[str, Any]:
+    """A problem's settings with those that follow where they are not given.
+
+    Features are those of the data, or propagated where the data are a graph; a fifth of the rows is
+    held back for tests, where the data have no test rows of their own, and a fifth for attacks; the
+    model is softmax regression with a ridge, in double precision and trained to convergence.
+
+    Args:
+        problem: as a file says it; without data nothing follows.
+
+    Raises:
+        LetheError: if own data cannot be read.
+    """
+    data = problem.get("data")
+    if data is None or isinstance(data, dict):
+        return problem
+    found = {
+        "model": {"kind": "softmax"},
+        "objective": {"loss": "cross_entropy", "ridge": RIDGE},
+        "precision": "float64",
+    } | problem
+    if "training" not in problem:
+        found["training"] = _training(found["model"])
+    if "graph" in problem:
+        return {"features": "propagated", "split": {"negatives": SHARE, "test": SHARE}} | found
+    if "features" not in problem and _is_known(data):
+        found["features"] = catalogue.default_features(data)
+    split = problem.get("split", {})
+    if isinstance(split, dict) and _is_known(data):
+        own_test = catalogue.has_official_test(data)
+        found["split"] = {"negatives": SHARE} | ({} if own_test else {"test": SHARE}) | split
+    return found
+
+
+def _training(model: Any) -> dict[str, Any]:
+    """The training: of a linear model until convergence, of a net for some epochs."""
+    kind = model.get("kind") if isinstance(model, dict) else getattr(model, "kind", None)
+    if kind == "softmax":
+        return {"algorithm": "newton-cg"}
+    return {"algorithm": "adam"}
+
+
+def _is_known(data: Any) -> bool:
+    """Whether the data can be asked; an unknown name is refused elsewhere."""
+    return not isinstance(data, str) or data in catalogue.discover()
+
+
+# An experiment's own data and the rows that it names, read when its file is.
 
 #: How a file names what is to be forgotten.
 _NAMES = ("rows", "ids", "class")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.data.columns import Column
+from benchmark.data.dataset import Column
 from benchmark.errors import LetheError
 from benchmark.problem.domain import Domain, Feature
 from benchmark.problem.problem import Problem
@@ -38,7 +38,7 @@ def read(value: Any) -> Any:
 def domain_of(columns: tuple[Column, ...]) -> Domain | None:
     """The domain that declared ranges and categories make; None where a number has no range.
 
-    Inputs are scaled as `declared-ranges` has it, see `benchmark.data.columns`.
+    Inputs are scaled as `declared-ranges` has it, see `benchmark.data.dataset`.
     """
     if not columns or any(c.categories is None and c.low is None for c in columns):
         return None

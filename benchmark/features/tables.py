@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from benchmark.data.columns import Column
+from benchmark.data.dataset import Column
 from benchmark.data.features import Scale, TableFeature
 from benchmark.errors import LetheError
 

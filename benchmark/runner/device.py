@@ -1,11 +1,17 @@
-"""Choosing and preparing the device."""
+"""Choosing and preparing the device; the machine that a cell ran on, and its memory."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import re
+import subprocess
 import warnings
 from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -14,7 +20,10 @@ from torch import Tensor
 from benchmark.curvature.lissa import differentiated, lissa
 from benchmark.errors import LetheError
 from benchmark.problem.training.descent import descend
+from benchmark.records import Environment
 from benchmark.rows import Rows
+
+# Choosing and preparing the device.
 
 #: Kinds of devices, and what a word for one may be.
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d{1,3})?")
@@ -111,3 +120,130 @@ def _warm_up(device: torch.device) -> None:
             depth=1,
             batch=1,
         )
+
+
+# The machine and the software a cell ran on.
+
+_PACKAGES = ("lethe", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "datasets")
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def describe(device: torch.device) -> Environment:
+    """What is true now; the load average is that of the last minute."""
+    revision, dirty = _git()
+    return Environment(
+        versions=versions(),
+        git_revision=revision,
+        git_dirty=dirty,
+        platform=f"{platform.system()} {platform.machine()}",
+        cpu=cpu_model(),
+        gpu=torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        device=device.type,
+        threads=torch.get_num_threads(),
+        load_average=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        node=os.environ.get("SLURMD_NODENAME"),
+    )
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Python's and the packages' versions; a package that is missing is left out."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def cpu_model() -> str:
+    """The processor's name, as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+@cache
+def _git() -> tuple[str | None, bool | None]:
+    """The checked-out revision and whether the tree differs from it.
+
+    Where the code is a copy without its history, `$LETHE_REVISION` says it, and the second is
+    unknown. A copy within another project's history has none of its own.
+    The leaderboard does not count: records that are being written there change no number.
+    """
+    # set within a hook, they name another repository
+    ours = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+    elsewhere = {name: value for name, value in os.environ.items() if name not in ours}
+
+    def ask(*arguments: str) -> str:
+        # without locks, as a run that is killed while git has one would leave it behind
+        command = ["git", "--no-optional-locks", "-C", str(_ROOT), *arguments]
+        done = subprocess.run(command, capture_output=True, check=True, env=elsewhere)
+        return os.fsdecode(done.stdout).strip()
+
+    if revision := os.environ.get("LETHE_REVISION"):
+        return revision, None
+    try:
+        if Path(ask("rev-parse", "--show-toplevel")).resolve() != _ROOT:
+            return None, None
+        ask("ls-files", "--error-unmatch", "--", __file__)
+        changed = ask("status", "--porcelain", "--", ".", ":!leaderboard")
+        return ask("rev-parse", "HEAD"), bool(changed)
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
+
+
+_STATUS = Path("/proc/self/status")
+_CLEAR = Path("/proc/self/clear_refs")
+
+
+class PeakMemory:
+    """Bytes a block needed above what was in use when it began; `None` where unmeasurable.
+
+    On CUDA the allocator's peak; on Linux the process's resident high-water mark, reset at entry
+    once the allocator has given back what earlier work left unused.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._before: int | None = None
+        self.bytes: int | None = None
+
+    def __enter__(self) -> PeakMemory:
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+            self._before = torch.cuda.memory_allocated(self._device)
+        else:
+            self._before = _resident("VmRSS") if _reset() else None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is None:
+            return
+        if self._device.type == "cuda":
+            peak = torch.cuda.max_memory_allocated(self._device)
+        else:
+            peak = _resident("VmHWM") or self._before
+        self.bytes = max(0, peak - self._before)
+
+
+def _reset() -> bool:
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:  # glibc alone keeps freed memory
+        trim(0)
+    try:
+        _CLEAR.write_text("5", encoding="utf-8")
+    except OSError:
+        return False
+    return True
+
+
+def _resident(field: str) -> int | None:
+    found = re.search(rf"^{field}:\s+(\d+) kB", _STATUS.read_text(encoding="utf-8"), re.MULTILINE)
+    return int(found[1]) * 1024 if found else None

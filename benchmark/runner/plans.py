@@ -9,7 +9,7 @@ from benchmark.contract.method import PROBLEMS, Method
 from benchmark.data import catalogue, graphs, scenarios
 from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.forget import ForgetSpec
-from benchmark.data.public import PublicIndex
+from benchmark.data.split import PublicIndex
 from benchmark.errors import LetheError, unknown
 from benchmark.experiments.experiment import Experiment, ProblemSpec, Row
 from benchmark.experiments.facts import facts_of, features_in_words

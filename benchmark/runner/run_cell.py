@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 from pydantic import ValidationError
@@ -29,12 +29,13 @@ from benchmark.files import DiskError
 from benchmark.metrics.public_controls import score_public
 from benchmark.predictions import content_of
 from benchmark.problem.model import Predictor
-from benchmark.records import Failure, Record, Step, Times
-from benchmark.runner.audits import audit, denoised
-from benchmark.runner.cell import Cell
-from benchmark.runner.environment import describe
+from benchmark.records import Envelope, Failure, Record, Step, Times, fingerprint
+from benchmark.runner.cell import Cell, tune
+from benchmark.runner.device import PeakMemory, describe
 from benchmark.runner.evaluate import (
     Outputs,
+    audit,
+    denoised,
     score,
     score_claim,
     score_control,
@@ -44,10 +45,10 @@ from benchmark.runner.evaluate import (
 )
 from benchmark.runner.graph_bounds import with_published
 from benchmark.runner.graph_metrics import graph_metrics
-from benchmark.runner.memory import PeakMemory
 from benchmark.runner.properties import became_of
-from benchmark.runner.tuning import tune
 from benchmark.runner.workbench import Workbench
+
+# Running one cell: a record comes out, whatever happens.
 
 _ROOT = Path(__file__).resolve().parents[2]
 _OURS = ("benchmark", "methods", "baselines")
@@ -278,3 +279,76 @@ def describe_failure(error: Exception) -> Failure:
     text = str(explain(error, error.title) if isinstance(error, ValidationError) else error)
     text = text.encode("utf-8", errors="replace").decode()  # an error may hold half a letter
     return Failure(type=type(error).__name__, message=text, where=where)
+
+
+# From a piece of work to its record: what it found, or what went wrong, and where it ran.
+
+E = TypeVar("E", bound=Envelope)
+
+
+class Checked(Protocol):
+    """What a method is given."""
+
+    def check(self, who: str) -> None:
+        """Compare it with what it was.
+
+        Raises:
+            InputsChanged: if something is different, by the fault of `who`.
+        """
+        ...
+
+
+def recorded(
+    kind: type[E],
+    inputs: dict[str, Any],
+    work: Callable[[], dict[str, Any]],
+    method: str,
+    bench: Checked,
+    device: torch.device,
+    /,
+    **known: Any,
+) -> E:
+    """Do the work of a method. An error becomes a record with status `failed`.
+
+    Args:
+        kind: of the record.
+        inputs: everything that determines what the work gives.
+        work: gives the parts of the record that only a success has.
+        method: its name.
+        bench: what the method is given; it must be as it was.
+        device: where it computes.
+        **known: the other parts of the record; where the work gives them too, that counts.
+
+    Raises:
+        DiskError: if a trained model cannot be stored; that is no fault of the method.
+    """
+    return measured(kind, inputs, lambda: attempt(work, method, bench), device, **known)
+
+
+def measured(
+    kind: type[E],
+    inputs: dict[str, Any],
+    work: Callable[[], dict[str, Any]],
+    device: torch.device,
+    /,
+    **known: Any,
+) -> E:
+    """Do some work, on the clock, and record what it gives; its errors are not caught.
+
+    Args:
+        kind: of the record.
+        inputs: everything that determines what the work gives.
+        work: gives parts of the record, its `status` among them unless that is known.
+        device: where it computes.
+        **known: the other parts of the record; where the work gives them too, that counts.
+    """
+    start = time.perf_counter()
+    outcome = work()
+    return kind(
+        key=fingerprint(inputs),
+        inputs=inputs,
+        seconds=time.perf_counter() - start,
+        environment=describe(device),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        **(known | outcome),
+    )

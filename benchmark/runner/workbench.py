@@ -16,10 +16,13 @@ from torch import Tensor
 
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request, State
+from benchmark.contract.seeds import Seeds
 from benchmark.data import catalogue
 from benchmark.data.scenarios import Context
+from benchmark.data.split import Split
 from benchmark.errors import LetheError
-from benchmark.experiments.build import build
+from benchmark.experiments.build import build, fitted_features
+from benchmark.experiments.experiment import ProblemSpec
 from benchmark.experiments.graphs import nodes_split, stream
 from benchmark.problem.influence import fewest_rows, most_influential
 from benchmark.problem.model import Predictor
@@ -29,12 +32,68 @@ from benchmark.records import DataInfo
 from benchmark.rows import Rows
 from benchmark.runner.cell import Inputs, fingerprint
 from benchmark.runner.evaluate import Outputs, predict
-from benchmark.runner.public_controls import public_controls
-from benchmark.shadow.bank import shadow_bank
-from benchmark.shadow.memorisation import leave_out_effect
-from benchmark.shadow.outputs import label_margins
-from benchmark.shadow.store import ModelStore
+from benchmark.shadow.store import ModelStore, label_margins, leave_out_effect, shadow_bank
 from benchmark.weights import WeightFiles
+
+# The controls of a problem with public rows: models that have seen no private row.
+
+
+def public_controls(
+    spec: ProblemSpec, problem: Problem, chosen: Split, seeds: Seeds
+) -> dict[str, np.ndarray]:
+    """Whether each control is right on each test row, (n,) bool, by its name among the metrics'.
+
+    Args:
+        spec: the problem's settings.
+        problem: built from them.
+        chosen: the rows that went into it.
+        seeds: of which the training seed counts.
+
+    Raises:
+        LetheError: if the control's training fails.
+    """
+    if problem.public is None:
+        return {}
+    found = {"head": best_head(problem, seeds)}
+    if (outputs := _net_outputs(spec, problem, chosen)) is not None:
+        found["net"] = (outputs.argmax(dim=1) == problem.test.y.cpu()).numpy()
+    return found
+
+
+def best_head(problem: Problem, seeds: Seeds) -> np.ndarray:
+    """(n,) bool, whether the model trained on the public rows alone is right on each test row.
+
+    It is trained with the ridge of the mean, and again with that of the sum, which weighs more on
+    fewer rows. The one with the higher test accuracy counts, which favours the control.
+    """
+    public, ridge = problem.public, problem.objective.ridge
+    ridges = {ridge, ridge * len(problem.train) / len(public)}
+    answers = [_head(problem, r, seeds) for r in sorted(ridges)]
+    return max(answers, key=np.sum)
+
+
+def _head(problem: Problem, ridge: float, seeds: Seeds) -> np.ndarray:
+    objective = problem.objective.model_copy(update={"ridge": ridge})
+    alone = replace(problem, objective=objective, train=problem.public)
+    weights = alone.fit(torch.arange(len(problem.public)), seeds.generator("training"))
+    outputs = Predictor(problem.model, weights).log_probabilities(problem.test.x)
+    return (outputs.argmax(dim=1) == problem.test.y).cpu().numpy()
+
+
+def _net_outputs(spec: ProblemSpec, problem: Problem, chosen: Split) -> Tensor | None:
+    """(n, classes) on the test rows; None where no net was trained on the public rows."""
+    if problem.model.tangent is not None:
+        public = torch.zeros(problem.model.dimension, dtype=problem.dtype, device=problem.device)
+        return Predictor(problem.model, public).log_probabilities(problem.test.x).cpu()
+    dataset = catalogue.load(spec.data)
+    cache = fitted_features(spec, dataset, chosen)
+    if cache is None or cache.spec.net is None:
+        return None
+    images = dataset.test.images if chosen.test is None else dataset.train.images[chosen.test]
+    return cache.fitted.net_log_probabilities(images)
+
+
+# What all methods of one experiment and seed share: problem, request, original, reference.
 
 #: Of the shadow bank, the first models are for attacks and the others rank rows by memorisation:
 #: an attack with models that chose its examples would find what they were chosen for.

@@ -1,10 +1,11 @@
-"""Trained models on disk, each under the hash of everything that determines it."""
+"""Trained models on disk, by the hash of what determines them, and the bank of shadow models."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmark.contract.seeds import Seeds
 from benchmark.errors import LetheError
+from benchmark.metrics.margins import margins
+from benchmark.problem.model import Predictor
 from benchmark.problem.problem import Problem, Seal
 from benchmark.problem.training.newton import DirectTraining, NewtonTraining
 from benchmark.rows import Rows
 from benchmark.shadow.training import Run, train
 from benchmark.weights import WeightFiles
+
+# Trained models on disk, each under the hash of everything that determines it.
 
 #: Raise this when a change to training changes weights: what is on disk is then out of date.
 RECIPE = 2
@@ -156,3 +162,105 @@ def _digest(tensors: Iterable[Tensor]) -> str:
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(array)
     return digest.hexdigest()
+
+
+# The shadow bank: models that each saw a random half of the training rows.
+
+
+@dataclass(frozen=True)
+class ShadowBank:
+    """Shadow models and who was a member of which.
+
+    Attributes:
+        weights: (models, d).
+        members: (models, n) bool: whether a model was trained on a training row.
+    """
+
+    weights: Tensor
+    members: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def part(self, start: int, stop: int) -> ShadowBank:
+        """Some of the models. Cuts at even numbers keep pairs of complements together."""
+        return ShadowBank(self.weights[start:stop], self.members[start:stop])
+
+
+def members(rows: int, models: int, seeds: Seeds) -> np.ndarray:
+    """(models, rows) bool: for each model, which rows it is trained on.
+
+    Models 2k and 2k + 1 divide the rows between them at random, so that every row is in exactly
+    half of the models (Carlini et al. 2022); with an odd number of rows a pair leaves one out.
+    A pair depends on its number and the seed alone: a larger bank contains the smaller ones.
+
+    Raises:
+        LetheError: if the number of models is odd, or there is less than a row for each.
+    """
+    if models < 2 or models % 2:
+        raise LetheError(f"a shadow bank has an even number of models, at least 2, not {models}")
+    if rows < 2:
+        raise LetheError("a shadow bank needs at least two training rows")
+    bits = np.zeros((models, rows), dtype=bool)
+    half = rows // 2
+    for pair in range(models // 2):
+        order = torch.randperm(rows, generator=seeds.generator("evaluation", "members", pair))
+        bits[2 * pair, order[:half]] = True
+        bits[2 * pair + 1, order[half : 2 * half]] = True
+    return bits
+
+
+def shadow_bank(store: ModelStore, models: int, seeds: Seeds) -> ShadowBank:
+    """The bank of a problem, trained as far as it is not on disk.
+
+    Args:
+        store: of the problem.
+        models: how many; even.
+        seeds: of which the evaluation seed counts.
+
+    Raises:
+        LetheError: for an odd number of models.
+        DiskError: if the store's folder cannot be written.
+        DidNotConverge: if a training is held to a tolerance and misses it.
+    """
+    bits = members(len(store.problem.train), models, seeds)
+    runs = [
+        Run.of(torch.from_numpy(np.flatnonzero(row)), seeds.generator("evaluation", "shadow", k))
+        for k, row in enumerate(bits)
+    ]
+    return ShadowBank(store.train(runs), bits)
+
+
+def leave_out_effect(scores: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """(n,) mean score of the models trained on a row, minus the mean of those that were not.
+
+    With the probability of the label as the score this is the memorisation of Feldman & Zhang
+    (2020), estimated over random halves as they do.
+
+    Args:
+        scores: (models, n), e.g. the probability of each row's label.
+        members: (models, n) bool: whether a model was trained on a row.
+
+    Raises:
+        LetheError: if a row is in all models or in none.
+    """
+    inside = members.sum(axis=0)
+    outside = len(members) - inside
+    if not (inside.all() and outside.all()):
+        raise LetheError("some rows are in all shadow models or in none: use more models")
+    mean_inside = np.where(members, scores, 0).sum(axis=0) / inside
+    mean_outside = np.where(members, 0, scores).sum(axis=0) / outside
+    return mean_inside - mean_outside
+
+
+def log_probabilities(predictors: Iterable[Predictor], rows: Rows) -> np.ndarray:
+    """(models, n, classes) float64 log-probabilities."""
+    return np.stack([p.log_probabilities(rows.x).cpu().numpy() for p in predictors])
+
+
+def label_margins(predictors: Iterable[Predictor], rows: Rows) -> np.ndarray:
+    """(models, n) margins log(p_y / (1 - p_y)), one model at a time: a whole data set fits."""
+    labels = rows.y.cpu().numpy()
+    return np.stack(
+        [margins(p.log_probabilities(rows.x).cpu().numpy(), labels) for p in predictors]
+    )

@@ -1,17 +1,155 @@
-"""Training several models of one problem: the same weights as one run after the other."""
+"""Training several models of one problem, as one batched program over stacked weights."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from benchmark.errors import DidNotConverge, LetheError
 from benchmark.problem.convex import ball_residual
+from benchmark.problem.model import ModelSpec
+from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.training.adam import AdamTraining
-from benchmark.shadow.descent import StackedDescent
+
+# Many small nets of one architecture as one batched program over stacked weights.
+
+_Layer = tuple[Tensor, Tensor]
+
+
+class StackedNets:
+    """The objective's gradient for `models` fully connected nets at once.
+
+    Weights are (models, d), each row a flat vector as `benchmark.problem.model.Model` lays it out.
+    The backward pass is written out: a net of this size spends most of its time in autograd's
+    bookkeeping otherwise.
+
+    Args:
+        spec: softmax regression or a fully connected net.
+        objective: what is trained.
+        inputs: features per row.
+        classes: number of labels.
+    """
+
+    def __init__(self, spec: ModelSpec, objective: Objective, inputs: int, classes: int) -> None:
+        widths = (inputs, *spec.widths, classes)
+        self._shapes = [(after, before) for before, after in pairwise(widths)]
+        self._sizes = [size for out, into in self._shapes for size in (out * into, out)]
+        self._relu = bool(spec.widths) and spec.activation == "relu"
+        self._objective = objective
+        self.dimension = sum(self._sizes)
+
+    def layers(self, weights: Tensor) -> list[_Layer]:
+        """Views into `weights` (models, d): a matrix and a bias for each layer."""
+        pieces = torch.split(weights, self._sizes, dim=1)
+        return [
+            (matrix.unflatten(1, shape), bias.unsqueeze(1))
+            for matrix, bias, shape in zip(pieces[::2], pieces[1::2], self._shapes, strict=True)
+        ]
+
+    def gradient(self, weights: Tensor, x: Tensor, target: Tensor, out: Tensor) -> Tensor:
+        """Write the gradient of each net's objective on its own rows to `out` and return it.
+
+        Args:
+            weights: (models, d).
+            x: (models, n, inputs).
+            target: (models, n, classes), one-hot.
+            out: (models, d).
+        """
+        layers = self.layers(weights)
+        activations = [x]
+        for number, (matrix, bias) in enumerate(layers):
+            x = torch.baddbmm(bias, x, matrix.transpose(1, 2))
+            if number < len(layers) - 1:
+                activations.append(x.relu_() if self._relu else x.tanh_())
+        if self._objective.loss == "cross_entropy":
+            x = x.softmax(dim=2)
+        elif self._objective.loss == "one_vs_rest":
+            x = x.sigmoid()
+        error = x.sub_(target).div_(x.shape[1])  # d loss / d logits, for any loss
+        pairs = zip(layers, self.layers(out), activations, strict=True)
+        for number, ((matrix, _), (d_matrix, d_bias), before) in reversed(list(enumerate(pairs))):
+            d_matrix.copy_(torch.bmm(error.transpose(1, 2), before))
+            d_bias.copy_(error.sum(dim=1, keepdim=True))
+            if number > 0:
+                slope = before > 0 if self._relu else 1 - before.square()
+                error = torch.bmm(error, matrix).mul_(slope)
+        return out.add_(weights, alpha=self._objective.ridge)
+
+
+# Minibatch Adam on many nets in one batched program.
+
+
+class StackedDescent:
+    """As `benchmark.problem.training.descent`, each net with its own start, rows and batches.
+
+    Adam works elementwise, so that one optimiser serves all.
+
+    Args:
+        problem: a fully connected net in minibatch training.
+        training: of the problem.
+        rows: (models, n) indices into the training rows.
+        generators: of each model's start and batches.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        training: AdamTraining,
+        rows: Tensor,
+        generators: list[torch.Generator],
+    ) -> None:
+        x, classes = problem.train.x, problem.model.classes
+        self._x, self._one_hot = (
+            x,
+            torch.eye(classes, dtype=x.dtype, device=x.device)[problem.train.y],
+        )
+        self._nets = StackedNets(problem.model.spec, problem.objective, x.shape[1], classes)
+        self._training, self._rows, self._generators = training, rows, generators
+        starts = torch.stack([problem.model.initial_weights(g) for g in generators])
+        self._optimise(starts.to(x.device, x.dtype))
+
+    def epoch(self) -> None:
+        """Every model once through its rows, in an order of its own; the last batch is ragged."""
+        shuffled = [torch.randperm(self._rows.shape[1], generator=g) for g in self._generators]
+        rows = self._rows.gather(1, torch.stack(shuffled)).to(self._x.device)
+        for part in rows.split(self._training.batch, dim=1):
+            self._step(part)
+
+    def keep(self, which: Tensor) -> None:
+        """Go on with some of the models, (models,) bool."""
+        state = self._optimiser.state[self.weights]
+        self._rows = self._rows[which]
+        self._generators = [g for g, kept in zip(self._generators, which, strict=True) if kept]
+        which = which.to(self.weights.device)
+        self._optimise(self.weights[which])
+        moments = {name: value[which] if value.dim() else value for name, value in state.items()}
+        self._optimiser.state[self.weights] = moments
+
+    def _optimise(self, weights: Tensor) -> None:
+        self.weights = weights
+        self.weights.grad = torch.empty_like(weights)
+        rate = self._training.learning_rate
+        self._optimiser = torch.optim.Adam([weights], lr=rate, fused=True)
+
+    def _step(self, part: Tensor) -> None:
+        flat, weights = part.flatten(), self.weights
+        self._nets.gradient(
+            weights,
+            self._x.index_select(0, flat).unflatten(0, part.shape),
+            self._one_hot.index_select(0, flat).unflatten(0, part.shape),
+            out=weights.grad,
+        )
+        self._optimiser.step()
+        if self._training.radius is not None:
+            norms = torch.linalg.vector_norm(weights, dim=1, keepdim=True)
+            weights.mul_((self._training.radius / norms).clamp(max=1))
+
+
+# Training several models of one problem: the same weights as one run after the other.
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,7 @@ from benchmark.metrics.rates import clopper_pearson
 from benchmark.metrics.statistics import LEVEL
 from benchmark.records import Store
 from benchmark.studies.forget_quality import ForgetQuality
-from benchmark.studies.quality_record import QualityRecord, read_all
-from benchmark.studies.quality_verdict import ceiling, own, told
+from benchmark.studies.quality_record import QualityRecord, ceiling, own, read_all, told
 from benchmark.study.run import run
 
 #: In the results folder; these records are no part of the board.

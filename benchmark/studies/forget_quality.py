@@ -23,17 +23,15 @@ from benchmark.metrics.relearn import RelearnTime
 from benchmark.metrics.statistics import LEVEL
 from benchmark.problem.model import Predictor
 from benchmark.records import Store, fingerprint
-from benchmark.runner.cell import Cell
+from benchmark.runner.cell import Cell, tune
 from benchmark.runner.plans import plan_of
-from benchmark.runner.recorded import recorded
-from benchmark.runner.tuning import tune
+from benchmark.runner.run_cell import recorded
 from benchmark.runner.workbench import ATTACKING, Workbench
 from benchmark.shadow import store as models_on_disk
-from benchmark.shadow.bank import shadow_bank
 from benchmark.shadow.replicas import Answer, Edit, compared_with, trained, unlearned
-from benchmark.studies import relearning
-from benchmark.studies.begin import begin
-from benchmark.studies.experiments import cell_again, units_of
+from benchmark.shadow.store import shadow_bank
+from benchmark.studies import quality_measures
+from benchmark.studies.experiments import begin, cell_again, units_of
 from benchmark.studies.quality_measures import Measured, Models, Setting, measure
 from benchmark.studies.quality_record import (
     SCHEMA,
@@ -45,8 +43,7 @@ from benchmark.studies.quality_record import (
     path_of,
     verdict,
 )
-from benchmark.study.study import Listener, Study
-from benchmark.study.unit import Unit
+from benchmark.study.study import Listener, Study, Unit
 
 #: Raise this when a change to shared code changes numbers: every record is then out of date.
 RECIPE = 1
@@ -98,7 +95,11 @@ class Row:
             "schema": SCHEMA,
             "recipe": RECIPE,
             "training_recipe": models_on_disk.RECIPE,
-            "relearning": [relearning.LEARNING_RATE, relearning.BATCH, relearning.LIMIT],
+            "relearning": [
+                quality_measures.LEARNING_RATE,
+                quality_measures.BATCH,
+                quality_measures.LIMIT,
+            ],
             "cell": self.cell.inputs.model_dump(mode="json"),
             "runs": self.runs,
             "shadows": self.shadows,

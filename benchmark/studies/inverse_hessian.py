@@ -11,21 +11,19 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from benchmark.bench.clock import CLOCK, kind_for
-from benchmark.bench.systems import SPECS, Bench, SystemSpec, find_system, prepare
-from benchmark.bench.timings import system_again
+from benchmark.bench.record import CLOCK, kind_for
+from benchmark.bench.systems import SPECS, Bench, SystemSpec, find_system, prepare, system_again
 from benchmark.contract.method import Source
 from benchmark.curvature.factor import LARGEST_DIMENSION
 from benchmark.curvature.hessian import multiply
 from benchmark.errors import LetheError
 from benchmark.records import fingerprint
-from benchmark.runner.environment import cpu_model
-from benchmark.runner.recorded import measured
+from benchmark.runner.device import cpu_model
+from benchmark.runner.run_cell import measured
 from benchmark.solvers.solver import SOLVERS
 from benchmark.solvers.solver import System as LinearSystem
 from benchmark.studies.inverse_hessian_record import SCHEMA, Answer, PanelRecord, path_of
-from benchmark.study.study import Listener, Study
-from benchmark.study.unit import Unit
+from benchmark.study.study import Listener, Study, Unit
 
 #: The paper's MLP, on digits, where the inverse is taken, and on MNIST, where it takes an hour.
 SYSTEMS = (SPECS["smoke"][0].name, SPECS["full"][0].name)

@@ -11,27 +11,42 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from benchmark.bench.clock import CLOCK, Clock, Timer, kind_for, stopwatch
-from benchmark.bench.measure import ROUNDS, finish
+from benchmark.bench.contender import ROUNDS, finish
 from benchmark.bench.operators import (
+    IN_A_ROW,
     OPERATORS,
     OperatorSpec,
     Pass,
     flops,
     least_bytes,
     limits,
+    products,
     reference,
 )
-from benchmark.bench.over_processes import IN_A_ROW, products
-from benchmark.bench.record import ProductInfo, ProductRecord, product_path
-from benchmark.bench.systems import Bench, SystemSpec
-from benchmark.bench.timings import OneSystem, Timings, inputs_of, system_again, systems
+from benchmark.bench.record import (
+    CLOCK,
+    Clock,
+    ProductInfo,
+    ProductRecord,
+    Timer,
+    kind_for,
+    product_path,
+    stopwatch,
+)
+from benchmark.bench.systems import (
+    Bench,
+    OneSystem,
+    SystemSpec,
+    Timings,
+    inputs_of,
+    system_again,
+    systems,
+)
 from benchmark.contract.method import Source
 from benchmark.errors import unknown
 from benchmark.records import fingerprint
-from benchmark.runner.recorded import measured
-from benchmark.study.study import Listener
-from benchmark.study.unit import Unit
+from benchmark.runner.run_cell import measured
+from benchmark.study.study import Listener, Unit
 
 #: Processes that share the rows of the first system.
 WORLDS = {f"processes-{world}": world for world in (1, 2)}

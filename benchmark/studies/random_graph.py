@@ -25,7 +25,7 @@ from benchmark.rows import Declared, Rows
 from benchmark.studies import two_sides
 from benchmark.studies.random_problem import public_distance
 from benchmark.studies.soundness import proved
-from benchmark.studies.tally import Check
+from benchmark.studies.soundness_record import Check
 
 #: What requests name; some name several things at once.
 KINDS = ("nodes", "any nodes", "edges", "features", "features and labels", "all at once")

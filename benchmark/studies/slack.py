@@ -18,12 +18,11 @@ from benchmark.contract.request import Request
 from benchmark.experiments import experiment as experiments
 from benchmark.records import fingerprint
 from benchmark.runner.cell import Cell
-from benchmark.runner.recorded import recorded
+from benchmark.runner.run_cell import recorded
 from benchmark.runner.workbench import Workbench
 from benchmark.studies.experiments import cell_again
 from benchmark.studies.slack_record import SCHEMA, Series, SlackRecord, path_of
-from benchmark.study.study import Listener, Study
-from benchmark.study.unit import Unit
+from benchmark.study.study import Listener, Study, Unit
 
 #: The paper's single step, whatever it leaves: the noise is fitted to the least bound on that.
 METHOD, NOISE = "newton", {"rows.newton.params.noise": "measured"}

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 import torch
 
-from benchmark.bench.clock import CLOCK, Timer, kind_for, stopwatch
 from benchmark.bench.contender import (
     Answer,
     Contender,
@@ -20,25 +19,39 @@ from benchmark.bench.contender import (
     Unsolvable,
     contenders,
     find_contender,
+    finish,
+    peak_memory,
+    rounds,
 )
-from benchmark.bench.measure import finish, peak_memory, rounds
 from benchmark.bench.record import (
+    CLOCK,
     TOLERANCES,
     Outcome,
     Rule,
     SolverInfo,
     SolverRecord,
+    Timer,
+    kind_for,
     solver_path,
+    stopwatch,
 )
-from benchmark.bench.systems import RULES, Size, SystemSpec
-from benchmark.bench.timings import OneSystem, Timings, chosen, inputs_of, system_again, systems
+from benchmark.bench.systems import (
+    RULES,
+    OneSystem,
+    Size,
+    SystemSpec,
+    Timings,
+    chosen,
+    inputs_of,
+    system_again,
+    systems,
+)
 from benchmark.contract.method import Source
 from benchmark.errors import LetheError, unknown
 from benchmark.records import fingerprint
-from benchmark.runner.environment import describe
-from benchmark.runner.recorded import measured
-from benchmark.study.study import Listener
-from benchmark.study.unit import Unit
+from benchmark.runner.device import describe
+from benchmark.runner.run_cell import measured
+from benchmark.study.study import Listener, Unit
 
 #: The damping whose solves also measure peak memory: it does not depend on the damping.
 MEMORY_RULE: Rule = "0.1-norm"

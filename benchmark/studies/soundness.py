@@ -22,7 +22,7 @@ from benchmark.contract.request import Request
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import DidNotConverge, LetheError
 from benchmark.records import Store, fingerprint
-from benchmark.runner.recorded import measured
+from benchmark.runner.run_cell import measured
 from benchmark.runner.source import source_hash
 from benchmark.studies.random_problem import (
     draw,
@@ -34,11 +34,18 @@ from benchmark.studies.random_problem import (
     squared,
     within_cone,
 )
-from benchmark.studies.soundness_record import SCHEMA, SoundnessRecord, path_of, stored
-from benchmark.studies.tally import REACHED, VARIED, Check, Tally
+from benchmark.studies.soundness_record import (
+    REACHED,
+    SCHEMA,
+    VARIED,
+    Check,
+    SoundnessRecord,
+    Tally,
+    path_of,
+    stored,
+)
 from benchmark.studies.two_sides import World, reference, without
-from benchmark.study.study import Listener, Study
-from benchmark.study.unit import Unit
+from benchmark.study.study import Listener, Study, Unit
 
 #: Raise this when a change to shared code changes what is found: every record is then out of date.
 RECIPE = 1

@@ -1,17 +1,34 @@
-"""Keep or run: the one loop over the pieces of a unit."""
+"""Keep or run: the one loop over the pieces of a unit, and what it tells meanwhile."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
 from benchmark import predictions
-from benchmark.records import Store
-from benchmark.study.event import Event
-from benchmark.study.study import Bench, Study
-from benchmark.study.unit import Unit
+from benchmark.records import Envelope, Store
+from benchmark.study.study import Bench, Study, Unit
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a piece.
+
+    Attributes:
+        kind: it `begins` a phase, was `kept` or `ran`.
+        where: the piece, in words.
+        phase: that it begins.
+        record: of a piece that was kept or ran, safely written.
+    """
+
+    kind: Literal["begins", "kept", "ran"]
+    where: str
+    phase: str = ""
+    record: Envelope | None = None
 
 
 def run_unit(

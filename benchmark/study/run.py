@@ -1,20 +1,108 @@
-"""Running a study: what is there is kept, what is missing or out of date is run."""
+"""Running a study, or a share of it: what is there is kept; progress is shown."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from benchmark import ends
+from benchmark.console import marked
+from benchmark.errors import LetheError
 from benchmark.records import Envelope, Store
-from benchmark.study.event import Event
 from benchmark.study.executors.executor import Executor, on_this_machine
-from benchmark.study.progress import Display
-from benchmark.study.shard import WHOLE, Shard
+from benchmark.study.keep import Event
 from benchmark.study.study import Study
 from benchmark.tracking import Tracker
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Share `number` of `count`, from 1; all shares together are everything, once."""
+
+    number: int = 1
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """The shard that `text` names, e.g. `2/3`.
+
+        Raises:
+            LetheError: if it names none.
+        """
+        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+        number, count = map(int, found.groups()) if found else (0, 0)
+        if not 1 <= number <= count:
+            raise LetheError(f"--shard is i/n with i from 1 to n, such as 2/3, not '{text}'")
+        return cls(number, count)
+
+    def of(self, work: Sequence[T]) -> list[T]:
+        """Every `count`-th piece; it depends on their order alone, not on what is done already."""
+        return list(work[self.number - 1 :: self.count])
+
+
+#: All of the work.
+WHOLE = Shard()
+
+
+class Display:
+    """What is running, how far, how long. Without a terminal, one line a finished piece."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self._console = console
+        self._progress = Progress(
+            SpinnerColumn(),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("starting", total=total)
+
+    def __enter__(self) -> Display:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, event: Event) -> None:
+        """A piece begins a phase, was found finished or has run."""
+        if event.kind == "begins":
+            text = f"{event.where} · {event.phase.replace('_', ' ')}"
+            self._progress.update(self._task, description=text)
+            return
+        self._progress.advance(self._task)
+        if event.record.failure is not None:
+            kept = " (kept; --fresh runs it again)" if event.kind == "kept" else ""
+            text = f"{event.where}: {event.record.failure.message}{kept}"
+            self._console.print(marked("red", "failed", text), soft_wrap=True)
+        elif event.kind == "ran" and not self._console.is_terminal:
+            self._console.print(Text(f"{event.where}: {event.record.seconds:.2f} s"))
+
+
+# Running a study: what is there is kept, what is missing or out of date is run.
 
 
 @dataclass

@@ -1,10 +1,11 @@
-"""What a study is: the contract of everything that is run piece by piece."""
+"""What a study is: the contract of all that is run piece by piece, and its units of work."""
 
 from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import ClassVar, Generic, Protocol, TypeVar
@@ -16,14 +17,62 @@ from benchmark import plugins
 from benchmark.contract.method import Source
 from benchmark.errors import LetheError, unknown
 from benchmark.records import Contents, Envelope, Plan, Store
-from benchmark.study.unit import Piece, Unit
+
+
+class Piece(Protocol):
+    """What gets one record.
+
+    Attributes:
+        where: it in words, for people.
+        path: of its record within a results folder, with forward slashes.
+        key: sha256 of everything that determines its numbers.
+    """
+
+    @property
+    def where(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def key(self) -> str: ...
+
+
+P = TypeVar("P", bound=Piece)
+
+
+@dataclass(frozen=True)
+class Unit(Generic[P]):
+    """Pieces that share data and models: what one process, or one task of a cluster, runs.
+
+    Attributes:
+        group: the larger whole, such as an experiment's name.
+        part: of it, such as `seed 0`.
+        pieces: in order.
+    """
+
+    group: str
+    part: str
+    pieces: Sequence[P]
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """What the unit is known by."""
+        return self.group, self.part
+
+    @property
+    def where(self) -> str:
+        """The unit in words."""
+        return f"{self.group}, {self.part}"
+
+
+# What a study is: the contract of everything that is run piece by piece.
 
 #: Hears the name of each phase that a piece begins.
 Listener = Callable[[str], None]
 
 Asked = TypeVar("Asked", bound=Piece, contravariant=True)
 Made = TypeVar("Made", bound=Envelope, covariant=True)
-P = TypeVar("P", bound=Piece)
 E = TypeVar("E", bound=Envelope)
 
 

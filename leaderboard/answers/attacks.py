@@ -11,8 +11,7 @@ import numpy as np
 
 from benchmark.metrics.margins import RESOLUTION
 from benchmark.metrics.statistics import LEVEL, verdict
-from benchmark.studies.quality_record import QualityRecord
-from benchmark.studies.quality_verdict import known, own
+from benchmark.studies.quality_record import QualityRecord, known, own
 from leaderboard.answers.answer import Answer, counted, problem, unanswered
 from leaderboard.model.numbers import arithmetic, measured, number
 from leaderboard.model.section import Cell, Line, grid

@@ -8,8 +8,7 @@ from itertools import combinations
 
 from benchmark.contract.seeds import Seeds
 from benchmark.metrics.statistics import LEVEL
-from benchmark.studies.quality_record import QualityRecord
-from benchmark.studies.quality_verdict import own, told
+from benchmark.studies.quality_record import QualityRecord, own, told
 from leaderboard.answers.answer import Answer, counted, guaranteed, problem, unanswered
 from leaderboard.answers.attacks import mean_score
 from leaderboard.model.numbers import number, span

@@ -10,9 +10,8 @@ from functools import cached_property
 
 from benchmark.contract.claim import VERDICTS, Verdict
 from benchmark.errors import present
-from benchmark.studies.quality_record import QualityRecord
+from benchmark.studies.quality_record import QualityRecord, judge, own
 from benchmark.studies.quality_record import Verdict as QualityVerdict
-from benchmark.studies.quality_verdict import judge, own
 from leaderboard.model.numbers import Estimate, arithmetic, geometric, request_in_words
 from leaderboard.model.ranking import LOSS, entries
 from leaderboard.model.table import Row, Table

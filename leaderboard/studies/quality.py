@@ -13,8 +13,19 @@ import numpy as np
 from benchmark.errors import present
 from benchmark.metrics.statistics import tie_groups
 from benchmark.records import Plan, PlannedRow, Store
-from benchmark.studies.quality_record import SHARES, Distribution, QualityRecord
-from benchmark.studies.quality_verdict import Part, Scores, ceiling, floor, judge, known, own, told
+from benchmark.studies.quality_record import (
+    SHARES,
+    Distribution,
+    Part,
+    QualityRecord,
+    Scores,
+    ceiling,
+    floor,
+    judge,
+    known,
+    own,
+    told,
+)
 from leaderboard.charts import quality as plot
 from leaderboard.model.numbers import arithmetic, measured
 from leaderboard.model.ranking import YARDSTICKS

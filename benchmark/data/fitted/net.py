@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmark.data.array_file import tracked
-from benchmark.data.fitted.public_part import PublicPart, planes
-from benchmark.data.fitted.spec import NetSpec
+from benchmark.data.fitted.spec import NetSpec, PublicPart, planes
 
 VERSION = 1
 #: Width, side and stride of each convolution.

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark.data.fitted.public_part import PublicPart, planes
-from benchmark.data.fitted.spec import PatchesSpec
+from benchmark.data.fitted.spec import PatchesSpec, PublicPart, planes
 from benchmark.errors import LetheError
 
 VERSION = 1

@@ -10,9 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.data.dataset import Dataset, Part
-from benchmark.data.hashing import canonical_order, content_hash, row_digests
-from benchmark.data.ids import hashed, text_of
+from benchmark.data.dataset import (
+    Dataset,
+    Part,
+    canonical_order,
+    content_hash,
+    hashed,
+    row_digests,
+    text_of,
+)
 from benchmark.data.own.table import Roles, Table, dataset, described
 from benchmark.errors import LetheError, unknown
 

@@ -19,8 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from benchmark.data.dataset import Dataset, refuse_other_content
-from benchmark.data.ids import text_of
+from benchmark.data.dataset import Dataset, refuse_other_content, text_of
 from benchmark.data.own.arrays import bundled, of_arrays, of_table, read_npz
 from benchmark.data.own.arrow_file import read_parquet, read_saved
 from benchmark.data.own.csv_file import read_csv

@@ -9,10 +9,15 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from benchmark.data.columns import Column
-from benchmark.data.dataset import Dataset, Part
-from benchmark.data.hashing import content_hash, table_digests
-from benchmark.data.ids import hashed, text_of
+from benchmark.data.dataset import (
+    Column,
+    Dataset,
+    Part,
+    content_hash,
+    hashed,
+    table_digests,
+    text_of,
+)
 from benchmark.errors import LetheError
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")

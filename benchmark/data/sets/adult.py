@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from benchmark.data.named import TableSet
 from benchmark.data.own.csv_file import text_of_file
 from benchmark.data.own.table import Roles, Table
-from benchmark.data.table_set import TableSet
 from benchmark.errors import LetheError
 
 #: Columns of the files, which have no header.

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from benchmark.data.named import TableSet
 from benchmark.data.own.arrays import bundled
 from benchmark.data.own.table import Roles, Table
-from benchmark.data.table_set import TableSet
 
 #: The largest mean, standard error and worst value that a measure is taken to have: round numbers
 #: above those that the set's description publishes. None is below 0.

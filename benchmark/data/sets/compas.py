@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from benchmark.data.named import TableSet
 from benchmark.data.own.csv_file import read_csv
 from benchmark.data.own.table import Roles, Table
-from benchmark.data.table_set import TableSet
 from benchmark.errors import LetheError
 
 _DAYS = "days_b_screening_arrest"

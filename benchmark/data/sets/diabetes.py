@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from benchmark.data.named import TableSet
 from benchmark.data.own.table import Roles, Table
-from benchmark.data.table_set import TableSet
 
 #: A progression above this number is of the class `above`; about half of the patients.
 THRESHOLD = 140

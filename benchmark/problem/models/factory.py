@@ -21,12 +21,12 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parameter import UninitializedParameter
 
 from benchmark import code
+from benchmark.code import package_of
 from benchmark.ends import kept_alive
 from benchmark.errors import LetheError
 from benchmark.problem.models.batch_norm import BatchNorm
 from benchmark.problem.models.convolutional import Images
 from benchmark.problem.models.spec import Built, Inputs, ModelSpec, columns, image
-from benchmark.syntax import package_of
 
 # What is wrong with a net of one's own, found before anything is trained on it.
 

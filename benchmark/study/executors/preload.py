@@ -35,7 +35,7 @@ def _clear() -> None:
 
 _watcher = threading.Thread(target=_end_with_the_run, daemon=True)
 _watcher.start()
-import benchmark.study.executors.processes  # noqa: E402, F401
+import benchmark.study.executors.executor  # noqa: E402, F401
 
 _imported.set()
 _watcher.join()  # a process with threads is not to be forked

@@ -19,14 +19,12 @@ from benchmark.errors import LetheError
 from benchmark.files import locked
 from benchmark.records import Store
 from benchmark.runner.device import prepare
-from benchmark.study.event import Event
-from benchmark.study.executors import scheduler, submission
+from benchmark.study.executors import submission
 from benchmark.study.executors.cluster import Cluster, of_table
 from benchmark.study.executors.executor import Asked, Executor, Listener
 from benchmark.study.executors.submission import Submission
-from benchmark.study.keep import is_done, run_unit
-from benchmark.study.study import Study
-from benchmark.study.unit import Piece, Unit
+from benchmark.study.keep import Event, is_done, run_unit
+from benchmark.study.study import Piece, Study, Unit
 
 #: Tasks of one array: no more than what Slurm takes by default.
 ARRAY = 1000
@@ -107,7 +105,7 @@ class Slurm(Executor):
         with locked(submission.folder_of(store) / "lock"):
             known = submission.submitted(store)
             missing = [unit for unit in units if not is_done(type(study), unit, store)]
-            queued = scheduler.in_queue([p for unit in missing for p in known.get(unit.place, ())])
+            queued = submission.in_queue([p for unit in missing for p in known.get(unit.place, ())])
             coming = {key for place in queued for key in place.keys}
             idle = [unit for unit in missing if not _keys(study, unit, store) <= coming]
             # a task may have ended since its records were looked for
@@ -147,7 +145,7 @@ class Slurm(Executor):
             known = submission.submitted(store)
             places = [place for unit in untold.units for place in known.get(unit.place, ())]
             try:
-                silent = 0 if scheduler.in_queue(places) else silent + 1
+                silent = 0 if submission.in_queue(places) else silent + 1
                 deaf = 0
             except LetheError:
                 deaf += 1

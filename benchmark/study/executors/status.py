@@ -11,7 +11,7 @@ from typing import Literal, get_args
 from benchmark import collected, json_file
 from benchmark.errors import LetheError
 from benchmark.records import Plan, Store, cell_path, read_record
-from benchmark.study.executors import scheduler, submission
+from benchmark.study.executors import submission
 from benchmark.study.executors.submission import Place
 
 #: `failed`: the task ended without all its records; `gone`: it was cancelled, or Slurm does not
@@ -137,8 +137,8 @@ def _asked(store: Store, open_ones: list[Progress]) -> dict[tuple[str, str], Pro
     """What Slurm says of tasks whose records are not all there."""
     places = [one.place for one in open_ones]
     try:
-        queued = scheduler.in_queue(places)
-        over = scheduler.afterwards([place for place in places if place not in queued])
+        queued = submission.in_queue(places)
+        over = submission.afterwards([place for place in places if place not in queued])
     except LetheError as error:
         unknown = [replace(one, state="unknown", reason=str(error)) for one in open_ones]
         return {(one.group, one.part): one for one in unknown}

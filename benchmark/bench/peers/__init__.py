@@ -1,1 +1,0 @@
-"""Other libraries on the same systems; none of them is needed by anything but `make bench`."""
