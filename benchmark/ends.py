@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any, NoReturn
 
 #: What asks the program to end: Ctrl-C, `kill`, a closed terminal, and a Slurm job whose time is
 #: over.
@@ -74,7 +75,7 @@ def program() -> Iterator[None]:
             signal.signal(signum, handler)
 
 
-def listen() -> dict[int, object]:
+def listen() -> dict[int, Any]:
     """Let signals raise `Stopped` in the main thread; what is ignored, as by nohup, stays so.
 
     Returns:
@@ -112,10 +113,10 @@ def kept_alive() -> Iterator[None]:
     """
     owner = os.getpid()
 
-    def refuse(code: int) -> None:
+    def refuse(status: int) -> NoReturn:
         if os.getpid() != owner:  # a child process of the code, which may end as it likes
-            _exit(code)
-        raise Exited(f"it called os._exit({code})")
+            _exit(status)
+        raise Exited(f"it called os._exit({status})")
 
     os._exit = refuse
     try:

@@ -46,7 +46,7 @@ def present(value: _T | None) -> _T:
     Raises:
         AssertionError: for None, a defect of the caller.
     """
-    assert value is not None
+    assert value is not None, "a value that is always there is None"
     return value
 
 

@@ -24,7 +24,7 @@ from benchmark.data.own.arrays import bundled, of_arrays, of_table, read_npz
 from benchmark.data.own.arrow_file import read_parquet, read_saved
 from benchmark.data.own.csv_file import read_csv
 from benchmark.data.own.table import ALL, Roles
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, present
 
 KINDS = ("csv", "parquet", "npz", "datasets", "sklearn")
 #: The kinds that are files or folders.
@@ -126,7 +126,7 @@ class OwnData(BaseModel):
     @property
     def roles(self) -> Roles:
         """What the columns are for."""
-        categories = {
+        categories: dict[str, tuple[str, ...] | str] = {
             name: ALL if texts == ALL else tuple(map(text_of, texts))
             for name, texts in self.categories.items()
         }
@@ -171,8 +171,8 @@ class OwnData(BaseModel):
         given = Path(getattr(self, self.kind))
         if self._folder is not None:
             return self._folder / given
-        folders = [Path.cwd(), *filter(None, [os.environ.get("LETHE_DATA")])]
-        places = [Path(folder) / given for folder in folders]
+        folders = [Path.cwd(), *map(Path, filter(None, [os.environ.get("LETHE_DATA")]))]
+        places = [folder / given for folder in folders]
         return next((place for place in places if place.exists()), places[0])
 
     def _state(self) -> tuple[str, int, int]:
@@ -198,7 +198,7 @@ def _read(settings: str, path: str, size: int, changed: int) -> Dataset:
     """The data set that settings, as JSON, describe; once a process and state of the file."""
     spec = OwnData.model_validate_json(settings)
     if spec.kind == "sklearn":
-        return of_arrays(bundled(spec.sklearn), spec.roles, spec.name)
+        return of_arrays(bundled(present(spec.sklearn)), spec.roles, spec.name)
     if spec.kind == "npz":
         return of_arrays(read_npz(Path(path)), spec.roles, spec.name)
     if spec.kind == "csv":
