@@ -336,7 +336,7 @@ def test_without_public_rows_nothing_changes() -> None:
         ({"rows": []}, "at least 1 item"),
         ({"rows": [1, 1]}, "named twice"),
         ({"rows": [-1]}, "greater than or equal to 0"),
-        ({"columns": [1]}, "Field required"),
+        ({"columns": [1]}, "columns: there is no such setting"),
     ],
 )
 def test_what_is_no_public_part_is_one_line(tmp_path: Path, public: Any, message: str) -> None:
