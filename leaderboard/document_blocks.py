@@ -650,11 +650,12 @@ def _tight_audit(board: Board) -> str:
     found = [one for one in study.findings if one.variant == "tight"] if study else []
     if not found:
         raise LetheError("a generated block finds no tight audit: run 'lethe audit'")
+    findings = [present(one.finding) for one in found]
     names = " and ".join(f"*{one.method.title.partition(',')[0]}*" for one in found)
-    claimed = {f"{one.finding.epsilon:.3g}" for one in found}
+    claimed = {f"{finding.epsilon:.3g}" for finding in findings}
     return (
         f"For {names} the committed runs prove $\\varepsilon \\ge$ "
-        f"{_span(one.finding.lower for one in found)}, where {' and '.join(claimed)} is claimed."
+        f"{_span(finding.lower for finding in findings)}, where {' and '.join(claimed)} is claimed."
     )
 
 
