@@ -210,13 +210,14 @@ def _scores(
     judge, unit = outputs.judge, outputs.judge.loss_unit
     for part in parts:
         n = len(outputs.losses[part])
+        forgotten = part == "forget"
         for name, written in judge.scores.items():
-            ours, theirs = outputs.measures[part][name], reference.measures[part][name]
-            direction: Direction = "none" if part == "forget" else written.direction
-            scores[f"{name}_{part}"] = written.value(ours, n, direction)
-            scores[f"{name}_{part}_gap"] = written.difference(ours, theirs, n)
+            number, retrained = outputs.measures[part][name], reference.measures[part][name]
+            direction: Direction = "none" if forgotten else written.direction
+            scores[f"{name}_{part}"] = written.value(number, n, direction)
+            scores[f"{name}_{part}_gap"] = written.difference(number, retrained, n)
         ours, theirs = outputs.losses[part].mean(), reference.losses[part].mean()
-        direction = "none" if part == "forget" else "lower"
+        direction = "none" if forgotten else "lower"
         scores[f"loss_{part}"] = Value(value=ours, unit=unit, direction=direction, n=n)
         scores[f"loss_{part}_gap"] = Value(value=ours - theirs, unit=unit, direction="zero", n=n)
     for part in compared:
