@@ -651,10 +651,11 @@ def _tight_audit(board: Board) -> str:
     if not found:
         raise LetheError("a generated block finds no tight audit: run 'lethe audit'")
     names = " and ".join(f"*{one.method.title.partition(',')[0]}*" for one in found)
-    claimed = {f"{one.finding.epsilon:.3g}" for one in found}
+    findings = [one.finding for one in found if one.finding is not None]
+    claimed = {f"{finding.epsilon:.3g}" for finding in findings}
     return (
         f"For {names} the committed runs prove $\\varepsilon \\ge$ "
-        f"{_span(one.finding.lower for one in found)}, where {' and '.join(claimed)} is claimed."
+        f"{_span(finding.lower for finding in findings)}, where {' and '.join(claimed)} is claimed."
     )
 
 
