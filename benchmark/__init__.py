@@ -29,7 +29,7 @@ _MODULES = {
     "Problem": "problem.problem",
     "Release": "contract.request",
     "Request": "contract.request",
-    "Rows": "problem.rows",
+    "Rows": "rows",
     "Seeds": "contract.seeds",
     "Source": "contract.method",
     "State": "contract.request",

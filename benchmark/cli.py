@@ -26,7 +26,7 @@ from typer.core import TyperGroup
 
 from benchmark import cli_data, ends
 from benchmark.console import console, marked, print_anything, show
-from benchmark.errors import AssumptionBroken, LetheError
+from benchmark.errors import AssumptionBroken, LetheError, present
 from benchmark.files import sweep
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 class Commands(TyperGroup):
     """The commands; an interrupt leaves them as it came, for `ends.program`."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -122,7 +122,8 @@ def study_command(command: Callable[..., None]) -> Callable[..., None]:
     every = [one.replace(kind=Parameter.KEYWORD_ONLY) for one in (*own, *options)]
     call.__name__, call.__doc__ = command.__name__, command.__doc__
     call.__annotations__ = types
-    call.__signature__ = Signature([one.replace(annotation=types[one.name]) for one in every])
+    wanted = Signature([one.replace(annotation=types[one.name]) for one in every])
+    call.__signature__ = wanted  # type: ignore[attr-defined]  # what inspect.signature reads
     return call
 
 
@@ -571,7 +572,7 @@ def inverse_hessian(*, how: How) -> None:
     done = _carried_out(InverseHessian(), how)
     if done is None:
         return
-    study = read(how.results)
+    study = present(read(how.results))
     table = Table("system", "solver", "seconds", "faster", "residual", "error", box=None)
     for panel in study.records:
         for answer in (panel.exact, *panel.answers):
@@ -688,10 +689,10 @@ def audit(*, how: How) -> None:
     done = _carried_out(Audit(), how)
     if done is None:
         return
-    study = read(how.results)
+    study = present(read(how.results))
     table = Table("experiment", "row", "claimed ε", "proved ε", "judge", "outcome", box=None)
     for record in study.findings:
-        found = record.finding
+        found = present(record.finding)
         table.add_row(
             record.experiment,
             record.method.title,
@@ -705,7 +706,7 @@ def audit(*, how: How) -> None:
         out.print(marked("yellow", "no answer", f"{row}: {reason}"))
     missing = f", {len(study.missing)} missing" if study.missing else ""
     out.print(f"{done.ran} rows run, {done.kept} kept{missing}")
-    _end(any(record.finding.outcome == "refuted" for record in study.findings), done)
+    _end(any(present(record.finding).outcome == "refuted" for record in study.findings), done)
 
 
 @app.command()
@@ -818,7 +819,11 @@ def doctor() -> None:
     """Show versions, devices, and data sets that were found and verified."""
     from benchmark.doctor import examine
 
-    marks = {True: marked("green", "ok"), False: marked("red", "bad"), None: "-"}
+    marks: dict[bool | None, Text | str] = {
+        True: marked("green", "ok"),
+        False: marked("red", "bad"),
+        None: "-",
+    }
     table = Table("", "what", "found", box=None, pad_edge=False, show_header=False)
     findings = examine()
     for finding in findings:
@@ -972,7 +977,7 @@ def _asked(
         raise LetheError(
             f"name an experiment, or a group with --group: there is {', '.join(known())}"
         )
-    scales = profiles or [None]
+    scales: list[str | None] = list(profiles) if profiles else [None]
     found = [(name, scale) for name in names for scale in scales]
     for group in groups:
         for scale in scales:

@@ -56,7 +56,7 @@ def hash_(
         try:
             data = OwnData.model_validate(_settings(file, given))
         except ValidationError as error:
-            raise explain(error, file.name) from error
+            raise explain(error, file.name, OwnData) from error
         data = data.located(Path.cwd())
     found = data.load()
     part = found.train

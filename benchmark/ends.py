@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any, NoReturn
 
 #: What asks the program to end: Ctrl-C, `kill`, a closed terminal, and a Slurm job whose time is
 #: over.
@@ -59,17 +60,22 @@ def program() -> Iterator[None]:
     before = listen()
     try:
         yield
-    except (Stopped, KeyboardInterrupt) as error:
+    except (Stopped, KeyboardInterrupt, Exception) as error:
+        # C code may turn what the signal raised within it into an error of its own
+        if isinstance(error, Exception) and not _received:
+            raise
+        stopped = isinstance(error, Stopped)
         with suppress(OSError, ValueError):
-            print(getattr(error, "text", _text), file=sys.stderr)
-        raise Left(getattr(error, "code", 128 + signal.SIGINT)) from None
+            print(error.text if stopped else _text, file=sys.stderr)
+        usual = 128 + (_received[0] if _received else signal.SIGINT)
+        raise Left(error.code if stopped else usual) from None
     finally:
         _received.clear()
         for signum, handler in before.items():
             signal.signal(signum, handler)
 
 
-def listen() -> dict[int, object]:
+def listen() -> dict[int, Any]:
     """Let signals raise `Stopped` in the main thread; what is ignored, as by nohup, stays so.
 
     Returns:
@@ -107,10 +113,10 @@ def kept_alive() -> Iterator[None]:
     """
     owner = os.getpid()
 
-    def refuse(code: int) -> None:
+    def refuse(status: int) -> NoReturn:
         if os.getpid() != owner:  # a child process of the code, which may end as it likes
-            _exit(code)
-        raise Exited(f"it called os._exit({code})")
+            _exit(status)
+        raise Exited(f"it called os._exit({status})")
 
     os._exit = refuse
     try:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
-from typing import TypeVar
+from typing import Any, TypeVar, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 _T = TypeVar("_T")
 
@@ -46,7 +46,7 @@ def present(value: _T | None) -> _T:
     Raises:
         AssertionError: for None, a defect of the caller.
     """
-    assert value is not None
+    assert value is not None, "a value that is always there is None"
     return value
 
 
@@ -58,13 +58,60 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> LetheError:
     return LetheError(f"unknown {kind} '{name}': {hint}")
 
 
-def explain(error: ValidationError, where: str) -> LetheError:
-    """The first complaint of a pydantic validation, as one line.
+def explain(error: ValidationError, where: str, model: type[BaseModel] | None = None) -> LetheError:
+    """The first complaint of a pydantic validation, as one line; unknown names come first.
 
-    `where` names what was being read, e.g. a file or a method.
+    Args:
+        error: what pydantic says.
+        where: names what was being read, e.g. a file or a method.
+        model: what was validated, whose fields an unknown name may be meant for.
+
+    >>> class Training(BaseModel, extra="forbid"):
+    ...     tolerance: float
+    >>> try:
+    ...     Training.model_validate({"tolerence": 1e-9})
+    ... except ValidationError as error:
+    ...     print(explain(error, "study.toml", Training))
+    study.toml: tolerence: there is no such setting: did you mean 'tolerance'? (and 1 more)
     """
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    more = error.error_count() - 1
-    tail = f" (and {more} more)" if more else ""
-    return LetheError(f"{where}: {place + ': ' if place else ''}{first['msg']}{tail}")
+    found = error.errors()
+    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
+    path = [str(part) for part in first["loc"]]
+    said = _WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
+    said = said.format(**first.get("ctx", {})) if first["type"] in _WORDS else said
+    if first["type"] == "extra_forbidden" and model is not None:
+        near = get_close_matches(path[-1], _fields(model, path[:-1]), n=1, cutoff=0.6)
+        said += f": did you mean '{near[0]}'?" if near else ""
+    tail = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return LetheError(f"{where}: {'.'.join(path) + ': ' if path else ''}{said}{tail}")
+
+
+#: What pydantic's complaints are called that say little to whoever writes a file, by their types.
+_WORDS = {
+    "extra_forbidden": "there is no such setting",
+    "missing": "this setting is missing",
+    "tuple_type": "a list is wanted",
+    "list_type": "a list is wanted",
+    "dict_type": "a table is wanted",
+    "model_type": "a table is wanted",
+    "model_attributes_type": "a table is wanted",
+    "union_tag_invalid": "unknown {discriminator} '{tag}': it is one of {expected_tags}",
+    "union_tag_not_found": "the setting {discriminator} is missing",
+}
+
+
+def _fields(model: type[BaseModel], path: list[str]) -> set[str]:
+    """Names of the fields of all models that a path leads to, of every member of a union."""
+    inside = {model}
+    for part in path:
+        fields = [one.model_fields[part] for one in inside if part in one.model_fields]
+        inside = {kind for field in fields for kind in _models(field.annotation)} or inside
+    return {name for one in inside for name in one.model_fields}
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models in an annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)

@@ -21,7 +21,7 @@ from benchmark.checks.parts import checked as of_part
 from benchmark.checks.rules import check_method
 from benchmark.contract.method import Method
 from benchmark.ends import kept_alive
-from benchmark.errors import LetheError, unknown
+from benchmark.errors import LetheError, present, unknown
 from benchmark.files import as_bytes, replace_file
 from benchmark.metrics.attack_contract import ModelAttack, RowAttack
 from benchmark.problem.model import Inputs
@@ -122,8 +122,8 @@ def _named(what: str, *, images: bool) -> list[Any]:
             raise LetheError(f"{what} defines no method and no plug-in: name a file that does")
         return own
     if ":" in what:
-        module, _, name = what.partition(":")
-        found = getattr(import_module(module), name, None)
+        holder, _, name = what.partition(":")
+        found = getattr(import_module(holder), name, None)
         return [found if _is_plugin(found) else spec_of({"factory": what, "images": images})]
     known = {name: cls for kind in plugins.kinds().values() for name, cls in kind.classes().items()}
     known |= {name: found.method for name, found in registry.discover().items()}
@@ -154,12 +154,12 @@ def _loaded(path: Path) -> ModuleType:
     if not path.is_file():
         raise LetheError(f"there is no file {path}: name one, or a plug-in by its name")
     name = f"lethe_checked_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = present(importlib.util.spec_from_file_location(name, path))
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # where annotations are looked up
     try:
         with kept_alive():
-            spec.loader.exec_module(module)
+            present(spec.loader).exec_module(module)
     except Exception as error:  # any error in somebody else's file
         text = f"{type(error).__name__}: {error}"
         raise LetheError(f"{path} cannot be imported: {text}") from error
@@ -170,7 +170,7 @@ def _lines(found: Any, inputs: Inputs, classes: int, dtype: torch.dtype) -> Iter
     if not inspect.isclass(found):  # the model of a factory
         yield from _of_net(found.factory, found.findings(inputs, classes, dtype))
         return
-    plugins.check(found, _kind_of(found))
+    plugins.check(found, present(_kind_of(found)))
     if issubclass(found, Method):
         for one in check_method(found):
             where = f"{found.name}: {one.rule}" + (f" ({one.on})" if one.on else "")
@@ -180,8 +180,9 @@ def _lines(found: Any, inputs: Inputs, classes: int, dtype: torch.dtype) -> Iter
         seen = look_at(lambda: model.module(inputs, classes), inputs, classes, dtype)
         yield from _of_net(found.name, seen)
     else:
-        checked = attack_checked if issubclass(found, RowAttack | ModelAttack) else of_part
-        yield from (Line(f"{found.name}: {rule}", not text, text) for rule, text in checked(found))
+        checked: Any = attack_checked if issubclass(found, RowAttack | ModelAttack) else of_part
+        name = getattr(found, "name", "")
+        yield from (Line(f"{name}: {rule}", not text, text) for rule, text in checked(found))
 
 
 def _of_net(name: str, findings: list[Finding]) -> Iterator[Line]:

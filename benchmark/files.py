@@ -11,10 +11,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import ModuleType
 from typing import BinaryIO
 
 from benchmark.errors import LetheError
 
+fcntl: ModuleType | None
 try:
     import fcntl
 except ImportError:  # not on Windows, where what a killed run leaves behind stays

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import backends
+import torch.backends
 
 from benchmark.errors import LetheError
 
@@ -19,9 +19,13 @@ class SettingsChanged(LetheError):
     """A method changed what others compute with."""
 
 
+#: What torch makes when it is imported, as modules of `mkldnn`, is in no stub.
+backends: Any = torch.backends
+
+
 class _Setting(NamedTuple):
     get: Callable[[], Any]
-    put: Callable[[Any], None]
+    put: Callable[[Any], object]
 
 
 def _deterministic() -> tuple[bool, bool]:
@@ -53,13 +57,15 @@ def _put_gpu_states(states: list[bytes]) -> None:
 
 
 def _numpy_state() -> tuple[str, bytes, int, int, float]:
-    kind, words, *rest = np.random.get_state()  # noqa: NPY002
+    state: Any = np.random.get_state()  # noqa: NPY002
+    kind, words, *rest = state
     return kind, words.tobytes(), *rest
 
 
 def _put_numpy_state(state: tuple[str, bytes, int, int, float]) -> None:
     kind, words, *rest = state
-    np.random.set_state((kind, np.frombuffer(words, np.uint32), *rest))  # noqa: NPY002
+    restored: Any = (kind, np.frombuffer(words, np.uint32), *rest)
+    np.random.set_state(restored)  # noqa: NPY002
 
 
 def _attributes(*places: tuple[Any, str]) -> _Setting:

@@ -650,8 +650,8 @@ def _tight_audit(board: Board) -> str:
     found = [one for one in study.findings if one.variant == "tight"] if study else []
     if not found:
         raise LetheError("a generated block finds no tight audit: run 'lethe audit'")
+    findings = [present(one.finding) for one in found]
     names = " and ".join(f"*{one.method.title.partition(',')[0]}*" for one in found)
-    findings = [one.finding for one in found if one.finding is not None]
     claimed = {f"{finding.epsilon:.3g}" for finding in findings}
     return (
         f"For {names} the committed runs prove $\\varepsilon \\ge$ "

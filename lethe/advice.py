@@ -9,7 +9,7 @@ from typing import Any
 from benchmark import registry
 from benchmark.contract.guarantee import compose
 from benchmark.contract.method import PROBLEMS
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, present
 from leaderboard.model.ranking import LOSS
 from lethe.evaluation import Asked, evaluate
 from lethe.problem import Problem
@@ -203,7 +203,7 @@ def _spent(row: Row, requests: int, seconds: float | None, retrain: float | None
     if seconds is None:
         return []
     once, each = row["precomputation"], row["unlearn"]
-    text = f"{seconds:.3g} s for {requests} requests: {each.mean:.3g} s each"
+    text = f"{seconds:.3g} s for {requests} requests: {present(each).mean:.3g} s each"
     text += f" and {once.mean:.3g} s once" if once and once.mean else ""
     if retrain and row.method != _RETRAIN:
         ratio = retrain / seconds

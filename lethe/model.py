@@ -66,10 +66,13 @@ def check_model(
         False ReLU (1) has no second derivative everyw
     """
     if isinstance(factory, str):
-        factory = spec.spec_of({"factory": factory}).function
+        found: Any = spec.spec_of({"factory": factory})
+        function = found.function
+    else:
+        function = factory
     images = not isinstance(inputs, int)
 
     def build() -> nn.Module:
-        return built(factory, inputs, classes, images=images, args=args)
+        return built(function, inputs, classes, images=images, args=args)
 
     return look_at(build, inputs, classes, getattr(torch, precision))

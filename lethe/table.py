@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.contract.claim import Claim, Verdict
 from benchmark.contract.definition import find
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, present
 from benchmark.files import as_bytes, replace_file
 from benchmark.metrics.metric import discover
 from leaderboard.model import table as board
@@ -120,8 +120,9 @@ class Row:
 
     def texts(self) -> list[str]:
         """The row as people read it, a text a column."""
-        verdict = "failed" if self.failure else self.verdict
-        verdict += ", violated" if self.violations else ""
+        verdict = ("failed" if self.failure else self.verdict) + (
+            ", violated" if self.violations else ""
+        )
         epsilon = _NOTHING if self.epsilon is None else number(self.epsilon)
         cells = [_text(self[key], key) for key, _ in _COLUMNS]
         return [self.title, verdict, epsilon, *cells]
@@ -187,7 +188,7 @@ class Table:
         Raises:
             LetheError: if it cannot be written.
         """
-        text = render_seeds([self._found])
+        text = render_seeds([present(self._found)])
         if path is not None:
             replace_file(Path(path), as_bytes(text))
         return text
@@ -267,7 +268,7 @@ def _row(row: board.Row) -> Row:
 
 
 def _stated(row: Row) -> str:
-    claim = row.claim
+    claim = present(row.claim)
     return f"({claim.epsilon:.3g}, {claim.delta:g}), {row.verdict}."
 
 

@@ -204,9 +204,22 @@ def test_the_kind_of_a_model_is_never_asked() -> None:
 def test_the_exceptions_of_the_type_checker_fit_on_a_screen() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     exceptions = text.partition("[[tool.mypy.overrides]]")[2].partition("\n[tool.")[0]
-    assert len(exceptions.splitlines()) <= 50
-    assert "ignore_errors" not in text
-    assert "follow_imports" not in text
+    assert len(exceptions.splitlines()) <= 40
+    for word in ("ignore_errors", "follow_imports", "strict_optional"):
+        assert word not in text
+
+
+def test_what_the_type_checker_is_told_to_pass_over_has_its_reason() -> None:
+    lines = [
+        line
+        for package in WHOLE
+        for path in (ROOT / package).rglob("*.py")
+        for line in path.read_text("utf-8").splitlines()
+        if "type: ignore" in line or re.search(r"\bcast\(", line)
+    ]
+    assert len(lines) <= 30
+    for line in lines:
+        assert re.search(r"# type: ignore\[[a-z-]+\]  # \w", line), line
 
 
 def test_the_global_generator_is_never_used() -> None:

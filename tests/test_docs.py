@@ -288,6 +288,21 @@ def test_a_table_by_forgotten_rows_sets_no_other_requests_side_by_side() -> None
         blocks.BLOCKS["squared"](replace(board, lines=kept))
 
 
+@pytest.mark.parametrize(
+    ("gone", "words"),
+    [(True, "finds no row on the board"), (False, "mnist-hog, retrain: nothing in 'accuracy_test")],
+)
+def test_a_figure_that_the_board_lacks_is_named(gone: bool, words: str) -> None:
+    board, lines = blocks.load(BOARD / "results", BOARD), []
+    for one in board.lines:
+        if (one.experiment, one.label) != ("mnist-hog", "retrain"):
+            lines.append(one)
+        elif not gone:
+            lines.append(replace(one, cells=one.cells | {"accuracy_test_mean": ""}))
+    with pytest.raises(LetheError, match=words):
+        blocks.BLOCKS["found"](replace(board, lines=tuple(lines)))
+
+
 def test_a_block_without_a_writer_is_named(project: Path) -> None:
     (project / "docs" / "one.md").write_text("<!-- generated: result -->\n<!-- end -->\n")
     with pytest.raises(LetheError, match="unknown generated block 'result': did you mean"):

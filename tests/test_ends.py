@@ -475,8 +475,7 @@ def test_a_claim_that_is_not_valid_is_one_line(tmp_path: Path) -> None:
             evidence={"kind": "distance", "bound": 0, "sigma": 1, "theorem": "none", "reached": 0},
         )
     assert describe_failure(caught.value).message == (
-        "Claim: guarantee.gaussian.m: Value error, 1e+308 is too large to compute with: "
-        "at most 1e+150"
+        "Claim: guarantee.gaussian.m: 1e+308 is too large to compute with: at most 1e+150"
     )
 
 
@@ -497,6 +496,28 @@ def test_an_output_that_is_full_is_one_line(tmp_path: Path) -> None:
         )
     assert done.returncode == 2
     assert done.stderr == "error: the output cannot be written: No space left on device\n"
+
+
+def test_a_signal_that_became_another_error_is_one_line_as_well(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As NumPy makes a TypeError of it, where it is comparing rows."""
+
+    def compare() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except ends.Stopped as stopped:
+            raise TypeError("cannot compare") from stopped
+
+    with pytest.raises(ends.Left) as left, ends.program():
+        compare()
+    assert left.value.code == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == "stopped: the same command goes on from here\n"
+
+
+def test_an_error_without_a_signal_stays_one() -> None:
+    with pytest.raises(TypeError), ends.program():
+        raise TypeError("a fault of ours")
 
 
 def test_an_interrupt_of_any_command_is_one_line(

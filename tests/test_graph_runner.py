@@ -79,6 +79,11 @@ def test_every_kind_of_method_answers_every_kind_of_request(tmp_path: Path, scen
         lost = record.metrics["accuracy_forget"].value
         assert (lost is None) == (scenario != "nodes")
         assert ("edge_gap" in record.metrics) == (scenario == "edges")
+        if scenario == "edges":  # the attack's own AUC is no score
+            auc, gap = record.metrics["edge_auc"], record.metrics["edge_gap"]
+            theirs = found["retrain"].metrics["edge_auc"].value
+            assert (auc.direction, gap.direction) == ("none", "lower")
+            assert gap.value == abs(auc.value - theirs)
     for name in ("newton", "newton-chord"):
         assert found[name].metrics["slack"].value >= 1
         assert found[name].verdict == "proved"
@@ -391,6 +396,21 @@ def test_a_step_stands_between_the_truth_and_the_published_bounds(tmp_path: Path
     assert "2 kinds of requests" in found.text
     assert "never called proved" in found.text
     assert "cannot tell whether edges were forgotten" in found.text
+
+
+def test_planted_edges_say_what_doing_nothing_keeps(tmp_path: Path) -> None:
+    known = facts(**GRAPH, scenario="edges-planted", forgotten=500)
+    of = {"experiment": "planted", "retrain": 2.0}
+    gaps = ("newton", PROVED, -0.1), ("nothing", None, -0.9)
+    found = [
+        made(label, claim=claimed, unlearn=0.5, metrics={"accuracy_test_gap": gap}, **of)
+        for label, claimed, gap in gaps
+    ]
+    text = graphs.answer(Evidence(tables(tmp_path, *found, facts={"planted": known}))).text
+    assert (
+        "Of 500 edges planted between classes, doing nothing keeps a test gap of −0.900 points, "
+        "and Newton −0.100."
+    ) in text
 
 
 def test_the_figure_has_a_panel_a_kind_and_is_the_same_twice(tmp_path: Path) -> None:

@@ -393,7 +393,7 @@ def test_wrong_arrays_are_one_line(x: Any, y: Any, more: dict, message: str) -> 
             {"csv": "a.csv", "target": "y", "ranges": {"a": ["0", 1]}},
             "ranges.a.0: '0' is not a num",
         ),
-        ({"csv": "a.csv", "traget": "y"}, "Extra inputs are not permitted"),
+        ({"csv": "a.csv", "traget": "y"}, "did you mean 'target'"),
     ],
 )
 def test_settings_that_make_no_sense_are_one_line(
@@ -640,6 +640,13 @@ def test_a_stream_takes_named_rows_in_their_order(tmp_path: Path) -> None:
         [0, 7, 30],
         [12, 50],
     ]
+
+
+@pytest.mark.parametrize(("kind", "more"), [("csv", {"target": "y"}), ("npz", {})])
+def test_a_folder_in_place_of_a_file_is_called_one(tmp_path: Path, kind: str, more: dict) -> None:
+    (tmp_path / f"set.{kind}").mkdir()
+    with pytest.raises(LetheError, match=rf"cannot be read \(it is a folder\): .*data.{kind}"):
+        read(tmp_path, **{kind: f"set.{kind}"}, **more)
 
 
 REQUESTS = {

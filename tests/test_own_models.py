@@ -236,7 +236,7 @@ def test_another_module_of_that_name_is_refused(nets: Path, tmp_path: Path) -> N
         ('{ factory = "no_such:net" }', "there is no module no_such: put its file beside"),
         ('{ factory = "own_nets:absent" }', "module own_nets has no function 'absent'"),
         ('{ factory = "own_nets" }', "a module and a function in it"),
-        ('{ factory = "own_nets:small", arg = 1 }', "Extra inputs are not permitted"),
+        ('{ factory = "own_nets:small", arg = 1 }', "there is no such setting"),
         ('{ kind = "sofmax" }', "unknown model 'sofmax': did you mean 'softmax'"),
         ("{ width = 3 }", "set kind, e.g. model = { kind = 'softmax' }"),
     ],

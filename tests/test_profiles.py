@@ -116,7 +116,10 @@ def test_a_file_without_those_scales_offers_what_it_has(tmp_path: Path) -> None:
         ("profiles = 3", "a profile is a table"),
         ("profiles.cpu = 3", "a profile is a table"),
         ("[profiles.paper]\nseeds = [1]", "the file as it stands"),
-        ("[profiles.cpu]\nseed = [1]", "profile cpu: seed: Extra inputs are not permitted"),
+        (
+            "[profiles.cpu]\nseed = [1]",
+            "profile cpu: seed: there is no such setting: did you mean 'seeds'",
+        ),
     ],
 )
 def test_a_wrong_profile_is_one_line(tmp_path: Path, more: str, message: str) -> None:
@@ -218,7 +221,7 @@ def test_an_experiment_builds_a_net_for_the_images_of_its_data(tmp_path: Path) -
     [
         ((*CONVOLUTIONAL[1:], ('"unit-pixels"', '"hog"')), "needs pixels"),
         ((CONVOLUTIONAL[2], ("epochs = 2", 'epochs = 2, augment = "crop"')), "convolutional nets"),
-        ((*CONVOLUTIONAL, ("width = 4", "widths = 4")), "Extra inputs"),
+        ((*CONVOLUTIONAL, ("width = 4", "widths = 4")), "there is no such setting"),
     ],
 )
 def test_settings_that_do_not_fit_are_one_line(
@@ -227,6 +230,35 @@ def test_settings_that_do_not_fit_are_one_line(
     with pytest.raises(LetheError, match=message) as caught:
         load(str(tiny_experiment.write(tmp_path, *changes)))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("ridge", "rigde", "objective.rigde: there is no such setting: did you mean 'ridge'"),
+        ("tolerance", "tolerence", "tolerence: there is no such setting: did you mean 'tolerance'"),
+        ("[forget]", "[froget]", "froget: there is no such setting: did you mean 'forget'"),
+        ("seeds = [0, 1]", 'seeds = "zero"', "seeds: a list is wanted"),
+        ('"newton-cg"', '"newtn"', "training: unknown 'algorithm' 'newtn': it is one of"),
+    ],
+)
+def test_a_misspelt_setting_is_named_with_the_one_that_is_meant(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    path = tiny_experiment.write(tmp_path)
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(LetheError, match=message) as caught:
+        load(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_in_place_of_an_experiment_is_called_one(tmp_path: Path) -> None:
+    folder = tmp_path / "study.toml"
+    folder.mkdir()
+    with pytest.raises(LetheError, match=r"study.toml is a folder$"):
+        load(str(folder))
 
 
 # Several seeds at a time give what one after the other gives.

@@ -303,6 +303,24 @@ def test_a_small_budget_says_unknown_whatever_the_load() -> None:
     assert many == declared.certify(predictor, problem, 20_000)
 
 
+def test_a_member_that_falls_ends_the_search_where_the_ensemble_rises() -> None:
+    """Nothing can be held any more, and no pair of the ensemble is there to be found."""
+    problem = table(MLPSpec(kind="mlp", hidden=(2,), activation="tanh"))
+    members = []
+    for size in (5.0, -0.01):
+        named = {k: torch.zeros(s, dtype=torch.float64) for k, s in problem.model.shapes.items()}
+        first, _, last, _ = named
+        named[first][0, 0], named[last][1, 0] = 1.0, size
+        members.append(torch.cat([part.flatten() for part in named.values()]))
+    declared = Monotone(increasing=("a",))
+    both = declared.certify(Predictor(problem.model, torch.stack(members)), problem, 100_000)
+    assert both.verdict == "unknown"
+    assert both.work < 50_000
+    assert -1 < both.margin <= -0.01 * 0.5
+    falling = declared.certify(Predictor(problem.model, members[1]), problem, 100_000)
+    assert falling.verdict == "violated"
+
+
 def test_a_verdict_does_not_depend_on_the_order_of_units() -> None:
     for seed in range(4):
         problem, weights = random_net(seed, (6,), "tanh")

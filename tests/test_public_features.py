@@ -306,7 +306,7 @@ def test_settings_that_do_not_fit_the_images_are_one_line(
         ({"problem.features": 3}, r"features are 'hog', .* not 3"),
         ({"problem.features.patches.filters": 0}, "greater than or equal to 1"),
         ({"problem.features.patches.filters": True}, "true is not a number"),
-        ({"problem.features.kind": "patches"}, "Extra inputs are not permitted"),
+        ({"problem.features.kind": "patches"}, "there is no such setting"),
         ({"problem.split": {"test": 60, "negatives": 40, "public": None}}, "set problem.split"),
     ],
 )

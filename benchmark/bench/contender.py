@@ -130,11 +130,20 @@ class Contender(Protocol):
         aims: whether it works towards a tolerance; else one run is its answer to all of them.
     """
 
-    name: str
-    title: str
-    family: Family
-    source: str
-    aims: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def family(self) -> Family: ...
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def aims(self) -> bool: ...
 
     def versions(self) -> dict[str, str]:
         """Versions of the packages that it brings along."""

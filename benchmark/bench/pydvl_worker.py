@@ -80,7 +80,7 @@ def main() -> None:
         try:
             x, seconds, peak = peak_above(solve, asked["shift"], asked["iterations"])
             torch.save(x.cpu(), asked["to"])
-            answer = {"seconds": seconds, "peak": peak}
+            answer: dict[str, object] = {"seconds": seconds, "peak": peak}
         except Exception as error:  # any failure of the library is an answer about it
             answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
         print(json.dumps(answer), file=answers, flush=True)

@@ -303,8 +303,9 @@ def _convolutional(spec: SystemSpec, seeds: Seeds) -> Problem:
     x = torch.from_numpy(images / (catalogue.levels(spec.source) / 2) - 1)
     train = Rows(x.flatten(1), torch.from_numpy(dataset.train.labels[chosen]))
     net, epochs = IMAGE_NETS[spec.net, spec.size]
+    height, width, channels = x.shape[1:]
     return Problem(
-        model=Model(net, tuple(x.shape[1:]), dataset.classes),
+        model=Model(net, (height, width, channels), dataset.classes),
         objective=Objective(ridge=5e-4),
         training=AdamTraining(algorithm="adam", epochs=epochs, batch=50, learning_rate=1e-3),
         train=train,

@@ -63,7 +63,7 @@ def squared(seed: int = 0, **more: Any) -> Problem:
     form = FixedPoint(clip=16.0, bits=16)
     parts = ("train", "negatives", "test")
     rows = {part: getattr(problem, part) for part in parts}
-    rounded = {part: Rows(form.truncated(r.x), r.y) for part, r in rows.items()}
+    rounded: dict[str, Any] = {part: Rows(form.truncated(r.x), r.y) for part, r in rows.items()}
     return replace(
         problem,
         training=DirectTraining(tolerance=1e-10),
@@ -94,12 +94,14 @@ def tangent(
     public = rows(20, inputs, classes, seed + 3000, torch.float64)
     model = Tangent(spec, inputs, classes, PublicNet.of(2 * weights, public))
     head = softmax(seed, n=n, inputs=inputs, classes=classes, ridge=ridge)
-    parts = {part: model.rows(getattr(head, part)) for part in ("train", "negatives", "test")}
+    parts: dict[str, Any] = {
+        part: model.rows(getattr(head, part)) for part in ("train", "negatives", "test")
+    }
     declared = Declared(feature_norm=clip)
     return replace(head, model=model, public=model.rows(public), declared=declared, **parts)
 
 
-def cone(seed: int = 0, **more: object) -> Problem:
+def cone(seed: int = 0, **more: Any) -> Problem:
     """Two classes, as `softmax` else, trained where two features may only raise the log odds."""
     problem = softmax(seed, **(more | {"classes": 2}))
     first = torch.tensor([0, 1])
@@ -134,7 +136,7 @@ def every_row(problem: Problem) -> torch.Tensor:
 
 # A method on small problems: which it can run on, what it starts from and what it answers.
 
-KINDS: dict[str, Callable[[], Problem]] = {
+KINDS: dict[str, Callable[..., Problem]] = {
     "softmax": softmax,
     "squared": squared,
     "one-vs-rest": one_vs_rest,

@@ -7,6 +7,7 @@ import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -33,7 +34,7 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.definition import verdict
 from benchmark.contract.method import Method
 from benchmark.contract.seeds import Seeds
-from benchmark.errors import AssumptionBroken, LetheError
+from benchmark.errors import AssumptionBroken, LetheError, present
 from benchmark.rows import Rows
 
 # The rules of the contract, each a check of a method on a small problem.
@@ -165,7 +166,8 @@ def nothing_to_forget_changes_nothing(cls: type[Method], kind: str) -> None:
     unchanged = torch.equal(release.state.weights, request.original.weights)
     # What definition `reference` holds it against is the same noisy algorithm on D_r, so with
     # nothing to forget it is that algorithm: its absence would tell that nothing was asked.
-    noisy = rests_on(release.claim) == "algorithm" and release.claim.definition == "reference"
+    claim = release.claim
+    noisy = claim is not None and rests_on(claim) == "algorithm" and claim.definition == "reference"
     hold(
         unchanged != noisy,
         "with nothing to forget the noisy algorithm does not run, which tells that nothing was "
@@ -179,15 +181,16 @@ def an_observer_is_not_told(cls: type[Method], kind: str) -> None:
     """What is public of a claim is the same whatever is forgotten."""
     method, problem = cls(), problems.declared(KINDS[kind](), 30)
     original = trained(method, problem, Seeds())
-    claims = [
+    made = [
         ask(method, problem, forget, original=original)[1].claim
         for forget in (FORGET, torch.arange(25), NOTHING)
     ]
-    if None in claims:
-        hold(claims == [None] * 3, "some requests are answered with a claim, some without")
+    claims = [claim for claim in made if claim is not None]
+    if len(claims) < len(made):
+        hold(not claims, "some requests are answered with a claim, some without")
         return
     if claims[0].definition == "this-pair":
-        differs = claims[0].evidence.sigma != claims[1].evidence.sigma
+        differs = claims[0].distance.sigma != claims[1].distance.sigma
         hold(differs, "its noise follows the request, which is what makes it a yardstick")
         return
     told = [claim.public() for claim in claims]
@@ -242,9 +245,8 @@ def what_it_does_not_need_does_not_matter(cls: type[Method], kind: str) -> None:
 def every_parameter_matters(cls: type[Method], parameter: str) -> None:
     """A parameter with another value changes what is published or claimed, on some problem."""
     beside = _BESIDE.get((cls.name, parameter), {})
-    before, changed = (
-        cls.build(beside | more) for more in ({}, {parameter: _another_value(cls, parameter)})
-    )
+    before = cls.build(beside)
+    changed = cls.build(beside | {parameter: _another_value(cls, parameter)})
     for kind in kinds(cls):
         rows = _ROWS.get((cls.name, parameter))
         problem = problem_of(kind) if rows is None else KINDS[kind](n=rows)
@@ -283,7 +285,7 @@ def the_bound_holds(cls: type[Method], seed: int) -> None:
     if rests_on(release.claim) == "construction":
         hold(distance == 0, f"it claims to be exact, and is {distance:.3g} from retraining")
         return
-    reached, bound = release.claim.evidence.reached, release.claim.bound
+    reached, bound = release.claim.distance.reached, release.claim.distance.bound
     hold(
         distance <= reached <= bound,
         f"the weights are {distance:.6g} from the retrained ones, and the claim says {reached:.6g} "
@@ -299,7 +301,7 @@ def noise_answers_the_target(cls: type[Method], kind: str) -> None:
         ask(method, problem, target=target, original=start_of(method, kind))[1].claim
         for target in (Target(epsilon=8, delta=1e-5), Target(epsilon=0.5, delta=1e-6))
     )
-    if None in (loose, tight):
+    if loose is None or tight is None:
         return
     if rests_on(tight) == "construction":
         exact = (tight.epsilon, tight.release_sigma) == (0, 0)
@@ -343,7 +345,7 @@ def declarations_are_complete(cls: type[Method]) -> None:
 
 
 #: Other parameters that a parameter needs in order to matter.
-_BESIDE = {
+_BESIDE: dict[tuple[str, str], dict[str, Any]] = {
     ("newton", "hessian_lipschitz"): {"retrain_gradient": 1.0},
     ("newton", "retrain_gradient"): {"hessian_lipschitz": 1.0},
     ("newton-lissa", "hessian_lipschitz"): {"retrain_gradient": 1.0},
@@ -463,7 +465,7 @@ def near(cls: type[Method]) -> bool:
 
 
 def _outcome(cls: type[Method], rule: Callable, on: str, check: Callable[[], None]) -> Outcome:
-    text = rule.__doc__.splitlines()[0].rstrip(".")
+    text = present(rule.__doc__).splitlines()[0].rstrip(".")
     try:
         with settings.kept(cls.name):
             check()

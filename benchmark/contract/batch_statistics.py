@@ -5,6 +5,8 @@ And of one of a loss that is a plug-in's, whose constants no theorem knows.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -70,6 +72,6 @@ def check(name: str, request: Request, release: Release) -> None:
 def _set_by_training(request: Request, weights: Tensor) -> bool:
     """Whether the statistics in `weights` (d,) are those of a pass over the retained rows."""
     problem = request.problem
-    batch = problem.training.batch
-    again = problem.model.with_statistics(weights, request.retain_rows.x, batch)
+    training: Any = problem.training  # in batches, as statistics are of some
+    again = problem.model.with_statistics(weights, request.retain_rows.x, training.batch)
     return torch.allclose(again, weights, rtol=1e-4, atol=1e-6)

@@ -233,6 +233,12 @@ class Claim(_Frozen):
         return () if isinstance(self.evidence, Construction) else self.evidence.constants
 
     @property
+    def distance(self) -> Distance:
+        """The evidence of a claim that has a `bound`."""
+        assert isinstance(self.evidence, Distance)
+        return self.evidence
+
+    @property
     def bound(self) -> float | None:
         """The certified distance; None where the evidence is none."""
         return self.evidence.bound if isinstance(self.evidence, Distance) else None

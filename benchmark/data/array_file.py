@@ -84,7 +84,7 @@ def _is_sound(path: Path, size: int, changed: int) -> bool:
     if size <= _DIGEST:
         return False
     content = np.memmap(path, np.uint8, "r")
-    return hashlib.sha256(content[:-_DIGEST]).digest() == content[-_DIGEST:].tobytes()
+    return hashlib.sha256(content[:-_DIGEST].data).digest() == content[-_DIGEST:].tobytes()
 
 
 def _content(batches: Iterator[np.ndarray], n: int) -> Iterator[bytes | memoryview]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -113,7 +114,7 @@ def hashed(ids: Iterable[object], content_hash: str) -> tuple[str, ...]:
     return tuple(hashlib.sha256(salt + text_of(one).encode()).hexdigest() for one in ids)
 
 
-def text_of(value: object) -> str:
+def text_of(value: Any) -> str:
     """A cell as text: the same of 17, 17.0 and " 17 ", whatever file it was read from."""
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace").strip()

@@ -108,7 +108,7 @@ find = KIND.find
 
 def of_images() -> list[str]:
     """The names of features of images."""
-    return [name for name, found in discover().items() if issubclass(found, ImageFeature)]
+    return list(_images())
 
 
 def of_tables() -> list[str]:
@@ -118,7 +118,11 @@ def of_tables() -> list[str]:
 
 def keeping_images() -> list[str]:
     """The names of features that convolutions can look at."""
-    return [name for name in of_images() if find(name).keeps_image]
+    return [name for name, found in _images().items() if found.keeps_image]
+
+
+def _images() -> dict[str, type[ImageFeature]]:
+    return {n: found for n, found in discover().items() if issubclass(found, ImageFeature)}
 
 
 def of_image(name: str) -> type[ImageFeature]:

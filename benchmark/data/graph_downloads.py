@@ -53,8 +53,9 @@ def fetch(name: str, place: str, path: Path, read: Read | None = None) -> None:
             f"graph {name} is not in the form it was published in ({str(error)[:100]}): set "
             f"LETHE_DATA to a folder that holds {place}"
         ) from error
+    content: dict[str, Any] = dict(arrays)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    np.savez_compressed(buffer, **content)
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, buffer.getvalue())
 

@@ -16,7 +16,7 @@ from scipy import sparse
 from benchmark.data import graph_downloads
 from benchmark.data.digits_graph import digits_graph
 from benchmark.data.images import local_folder
-from benchmark.errors import LetheError, unknown
+from benchmark.errors import LetheError, present, unknown
 from benchmark.files import cache_folder
 from benchmark.graph.graph import Graph
 from benchmark.graph.propagation import Propagation
@@ -190,9 +190,9 @@ class GraphSpec(Propagation):
     def _path(self) -> Path:
         """Where the file is: at the study, else in the current folder or in `$LETHE_DATA`."""
         if self._folder is not None:
-            return self._folder / self.file
+            return self._folder / present(self.file)
         folders = [Path.cwd(), *map(Path, filter(None, [os.environ.get("LETHE_DATA")]))]
-        places = [folder / self.file for folder in folders]
+        places = [folder / present(self.file) for folder in folders]
         return next((place for place in places if place.exists()), places[0])
 
 

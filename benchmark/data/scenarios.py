@@ -157,7 +157,7 @@ def named(
     if names is None:
         raise LetheError("forget scenario 'named' needs the numbers of the training rows")
     place = {name: index for index, name in enumerate(names)}
-    wanted = [place.get(name) for name in (hashes or numbers)]
+    wanted = [place.get(name) for name in (hashes or numbers or ())]
     if None in wanted:
         which = f"row {numbers[wanted.index(None)]}" if numbers else "a row, by its id,"
         raise LetheError(

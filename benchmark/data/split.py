@@ -70,7 +70,9 @@ def with_rows_of_file(problem: Any, folder: Path) -> Any:
         LetheError: if the file cannot be read or holds anything but whole numbers.
     """
     split = problem.get("split") if isinstance(problem, dict) else None
-    public = split.get("public") if isinstance(split, dict) else None
+    if not isinstance(split, dict):
+        return problem
+    public = split.get("public")
     if not (isinstance(public, dict) and isinstance(public.get("file"), str)):
         return problem
     if len(public) > 1:
@@ -303,7 +305,7 @@ def _kept(order: Tensor, place: Tensor, spec: SplitSpec) -> tuple[Tensor, Tensor
 
 def _refuse_both(dataset: Dataset, spec: SplitSpec) -> None:
     """Refuse a row that is public and asks for deletion."""
-    both = set(spec.named) & set(spec.public.rows)
+    both = set(spec.named) & set(spec.public.rows if isinstance(spec.public, PublicIndex) else ())
     if both:
         raise LetheError(
             f"row {min(both)} of {dataset.name}, by canonical number, is public and named by a "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.contract.claim import Construction
 from benchmark.contract.definition import Definition
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, present
 
 if TYPE_CHECKING:
     from benchmark.contract.method import Method
@@ -30,7 +30,7 @@ class Retrain(Definition):
 
         Where a release is exact there is no noise to publish with, and A(D_r) is taken as it is.
         """
-        if isinstance(claimed.claim.evidence, Construction):
+        if isinstance(present(claimed.claim).evidence, Construction):
             return without.release(without.original.weights, claimed.claim)
         release = method.answer(without)
         if not release.state.weights.allclose(without.original.weights, rtol=1e-9):

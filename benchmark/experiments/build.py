@@ -18,7 +18,7 @@ from benchmark.data.dataset import SCALE_CAVEAT, Dataset, Part
 from benchmark.data.fitted.features import BITS, CLIP, FittedCache
 from benchmark.data.fitted.spec import PublicFeatures, PublicPart
 from benchmark.data.split import Split, split
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, present
 from benchmark.experiments.experiment import ProblemSpec
 from benchmark.experiments.graphs import graph_world, nodes_split
 from benchmark.experiments.properties import domain_of, with_property
@@ -46,7 +46,7 @@ def linearised(problem: Problem, spec: TangentSpec, shape: Shape, seeds: Seeds) 
         shape: height, width and channels of an image.
         seeds: of which the training seed draws the public net.
     """
-    public = problem.public.to(torch.device("cpu"), torch.float64)
+    public = present(problem.public).to(torch.device("cpu"), torch.float64)
     weights = _public_weights(spec, public, shape, problem.model.classes, seeds)
     net = PublicNet.of(weights, public).to(problem.device)
     model = Tangent(spec, problem.train.x.shape[1], problem.model.classes, net)
@@ -109,7 +109,7 @@ def fetch(spec: ProblemSpec) -> None:
         LetheError: if the data cannot be had or the cache cannot be written.
     """
     if spec.graph is not None:
-        spec.graph.load(spec.data)
+        spec.graph_data()
         return
     dataset = catalogue.load(spec.data)
     if isinstance(spec.features, PublicFeatures) or dataset.train.is_table:
@@ -176,7 +176,10 @@ def build_of(
         domain=domain_of(dataset.columns) if spec.features == "declared-ranges" else None,
     )
     problem = with_property(problem, spec.kept_property)
-    return linearised(problem, spec.model, _image(dataset), seeds) if spec.model.net else problem
+    if spec.model.net is None:
+        return problem
+    tangent: Any = spec.model  # no other kind has a net
+    return linearised(problem, tangent, _image(dataset), seeds)
 
 
 def _inputs(spec: ProblemSpec, dataset: Dataset, train: Rows) -> Inputs:
@@ -198,20 +201,22 @@ def fitted_features(spec: ProblemSpec, dataset: Dataset, chosen: Split) -> Fitte
     """
     if not isinstance(spec.features, PublicFeatures):
         return None
-    public = PublicPart.of(dataset, chosen.public, catalogue.levels(spec.data))
+    public = PublicPart.of(dataset, present(chosen.public), catalogue.levels(spec.data))
     return FittedCache(spec.features, public)
 
 
 def _features(spec: ProblemSpec, dataset: Dataset, chosen: Split) -> Features:
     """How the features of rows are computed."""
     fitted, levels = fitted_features(spec, dataset, chosen), catalogue.levels(spec.data)
-    if fitted is not None:
+    name = spec.features
+    if fitted is not None or isinstance(name, PublicFeatures):
+        fitted = present(fitted)
         return Features(
             lambda part, rows: fitted.rows(part.images[rows]), fitted.fitted.largest_norm
         )
     if dataset.train.is_table:
-        return _of_table(spec.features, dataset, chosen)
-    feature = features.find(spec.features)
+        return _of_table(name, dataset, chosen)
+    feature = features.find(name)
     if not issubclass(feature, features.ImageFeature):
         raise LetheError(
             f"features '{spec.features}' are for tables, and {dataset.name} holds images: take "

@@ -26,10 +26,10 @@ from benchmark.contract.claim import Target
 from benchmark.data import features as feature_kinds
 from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.forget import ForgetSpec
-from benchmark.data.graphs import GraphSpec
+from benchmark.data.graphs import GraphData, GraphSpec
 from benchmark.data.own.spec import Arrays, OwnData
 from benchmark.data.split import SplitSpec, with_rows_of_file
-from benchmark.errors import LetheError, explain, unknown
+from benchmark.errors import LetheError, explain, present, unknown
 from benchmark.experiments.own import SEEDS, resolved, with_defaults
 from benchmark.experiments.profile import (
     SMALLER,
@@ -185,7 +185,8 @@ class ProblemSpec(BaseModel):
         if augmented and not self.convolutional:
             raise ValueError("training.augment is for convolutional nets: leave it out")
         if self.model.net is not None:
-            self._check_tangent(self.model)
+            tangent: Any = self.model  # no other kind has a net
+            self._check_tangent(tangent)
         direct = isinstance(training, DirectTraining)
         if direct and not ("squared_loss" in self.offers and self.precision == "float64"):
             raise ValueError(
@@ -193,6 +194,20 @@ class ProblemSpec(BaseModel):
                 "'squared' with a ridge, and precision = 'float64'"
             )
         return self
+
+    def graph_data(self) -> GraphData:
+        """The graph, of an experiment on one.
+
+        Raises:
+            LetheError: if it cannot be had, is wrong or is not what it should be.
+        """
+        return present(self.graph).load(self.graph_name)
+
+    @property
+    def graph_name(self) -> str:
+        """What `data` calls the graph."""
+        assert isinstance(self.data, str)
+        return self.data
 
     def _check_tangent(self, model: TangentSpec) -> None:
         if self.split.public is None:
@@ -476,7 +491,7 @@ def of_tables(content: dict[str, Any], folder: Path, where: str) -> Experiment:
         experiment = Experiment.model_validate(content)
         refuse_conversions(content, experiment, where)
     except ValidationError as error:
-        raise explain(error, where) from error
+        raise explain(error, where, Experiment) from error
     return experiment
 
 
@@ -492,7 +507,7 @@ def _with_graph(problem: Any, folder: Path, where: str) -> Any:
     try:
         return problem | {"graph": GraphSpec.model_validate(graph).located(folder)}
     except ValidationError as error:
-        raise explain(error, f"{where}: problem.graph") from error
+        raise explain(error, f"{where}: problem.graph", GraphSpec) from error
 
 
 def _place(name: str) -> tuple[Path, str | None]:
@@ -505,7 +520,8 @@ def _place(name: str) -> tuple[Path, str | None]:
     if path.is_file():
         return path, None
     if name.endswith(".toml"):
-        raise LetheError(f"experiment file {name} does not exist")
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise LetheError(f"experiment file {name} {what}")
     for path in sorted(FOLDER.glob("*.toml")):
         for profile, one in variants(read(path)).items():
             if one.name == name:

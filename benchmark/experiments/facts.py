@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmark.data import catalogue, features, graphs
 from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.graphs import GraphSpec
-from benchmark.errors import LetheError, unknown
+from benchmark.errors import LetheError, present, unknown
 from benchmark.experiments.experiment import Experiment, ProblemSpec, every
 from benchmark.experiments.profile import PAPER, SMALLER
 from benchmark.facts import Facts
@@ -25,7 +25,7 @@ def facts_of(experiment: Experiment) -> Facts:
         data=catalogue.name(problem.data),
         data_title=_title(problem),
         features=features_in_words(problem),
-        model=problem.model.kind,
+        model=problem.model.name,
         problem=_in_words(problem),
         linear=problem.model.linear,
         strongly_convex="strong_convexity" in problem.offers,
@@ -123,7 +123,7 @@ def members(group: str, profile: str | None = None) -> list[tuple[str, str | Non
     if not found:
         raise LetheError(f"group {group} has no profile '{profile}': there is {_known(inside)}")
     found.sort(key=lambda pair: not pair[0].problem.model.linear)
-    return [(one.path.stem, chosen) for one, chosen in found]
+    return [(present(one.path).stem, chosen) for one, chosen in found]
 
 
 def _takes_part(one: Experiment) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from benchmark.contract.seeds import Seeds
 from benchmark.data.forget import ForgetSpec
 from benchmark.data.graphs import GraphData
 from benchmark.data.split import Split, SplitSpec
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, present
 from benchmark.experiments.experiment import ProblemSpec
 from benchmark.graph.graph import Change, Graph
 from benchmark.graph.net import GraphNet, GraphRows
@@ -49,10 +50,10 @@ def graph_world(spec: ProblemSpec, seeds: Seeds, device: torch.device) -> World:
     Raises:
         LetheError: if the graph cannot be had or the split does not fit it.
     """
-    data = spec.graph.load(spec.data)
+    data = spec.graph_data()
     roles = roles_of(data, spec, seeds)
     graph = data.graph
-    if spec.graph.inductive:
+    if present(spec.graph).inductive:
         inside = np.zeros(len(graph), dtype=bool)
         inside[roles.held_out] = True
         graph = graph.cut(inside)
@@ -65,7 +66,7 @@ def stream(spec: ProblemSpec, forget: ForgetSpec, seeds: Seeds, device: torch.de
     Raises:
         LetheError: if the graph cannot be had, or split and requests do not fit it.
     """
-    plain, data = graph_world(spec, seeds, device), spec.graph.load(spec.data)
+    plain, data = graph_world(spec, seeds, device), spec.graph_data()
     drawn = forget.draw_on(plain.graph, plain.roles.train, seeds)
     start = plain
     if drawn.graph is not plain.graph:
@@ -83,7 +84,7 @@ def roles_of(data: GraphData, spec: ProblemSpec, seeds: Seeds) -> Roles:
     Raises:
         LetheError: if nodes are fewer than the split asks for, or no parts are published.
     """
-    if spec.graph.split == "random":
+    if present(spec.graph).split == "random":
         return _random(data.graph, spec, seeds)
     if len(data.parts["val"]) == 0 or len(data.parts["test"]) == 0:
         raise LetheError(
@@ -92,20 +93,19 @@ def roles_of(data: GraphData, spec: ProblemSpec, seeds: Seeds) -> Roles:
         )
     held = np.union1d(data.parts["val"], data.parts["test"])
     everything = np.setdiff1d(trainable(data.graph), held)
-    train = everything if spec.graph.split == "full" else data.parts["train"]
+    train = everything if present(spec.graph).split == "full" else data.parts["train"]
     if len(train) < 2:
         raise LetheError(f"the graph {spec.data} has {len(train)} training nodes: give it some")
     found = Roles(train, data.parts["val"], data.parts["test"])
-    _check_sizes(found, spec.split, spec.data)
+    _check_sizes(found, spec.split, spec.graph_name)
     return found
 
 
 def nodes_split(roles: Roles) -> Split:
     """The node numbers as a record has them."""
-    return Split(
-        *(torch.from_numpy(part) for part in (roles.train, roles.negatives, roles.test)),
-        None if roles.validation is None else torch.from_numpy(roles.validation),
-    )
+    train, negatives, test = map(torch.from_numpy, (roles.train, roles.negatives, roles.test))
+    validation = None if roles.validation is None else torch.from_numpy(roles.validation)
+    return Split(train, negatives, test, validation)
 
 
 def _check_sizes(roles: Roles, spec: SplitSpec, name: str) -> None:
@@ -149,7 +149,7 @@ def _world(
     model, propagation = _model(spec, graph.x.shape[1], data.classes, empty.x)
     declared = Declared(spec.rows_at_least, propagation.largest_norm, spec.fixed_point, data.fitted)
     bare = Problem(model, spec.objective, spec.training, empty, empty, empty, declared=declared)
-    sums = propagation.sums(graph)
+    sums: Any = propagation.sums(graph)  # what the propagation alone looks at
 
     def rows(nodes: np.ndarray | None) -> Rows | None:
         if nodes is None:
@@ -158,7 +158,8 @@ def _world(
         return Rows(x, torch.from_numpy(graph.y[nodes]).to(device))
 
     parts = ("train", "negatives", "test", "validation")
-    problem = replace(bare, **{part: rows(getattr(roles, part)) for part in parts})
+    held: dict[str, Any] = {part: rows(getattr(roles, part)) for part in parts}
+    problem = replace(bare, **held)
     return World(graph, propagation, roles, problem, sums)
 
 
@@ -166,8 +167,9 @@ def _model(
     spec: ProblemSpec, inputs: int, classes: int, like: torch.Tensor
 ) -> tuple[Model, Propagation | GraphRows]:
     """The model, and how a graph becomes its rows."""
+    graph = present(spec.graph)
     if spec.model.hops is None:
-        return Model(spec.model, inputs, classes), spec.graph
-    reach = spec.graph.model_copy(update={"hops": spec.model.hops, "weights": "sgc"})
+        return Model(spec.model, inputs, classes), graph
+    reach = graph.model_copy(update={"hops": spec.model.hops, "weights": "sgc"})
     net = GraphNet(spec.model, inputs, classes, reach, like)
     return net, GraphRows(net, reach)

@@ -14,7 +14,7 @@ from benchmark.data.dataset import Dataset, hashed, text_of
 from benchmark.data.own.csv_file import read_csv
 from benchmark.data.own.spec import Arrays, OwnData
 from benchmark.data.split import SplitSpec
-from benchmark.errors import LetheError, explain, unknown
+from benchmark.errors import LetheError, explain, present, unknown
 from benchmark.parameters import refuse_conversions
 
 # Defaults of what an experiment's file may leave out.
@@ -103,14 +103,14 @@ def resolved(content: dict[str, Any], folder: Path, where: str) -> dict[str, Any
     names = [name for name in _NAMES if isinstance(forget, dict) and name in forget]
     if len(names) > 1:
         raise LetheError(f"{where}: forget names {' and '.join(names)}: name what to forget once")
-    return content | _named(problem, forget, folder, where) if names else content
+    return content | _named(problem, present(forget), folder, where) if names else content
 
 
 def _own(data: dict[str, Any], folder: Path, where: str) -> OwnData:
     try:
         found = OwnData.model_validate(data)
     except ValidationError as error:
-        raise explain(error, f"{where}: problem.data") from error
+        raise explain(error, f"{where}: problem.data", OwnData) from error
     refuse_conversions(data, found, f"{where}: problem.data")
     return found.located(folder)
 
@@ -118,7 +118,9 @@ def _own(data: dict[str, Any], folder: Path, where: str) -> OwnData:
 def _with_public(problem: dict[str, Any], where: str) -> dict[str, Any]:
     """The problem with the public rows that it names by canonical number."""
     split = problem.get("split")
-    public = split.get("public") if isinstance(split, dict) else None
+    if not isinstance(split, dict):
+        return problem
+    public = split.get("public")
     if not (isinstance(public, dict) and "rows" in public):
         return problem
     dataset = catalogue.load(problem["data"])

@@ -213,7 +213,7 @@ def _row(label: str, tables: dict[str, dict[str, Any]], where: str) -> Row:
             {"method": label, **_complete(label, tables, place), "label": label}
         )
     except ValidationError as error:
-        raise explain(error, place) from error
+        raise explain(error, place, Row) from error
 
 
 def _complete(label: str, tables: dict[str, dict[str, Any]], place: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.data.dataset import Column
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, present
 from benchmark.problem.domain import Domain, Feature
 from benchmark.problem.problem import Problem
 from benchmark.problem.training.adam import AdamTraining
@@ -47,7 +47,7 @@ def domain_of(columns: tuple[Column, ...]) -> Domain | None:
         places = tuple(range(place, place + column.width))
         place += column.width
         if column.categories is None:
-            low, high = float(column.low), float(column.high)
+            low, high = float(present(column.low)), float(present(column.high))
             middle, half = (high + low) / 2, (high - low) / 2 * root
             found.append(Feature(column.name, places, low, high, middle, half))
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
 
@@ -14,6 +14,10 @@ from benchmark.errors import LetheError
 
 #: The label of a node that has none.
 NO_LABEL = -1
+
+
+def _nothing() -> np.ndarray:
+    return np.array([], dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -27,17 +31,15 @@ class Change:
         labels: (d,) nodes whose label goes, so that they are not trained on any more.
     """
 
-    nodes: np.ndarray = None
-    edges: np.ndarray = None
-    features: np.ndarray = None
-    labels: np.ndarray = None
+    nodes: np.ndarray = field(default_factory=_nothing)
+    edges: np.ndarray = field(default_factory=_nothing)
+    features: np.ndarray = field(default_factory=_nothing)
+    labels: np.ndarray = field(default_factory=_nothing)
 
     def __post_init__(self) -> None:
         for name in ("nodes", "features", "labels"):
-            given = getattr(self, name)
-            object.__setattr__(self, name, _numbers([] if given is None else given))
-        edges = [] if self.edges is None else self.edges
-        object.__setattr__(self, "edges", np.asarray(edges, dtype=np.int64).reshape(-1, 2))
+            object.__setattr__(self, name, _numbers(getattr(self, name)))
+        object.__setattr__(self, "edges", np.asarray(self.edges, dtype=np.int64).reshape(-1, 2))
 
     @property
     def size(self) -> int:

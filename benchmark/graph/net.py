@@ -15,7 +15,7 @@ from benchmark.errors import LetheError
 from benchmark.graph.graph import Change, Graph
 from benchmark.graph.propagation import Propagation
 from benchmark.problem.model import Model
-from benchmark.problem.models.gcn import GCNSpec
+from benchmark.problem.models.spec import ModelSpec
 
 #: Whole numbers up to it are exact in single precision.
 _LARGEST = 2**24
@@ -36,7 +36,7 @@ class GraphNet(Model):
     """
 
     def __init__(
-        self, spec: GCNSpec, inputs: int, classes: int, propagation: Propagation, like: Tensor
+        self, spec: ModelSpec, inputs: int, classes: int, propagation: Propagation, like: Tensor
     ) -> None:
         super().__init__(spec, inputs, classes)
         self._propagation, self._like = propagation, like

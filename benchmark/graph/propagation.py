@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -13,7 +13,7 @@ from scipy import sparse
 from benchmark.graph.graph import Change, Graph
 
 
-def _one_form(value: object) -> object:
+def _one_form(value: Any) -> Any:
     """Refuse, in one sentence, what are no weights; a union would write several."""
     numbers = isinstance(value, list | tuple) and all(
         isinstance(v, int | float) and not isinstance(v, bool) for v in value
@@ -213,7 +213,7 @@ class Propagation(BaseModel):
         steps = [self._step(graph, inner, outer) for inner, outer in pairwise(balls)]
         x = _unit(graph.x[balls[-1]])
         dense = _is_dense(graph)
-        z = self._horner(x.toarray() if dense else x, steps, balls)
+        z: Any = self._horner(x.toarray() if dense else x, steps, balls)
         return z if dense else z.toarray()
 
     def _from(self, features: Patched, graph: Graph, wanted: np.ndarray) -> np.ndarray:

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, present
 from benchmark.graph.graph import NO_LABEL, Change, Graph
 
-GraphScenario = Literal[
-    "nodes",
-    "nodes-any",
-    "nodes-high-degree",
-    "nodes-class",
-    "edges",
-    "edges-of-node",
-    "edges-planted",
-    "features",
-    "features-and-labels",
-]
 #: Each scenario in words that follow the number.
 WORDS = {
     "nodes": "training nodes",
@@ -51,7 +39,7 @@ class Drawn:
 
 
 def draw(
-    scenario: GraphScenario,
+    scenario: str,
     graph: Graph,
     train: np.ndarray,
     count: Callable[[int], int | None],
@@ -61,7 +49,7 @@ def draw(
     """Disjoint requests on a graph.
 
     Args:
-        scenario: what they name.
+        scenario: what they name, one of `WORDS`.
         graph: to draw from.
         train: (n,) sorted numbers of the training nodes.
         count: from how many there are to choose from to the number of each request.
@@ -89,7 +77,7 @@ class _Chooser:
 
     def parts(self, items: np.ndarray, what: str, *, most: int | None = None) -> list[np.ndarray]:
         """The first of `items` in disjoint parts, one a request."""
-        size = self.count(len(items))
+        size = present(self.count(len(items)))
         wanted, most = size * self.requests, len(items) if most is None else most
         if wanted > most:
             raise LetheError(
@@ -133,11 +121,12 @@ class _Chooser:
 
     def edges_of_node(self) -> Drawn:
         """For each request edges of a training node of its own."""
-        changes, used = [], np.zeros((0, 2), dtype=np.int64)
+        changes: list[Change] = []
+        used = np.zeros((0, 2), dtype=np.int64)
         for node in self.shuffled(self.train):
             own = self.graph.edges[(self.graph.edges == node).any(axis=1)]
             own = own[~(own[:, None] == used[None]).all(axis=2).any(axis=1)]
-            size = self.count(len(own))
+            size = present(self.count(len(own)))
             if len(own) >= size and len(changes) < self.requests:
                 changes.append(Change(edges=self.shuffled(own)[:size]))
                 used = np.concatenate([used, changes[-1].edges])
@@ -150,8 +139,9 @@ class _Chooser:
 
     def edges_planted(self) -> Drawn:
         """Edges between training nodes of different classes that the graph did not have."""
-        size = self.count(len(self.graph.edges))
-        wanted, planted, there = size * self.requests, [], set(map(tuple, self.graph.edges))
+        wanted = present(self.count(len(self.graph.edges))) * self.requests
+        planted: list[tuple[int, int]] = []
+        there = set(map(tuple, self.graph.edges))
         for _ in range(200):
             pairs = self.train[
                 torch.randint(len(self.train), (2 * wanted, 2), generator=self.generator).numpy()
@@ -179,7 +169,7 @@ class _Chooser:
         parts = self.parts(self.shuffled(self.train), "training nodes", most=len(self.train) - 1)
         return self.drawn(Change(features=part, labels=part) for part in parts)
 
-    def drawn(self, changes: object) -> Drawn:
+    def drawn(self, changes: Iterable[Change]) -> Drawn:
         return Drawn(self.graph, tuple(changes))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from benchmark.errors import LetheError
 from benchmark.graph.graph import NO_LABEL, Change, Graph
 from benchmark.graph.net import GraphRows
-from benchmark.graph.propagation import Propagation, Sums
+from benchmark.graph.propagation import Propagation
 from benchmark.problem.problem import Problem
 from benchmark.rows import Rows
 
@@ -44,11 +45,11 @@ class Roles:
         Raises:
             LetheError: if no test node or no negative is left.
         """
-        left = {}
+        left: dict[str, Any] = {}
         for name in ("negatives", "test", "validation"):
             nodes = getattr(self, name)
             left[name] = None if nodes is None else nodes[y[nodes] != NO_LABEL]
-            if nodes is not None and len(left[name]) == 0:
+            if nodes is not None and not len(left[name]):
                 raise LetheError(f"the request forgets every node of {name}: forget fewer")
         return Roles(self.train, **left)
 
@@ -69,7 +70,7 @@ class World:
     propagation: Propagation | GraphRows
     roles: Roles
     problem: Problem
-    sums: Sums | int | None = None
+    sums: Any = None
 
     @property
     def trained(self) -> np.ndarray:
@@ -90,17 +91,14 @@ class World:
         roles = self.roles.with_label(graph.y)
         used = np.intersect1d(changed, np.union1d(roles.train, roles.held_out))
         used = used[graph.there[used]]
-        sums = self.propagation.sums_after(self.sums, self.graph, graph, change)
+        sums: Any = self.propagation.sums_after(self.sums, self.graph, graph, change)
         features = _Features(used, self._finished(self.propagation.rows(graph, used, sums)))
         seconds = time.perf_counter() - began  # the rest copies rows that stay as they were
-        problem = replace(
-            self.problem,
-            train=self._train(graph, features),
-            **{
-                name: self._held_out(name, getattr(roles, name), features)
-                for name in ("negatives", "test", "validation")
-            },
-        )
+        held_out: dict[str, Any] = {
+            name: self._held_out(name, getattr(roles, name), features)
+            for name in ("negatives", "test", "validation")
+        }
+        problem = replace(self.problem, train=self._train(graph, features), **held_out)
         world = World(graph, self.propagation, roles, problem, sums)
         before, kept = self.trained, world.trained
         near = torch.from_numpy(kept[np.isin(roles.train[kept], used)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import binomtest
 
+from benchmark.errors import present
 from benchmark.metrics.attack import auc
 from benchmark.metrics.measure import Measure
 from benchmark.metrics.outputs import scores
@@ -94,7 +95,7 @@ def auc_interval(
 
     sides = tuple(side for fold in folds for side in fold)
     found = bootstrap_interval(mean_auc, sides, rng, paired=same_examples, draws=draws)
-    return found.low, found.high
+    return present(found.low), present(found.high)
 
 
 def gap_to_retrain(ours: Measure, retrained: Measure) -> Measure:

@@ -52,13 +52,14 @@ def relearn_ratio(unlearned: RelearnTime, retrained: RelearnTime) -> dict[str, M
     saw the rows, which tells as much. Not defined where the retrained model hit the limit.
     """
     bounds = (0.0, math.inf)
-    ratio: float | None = unlearned.steps / retrained.steps
-    gap: float | None = abs(math.log(ratio))
+    times = unlearned.steps / retrained.steps
+    ratio: float | None = times
+    gap: float | None = abs(math.log(times))
     note = gap_note = "censored: at least" if unlearned.censored else ""
     if retrained.censored:
         ratio = gap = None
         note = gap_note = f"the retrained model did not relearn within {retrained.steps} steps"
-    elif unlearned.censored and ratio < 1:  # the true ratio may lie on either side of 1
+    elif unlearned.censored and times < 1:  # the true ratio may lie on either side of 1
         gap, gap_note = None, "censored: not known"
     return {
         "relearn_ratio": Measure(ratio, "none", bounds, note=note),

@@ -140,8 +140,8 @@ def verdict(
         return RetrainVerdict("undecided", excess, None)
     above, below = excess.low > 0, excess.high < 0
     told = {"lower": above, "higher": below, "zero": above or below}[direction]
-    kind = "distinguishable" if told else "indistinguishable"
-    return RetrainVerdict(kind, excess, (excess.high - excess.low) / 2)
+    resolution = (excess.high - excess.low) / 2
+    return RetrainVerdict("distinguishable" if told else "indistinguishable", excess, resolution)
 
 
 def tie_groups(
@@ -165,8 +165,9 @@ def tie_groups(
     Raises:
         LetheError: if seeds do not pair up, or a value is not a finite number.
     """
-    badness = {"lower": lambda v: v, "higher": lambda v: -v, "zero": np.abs}[direction]
-    columns = {name: badness(scores(column, name, 1)) for name, column in values.items()}
+    badness: dict[str, Callable[[np.ndarray], np.ndarray]]
+    badness = {"lower": lambda v: v, "higher": lambda v: -v, "zero": np.abs}
+    columns = {name: badness[direction](scores(column, name, 1)) for name, column in values.items()}
     tolerance = float(np.abs(scores(floor, "floor", 1)).mean())
     groups: list[list[str]] = []
     for name in sorted(columns, key=lambda name: (columns[name].mean(), name)):
@@ -181,4 +182,6 @@ def _tied(ours: np.ndarray, best: np.ndarray, tolerance: float, level: float) ->
     difference = paired_interval(ours, best, level)
     if abs(difference.mean) <= tolerance:
         return True
-    return difference.low is not None and difference.low <= 0 <= difference.high
+    if difference.low is None or difference.high is None:
+        return False
+    return difference.low <= 0 <= difference.high

@@ -38,6 +38,10 @@ class Training(Protocol):
         """Change some settings, as pydantic does: the same algorithm with these."""
         ...
 
+    def model_dump(self, *, mode: str) -> dict[str, Any]:
+        """The settings, as pydantic gives them."""
+        ...
+
     def check(self, risk: Risk) -> None:
         """Refuse a risk that it cannot minimise.
 

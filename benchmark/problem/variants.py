@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -92,7 +92,14 @@ class RestrictedModel:
         return self.weights.masked_scatter(self.free, part)
 
 
-def restricted(problem: Problem, weights: Tensor, free: Tensor) -> Problem:
+@dataclass(frozen=True)
+class RestrictedProblem(Problem):
+    """A problem in some of the weights."""
+
+    model: RestrictedModel  # type: ignore[assignment]  # all that a problem asks of its model
+
+
+def restricted(problem: Problem, weights: Tensor, free: Tensor) -> RestrictedProblem:
     """The same data, objective and training, as a problem in the weights that are `free`.
 
     The ridge of the fixed weights is a constant and left out. The ball of the whole problem cuts
@@ -116,8 +123,9 @@ def restricted(problem: Problem, weights: Tensor, free: Tensor) -> Problem:
         training = training.model_copy(update={"radius": room})
     if isinstance(training, DirectTraining):
         training = NewtonTraining(tolerance=training.tolerance)
-    model: Any = RestrictedModel(problem.model, weights, free)  # what a problem asks of its model
-    return replace(problem, model=model, training=training)
+    parts: dict[str, Any] = {field.name: getattr(problem, field.name) for field in fields(problem)}
+    model = RestrictedModel(problem.model, weights, free)
+    return RestrictedProblem(**parts | {"model": model, "training": training})
 
 
 def last_layers(model: Model, k: int) -> Tensor:

@@ -13,6 +13,8 @@ from benchmark.properties.slopes import Boxes, Net, slope_bounds
 
 #: Boxes that are bounded at a time.
 _CHUNK = 512
+#: Points with a slope of the wrong sign near which a pair is looked for.
+_TRIES = 64
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,9 @@ def least_slope(
 ) -> Outcome:
     """Bound sign * slope by input `place` from below, until it is -tolerance or a pair is found.
 
-    Boxes are cut depth first, so that few are kept at a time.
+    Boxes are cut depth first, so that few are kept at a time. Where a slope is below -tolerance and
+    no pair is found near the first such points, as of a member whose ensemble rises all the same,
+    nothing can be proved any more, and the search ends.
 
     Args:
         net: with one output.
@@ -71,9 +75,9 @@ def least_slope(
             continue
         slopes = sign * net.slopes(found.where[bad], place)
         worst = int(slopes.argmin())
-        if slopes[worst] < -tolerance and tried < 64:
-            tried += 1
-            if (pair := show(found.where[bad[worst]])) is not None:
+        if slopes[worst] < -tolerance:
+            tried, pair = tried + 1, show(found.where[bad[worst]])
+            if pair is not None or tried == _TRIES:
                 pending = [float(one.min()) for one, _ in stack]
                 return Outcome(min(settled, *values[bad], *pending), boxes, False, pair)
         halves = chunk.take(bad).halves(found.score[bad])

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, present
 from benchmark.problem.convex import Both, Box, ConvexSet, Ordered
 from benchmark.problem.domain import Domain, Feature
 from benchmark.problem.model import Model, Predictor
@@ -387,7 +387,7 @@ def _of_net(model: Model, signs: list[Sign]) -> ConvexSet:
         elif name in layers:
             low[part] = 0.0
         start += shape.numel()
-    return Both(Box(low, high), pairs)
+    return Both(Box(low, high), present(pairs))
 
 
 def _is_head(model: Model) -> bool:

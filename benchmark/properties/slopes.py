@@ -285,11 +285,15 @@ def _lines(
 
 
 def _relu_lines(lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """P / u <= 1[p > 0] <= 1 - p / l on [l, u] around 0, and a constant elsewhere."""
+    """P / u <= 1[p > 0] <= 1 - p / l on [l, u] around 0, and constants where those are better.
+
+    The first runs down to l / u, the second up to 1 + u / -l, so the longer side decides.
+    """
     on, off = lower > 0, upper < 0
-    unstable = ~(on | off)
-    rise = np.divide(1.0, upper, out=np.zeros_like(upper), where=unstable & (upper > 1e-9))
-    fall = np.divide(-1.0, lower, out=np.zeros_like(lower), where=unstable & (lower < -1e-9))
+    rising = ~(on | off) & (upper > 1e-9) & (upper >= -lower)
+    falling = ~(on | off) & (lower < -1e-9) & (upper <= -lower)
+    rise = np.divide(1.0, upper, out=np.zeros_like(upper), where=rising)
+    fall = np.divide(-1.0, lower, out=np.zeros_like(lower), where=falling)
     below = on.astype(np.float64)
     above = np.where(off, 0.0, 1.0)
     return np.stack([rise, fall]), below, above

@@ -15,7 +15,7 @@ from benchmark.contract.method import Method
 from benchmark.contract.request import Request, State
 from benchmark.contract.seeds import Axis, Seeds
 from benchmark.data.forget import ForgetSpec
-from benchmark.errors import LetheError, explain
+from benchmark.errors import LetheError, explain, present
 from benchmark.experiments.experiment import Experiment, ProblemSpec, Row
 from benchmark.metrics.utility import accuracy
 from benchmark.problem.model import Predictor
@@ -141,7 +141,7 @@ def tune(method: Method, spec: TuningSpec, request: Request) -> tuple[Tuned, flo
     found = [trial for trial in trials if trial.score is not None]
     if not found:
         raise LetheError(f"all {len(trials)} settings failed, the first by {trials[0].failure}")
-    best = max(found, key=lambda trial: trial.score)
+    best = max(found, key=lambda trial: present(trial.score))
     return Tuned(params=best.params, trials=tuple(trials)), clock.seconds["tuning"]
 
 
@@ -184,7 +184,7 @@ def _try(method: Method, setting: Setting, request: Request) -> Trial:
         release = method.answer(replace(request, original=original, clock=clock))
     except Exception as error:  # any error of a method; the other settings may do better
         return Trial(params=setting, score=None, failure=f"{type(error).__name__}: {error}")
-    reached = score(release.predictor, problem.validation, request.forget_rows)
+    reached = score(release.predictor, present(problem.validation), request.forget_rows)
     return Trial(params=setting, score=reached)
 
 

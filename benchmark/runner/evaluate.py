@@ -14,7 +14,7 @@ from benchmark.audit.lower_bounds import mechanism_audit
 from benchmark.audit.published_noise import SUSPICIOUS, NoiseAudit, audit_noise
 from benchmark.contract.claim import Claim, Distance, Target
 from benchmark.contract.request import Release, Request
-from benchmark.contract.value import Value
+from benchmark.contract.value import Direction, Value
 from benchmark.metrics.attack import population_auc
 from benchmark.metrics.divergence import jensen_shannon_to_retrain, kl_from_retrain
 from benchmark.metrics.metric import Predictions
@@ -62,8 +62,9 @@ def audit(
         answers: each request of a stream and its release, in order; all of one claim's kind.
         directions: named ones along which to look, (d,) each; none may depend on the noise.
     """
-    claims = [release.claim for _, release in answers]
-    if any(claim is None or claim.evidence.kind == "construction" for claim in claims):
+    claims = [release.claim for _, release in answers if release.claim is not None]
+    exact = any(claim.evidence.kind == "construction" for claim in claims)
+    if exact or len(claims) < len(answers):
         return {}
     if all(claim.release_sigma for claim in claims):
         residuals = [_array(published(release) - release.state.weights) for _, release in answers]
@@ -71,8 +72,8 @@ def audit(
         looked = {name: _array(direction) for name, direction in directions.items()}
         found = audit_noise(residuals, sigmas, looked, level=SUSPICIOUS)
         return _tests(found) | _refuted(residuals[-1] / sigmas[-1], claims[-1])
-    steps = [release.noisy for _, release in answers]
-    if any(step is None for step in steps):
+    steps = [release.noisy for _, release in answers if release.noisy is not None]
+    if len(steps) < len(answers):
         note = "the noise is drawn while training: whole runs audit it (lethe audit)"
         return {"noise_p": Value(value=None, note=note)}
     residuals = [_array(step.noised - step.centre) for step in steps]
@@ -99,7 +100,7 @@ def _refuted(noise: np.ndarray, claim: Claim) -> dict[str, Value]:
     if half < FEWEST:
         note = f"{len(noise)} weights are too few to refute anything"
         return {"audited_epsilon": Value(value=None, note=note)}
-    m = claim.evidence.bound / claim.evidence.sigma
+    m = claim.distance.bound / claim.distance.sigma
     result = mechanism_audit(m + noise[:half], noise[half:], claim.delta, CONFIDENCE)
     note = f"lower bound at {100 * CONFIDENCE:g} % confidence; above epsilon it refutes it"
     return {"audited_epsilon": Value(value=result.lower_epsilon, n=result.draws, note=note)}
@@ -208,20 +209,21 @@ def _scores(
     scores: dict[str, Value] = {}
     for part in parts:
         n = len(outputs.losses[part])
+        forgotten = part == "forget"
         ours, theirs = outputs.accuracy[part], reference.accuracy[part]
-        direction = "none" if part == "forget" else "higher"
+        direction: Direction = "none" if forgotten else "higher"
         scores[f"accuracy_{part}"] = Value(value=100 * ours, unit="%", direction=direction, n=n)
         scores[f"accuracy_{part}_gap"] = Value(
             value=100 * (ours - theirs), unit="points", direction="zero", n=n
         )
         ours, theirs = outputs.losses[part].mean(), reference.losses[part].mean()
-        direction = "none" if part == "forget" else "lower"
+        direction = "none" if forgotten else "lower"
         scores[f"loss_{part}"] = Value(value=ours, unit="nats", direction=direction, n=n)
         scores[f"loss_{part}_gap"] = Value(value=ours - theirs, unit="nats", direction="zero", n=n)
     for part in compared:
-        retrained, ours = reference.log_probabilities[part], outputs.log_probabilities[part]
-        found = jensen_shannon_to_retrain(retrained, ours)
-        found["kl"] = kl_from_retrain(retrained, ours)
+        retrained, released = reference.log_probabilities[part], outputs.log_probabilities[part]
+        found = jensen_shannon_to_retrain(retrained, released)
+        found["kl"] = kl_from_retrain(retrained, released)
         scores |= {f"{name}_{part}": measure.as_value() for name, measure in found.items()}
     return scores
 
@@ -261,7 +263,7 @@ def score_claim(
         return {"distance": Value(value=None, direction="lower", note=note), **counts}
     distance = float(torch.linalg.vector_norm(denoised.double() - reference.double()))
     scores = {"distance": Value(value=distance, direction="lower", n=1), **counts}
-    if isinstance(evidence, Distance):
+    if claim is not None and isinstance(evidence, Distance):
         scores["slack"] = Value(
             value=distance_slack(evidence.reached, distance),
             direction="lower",
@@ -358,14 +360,13 @@ def score_stream(claims: list[Claim | None], target: Target) -> dict[str, Value]
         claims: of its releases, in order.
         target: that all of them together should keep.
     """
-    evidence = [claim.evidence if claim is not None else None for claim in claims]
-    composes = all(claim is not None and claim.composes for claim in claims)
-    bounded = [e for e in evidence if isinstance(e, Distance)]
+    known = [claim for claim in claims if claim is not None and claim.composes]
+    bounded = [claim.evidence for claim in known if isinstance(claim.evidence, Distance)]
     bounds = {e.bound for e in bounded}
-    if len(claims) < 2 or not composes or len(bounded) < len(claims) or len(bounds) > 1:
+    if len(claims) < 2 or len(bounded) < len(claims) or len(bounds) > 1:
         return {}
     n, bound = len(claims), bounds.pop()
-    worst = (m_for(target.epsilon, target.delta) / max(c.guarantee.m for c in claims)) ** 2
+    worst = (m_for(target.epsilon, target.delta) / max(c.guarantee.m for c in known)) ** 2
     capacity = deletion_capacity([e.reached for e in bounded], bound)
     note = "requests so far" if capacity.exhausted else f"extrapolated from {n} requests"
     note = "nothing is spent" if capacity.requests is None else note

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from benchmark.contract.claim import Alternative, Claim, Distance
+from benchmark.contract.claim import Alternative, Claim
 from benchmark.curvature.kept_sums import matrix, with_bias
+from benchmark.errors import present
+from benchmark.graph.propagation import Propagation
 from benchmark.runner.workbench import Workbench
 from benchmark.theory.graph_step import (
     data_dependent_bound,
@@ -32,9 +36,10 @@ def with_published(
         start: (d,) weights before the step.
         end: (d,) after it.
     """
-    evidence = claim.evidence if claim is not None else None
-    of_step = isinstance(evidence, Distance) and _one_step(claim) and bench.stream is not None
-    if not of_step or bench.problem.objective.loss != "one_vs_rest" or len(bench.requests) > 1:
+    if claim is None or claim.bound is None or not _one_step(claim) or bench.stream is None:
+        return claim
+    evidence = claim.distance
+    if bench.problem.objective.loss != "one_vs_rest" or len(bench.requests) > 1:
         return claim
     published = (
         Alternative(theorem="chien22-data", value=_of_data(bench, start - end), proved=False),
@@ -46,7 +51,7 @@ def with_published(
 
 def _one_step(claim: Claim) -> bool:
     """Whether the release is one step from the original."""
-    taken = {c.name: c.value for c in claim.evidence.measured}
+    taken = {c.name: c.value for c in claim.distance.measured}
     return claim.definition == "this-pair" or taken.get("steps_taken") == 1
 
 
@@ -67,9 +72,11 @@ def _of_data(bench: Workbench, step: Tensor) -> float:
 
 
 def _worst(bench: Workbench) -> float:
-    (change,), graph = bench.stream.changes, bench.stream.start.graph
-    hops = bench.stream.start.propagation.hops
-    shared = {"rows": len(bench.retain), "ridge": bench.problem.objective.ridge}
+    stream = present(bench.stream)
+    (change,), graph = stream.changes, stream.start.graph
+    assert isinstance(stream.start.propagation, Propagation)
+    hops = stream.start.propagation.hops
+    shared: dict[str, Any] = {"rows": len(bench.retain), "ridge": bench.problem.objective.ridge}
     degrees = graph.degrees.tolist()
     found = [worst_node_bound(degree=degrees[v], hops=hops, **shared) for v in change.nodes]
     found += [worst_feature_bound(degree=degrees[v], **shared) for v in change.features]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from benchmark.contract.value import Value
+from benchmark.errors import present
 from benchmark.graph.graph import Graph
 from benchmark.graph.world import World
 from benchmark.metrics.attack import population_auc
@@ -46,11 +47,12 @@ def _edge_attack(bench: Workbench, predictor: Predictor) -> dict[str, Value]:
     The score of a pair is minus the distance of the two nodes' probabilities (He et al. 2021). Its
     AUC is high for every model, also a retrained one, as neighbours are alike. Only the gap counts.
     """
-    edges = np.concatenate([change.edges for change in bench.stream.changes])
+    stream = present(bench.stream)
+    edges = np.concatenate([change.edges for change in stream.changes])
     if len(edges) == 0:
         return {}
-    world = bench.stream.worlds[-1]
-    strangers = _strangers(bench.stream.start.graph, len(edges), bench.edge_generator())
+    world = stream.worlds[-1]
+    strangers = _strangers(stream.start.graph, len(edges), bench.edge_generator())
     retrained = Predictor(bench.problem.model, bench.reference[0])
     ours, theirs = (_auc(world, model, edges, strangers) for model in (predictor, retrained))
     return {

@@ -102,7 +102,7 @@ def _graph(problem: ProblemSpec) -> dict[str, str]:
         return {}
     rest = problem.graph.model_dump(exclude_none=True, exclude={"split", "inductive"})
     split = f"{problem.graph.split}{', inductive' if problem.graph.inductive else ''}"
-    known = "; ".join(graphs.caveats(problem.data))
+    known = "; ".join(graphs.caveats(problem.graph_name))
     found = {"graph": _words({"kind": rest.pop("normalisation"), **rest}, "kind"), "split": split}
     return found | ({"caveats": known} if known else {})
 

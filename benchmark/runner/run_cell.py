@@ -102,7 +102,19 @@ def run_cell(cell: Cell, bench: Workbench, listener: Callable[[str], None]) -> R
     return record
 
 
-def attempt(work: Callable[[], dict[str, Any]], method: str, bench: Workbench) -> dict[str, Any]:
+class Checked(Protocol):
+    """What a method is given."""
+
+    def check(self, who: str) -> None:
+        """Compare it with what it was.
+
+        Raises:
+            InputsChanged: if something is different, by the fault of `who`.
+        """
+        ...
+
+
+def attempt(work: Callable[[], dict[str, Any]], method: str, bench: Checked) -> dict[str, Any]:
     """What a record says of `work`: its content, or what went wrong.
 
     Args:
@@ -229,8 +241,8 @@ def _audit(answers: list[Answer], original: Tensor, reference: Tensor) -> dict[s
 
 def _stream(answers: list[Answer]) -> tuple[Step, ...]:
     """What each release of a stream keeps, alone and with those before it."""
-    claims = [answer.release.claim for answer in answers]
-    if len(answers) == 1 or None in claims:
+    claims = [answer.release.claim for answer in answers if answer.release.claim is not None]
+    if len(answers) == 1 or len(claims) < len(answers):
         return ()
     composes = all(claim.composes for claim in claims)
     return tuple(
@@ -258,7 +270,7 @@ def _together_measured(claims: list[Claim]) -> float | None:
     """The same by the bounds that were proved for these requests."""
     if not all(isinstance(claim.evidence, Distance) for claim in claims):
         return None
-    ms = [claim.evidence.reached / claim.evidence.sigma for claim in claims]
+    ms = [claim.distance.reached / claim.distance.sigma for claim in claims]
     return compose(Gaussian(m=m) for m in ms if m > 0).epsilon(claims[-1].delta)
 
 
@@ -284,18 +296,6 @@ def describe_failure(error: Exception) -> Failure:
 # From a piece of work to its record: what it found, or what went wrong, and where it ran.
 
 E = TypeVar("E", bound=Envelope)
-
-
-class Checked(Protocol):
-    """What a method is given."""
-
-    def check(self, who: str) -> None:
-        """Compare it with what it was.
-
-        Raises:
-            InputsChanged: if something is different, by the fault of `who`.
-        """
-        ...
 
 
 def recorded(

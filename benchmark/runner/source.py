@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmark import code
 from benchmark.code import DOOR, SHARED, hash_of, package_of, parsed, plain
 from benchmark.contract.method import Method
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, present
 from benchmark.registry import FAMILIES
 
 # The theorems that code rests on, and what they say.
@@ -68,7 +68,7 @@ class Theory:
 
     def _read_module(self, module: str) -> dict[str, _Statement]:
         """Every name that a module defines; what is no definition stands under ""."""
-        tree = parsed(self._file(module).read_bytes())
+        tree = present(parsed(self._file(module).read_bytes()))
         known = self._imported(tree)
         defined = [(name, node) for node in tree.body for name in _names(node)]
         known |= {name: (module, name) for name, _ in defined if name}
@@ -92,7 +92,8 @@ class Theory:
                         found[alias.asname or alias.name.partition(".")[0]] = (alias.name, "")
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 for alias in node.names:
-                    module = self._door.get(alias.name) if node.module == DOOR else node.module
+                    origin = self._door.get(alias.name) if node.module == DOOR else node.module
+                    module = origin or ""
                     inner = f"{module}.{alias.name}"
                     if self._is_theory(inner):
                         found[alias.asname or alias.name] = (inner, "")
@@ -125,9 +126,7 @@ class Theory:
                 attribute = within.get(part, "")
                 yield module, name or (attribute if attribute in self._read(module) else "")
 
-    def _is_one(self, module: str | None) -> bool:
-        if module is None:
-            return False
+    def _is_one(self, module: str) -> bool:
         inside = module.startswith(tuple(f"{one}." for one in PACKAGES))
         return (inside or module == GUARANTEE) and self._file(module).is_file()
 
@@ -141,16 +140,12 @@ def _names(node: ast.stmt) -> list[str]:
         case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
             return [name]
         case ast.Assign(targets=targets):
-            return [part.id for target in targets for part in ast.walk(target) if _is_name(part)]
+            return [p.id for one in targets for p in ast.walk(one) if isinstance(p, ast.Name)]
         case ast.AnnAssign(target=ast.Name(id=name)):
             return [name]
         case ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant()):
             return []
     return [""]
-
-
-def _is_name(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name)
 
 
 # The code that a method consists of, the theory that it rests on, and their hash.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from benchmark.contract.seeds import Seeds
 from benchmark.data import catalogue
 from benchmark.data.scenarios import Context
 from benchmark.data.split import Split
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, present
 from benchmark.experiments.build import build, fitted_features
 from benchmark.experiments.experiment import ProblemSpec
 from benchmark.experiments.graphs import nodes_split, stream
@@ -66,7 +66,7 @@ def best_head(problem: Problem, seeds: Seeds) -> np.ndarray:
     It is trained with the ridge of the mean, and again with that of the sum, which weighs more on
     fewer rows. The one with the higher test accuracy counts, which favours the control.
     """
-    public, ridge = problem.public, problem.objective.ridge
+    public, ridge = present(problem.public), problem.objective.ridge
     ridges = {ridge, ridge * len(problem.train) / len(public)}
     answers = [_head(problem, r, seeds) for r in sorted(ridges)]
     return max(answers, key=np.sum)
@@ -74,8 +74,8 @@ def best_head(problem: Problem, seeds: Seeds) -> np.ndarray:
 
 def _head(problem: Problem, ridge: float, seeds: Seeds) -> np.ndarray:
     objective = problem.objective.model_copy(update={"ridge": ridge})
-    alone = replace(problem, objective=objective, train=problem.public)
-    weights = alone.fit(torch.arange(len(problem.public)), seeds.generator("training"))
+    alone = replace(problem, objective=objective, train=present(problem.public))
+    weights = alone.fit(torch.arange(len(alone.train)), seeds.generator("training"))
     outputs = Predictor(problem.model, weights).log_probabilities(problem.test.x)
     return (outputs.argmax(dim=1) == problem.test.y).cpu().numpy()
 
@@ -89,8 +89,9 @@ def _net_outputs(spec: ProblemSpec, problem: Problem, chosen: Split) -> Tensor |
     cache = fitted_features(spec, dataset, chosen)
     if cache is None or cache.spec.net is None:
         return None
-    images = dataset.test.images if chosen.test is None else dataset.train.images[chosen.test]
-    return cache.fitted.net_log_probabilities(images)
+    if chosen.test is None:
+        return cache.fitted.net_log_probabilities(present(dataset.test).images)
+    return cache.fitted.net_log_probabilities(dataset.train.images[chosen.test])
 
 
 # What all methods of one experiment and seed share: problem, request, original, reference.
@@ -144,7 +145,7 @@ class Workbench:
         self._seal.put("rows to keep", lambda: self.retain)
         for number, problem in enumerate(self.problems[1:]):
             if problem is not self.problem:
-                self._seal.put(f"inputs of request {number}", lambda p=problem: p.train.x)
+                self._seal.put(f"inputs of request {number}", partial(_rows_of, problem))
         # Constants of the data, known before any request: no method is charged for them.
         for problem in self.problems:
             _ = problem.row_norm, problem.fixed_point
@@ -272,10 +273,10 @@ class Workbench:
         )
 
     def _graph_data(self) -> DataInfo:
-        found = self._inputs.problem.graph.load(self._inputs.problem.data)
+        found = self._inputs.problem.graph_data()
         asked = b"|".join(
             part.tobytes()
-            for change in self.stream.changes
+            for change in present(self.stream).changes
             for part in (change.nodes, change.edges, change.features, change.labels)
         )
         return DataInfo(
@@ -381,10 +382,15 @@ class Workbench:
             "rows": hashlib.sha256(rows.numpy().tobytes()).hexdigest(),
         }
         if self._relabelled:  # then what is forgotten decides what is trained on
-            content["labels"] = hashlib.sha256(self.problem.train.y.cpu().numpy()).hexdigest()
+            content["labels"] = hashlib.sha256(self.problem.train.y.cpu().numpy().data).hexdigest()
         if self.stream is not None:  # what is propagated is a function of the request
             x = (problem or self.problem).train.take(rows).x
             content["features"] = hashlib.sha256(x.cpu().numpy().tobytes()).hexdigest()
         if shown := self.problem.model.shown:
             content["graphs"] = shown
         return fingerprint(content)
+
+
+def _rows_of(problem: Problem) -> Tensor:
+    """Inputs of the training rows."""
+    return problem.train.x

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from benchmark.data.scenarios import Context, Scenario, required
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, present
 
 
 class Random(Scenario):
@@ -28,7 +28,8 @@ class Random(Scenario):
         generator: Generator,
     ) -> tuple[Tensor, ...]:
         order = torch.randperm(len(trained), generator=generator)
-        return trained[order[: requests * count]].split(count)
+        size = present(count)
+        return trained[order[: requests * size]].split(size)
 
 
 class WholeClass(Scenario):
@@ -120,7 +121,8 @@ class Ranked(Scenario):
     ) -> tuple[Tensor, ...]:
         scores = cls.scores(required(context, cls.name))[trained]
         order = torch.sort(scores, descending=True, stable=True).indices
-        return trained[order[: requests * count]].split(count)
+        size = present(count)
+        return trained[order[: requests * size]].split(size)
 
 
 class Largest(Ranked):
@@ -200,7 +202,8 @@ class Influential(Scenario):
                 "forget scenario 'influential' needs a strongly convex problem: choose a linear "
                 "model and a ridge above 0"
             )
-        return find(trained, requests * count).split(count)
+        size = present(count)
+        return find(trained, requests * size).split(size)
 
 
 class AgainstProperty(Scenario):

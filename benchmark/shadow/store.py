@@ -160,7 +160,7 @@ def _digest(tensors: Iterable[Tensor]) -> str:
     for tensor in tensors:
         array = np.ascontiguousarray(tensor.cpu().numpy())
         digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(array)
+        digest.update(array.data)
     return digest.hexdigest()
 
 

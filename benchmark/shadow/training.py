@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmark.errors import DidNotConverge, LetheError
+from benchmark.errors import DidNotConverge, LetheError, present
 from benchmark.problem.convex import ball_residual
-from benchmark.problem.model import ModelSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.training.adam import AdamTraining
@@ -34,7 +34,7 @@ class StackedNets:
         classes: number of labels.
     """
 
-    def __init__(self, spec: ModelSpec, objective: Objective, inputs: int, classes: int) -> None:
+    def __init__(self, spec: Any, objective: Objective, inputs: int, classes: int) -> None:
         widths = (inputs, *spec.widths, classes)
         self._shapes = [(after, before) for before, after in pairwise(widths)]
         self._sizes = [size for out, into in self._shapes for size in (out * into, out)]
@@ -141,7 +141,7 @@ class StackedDescent:
             weights,
             self._x.index_select(0, flat).unflatten(0, part.shape),
             self._one_hot.index_select(0, flat).unflatten(0, part.shape),
-            out=weights.grad,
+            out=present(weights.grad),
         )
         self._optimiser.step()
         if self._training.radius is not None:
@@ -190,9 +190,9 @@ def train(problem: Problem, runs: list[Run]) -> Tensor:
         DidNotConverge: if a training is held to a tolerance and misses it.
     """
     spec, training = problem.model.spec, problem.training
-    plain = isinstance(training, AdamTraining) and training.schedule is None
-    plain = plain and not problem.constrained and problem.extra is None
-    if plain and spec.widths is not None and problem.objective.closed:
+    plain = not problem.constrained and problem.extra is None
+    plain = plain and spec.widths is not None and problem.objective.closed
+    if plain and isinstance(training, AdamTraining) and training.schedule is None:
         return _together(problem, training, runs)
     return torch.stack([problem.fit(run.rows, run.generator) for run in runs])
 
@@ -218,7 +218,7 @@ def _to_tolerance(
     for epoch in range(training.epochs, max(training.epochs, training.max_epochs) + 1):
         left = zip(going.tolist(), descent.weights, strict=True)
         residuals = torch.tensor([_residual(problem, runs[k].rows, w) for k, w in left])
-        wanting = residuals > training.gradient_tolerance
+        wanting = residuals > present(training.gradient_tolerance)
         found[going[~wanting]] = descent.weights[(~wanting).to(found.device)]
         going = going[wanting]
         if len(going) == 0:

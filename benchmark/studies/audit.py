@@ -21,6 +21,7 @@ from benchmark.contract.method import EvidenceKind, Method, Source
 from benchmark.contract.request import Release
 from benchmark.contract.seeds import Seeds
 from benchmark.data.forget import ForgetSpec
+from benchmark.errors import present
 from benchmark.experiments import experiment as experiments
 from benchmark.metrics.utility import losses
 from benchmark.problem.problem import Problem, Seal
@@ -132,7 +133,7 @@ def finding(cell: Cell, runs: Runs, count: int) -> Finding:
         if k < NOISES:
             released.append(release)
             references.append(other)
-    claim = released[0].claim
+    claim = present(released[0].claim)
     delta = claim.delta or cell.inputs.target.delta
     result, resolution = _lower(claim, scores, delta)
     beyond = f"epsilon is at least {result.lower_epsilon:.3g}"
@@ -160,9 +161,9 @@ def _lower(claim: Claim, scores: np.ndarray, delta: float) -> tuple[AuditResult,
     A Gaussian guarantee is judged as one; any other by the definition of (epsilon, delta) alone.
     """
     if isinstance(claim.guarantee, Gaussian):
-        result = mechanism_audit(*scores, delta, CONFIDENCE)
+        result = mechanism_audit(scores[0], scores[1], delta, CONFIDENCE)
         return result, gdp_resolution(result.draws, delta, CONFIDENCE)
-    audit = model_audit(*scores, claim.epsilon, delta, CONFIDENCE)
+    audit = model_audit(scores[0], scores[1], claim.epsilon, delta, CONFIDENCE)
     return audit.result, audit.resolution
 
 
@@ -186,7 +187,7 @@ def _noise(released: list[Release], references: list[Release], runs: Runs) -> st
 
 def _drawn(release: Release) -> tuple[np.ndarray, float] | None:
     """The noise of a release and the sigma that it should have; None where it is not known."""
-    sigma = release.claim.release_sigma
+    sigma = present(release.claim).release_sigma
     if sigma:
         return _array(published(release) - release.state.weights), sigma
     if release.noisy is None:
@@ -228,7 +229,7 @@ class Part:
 
     def count(self, cell: Cell) -> int:
         """Runs a side of one of its rows."""
-        return self.slow.get(cell.method.name, self.runs[cell.method.evidence])
+        return self.slow.get(cell.method.name, self.runs[present(cell.method.evidence)])
 
     def cells(self, device: str) -> list[Cell]:
         """Its rows.
@@ -237,7 +238,7 @@ class Part:
             LetheError: if there is no such experiment, or one of its rows is not valid.
         """
         experiment = experiments.load(self.experiment)
-        changes = {"forget": self.forget or experiment.forget}
+        changes: dict[str, object] = {"forget": self.forget or experiment.forget}
         if self.distance is not None:
             changes["target"] = experiment.target.model_copy(update={"distance": self.distance})
         cells = plan_cells(experiment.model_copy(update=changes), device, self.methods, seeds=[0])

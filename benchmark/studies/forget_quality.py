@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from benchmark.contract.method import Method, Source
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, present
 from benchmark.experiments.experiment import Distinct
 from benchmark.metrics import attack_registry
 from benchmark.metrics.attack_contract import Attack, RowAttack
@@ -295,7 +295,7 @@ class SharedModels:
             return cell.method
         bench, inputs = self.bench, cell.inputs
         first = bench.request(0, bench.original[0], target=inputs.target, seeds=inputs.seeds)
-        tuned, _ = tune(cell.method, inputs.tuning, first)
+        tuned, _ = tune(cell.method, present(inputs.tuning), first)
         return cell.method.model_copy(update=tuned.params)
 
     def _measured(self, cell: Cell) -> tuple[Measured, Yardsticks]:
@@ -401,7 +401,7 @@ def _content(
     titles = {attack.name: attack.title for attack in attacks}
     p_values = found.measures["p_value"].value, ceiling.measures["p_value"].value
     return {
-        "verdict": verdict(*(p <= 1 - LEVEL for p in p_values)),
+        "verdict": verdict(*(present(p) <= 1 - LEVEL for p in p_values)),
         "scores": {
             name: Score(
                 value=ours.value,

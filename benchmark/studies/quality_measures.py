@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmark.contract.seeds import Seeds
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, present
 from benchmark.metrics.attack import auc
 from benchmark.metrics.attack_contract import Attack, ModelAttack, RowAttack
 from benchmark.metrics.attack_run import FOLDS, Views, attack_models, attack_rows
@@ -135,12 +135,15 @@ class Setting:
     @cached_property
     def shadow_views(self) -> tuple[np.ndarray, np.ndarray]:
         """(models, n, classes) of the shadow models on forgotten rows and negatives."""
-        weights = [] if self.shadows is None else self.shadows.weights
+        weights = () if self.shadows is None else self.shadows.weights
         predictors = [Predictor(self.problem.model, w) for w in weights]
-        parts = (self.problem.train.take(self.forget), self.problem.negatives)
-        if not predictors:
-            return tuple(np.empty((0, len(rows), self.problem.model.classes)) for rows in parts)
-        return tuple(log_probabilities(predictors, rows) for rows in parts)
+
+        def view(rows: Rows) -> np.ndarray:
+            if not predictors:
+                return np.empty((0, len(rows), self.problem.model.classes))
+            return log_probabilities(predictors, rows)
+
+        return view(self.problem.train.take(self.forget)), view(self.problem.negatives)
 
     def references(self, attack: RowAttack) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Outputs of the shadow models an attack is given, and their members (models, n)."""
@@ -148,7 +151,7 @@ class Setting:
         count = min(attack.references, len(forget))
         members = np.zeros((0, len(self.forget)), dtype=bool)
         if count:
-            members = self.shadows.members[:count][:, self.forget.numpy()]
+            members = present(self.shadows).members[:count][:, self.forget.numpy()]
         return forget[:count], negatives[:count], members
 
 
@@ -262,8 +265,10 @@ def measure(models: Models, reference: Models, target: float, relearnt: RelearnT
     found.measures["p_value"] = _energy(models, reference)
     found.measures["klom"] = _klom(models, reference)
     for attack in models.setting.attacks:
-        run = _told_apart if isinstance(attack, ModelAttack) else _attack
-        run(attack, models, reference, found)
+        if isinstance(attack, ModelAttack):
+            _told_apart(attack, models, reference, found)
+        elif isinstance(attack, RowAttack):
+            _attack(attack, models, reference, found)
     found.measures["strongest_gap"] = _strongest(models.setting.attacks, found.measures)
     found.measures |= _divergences(models, reference)
     _relearn(models, target, relearnt, found)
@@ -279,7 +284,7 @@ def _klom(models: Models, reference: Models) -> Measure:
     each = klom(reference.margins, models.margins)
     rng = models.setting.rng("bootstrap", "klom")
     interval = bootstrap_interval(lambda values: float(values.mean()), (each,), rng)
-    return replace(found, interval=(interval.low, interval.high))
+    return replace(found, interval=(present(interval.low), present(interval.high)))
 
 
 def _energy(models: Models, reference: Models) -> Measure:
@@ -376,6 +381,6 @@ def _relearn(models: Models, target: float, relearnt: RelearnTime, found: Measur
 
 def _restored(models: Models) -> Measure:
     """Accuracy on rows that were mislabelled in training, by their true labels."""
-    labels = models.setting.true_labels.cpu()
+    labels = present(models.setting.true_labels).cpu()
     shares = [accuracy(torch.from_numpy(outputs), labels) for outputs in models.forget]
     return Measure(100 * float(np.mean(shares)), "higher", (0, 100), unit="%", n=len(labels))

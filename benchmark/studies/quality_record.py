@@ -12,6 +12,7 @@ from scipy.stats import combine_pvalues
 
 from benchmark.contract.seeds import Seeds
 from benchmark.contract.value import Direction, Number
+from benchmark.errors import present
 from benchmark.metrics.margins import RESOLUTION
 from benchmark.metrics.statistics import LEVEL
 from benchmark.metrics.statistics import verdict as against_floor
@@ -202,14 +203,16 @@ def told(scores: Scores, part: Part) -> list[str]:
     seeds = list(scores.values())
     judged = [key for key in JUDGED if all(known(of_seed.get(key), part) for of_seed in seeds)]
     level = 1 - (1 - LEVEL) / (1 + len(judged) * (len(seeds) > 1))
-    p_value = combine_pvalues([part(of_seed["p_value"]) for of_seed in seeds]).pvalue
+    p_value = combine_pvalues([present(part(of_seed["p_value"])) for of_seed in seeds]).pvalue
     words = ["margins"] if p_value <= 1 - level else []
     for key in judged:
         entries = [of_seed[key] for of_seed in seeds]
+        direction = entries[0].direction
+        assert direction != "none"
         found = against_floor(
             np.array([part(entry) for entry in entries]),
             np.array([entry.floor for entry in entries]),
-            entries[0].direction,
+            direction,
             level,
         )
         # Deterministic training has a floor of 0 and no spread: round-off is no finding.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -13,14 +14,16 @@ from benchmark.claims.ball_step import newton_in_ball
 from benchmark.claims.bounds import diameter, retrained_bound
 from benchmark.claims.spectra import head_constants
 from benchmark.contract.seeds import Seeds
+from benchmark.errors import present
 from benchmark.problem.convex import Ordered, project
 from benchmark.problem.model import Model, SoftmaxSpec, TangentSpec
+from benchmark.problem.models.spec import columns
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.risk import Risk
 from benchmark.problem.tangent import PublicNet, Tangent
 from benchmark.problem.training.cone import ConeTraining
-from benchmark.problem.training.newton import DirectTraining, NewtonTraining
+from benchmark.problem.training.newton import Converging, DirectTraining, NewtonTraining
 from benchmark.rows import Declared, FixedPoint, Rows
 from benchmark.theory.constants import a_priori_distance
 
@@ -113,7 +116,7 @@ def in_ball(problem: Problem, seed: int) -> Problem:
         objective=problem.objective.model_copy(update={"ridge": ridge}),
         training=NewtonInBall(
             radius=_log_uniform(share, 0.02, 2),
-            tolerance=max(problem.training.tolerance, 1e-6),
+            tolerance=max(_tolerance(problem), 1e-6),
         ),
     )
 
@@ -141,7 +144,7 @@ def in_fixed_point(problem: Problem) -> Problem:
         train=rows,
         negatives=rows,
         test=rows,
-        training=DirectTraining(tolerance=problem.training.tolerance),
+        training=DirectTraining(tolerance=_tolerance(problem)),
         declared=replace(problem.declared, fixed_point=form),
     )
 
@@ -152,7 +155,7 @@ def linearised(problem: Problem) -> Problem:
     About every second row is clipped. The ridge is 0.3 at most, or no net has a last layer that is
     short enough.
     """
-    inputs, classes = problem.model.inputs, problem.model.classes
+    inputs, classes = columns(problem.model.inputs), problem.model.classes
     generator = Seeds.all(len(problem.train)).generator("split", "random net")
     spec = TangentSpec(kind="tangent", hidden=(5, 4), clip=1e9)
     weights = Model(spec.net, inputs, classes).initial_weights(generator)
@@ -180,20 +183,21 @@ def within_cone(problem: Problem) -> Problem:
 
     About half of the features, and one at least, may only raise or only lower the log odds.
     """
-    inputs = problem.model.inputs
+    inputs = columns(problem.model.inputs)
     generator = Seeds.all(len(problem.train)).generator("split", "random cone")
     signed = torch.randperm(inputs, generator=generator)[: 1 + inputs // 2]
     up = torch.rand(len(signed), generator=generator) < 0.5
     first, second = signed, signed + inputs
     cone = Ordered(torch.where(up, first, second), torch.where(up, second, first))
     parts = {part: getattr(problem, part) for part in ("train", "negatives", "test")}
+    two: dict[str, Any] = {part: Rows(rows.x, rows.y % 2) for part, rows in parts.items()}
     return replace(
         problem,
         model=Model(SoftmaxSpec(), inputs, 2),
         objective=problem.objective.model_copy(update={"loss": "cross_entropy"}),
-        training=ConeTraining(tolerance=problem.training.tolerance, within=cone),
+        training=ConeTraining(tolerance=_tolerance(problem), within=cone),
         released_within=cone,
-        **{part: Rows(rows.x, rows.y % 2) for part, rows in parts.items()},
+        **two,
     )
 
 
@@ -221,8 +225,14 @@ def public_distance(problem: Problem, forgotten: int, seed: int) -> float:
 def _retrained(problem: Problem) -> float:
     """What training itself guarantees: 2 G / mu, within a cone with G of the residual there."""
     if isinstance(problem.training, ConeTraining):
-        return 2 * problem.training.residual_bound / problem.strong_convexity
+        return 2 * problem.training.residual_bound / present(problem.strong_convexity)
     return retrained_bound(problem).value
+
+
+def _tolerance(problem: Problem) -> float:
+    """Tolerance of the training, which ends by one."""
+    assert isinstance(problem.training, Converging)
+    return problem.training.tolerance
 
 
 def _log_uniform(share: float, low: float, high: float) -> float:

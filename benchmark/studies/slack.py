@@ -11,17 +11,18 @@ from typing import Any, ClassVar
 import torch
 
 from benchmark import registry
-from benchmark.contract.claim import Claim
+from benchmark.contract.claim import Distance
 from benchmark.contract.clock import Clock
 from benchmark.contract.method import Source
 from benchmark.contract.request import Request
+from benchmark.errors import present
 from benchmark.experiments import experiment as experiments
 from benchmark.records import fingerprint
 from benchmark.runner.cell import Cell
 from benchmark.runner.run_cell import recorded
 from benchmark.runner.workbench import Workbench
 from benchmark.studies.experiments import cell_again
-from benchmark.studies.slack_record import SCHEMA, Series, SlackRecord, path_of
+from benchmark.studies.slack_record import SCHEMA, SlackRecord, path_of
 from benchmark.study.study import Listener, Study, Unit
 
 #: The paper's single step, whatever it leaves: the noise is fitted to the least bound on that.
@@ -231,12 +232,11 @@ def _measured(cell: Cell, bench: Workbench) -> dict[str, Any]:
     )
     release = cell.method.answer(request)
     distance = float((release.state.weights.double() - reference.double()).norm())
-    return {"distance": distance, "bounds": _bounds(release.claim)}
+    return {"distance": distance, "bounds": _bounds(present(release.claim).distance)}
 
 
-def _bounds(claim: Claim) -> dict[Series, float]:
+def _bounds(evidence: Distance) -> dict[str, float]:
     """The least proved bound, which the noise is for, then every one that was evaluated."""
-    evidence = claim.evidence
     evaluated = {evidence.theorem: evidence.reached}
     evaluated |= {other.theorem: other.value for other in evidence.alternatives}
     return {"proved": evidence.bound, **dict(sorted(evaluated.items()))}

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
+from benchmark.errors import present
 from benchmark.records import Envelope, Store, study_path
 
 SCHEMA: Final = 3
@@ -58,11 +59,15 @@ class SlackRecord(Envelope):
 
     def numbers(self) -> dict[str, Any]:
         """Distance and bounds."""
-        return {"status": self.status, "distance": self.distance, **self.bounds}
+        return {
+            "status": self.status,
+            "distance": self.distance,
+            **{str(k): v for k, v in self.bounds.items()},
+        }
 
     def slack(self, series: Series) -> float:
         """Bound over distance; below 1 the bound is violated."""
-        return self.bounds[series] / self.distance
+        return self.bounds[series] / present(self.distance)
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ def read(results: Path) -> SlackStudy | None:
     found = Store(results).gathered("slack", SlackRecord)
     if found is None:
         return None
-    points: dict[tuple, list[SlackRecord]] = {}
+    points: dict[tuple[str, str, float | None], list[SlackRecord]] = {}
     for one in found.records:
         if one.status == "ok":
             points.setdefault((one.experiment, one.setting, one.usual), []).append(one)

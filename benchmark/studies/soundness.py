@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import typing
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -348,12 +348,14 @@ class Examiner:
 def examined(block: Block, listener: Listener) -> Tally:
     """What is found on the problems of a block."""
     asked, tally = [m for m in methods() if m.name in block.methods], Tally()
-    spent: Counter[str] = Counter()
+    spent: dict[str, float] = defaultdict(float)
     for i in range(block.count):
         ends.check()
         listener(f"{i + 1} of {block.count}")
         if i == PROBES:
-            slow = {m.name for m in asked if spent[m.name] / PROBES > SLOW * block.requests}
+            slow = {
+                m.name for m in asked if spent.get(m.name, 0.0) / PROBES > SLOW * block.requests
+            }
             tally.slow = {name for name in spent if name.split(",")[0] in slow}
         now = [m for m in asked if i < PROBES or m.name not in tally.slow]
         try:

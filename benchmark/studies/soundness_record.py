@@ -87,10 +87,10 @@ class Tally:
 
         They stand by method; those of one with a parameter off its default are left out.
         """
-        found = {}
+        found: dict[str, list[float]] = {}
         for method in self.asked:
-            slacks = [check.slack for check in self.checks.get((method, REACHED + theorem), [])]
-            slacks = [slack for slack in slacks if slack is not None]
+            checks = self.checks.get((method, REACHED + theorem), [])
+            slacks = [check.slack for check in checks if check.slack is not None]
             if slacks and not method.endswith(VARIED):
                 found[method] = slacks
         return found

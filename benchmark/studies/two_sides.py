@@ -21,6 +21,7 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
+from benchmark.errors import present
 from benchmark.problem.problem import Problem
 
 
@@ -107,7 +108,7 @@ def reference(
     """
     state, nothing = world.original(method, seeds.training), torch.tensor([], dtype=torch.int64)
     request = Request.of(world.problem, state, nothing, target=target, seeds=seeds, number=number)
-    return definition.find(claimed.claim.definition).reference(method, request, claimed)
+    return definition.find(present(claimed.claim).definition).reference(method, request, claimed)
 
 
 def difference(claimed: Release, other: Release) -> str:
@@ -117,7 +118,7 @@ def difference(claimed: Release, other: Release) -> str:
     shape of what is published, and whatever a claim says in public. Of a release that is exact
     by construction only its definition and verdict are compared.
     """
-    one, two = claimed.claim, other.claim
+    one, two = present(claimed.claim), other.claim
     if two is None:
         return "a claim on one side alone"
     parts: list[tuple[Any, ...]] = [("definition", one.definition, two.definition)]

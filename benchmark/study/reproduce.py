@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from benchmark import collected, json_file
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, present
 from benchmark.json_file import Sound
 from benchmark.records import Envelope, is_forged
 from benchmark.study.study import Study, of_kind
@@ -85,7 +85,7 @@ def reproduce(
     Raises:
         LetheError: if the method is gone or the inputs do not fit this version.
     """
-    study = of_kind(record.kind)
+    study = present(of_kind(getattr(record, "kind", None)))
     piece, remarks = study.again(record, device.type)
     again = study.open([piece], device, None).run(piece, listener)
     return again, remarks + _differences(record, again)

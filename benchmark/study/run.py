@@ -22,7 +22,7 @@ from rich.text import Text
 
 from benchmark import ends
 from benchmark.console import marked
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, present
 from benchmark.records import Envelope, Store
 from benchmark.study.executors.executor import Executor, on_this_machine
 from benchmark.study.keep import Event
@@ -94,12 +94,13 @@ class Display:
             self._progress.update(self._task, description=text)
             return
         self._progress.advance(self._task)
-        if event.record.failure is not None:
+        record = present(event.record)
+        if record.failure is not None:
             kept = " (kept; --fresh runs it again)" if event.kind == "kept" else ""
-            text = f"{event.where}: {event.record.failure.message}{kept}"
+            text = f"{event.where}: {record.failure.message}{kept}"
             self._console.print(marked("red", "failed", text), soft_wrap=True)
         elif event.kind == "ran" and not self._console.is_terminal:
-            self._console.print(Text(f"{event.where}: {event.record.seconds:.2f} s"))
+            self._console.print(Text(f"{event.where}: {record.seconds:.2f} s"))
 
 
 # Running a study: what is there is kept, what is missing or out of date is run.
@@ -163,7 +164,7 @@ def run(
             tally.add(event)
             ends.check()
             if tracker is not None and event.kind == "ran":
-                tracker.log(event.record)
+                tracker.log(present(event.record))
 
         executor.run(study, units, store, fresh, tell)
     return tally

@@ -230,4 +230,4 @@ def find(name: str) -> type[Study]:
 
 def of_kind(kind: str | None) -> type[Study] | None:
     """The study whose records are of a kind; None if there is none."""
-    return {_kind_of(study): study for study in discover().values()}.get(kind)
+    return {_kind_of(study): study for study in discover().values()}.get(kind or "")

@@ -149,6 +149,21 @@ def _sentences(tables: list[Table]) -> Iterator[str]:
             else f"An attack on forgotten edges has an AUC that is off the retrained model's by "
             f"{span(edges)} where nothing is done."
         )
+    yield from _planted(tables)
+
+
+def _planted(tables: list[Table]) -> Iterator[str]:
+    """What a model keeps of edges that it is the better without, and what the fastest keeps."""
+    for table in tables:
+        nothing = [row for row in table.rows if row.role == "ceiling"]
+        gaps = [gap for row in nothing if (gap := mean(row, "accuracy_test_gap")) is not None]
+        row = fastest(table)
+        if table.known.scenario == "edges-planted" and gaps and row:
+            ours = number(number_of(row, "accuracy_test_gap"))
+            yield (
+                f"Of {table.known.forgotten} edges planted between classes, doing nothing keeps a "
+                f"test gap of {number(gaps[0])} points, and {row.title} {ours}."
+            )
 
 
 def _edge_gaps(tables: list[Table]) -> list[float]:

@@ -341,9 +341,7 @@ def bounded(row: Row) -> list[Record]:
 
 def claimed(record: Record) -> Distance:
     """The evidence of a record that claims a distance."""
-    evidence = present(record.claim).evidence
-    assert isinstance(evidence, Distance)
-    return evidence
+    return present(record.claim).distance
 
 
 def bounds(record: Record) -> dict[str, float]:

@@ -170,7 +170,7 @@ class FittedCache:
 
     def integers(self, images: np.ndarray) -> np.ndarray:
         """(n, inputs) int16, mapped from disk and read-only: the same in units of 2^-11."""
-        block = hashlib.sha256(np.ascontiguousarray(images)).hexdigest()[:16]
+        block = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()[:16]
         path, n = self._file(f"-{block}.npy"), len(images)
         if (found := read_array(path, n, np.int16)) is not None:
             return found

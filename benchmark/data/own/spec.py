@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -23,11 +24,13 @@ from benchmark.data.own.arrays import bundled, of_arrays, of_table, read_npz
 from benchmark.data.own.arrow_file import read_parquet, read_saved
 from benchmark.data.own.csv_file import read_csv
 from benchmark.data.own.table import ALL, Roles
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, present
 
 KINDS = ("csv", "parquet", "npz", "datasets", "sklearn")
 #: The kinds that are files or folders.
 _FILES = KINDS[:-1]
+#: Those of them that may be folders.
+_FOLDERS = ("parquet", "datasets")
 _HASH = r"^[0-9a-f]{64}$"
 
 #: Kinds by what the name of a file ends with.
@@ -123,7 +126,7 @@ class OwnData(BaseModel):
     @property
     def roles(self) -> Roles:
         """What the columns are for."""
-        categories = {
+        categories: dict[str, tuple[str, ...] | str] = {
             name: ALL if texts == ALL else tuple(map(text_of, texts))
             for name, texts in self.categories.items()
         }
@@ -168,8 +171,8 @@ class OwnData(BaseModel):
         given = Path(getattr(self, self.kind))
         if self._folder is not None:
             return self._folder / given
-        folders = [Path.cwd(), *filter(None, [os.environ.get("LETHE_DATA")])]
-        places = [Path(folder) / given for folder in folders]
+        folders = [Path.cwd(), *map(Path, filter(None, [os.environ.get("LETHE_DATA")]))]
+        places = [folder / given for folder in folders]
         return next((place for place in places if place.exists()), places[0])
 
     def _state(self) -> tuple[str, int, int]:
@@ -178,9 +181,11 @@ class OwnData(BaseModel):
             return "", 0, 0
         path = self.path()
         try:
+            if path.is_dir() and self.kind not in _FOLDERS:
+                raise IsADirectoryError(errno.EISDIR, "it is a folder")
             newest = max((one.stat() for one in _files(path)), key=lambda s: s.st_mtime_ns)
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "it is empty"
+            reason = getattr(error, "strerror", None) or "it is an empty folder"
             raise LetheError(
                 f"data file {path} cannot be read ({reason}): correct problem.data.{self.kind}, "
                 "which starts from the experiment's folder"
@@ -193,7 +198,7 @@ def _read(settings: str, path: str, size: int, changed: int) -> Dataset:
     """The data set that settings, as JSON, describe; once a process and state of the file."""
     spec = OwnData.model_validate_json(settings)
     if spec.kind == "sklearn":
-        return of_arrays(bundled(spec.sklearn), spec.roles, spec.name)
+        return of_arrays(bundled(present(spec.sklearn)), spec.roles, spec.name)
     if spec.kind == "npz":
         return of_arrays(read_npz(Path(path)), spec.roles, spec.name)
     if spec.kind == "csv":

@@ -9,6 +9,7 @@ import numpy as np
 from benchmark.data.named import TableSet
 from benchmark.data.own.arrays import bundled
 from benchmark.data.own.table import Roles, Table
+from benchmark.errors import present
 
 #: The largest mean, standard error and worst value that a measure is taken to have: round numbers
 #: above those that the set's description publishes. None is below 0.
@@ -48,6 +49,7 @@ class BreastCancer(TableSet):
     def read(cls, split: str) -> Table:
         """The set, embedded in scikit-learn."""
         given = bundled("breast_cancer")
-        columns = dict(zip(given.names, given.x.T, strict=True))
-        columns["target"] = np.array([cls.roles.classes[label] for label in given.y], dtype=object)
+        columns = dict(zip(present(given.names), given.x.T, strict=True))
+        classes = present(cls.roles.classes)
+        columns["target"] = np.array([classes[label] for label in given.y], dtype=object)
         return Table(given.where, columns)

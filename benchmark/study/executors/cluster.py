@@ -106,4 +106,4 @@ def of_table(settings: dict[str, Any], path: Path) -> Cluster:
     try:
         return Cluster.model_validate(settings)
     except ValidationError as error:
-        raise explain(error, f"cluster file {path}") from error
+        raise explain(error, f"cluster file {path}", Cluster) from error

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from benchmark import ends, plugins
-from benchmark.errors import LetheError, unknown
+from benchmark.errors import LetheError, present, unknown
 from benchmark.records import Store
 from benchmark.runner.device import prepare, refuse_count
 from benchmark.study.keep import Event, run_unit
@@ -86,7 +86,7 @@ def run_side_by_side(
                 workers.append(_start(context, _Work(study, store, threads, fresh)))
         for worker in workers:
             _next_unit(worker, todo)
-        busy = {worker.pipe: worker for worker in workers}
+        busy: dict[Any, _Worker] = {worker.pipe: worker for worker in workers}
         while busy:
             for pipe in wait(list(busy)):
                 if not _heard(busy[pipe], todo, tell):
@@ -152,7 +152,7 @@ def _heard(worker: _Worker, todo: list[Unit], tell: Callable[[Event], None]) -> 
 def _ended_early(worker: _Worker) -> str:
     code = worker.process.exitcode
     killed = code is not None and code < 0
-    how = f"it was killed by signal {-code}" if killed else f"it ended with {code}"
+    how = f"it was killed by signal {-(code or 0)}" if killed else f"it ended with {code}"
     where = "at its start" if worker.unit is None else worker.unit.where
     why = ", most likely out of memory" if code == -signal.SIGKILL else ""
     cure = "the same command with fewer jobs goes on from here"
@@ -209,7 +209,7 @@ def _serve(pipe: Connection, work: _Work) -> None:
 
 def _end_with_the_run() -> None:
     """End this process when the one that started it is gone, in the middle of a cell too."""
-    wait([multiprocessing.parent_process().sentinel])
+    wait([present(multiprocessing.parent_process()).sentinel])
     ends.leave(os.EX_UNAVAILABLE)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmark import ends, tracking
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, present
 from benchmark.files import locked
 from benchmark.records import Store
 from benchmark.runner.device import prepare
@@ -70,7 +70,7 @@ class Slurm(Executor):
             )
 
     @property
-    def waits(self) -> bool:
+    def waits(self) -> bool:  # type: ignore[override]  # elsewhere a constant of the kind
         """See `Executor`."""
         return self.wait
 
@@ -210,9 +210,10 @@ def _work(folder: Path, index: int) -> None:
     def tell(event: Event) -> None:
         ends.check()
         if event.kind == "ran":
-            print(f"{event.where}: {event.record.status}, {event.record.seconds:.2f} s")
+            record = present(event.record)
+            print(f"{event.where}: {record.status}, {record.seconds:.2f} s")
             if sink is not None:
-                sink.log(event.record)
+                sink.log(record)
 
     run_unit(type(study), units[made.tasks[index]], Store(results), device, False, tell)
 

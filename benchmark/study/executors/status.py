@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from benchmark import collected, json_file
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, present
 from benchmark.records import Plan, Store, cell_path, read_record
 from benchmark.study.executors import submission
 from benchmark.study.executors.submission import Place
@@ -135,7 +135,7 @@ def _by_plan(store: Store, plan: Plan, seed: int) -> Progress:
 
 def _asked(store: Store, open_ones: list[Progress]) -> dict[tuple[str, str], Progress]:
     """What Slurm says of tasks whose records are not all there."""
-    places = [one.place for one in open_ones]
+    places = [present(one.place) for one in open_ones]
     try:
         queued = submission.in_queue(places)
         over = submission.afterwards([place for place in places if place not in queued])
@@ -143,12 +143,12 @@ def _asked(store: Store, open_ones: list[Progress]) -> dict[tuple[str, str], Pro
         unknown = [replace(one, state="unknown", reason=str(error)) for one in open_ones]
         return {(one.group, one.part): one for one in unknown}
     told = []
-    for one in open_ones:
-        if one.place in queued:
-            state = "waiting" if queued[one.place] == "PENDING" else "running"
-            told.append(replace(one, state=state))
+    for one, place in zip(open_ones, places, strict=True):
+        if place in queued:
+            waits = queued[place] == "PENDING"
+            told.append(replace(one, state="waiting" if waits else "running"))
         else:
-            told.append(_over(store, one.place, over.get(one.place, "")))
+            told.append(_over(store, place, over.get(place, "")))
     return {(one.group, one.part): one for one in told}
 
 
