@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 METHODS = ("methods", "baselines")
 #: All of it.
 WHOLE = ("benchmark", *METHODS, "leaderboard", "lethe", "benches")
+#: The command line stands above the board, though `python -m benchmark` starts it.
+ROOF = ("benchmark.cli",)
 #: What runs experiments, keeps records or shows them.
 ABOVE = (
     "benchmark.runner",
@@ -157,6 +159,37 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     assert sum(map(len, edges.values())) > 1000, "the imports are read"
     assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == ["a", "b", "c", "d"]
     assert circle(edges) == []
+
+
+def parts(edges: dict[str, set[str]], folder: str) -> dict[str, set[str]]:
+    """The files and folders that lie in a folder, and which of them import which.
+
+    Args:
+        edges: modules, and those that they import.
+        folder: as a package is named; "" is the project's.
+    """
+    depth = len(folder.split(".")) + 1 if folder else 1
+
+    def part(module: str) -> str:
+        return ".".join(module.split(".")[:depth])
+
+    inside = [one for one in edges if not folder or within(one, (folder,))]
+    found: dict[str, set[str]] = {part(one): set() for one in inside}
+    for one in inside:
+        found[part(one)] |= {part(target) for target in edges[one] if part(target) in found}
+    return {one: targets - {one} for one, targets in found.items()}
+
+
+def test_no_files_and_folders_beside_each_other_import_each_other_in_a_circle() -> None:
+    edges = graph()
+    edges = {one: targets for one, targets in edges.items() if one not in ROOF}
+    example = {"a.b.c": {"a.d"}, "a.d": {"a.b.e"}, "a.b.e": set(), "f": {"a.d"}}
+    assert circle(parts(example, "a")) == ["a.b", "a.d"]
+    assert circle(parts(example, "")) == circle(parts(example, "a.b")) == []
+    folders = {one.rpartition(".")[0] for one in edges}
+    assert {"", "benchmark", "benchmark.problem.models", "leaderboard"} <= folders
+    for folder in sorted(folders):
+        assert circle(parts(edges, folder)) == [], folder or "the project's folder"
 
 
 def test_the_kind_of_a_model_is_never_asked() -> None:
