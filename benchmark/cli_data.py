@@ -35,6 +35,9 @@ def hash_(
     drop: Annotated[
         list[str] | None, typer.Option(help="A column to leave out; repeatable.")
     ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="classification or regression, where it cannot be told.")
+    ] = None,
 ) -> None:
     """Read data, check them, and print their content hash, which no order of rows changes."""
     from pydantic import ValidationError
@@ -42,7 +45,7 @@ def hash_(
     from benchmark.data.own.spec import OwnData
     from benchmark.experiments.experiment import load
 
-    roles = {"target": target, "id": id, "group": group, "drop": tuple(drop or ())}
+    roles = {"target": target, "id": id, "group": group, "drop": tuple(drop or ()), "task": task}
     given = {name: value for name, value in roles.items() if value}
     if file.suffix == ".toml":
         if given:
@@ -63,7 +66,8 @@ def hash_(
     inputs = "x".join(map(str, part.rows.shape[1:]))
     columns = f"{len(found.columns)} columns, " if found.columns else ""
     out.print(part.content_hash)
-    out.print(f"{len(part.labels)} rows, {columns}{inputs} inputs, {found.classes} classes")
+    what = f"{found.classes} classes" if found.target is None else found.target.in_words
+    out.print(f"{len(part.labels)} rows, {columns}{inputs} inputs, {what}")
     for caveat in found.caveats:
         out.print(f"caveat: {caveat}", soft_wrap=True)
 

@@ -64,11 +64,11 @@ def program() -> Iterator[None]:
         # C code may turn what the signal raised within it into an error of its own
         if isinstance(error, Exception) and not _received:
             raise
-        stopped = isinstance(error, Stopped)
+        signum = _received[0] if _received else signal.SIGINT
+        stopped = error if isinstance(error, Stopped) else Stopped(signum)
         with suppress(OSError, ValueError):
-            print(error.text if stopped else _text, file=sys.stderr)
-        usual = 128 + (_received[0] if _received else signal.SIGINT)
-        raise Left(error.code if stopped else usual) from None
+            print(stopped.text, file=sys.stderr)
+        raise Left(stopped.code) from None
     finally:
         _received.clear()
         for signum, handler in before.items():

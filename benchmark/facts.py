@@ -28,6 +28,7 @@ class Facts(BaseModel):
         graph: whether the data are a graph, and requests name nodes, edges or features.
         kept_property: what is certified before and after, by its name; None for nothing.
         enforce: how it is kept, `never`, `release` or `training`; likewise.
+        number: the target's name where it is a real number; None where it is of classes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -56,6 +57,7 @@ class Facts(BaseModel):
     graph: bool = Field(False, exclude_if=lambda value: not value)
     kept_property: str | None = Field(None, exclude_if=lambda value: value is None)
     enforce: str | None = Field(None, exclude_if=lambda value: value is None)
+    number: str | None = Field(None, exclude_if=lambda value: value is None)
 
     @property
     def varies(self) -> bool:

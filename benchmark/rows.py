@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
@@ -15,6 +16,8 @@ from benchmark.errors import AssumptionBroken, LetheError
 @dataclass(frozen=True)
 class Rows:
     """Inputs `x` (n, ...) in the problem's precision and labels `y` (n,) int64.
+
+    Of a real target `y` is a number in -1..1, in the same precision.
 
     >>> rows = Rows(torch.tensor([[3.0, 4.0], [0.0, 1.0]]), torch.tensor([0, 1]))
     >>> len(rows), rows.largest_norm(bias=False)
@@ -51,8 +54,61 @@ class Rows:
         return math.sqrt(float(squares.max()) + (1 if bias else 0))
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Rows:
-        """The same rows on `device`, inputs in `dtype`."""
-        return Rows(self.x.to(device, dtype), self.y.to(device))
+        """The same rows on `device`, inputs and real targets in `dtype`."""
+        y = self.y.to(device, dtype) if self.y.is_floating_point() else self.y.to(device)
+        return Rows(self.x.to(device, dtype), y)
+
+
+#: Of claims on a target whose range is read off rows that a request may name.
+RANGE_CAVEAT = (
+    "the range of the target is that of the numbers that occur, in rows that may be forgotten too"
+)
+
+
+@dataclass(frozen=True)
+class RealTarget:
+    """A column of real numbers that is predicted, scaled so that its range becomes -1..1.
+
+    No scaled target is longer than a one-hot label, so that what is proved of squared loss on
+    labels of norm 1 at most holds of both.
+
+    Attributes:
+        name: of the column, whose units errors are told in.
+        low, high: what -1 and 1 stand for.
+        declared: whether they are, or are numbers that occur, which are nobody's to print.
+
+    >>> price = RealTarget("price", 100.0, 300.0)
+    >>> price.scaled(np.array([100.0, 250.0])), price.in_units(np.array([0.5]))
+    (array([-1. ,  0.5]), array([250.]))
+    """
+
+    name: str
+    low: float
+    high: float
+    declared: bool = True
+
+    @property
+    def in_words(self) -> str:
+        """What is predicted, with its range where that is declared."""
+        return f"a number from {self.low:g} to {self.high:g}" if self.declared else "a number"
+
+    @property
+    def middle(self) -> float:
+        """What 0 stands for."""
+        return self.low / 2 + self.high / 2
+
+    @property
+    def half(self) -> float:
+        """How many of its units are one of the scale."""
+        return self.high / 2 - self.low / 2
+
+    def scaled(self, values: np.ndarray) -> np.ndarray:
+        """(n,) float64 in -1..1, of values within the range."""
+        return np.clip((values - self.middle) / self.half, -1.0, 1.0) + 0.0
+
+    def in_units(self, scaled: np.ndarray) -> np.ndarray:
+        """(n,) float64 in the target's own units."""
+        return self.middle + self.half * np.asarray(scaled, dtype=np.float64)
 
 
 #: float64 has every integer up to this one.
@@ -77,6 +133,11 @@ class FixedPoint(BaseModel):
         """`x` (n, ...) float64 clipped, and rounded towards zero: no row becomes longer."""
         # adding 0 turns -0 into 0
         return x.clamp(-self.clip, self.clip).mul_(self._units).trunc_().div_(self._units).add_(0.0)
+
+    @property
+    def of_targets(self) -> FixedPoint:
+        """The form of real targets in -1..1 beside such features."""
+        return self.model_copy(update={"clip": max(self.clip, 1.0)})
 
     def check(self, x: Tensor) -> None:
         """Refuse rows `x` (n, inputs) that are not in this form, or too many for exact sums.

@@ -26,7 +26,7 @@ from leaderboard.model.table import Table, ordered
 from leaderboard.model.words import BADGES, INTRODUCTION
 from leaderboard.overview.cells import cards
 from leaderboard.overview.overview import RULE, Overview, Standing, speedup, worst_gap
-from leaderboard.overview.row import OverviewRow
+from leaderboard.overview.row import NUMBER, OverviewRow
 
 HEADING = "What the words mean"
 
@@ -88,6 +88,8 @@ _COVERAGE = (
     "by verdict and by the points they lose."
 )
 
+_NUMBERS = "Heads that predict a number are ranked by R² in index.html."
+
 
 def readme(
     found: Overview,
@@ -136,11 +138,12 @@ def _cards(found: Overview) -> list[Section]:
 
 def _overview(found: Overview) -> Section:
     """A table for each track, ranked."""
+    shown = [track for track in found.tracks if track.family.key != NUMBER]
     tables = tuple(
-        Section(track.slug, track.title, parts=(_ranked(found.of_track(track)),))
-        for track in found.tracks
+        Section(track.slug, track.title, parts=(_ranked(found.of_track(track)),)) for track in shown
     )
-    return Section("overview", "Every method, ranked", (RULE, _COVERAGE), tables)
+    rest = () if len(shown) == len(found.tracks) else (_NUMBERS,)
+    return Section("overview", "Every method, ranked", (RULE, _COVERAGE, *rest), tables)
 
 
 def _ranked(standings: Sequence[Standing]) -> Part:

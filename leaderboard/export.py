@@ -11,10 +11,12 @@ from pathlib import Path
 from statistics import fmean
 
 from benchmark.errors import LetheError, unknown
-from benchmark.metrics.metric import NOT_KEPT, discover
+from benchmark.metrics.metric import NOT_KEPT, NumberMetric, discover, of_column
 from benchmark.studies import quality_record
 from leaderboard.front.data import model_of
+from leaderboard.model.columns import TARGET_UNITS
 from leaderboard.model.numbers import number
+from leaderboard.model.shown import NOTHING
 from leaderboard.model.table import load, measured, predicted_column
 from leaderboard.overview.cells import BY_KEY, Column, Line, Text
 from leaderboard.overview.overview import Overview, overview
@@ -29,6 +31,8 @@ _COLUMNS = {
     "row": "rank,method,problem,verdict,epsilon,gap,speedup,once,pays",
     "method": "rank,method,verdict,epsilon,gap,speedup,once,pays,problems",
 }
+#: Beside them where every line is of a real target.
+_OF_NUMBERS = ",r2.test,rmse.test"
 #: By name, what a filter compares its values with.
 _FILTERS: dict[str, Callable[[OverviewRow], tuple[str, ...]]] = {
     "experiment": lambda row: (row.table.experiment,),
@@ -82,7 +86,8 @@ def export(found: Overview, view: View, form: str = "markdown") -> str:
             raise LetheError("lines of seeds have every column and are CSV: add --format csv")
         rows = [row for line in _lines(found, view) for row in line.rows]
         return seeds_of((row.table, row.row) for row in rows)
-    return writers[form](_lines(found, view), _columns(view))
+    lines = _lines(found, view)
+    return writers[form](lines, _columns(view, lines))
 
 
 def bibtex(found: Overview, view: View) -> str:
@@ -101,12 +106,19 @@ def bibtex(found: Overview, view: View) -> str:
     return "\n\n".join(entry(*paper).text for paper in papers) + "\n"
 
 
-def _columns(view: View) -> list[Column]:
-    return [_column(key) for key in view.columns or _COLUMNS[view.by].split(",")]
+def _columns(view: View, lines: Sequence[Line]) -> list[Column]:
+    targets = {row.table.known.number for line in lines for row in line.rows}
+    usual = _COLUMNS[view.by] + ("" if None in targets else _OF_NUMBERS)
+    unit = targets.pop() if len(targets) == 1 else None
+    return [_column(key, unit or TARGET_UNITS) for key in view.columns or usual.split(",")]
 
 
-def _column(key: str) -> Column:
-    """A column of the overview, or of a metric of kept predictions.
+def _column(key: str, unit: str) -> Column:
+    """A column of the overview, or of a metric of predictions.
+
+    Args:
+        key: of the column.
+        unit: of real targets.
 
     Raises:
         LetheError: if there is none.
@@ -122,11 +134,18 @@ def _column(key: str) -> Column:
         means = [one.mean for row in line.rows if (one := row.row.estimate(column))]
         return fmean(means) if means else None
 
+    metric = of_column(key)
+    of_numbers = metric is not None and issubclass(metric, NumberMetric)
+
     def text(line: Line) -> Text:
         mean = value(line)
-        return Text(NOT_KEPT if mean is None else number(mean))
+        if mean is not None:
+            return Text(number(mean))
+        fits = any((row.table.known.number is not None) == of_numbers for row in line.rows)
+        return Text(NOT_KEPT if fits else NOTHING)
 
-    return Column(key, column.header, column.unit, column.meaning, text, value)
+    unit = column.unit or (unit if of_numbers else "")
+    return Column(key, column.header, unit, column.meaning, text, value)
 
 
 def _lines(found: Overview, view: View) -> list[Line]:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from benchmark.data.scenarios import Scenario
     from benchmark.errors import AssumptionBroken, DidNotConverge, LetheError
     from benchmark.metrics.attack_contract import ModelAttack, ModelCase, RowAttack, RowCase
-    from benchmark.metrics.metric import Metric, Predictions
+    from benchmark.metrics.metric import Metric, NumberMetric, Numbers, Predictions
     from benchmark.problem.model import Predictor
     from benchmark.problem.models.batch_norm import BatchNorm
     from benchmark.problem.models.factory import Finding
@@ -90,6 +90,8 @@ _MODULES = {
     "ModelSpec": "benchmark.problem.models.spec",
     "NamedSet": "benchmark.data.named",
     "NoisyStep": "benchmark.contract.request",
+    "NumberMetric": "benchmark.metrics.metric",
+    "Numbers": "benchmark.metrics.metric",
     "Outcome": "benchmark.checks.rules",
     "Predictions": "benchmark.metrics.metric",
     "Predictor": "benchmark.problem.model",
@@ -156,6 +158,8 @@ __all__ = [
     "ModelSpec",
     "NamedSet",
     "NoisyStep",
+    "NumberMetric",
+    "Numbers",
     "Outcome",
     "Predictions",
     "Predictor",

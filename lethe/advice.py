@@ -87,10 +87,11 @@ def advise(
 ) -> Advice:
     """Rank the methods that certify on a problem, by what a request costs and keeps.
 
-    A method fits if every seed is proved or exact, it loses at most one point of test accuracy
-    against retraining, and it beats its controls by the interval over seeds. Controls are the same
-    noise from zero weights, if it draws noise inside, and what public rows give alone, if any are.
-    Those that fit are ranked by the time for all requests and the one-off work before them.
+    A method fits if every seed is proved or exact, it loses at most one point of test accuracy (of
+    a real target, of R²) against retraining, and it beats its controls by the interval over seeds.
+    Controls are the same noise from zero weights, if it draws noise inside, and what public rows
+    give alone, if any are. Those that fit are ranked by the time for all requests and the one-off
+    work before them.
 
     Args:
         problem: see `lethe.Problem`.
@@ -135,7 +136,7 @@ def certifying(problem: Problem) -> list[str]:
         for name, found in registry.discover().items()
         if found.method.evidence is not None
         and found.method.role in ("entry", "reference")
-        and not found.method.needs & missing
+        and not found.method.demands() & missing
     ]
 
 
@@ -161,7 +162,7 @@ def _against(row: Row, proved: bool, useful: bool) -> list[str]:
         why = f": {'; '.join(row.caveats)}" if row.caveats else ""
         found.append(f"not proved, {row.verdict}{why}")
     if not useful:
-        found.append(f"loses more than {LOSS:g} point of test accuracy")
+        found.append(f"loses more than {LOSS:g} point of {_worth(row)[1]}")
     if not row.over_control:
         found.append(
             "not shown to beat its controls (the same noise from zero weights, public rows alone): "
@@ -192,11 +193,19 @@ def _kept(row: Row, requests: int) -> str:
 
 
 def _lost(row: Row) -> str:
-    gap, accuracy = row["accuracy_test_gap"], row["accuracy_test"]
-    if gap is None or accuracy is None:
+    key, title = _worth(row)
+    gap, worth = row[f"{key}_gap"], row[key]
+    if gap is None or worth is None:
         return ""
     spread = f" ± {gap.spread:.2g}" if gap.spread else ""
-    return f"test accuracy {accuracy.mean:.1f} %, {gap.mean:+.2g}{spread} points from retraining"
+    return f"{title} {worth.mean:.1f} %, {gap.mean:+.2g}{spread} points from retraining"
+
+
+def _worth(row: Row) -> tuple[str, str]:
+    """The column that says how useful a row is, and what to call it."""
+    if row["r2_test"] is not None:
+        return "r2_test", "test R²"
+    return "accuracy_test", "test accuracy"
 
 
 def _spent(row: Row, requests: int, seconds: float | None, retrain: float | None) -> list[str]:
@@ -212,7 +221,7 @@ def _spent(row: Row, requests: int, seconds: float | None, retrain: float | None
 
 
 def _useful(row: Row) -> bool:
-    gap = row["accuracy_test_gap"]
+    gap = row[f"{_worth(row)[0]}_gap"]
     return gap is not None and gap.mean >= -LOSS
 
 

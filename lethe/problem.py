@@ -52,11 +52,12 @@ class Problem:
         ids: Sequence[object] | None = None,
         groups: Sequence[object] | None = None,
         ridge: float = 1e-2,
-        loss: Loss = "cross_entropy",
+        loss: Loss | None = None,
         model: Model = "softmax",
         columns: Sequence[str] | None = None,
         ranges: dict[str, tuple[float, float]] | None = None,
         classes: Sequence[object] | None = None,
+        task: str | None = None,
         name: str = "arrays",
         **settings: Any,
     ) -> Problem:
@@ -65,15 +66,18 @@ class Problem:
         Args:
             X: (n, inputs) numbers, a data frame of them, or (n, height, width[, channel]) uint8
                 images.
-            y: (n,) labels, numbers or texts.
+            y: (n,) labels, numbers or texts; or real numbers to predict.
             ids: (n,) a name for each row, by which requests name it; records hold their hashes.
             groups: (n,) equal for rows that must not be divided between training and test.
             ridge: of the mean loss: (ridge / 2) ||w||^2 is added to it.
-            loss: of the objective.
+            loss: of the objective; cross-entropy by default, squared loss of a real `y`.
             model: a kind, a table, or a factory of torch modules; see `lethe.check_model`.
             columns: names of the inputs.
-            ranges: the least and the largest number of inputs, declared, by name.
+            ranges: the least and the largest number of inputs, declared, by name; that of a real
+                `y` by the name `target`.
             classes: the labels in order.
+            task: `classification` or `regression`, where `y` does not tell: whole numbers of few
+                values are classes, numbers with fractions are predicted as numbers.
             name: what the data are called.
             **settings: of the table `[problem]` in an experiment's file: `features`, `split`,
                 `training`, `precision`, `rows_at_least`.
@@ -88,11 +92,12 @@ class Problem:
             Problem 'iris': 150 rows, 3 classes, softmax, ridge 0.01
         """
         kinds: dict[str, Any] = {"ids": ids, "groups": groups, "columns": columns, "ranges": ranges}
-        dataset = from_arrays(X, y, **kinds, classes=classes, name=name)
+        dataset = from_arrays(X, y, **kinds, classes=classes, task=task, name=name)
+        usual = "cross_entropy" if dataset.target is None else "squared"
         table = {
             "data": Arrays.of(dataset),
             "model": spec_of(model),
-            "objective": {"loss": loss, "ridge": ridge},
+            "objective": {"loss": loss or usual, "ridge": ridge},
         }
         twice = table.keys() & settings.keys()
         if twice:
@@ -170,7 +175,8 @@ class Problem:
         ridge = objective["ridge"] if isinstance(objective, dict) else objective.ridge
         model = self.settings["model"]
         kind = model["kind"] if isinstance(model, dict) else model.kind
-        return (
-            f"Problem '{self.name}': {len(part.labels):,} rows, {self.dataset.classes} classes, "
-            f"{kind}, ridge {ridge:.4g}"
-        )
+        target = self.dataset.target
+        what = f"{self.dataset.classes} classes, {kind}"
+        if target is not None:
+            what = f"{target.in_words}, a linear model"
+        return f"Problem '{self.name}': {len(part.labels):,} rows, {what}, ridge {ridge:.4g}"

@@ -13,7 +13,7 @@ from benchmark.problem.model import Model, SoftmaxSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem as LearningProblem
 from benchmark.problem.training.newton import NewtonTraining
-from benchmark.rows import Rows
+from benchmark.rows import RealTarget, Rows
 from lethe.problem import Problem
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Translation:
         notes: what differs, and what to do, a line each.
         difference: the largest difference of a predicted probability, or of a score where there
             are none, on the rows: the estimator's fit against ours.
-        disagreement: the share of rows that get another label.
+        disagreement: the share of rows that get another label; 0 of a number.
     """
 
     problem: Problem
@@ -44,25 +44,26 @@ class Translation:
     def __str__(self) -> str:
         """What holds, then the notes."""
         head = "The same function is minimised." if self.exact else "Not the same function:"
-        found = (
-            f"On these rows predictions differ by {self.difference:.2g} at most, and "
-            f"{100 * self.disagreement:.2g} % of the labels."
-        )
+        found = f"On these rows predictions differ by {self.difference:.2g} at most"
+        if self.problem.dataset.target is None:
+            found += f", and {100 * self.disagreement:.2g} % of the labels"
+        found += "."
         return "\n".join([head, *self.notes, found])
 
 
 def from_sklearn(estimator: BaseEstimator, X: Any, y: Any, **arrays: Any) -> Translation:
-    """The problem that a LogisticRegression or a RidgeClassifier solves on some rows.
+    """The problem that a LogisticRegression, a RidgeClassifier or a Ridge solves on some rows.
 
     Lethe minimises the mean loss plus (ridge / 2) ||w||^2, with the biases in w. So C becomes
     ridge = 1 / (C n), twice that for two classes, where scikit-learn has one vector of weights and
-    Lethe two. Alpha becomes alpha / n. The ridge stays the same when rows are forgotten;
+    Lethe two. Alpha becomes alpha / n; of a Ridge Lethe scales the target to its range, and the
+    weights with it. The ridge stays the same when rows are forgotten;
     scikit-learn would keep C or alpha, which then is a larger ridge.
 
     Args:
         estimator: not fitted, or fitted; a copy is fitted here.
         X: (n, inputs) rows, scaled as the estimator is given them.
-        y: (n,) labels.
+        y: (n,) labels; numbers of a Ridge.
         **arrays: `ids`, `groups`, `name` and settings of `lethe.Problem.from_arrays`.
 
     Raises:
@@ -77,20 +78,22 @@ def from_sklearn(estimator: BaseEstimator, X: Any, y: Any, **arrays: Any) -> Tra
         (True, 0.0)
     """
     kind = type(estimator).__name__
-    readers = {"LogisticRegression": _logistic, "RidgeClassifier": _ridge}
+    readers = {"LogisticRegression": _logistic, "RidgeClassifier": _ridge, "Ridge": _ridge}
     if kind not in readers:
-        remedy = "; Ridge predicts numbers: take RidgeClassifier" if kind == "Ridge" else ""
         raise LetheError(
-            f"{kind} has no counterpart: there is {' and '.join(readers)}{remedy}, or "
+            f"{kind} has no counterpart: there is {', '.join(readers)}, or "
             "lethe.Problem.from_arrays with a model of your own"
         )
     x, labels = np.asarray(X, dtype=np.float64), np.asarray(y)
     if estimator.get_params().get("class_weight") is not None:
         raise LetheError(f"{kind}: rows have the same weight here: leave class_weight out")
     loss, ridge, differences, remark = readers[kind](estimator, *_sizes(x, labels))
-    settings = {"features": "as-is"} | arrays
+    settings = {"features": "as-is"} | ({"task": "regression"} if kind == "Ridge" else {}) | arrays
     problem = Problem.from_arrays(x, labels, ridge=ridge, loss=loss, **settings)
-    difference, disagreement = _compared(estimator, x, labels, loss, ridge)
+    if problem.dataset.target is not None:
+        difference, disagreement = _apart(estimator, x, labels, ridge, problem.dataset.target), 0.0
+    else:
+        difference, disagreement = _compared(estimator, x, labels, loss, ridge)
     notes = (*differences, remark)
     return Translation(problem, not differences, notes, difference, disagreement)
 
@@ -127,16 +130,18 @@ def _logistic(estimator: Any, n: int, classes: int) -> tuple[str, float, list[st
 
 
 def _ridge(estimator: Any, n: int, classes: int) -> tuple[str, float, list[str], str]:
-    params = estimator.get_params()
+    params, kind = estimator.get_params(), type(estimator).__name__
     if params.get("positive"):
-        raise LetheError("RidgeClassifier(positive=True) has no counterpart: leave it out")
+        raise LetheError(f"{kind}(positive=True) has no counterpart: leave it out")
+    if np.ndim(params["alpha"]):
+        raise LetheError(f"{kind}: there is one ridge for all targets here: take one alpha")
     ridge = params["alpha"] / n
     remark = (
         f"alpha = {params['alpha']:g} on {n:,} rows is ridge = {ridge:.4g}; after a request "
         "scikit-learn would keep alpha, and so a larger ridge"
     )
     if not ridge:
-        raise LetheError("RidgeClassifier(alpha=0) has no counterpart: nothing is certified")
+        raise LetheError(f"{kind}(alpha=0) has no counterpart: nothing is certified")
     return "squared", ridge, _intercept(params["fit_intercept"], penalised=False), remark
 
 
@@ -148,7 +153,7 @@ def _intercept(fitted: bool, *, penalised: bool) -> list[str]:
             "the intercept is free there, and here a weight under the ridge like "
             "all others; centre the columns of X, and it matters less"
         ]
-    return ["there is no intercept there, and here each class has one"]
+    return ["there is no intercept there, and here each class, or number, has one"]
 
 
 def _compared(
@@ -170,9 +175,19 @@ def _compared(
     return float(np.abs(ours - theirs).max()), disagreement
 
 
+def _apart(estimator: Any, x: np.ndarray, y: np.ndarray, ridge: float, target: RealTarget) -> float:
+    """The largest difference of predicted numbers."""
+    from sklearn.base import clone
+
+    theirs = clone(estimator).fit(x, y).predict(x)
+    ours = target.in_units(_ours(x, target.scaled(y), 1, "squared", ridge)[:, 0])
+    return float(np.abs(ours - theirs).max())
+
+
 def _ours(x: np.ndarray, y: np.ndarray, classes: int, loss: str, ridge: float) -> np.ndarray:
     """(n, classes) logits of our minimiser on all rows."""
-    rows = Rows(torch.from_numpy(x), torch.from_numpy(y).long())
+    labels = torch.from_numpy(y)
+    rows = Rows(torch.from_numpy(x), labels if labels.is_floating_point() else labels.long())
     problem = LearningProblem(
         model=Model(SoftmaxSpec(), x.shape[1], classes),
         objective=Objective(loss=loss, ridge=ridge),

@@ -26,16 +26,23 @@ if TYPE_CHECKING:
     import pandas
 
 _NOTHING = "–"
-#: Columns of the table: key, heading, and whether the mean is a ratio.
-_COLUMNS = (
+#: Columns of the table: key and heading.
+_OF_CLASSES = (
     ("accuracy_test", "Test accuracy (%)"),
     ("accuracy_test_gap", "Test gap (points)"),
+)
+#: The same of a real target, in whose units the second one is.
+_OF_NUMBERS = (
+    ("r2_test", "Test R² (%)"),
+    ("r2_test_gap", "R² gap (points)"),
+    ("rmse_test", "Test RMSE"),
+)
+_COLUMNS = (
     ("speedup", "Speed-up (×)"),
     ("precomputation", "Once (s)"),
     ("noise_cost", "Noise cost (points)"),
     ("slack", "Slack"),
 )
-_HEADINGS = ("Method", "Verdict", "ε", *(heading for _, heading in _COLUMNS))
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}"
     "table{border-collapse:collapse}th,td{padding:.3rem .7rem;text-align:right}"
@@ -66,11 +73,13 @@ class Row:
     failure: str
     caveats: tuple[str, ...]
     _row: board.Row
+    _columns: tuple[tuple[str, str], ...] = (*_OF_CLASSES, *_COLUMNS)
 
     def __getitem__(self, key: str) -> Estimate | None:
         """A column's mean over seeds and its 95 % interval; None without a number.
 
-        A metric of what the releases predict is a column for each part of the data, such as
+        Of a real target a column of accuracy has no number, nor has one of R² of classes. A metric
+        of what the releases predict is a column for each part of the data, such as
         `calibration.test` or `class_accuracy.forget.3`.
 
         Raises:
@@ -111,7 +120,7 @@ class Row:
             "epsilon": self.epsilon,
             "delta": None if self.claim is None else self.claim.delta,
         }
-        for key, _ in _COLUMNS:
+        for key, _ in self._columns:
             estimate = self[key]
             low, high = _ends(estimate, ratio=BY_KEY[key].ratio)
             mean = None if estimate is None else estimate.mean
@@ -124,7 +133,7 @@ class Row:
             ", violated" if self.violations else ""
         )
         epsilon = _NOTHING if self.epsilon is None else number(self.epsilon)
-        cells = [_text(self[key], key) for key, _ in _COLUMNS]
+        cells = [_text(self[key], key) for key, _ in self._columns]
         return [self.title, verdict, epsilon, *cells]
 
 
@@ -154,7 +163,8 @@ class Table:
             order: labels of the rows, first to last.
             records: where they are kept.
         """
-        rows = {row.label: _row(row) for row in found.rows}
+        columns = _columns(found)
+        rows = {row.label: _row(row, columns) for row in found.rows}
         return cls(
             found.title, found.settings, tuple(rows[label] for label in order), records, found
         )
@@ -195,11 +205,12 @@ class Table:
 
     def to_markdown(self) -> str:
         """A table in Markdown."""
-        return pipe_table([_HEADINGS, ["---"] * 3 + ["--:"] * len(_COLUMNS), *self._texts])
+        marks = ["---"] * 3 + ["--:"] * (len(self._headings) - 3)
+        return pipe_table([self._headings, marks, *self._texts])
 
     def to_latex(self) -> str:
         """A tabular for a paper that loads booktabs."""
-        return tabular(_HEADINGS, [("", line) for line in self._texts])
+        return tabular(self._headings, [("", line) for line in self._texts])
 
     def to_html(self, path: str | Path | None = None) -> str:
         """A page that stands alone: the table, and what each row claims and assumes.
@@ -223,7 +234,7 @@ class Table:
         return page
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(heading)}</th>" for heading in _HEADINGS)
+        head = "".join(f"<th>{html.escape(heading)}</th>" for heading in self._headings)
         body = "".join(
             "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in line) + "</tr>"
             for line in self._texts
@@ -232,13 +243,17 @@ class Table:
 
     def __str__(self) -> str:
         """The table in columns, and below it why rows failed."""
-        lines = [list(_HEADINGS), *self._texts]
+        lines = [list(self._headings), *self._texts]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         texts = ["  ".join(t.ljust(w) for t, w in zip(line, widths, strict=True)) for line in lines]
         failures = [f"{row.title}: {row.failure}" for row in self.rows if row.failure]
         return "\n".join(text.rstrip() for text in [*texts, *failures])
 
     __repr__ = __str__
+
+    @property
+    def _headings(self) -> tuple[str, ...]:
+        return ("Method", "Verdict", "ε", *(heading for _, heading in _columns(self._found)))
 
     @cached_property
     def _texts(self) -> list[list[str]]:
@@ -259,12 +274,21 @@ class Table:
         return found
 
 
-def _row(row: board.Row) -> Row:
+def _columns(found: board.Table | None) -> tuple[tuple[str, str], ...]:
+    """Key and heading of each column, the units of a real target in its own."""
+    name = None if found is None or found.facts is None else found.facts.number
+    if name is None:
+        return (*_OF_CLASSES, *_COLUMNS)
+    *others, (key, heading) = _OF_NUMBERS
+    return (*others, (key, f"{heading} ({name})"), *_COLUMNS)
+
+
+def _row(row: board.Row, columns: tuple[tuple[str, str], ...]) -> Row:
     failed = [r.failure.message for r in row.failed.values() if r.failure is not None]
     claim = row.claims[0] if row.claims else None
     caveats = dict.fromkeys(text for one in row.claims for text in one.caveats)
     failure = failed[0] if failed else ("not run" if row.void else "")
-    return Row(row.label, row.title, row.verdict, claim, failure, tuple(caveats), row)
+    return Row(row.label, row.title, row.verdict, claim, failure, tuple(caveats), row, columns)
 
 
 def _stated(row: Row) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
+from sklearn.linear_model import Lasso, LogisticRegression, Ridge, RidgeClassifier
 
 import lethe
 from benchmark import registry, settings
@@ -239,7 +239,9 @@ def test_what_is_not_the_same_is_said_and_shown(estimator: object, words: str) -
 @pytest.mark.parametrize(
     ("estimator", "words"),
     [
-        (Ridge(), "take RidgeClassifier"),
+        (Ridge(alpha=0.0), "nothing is certified"),
+        (Ridge(positive=True), "leave it out"),
+        (Lasso(), "Lasso has no counterpart"),
         (LogisticRegression(C=np.inf), "without a penalty has no counterpart"),
         (LogisticRegression(class_weight="balanced"), "leave class_weight out"),
         (RidgeClassifier(alpha=0.0), "nothing is certified"),

@@ -148,7 +148,7 @@ def test_what_the_noise_costs_is_a_number_of_its_own() -> None:
     noiseless, noisy = (Predictor(problem.model, w) for w in (weights, -weights))
     outputs = [predict(one, problem, forget, retain) for one in (noiseless, noisy)]
     cost = score_noise(outputs[1], noiseless, problem, claim(1.0))["noise_cost"]
-    lost = 100 * (outputs[1].accuracy["test"] - outputs[0].accuracy["test"])
+    lost = 100 * (outputs[1].worth - outputs[0].worth)
     assert cost.value == lost < 0
     assert score_noise(outputs[0], noiseless, problem, claim(1.0))["noise_cost"].value == 0
     exact = Claim.by_construction("retrained")

@@ -154,8 +154,8 @@ def test_one_changed_cell_is_other_content(tmp_path: Path) -> None:
 def test_scikit_learns_sets_are_read() -> None:
     found = read(Path(), sklearn="iris")
     assert (found.classes, len(found.train.labels), len(found.columns)) == (3, 150, 4)
-    with pytest.raises(LetheError, match="unknown set of scikit-learn: 'diabetes'"):
-        read(Path(), sklearn="diabetes")
+    with pytest.raises(LetheError, match="unknown set of scikit-learn: 'boston'"):
+        read(Path(), sklearn="boston")
 
 
 def test_a_data_frame_and_a_tensor_are_arrays() -> None:
@@ -235,7 +235,47 @@ WRONG = {
     "infinite": (cell(9, "age", "1e999"), {}, r"line 11, column 'age': not a finite number"),
     "constant": (every("age", lambda _: "7"), {}, r"column 'age' is the same in every row.*drop"),
     "one class": (every("churn", lambda _: SECRET), {}, r"'churn' is the same in every row"),
-    "regression": (every("churn", lambda i: f"{i}.5"), {}, r"real numbers, and Lethe's own data"),
+    "fractions as classes": (
+        every("churn", lambda i: f"{i}.5"),
+        {"task": "classification"},
+        r"'churn' has numbers with fractions, which are no classes: .*data.task = 'regression'",
+    ),
+    "classes or numbers": (
+        every("churn", lambda i: f"{i}"),
+        {},
+        r"60 different whole numbers.*set data.task = 'classification' or 'regression'",
+    ),
+    "a missing number": (
+        every("churn", lambda i: "" if i == 9 else f"{i}.5"),
+        {},
+        r"line 11, column 'churn' is empty",
+    ),
+    "text among numbers": (
+        every("churn", lambda i: SECRET if i == 9 else f"{i}.5"),
+        {"task": "regression"},
+        r"line 11, column 'churn': not a number, as other cells",
+    ),
+    "an endless number": (
+        every("churn", lambda i: "1e999" if i == 9 else f"{i}.5"),
+        {},
+        r"line 11, column 'churn': not a finite number",
+    ),
+    "a number outside": (
+        every("churn", lambda i: f"{i}.5"),
+        {"ranges": {"churn": [0, 30]}},
+        r"line 32, column 'churn': outside its declared range \[0, 30\]: widen data.ranges.churn",
+    ),
+    "one number": (every("churn", lambda _: "1.5"), {}, r"'churn' is the same in every row"),
+    "texts as numbers": (
+        None,
+        {"task": "regression"},
+        r"no cell of the target 'churn' is a number, and data.task is 'regression'",
+    ),
+    "classes of numbers": (
+        every("churn", lambda i: f"{i}.5"),
+        {"task": "regression", "classes": ["0.5", "1.5"]},
+        r"data.classes are for classification, and data.task is 'regression'",
+    ),
     "many classes": (every("churn", lambda i: f"{SECRET}{i}"), {}, r"60 different values in 60"),
     "names": (every("city", lambda i: f"{SECRET}{i}"), {}, r"60 different texts in 60 rows, as na"),
     "id twice": (cell(9, "id", IDS[2]), {}, r"line 4 and line 11 have the same 'id'"),
@@ -260,7 +300,7 @@ WRONG = {
     "range of a label": (
         None,
         {"ranges": {"churn": [0, 1]}},
-        r"names 'churn', which is not learnt",
+        r"data.ranges names 'churn', whose numbers are classes",
     ),
     "category": (None, {"categories": {"city": ["Ulm"]}}, r"a category that is not among data.cat"),
     "class": (None, {"classes": ["no", "maybe"]}, r"a class that is not among data.classes"),

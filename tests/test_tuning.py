@@ -40,6 +40,7 @@ from benchmark.runner.cell import (
     tune,
     tuning_of,
 )
+from benchmark.runner.judge import judge_of
 from benchmark.runner.plans import plan_cells
 from benchmark.runner.workbench import Workbench
 from benchmark.studies import experiments as runner
@@ -114,9 +115,9 @@ def test_the_score_by_hand() -> None:
         ([0, 0, 0, 0], 75),
         ([1, 1, 1, 1], 75 - 50),
     ):
-        assert score(predictor, validation, Rows(x, torch.tensor(labels))) == pytest.approx(
-            expected
-        )
+        forget = Rows(x, torch.tensor(labels))
+        found = score(judge_of(problem), predictor, validation, forget)
+        assert found == pytest.approx(expected)
 
 
 def test_tuning_takes_the_best_score_and_the_first_of_equals() -> None:

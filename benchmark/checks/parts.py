@@ -18,7 +18,7 @@ from benchmark.data.named import NamedSet
 from benchmark.data.scenarios import Context, Scenario
 from benchmark.errors import LetheError
 from benchmark.metrics.attack_contract import Attack, ModelAttack, ModelCase, RowCase
-from benchmark.metrics.metric import Metric, Predictions
+from benchmark.metrics.metric import Metric, NumberMetric, Numbers, Predictions
 from benchmark.problem.domain import Domain, Feature
 from benchmark.problem.model import Predictor
 from benchmark.problem.objective import Loss
@@ -56,6 +56,12 @@ def _data(cls: type[NamedSet]) -> Iterator[Rule]:
     same = first.train.content_hash == again.train.content_hash
     yield "the same twice", "" if same else "two loads differ: verify the content by a hash"
     labels = first.train.labels
+    if first.target is not None:
+        within = np.abs(labels).max() <= 1
+        yield "real targets are from -1 to 1", "" if within else "scale them by RealTarget.scaled"
+        said = cls.real_target
+        yield "it says that its target is real", "" if said else "declare real_target = True"
+        return
     whole = labels.min() >= 0 and labels.max() < first.classes
     yield "labels are 0 to classes - 1", "" if whole else f"a label is {labels.max()}"
 
@@ -139,8 +145,10 @@ def _loss(cls: type[Loss]) -> Iterator[Rule]:
 
 
 def _metric(cls: type[Metric]) -> Iterator[Rule]:
-    def given() -> Predictions:
+    def given() -> Predictions | Numbers:
         draw = np.random.default_rng(0)
+        if issubclass(cls, NumberMetric):
+            return Numbers(draw.normal(size=30), draw.normal(size=30))
         p = draw.dirichlet(np.ones(3), size=30)
         return Predictions(np.log(p).astype(np.float32), draw.integers(3, size=30))
 
@@ -150,8 +158,8 @@ def _metric(cls: type[Metric]) -> Iterator[Rule]:
     yield "finite numbers", "" if finite else f"it gives {numbers}"
     again = cls.measure(looked_at)
     yield "the same twice", "" if again == first else "two runs differ"
-    log_p, labels = looked_at.log_probabilities, looked_at.labels
-    kept = np.array_equal(log_p, given().log_probabilities) and (labels == given().labels).all()
+    pairs = zip(vars(looked_at).values(), vars(given()).values(), strict=True)
+    kept = all(np.array_equal(one, other) for one, other in pairs)
     yield "nothing is mutated", "" if kept else "it changed the predictions in place: copy first"
 
 

@@ -11,9 +11,10 @@ import torch
 
 from benchmark.contract.claim import Claim
 from benchmark.contract.clock import Clock
-from benchmark.contract.method import PROBLEMS, Method
+from benchmark.contract.method import Method
 from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
+from benchmark.errors import present
 from benchmark.problem.convex import Ordered
 from benchmark.problem.model import MLPSpec, Model, SoftmaxSpec, TangentSpec
 from benchmark.problem.models.spec import columns
@@ -23,7 +24,7 @@ from benchmark.problem.tangent import PublicNet, Tangent
 from benchmark.problem.training.adam import AdamTraining
 from benchmark.problem.training.cone import ConeTraining
 from benchmark.problem.training.newton import DirectTraining, NewtonTraining
-from benchmark.rows import Declared, FixedPoint, Rows
+from benchmark.rows import Declared, FixedPoint, RealTarget, Rows
 
 # Small random problems, for checks and tests of methods.
 
@@ -70,6 +71,22 @@ def squared(seed: int = 0, **more: Any) -> Problem:
         declared=Declared(fixed_point=form),
         **rounded,
     )
+
+
+def real(seed: int = 0, **more: Any) -> Problem:
+    """A real target in fixed point, as `squared` else: a number that is linear but for noise."""
+    problem = squared(seed, **more)
+    target, form = RealTarget("target", -4.0, 4.0), present(problem.declared.fixed_point)
+    draws = torch.Generator().manual_seed(seed + 5000)
+    slopes = torch.randn(problem.train.x.shape[1], generator=draws, dtype=torch.float64) / 4
+
+    def numbers(rows: Rows) -> Rows:
+        noise = torch.randn(len(rows), generator=draws, dtype=torch.float64) / 4
+        return Rows(rows.x, form.of_targets.truncated((rows.x @ slopes + noise).clamp(-4, 4) / 4))
+
+    train, negatives, test = map(numbers, (problem.train, problem.negatives, problem.test))
+    model = Model(problem.model.spec, problem.model.inputs, 1)
+    return replace(problem, model=model, target=target, train=train, negatives=negatives, test=test)
 
 
 def one_vs_rest(seed: int = 0, **more: Any) -> Problem:
@@ -139,6 +156,7 @@ def every_row(problem: Problem) -> torch.Tensor:
 KINDS: dict[str, Callable[..., Problem]] = {
     "softmax": softmax,
     "squared": squared,
+    "real": real,
     "one-vs-rest": one_vs_rest,
     "tangent": tangent,
     "cone": cone,
@@ -146,12 +164,13 @@ KINDS: dict[str, Callable[..., Problem]] = {
 }
 #: The properties that a method may need, problem by problem.
 OFFERS = {
-    "softmax": {"strong_convexity"},
-    "squared": {"strong_convexity", "squared_loss", "exact_sums"},
-    "one-vs-rest": {"strong_convexity", "one_vs_rest"},
-    "tangent": {"strong_convexity", "tangent"},
-    "cone": {"constraint", "cone"},
-    "mlp": set(),
+    "softmax": {"classes", "strong_convexity"},
+    "squared": {"classes", "strong_convexity", "squared_loss", "exact_sums"},
+    "real": {"strong_convexity", "squared_loss", "exact_sums"},
+    "one-vs-rest": {"classes", "strong_convexity", "one_vs_rest"},
+    "tangent": {"classes", "strong_convexity", "tangent"},
+    "cone": {"classes", "constraint", "cone"},
+    "mlp": {"classes"},
 }
 #: Methods whose theorem wants the gradients of single rows to be bounded.
 _BOUNDED_GRADIENTS = {"descent-to-delete", "langevin", "rewind"}
@@ -164,11 +183,12 @@ NOTHING = torch.tensor([], dtype=torch.int64)
 
 def kinds(cls: type[Method]) -> list[str]:
     """The problems that a method can run on."""
-    wanted = cls.needs & PROBLEMS
+    wanted = cls.demands()
     found = [kind for kind in KINDS if wanted <= OFFERS[kind]]
-    found = [k for k in found if k != "cone" or wanted & OFFERS["cone"]]
+    found = [k for k in found if k != "cone" or "constraint" in wanted or "cone" in wanted]
     found = [k for k in found if k != "tangent" or cls.name not in _LAYERS]
-    return [k for k in found if k != "squared" or cls.name not in _BOUNDED_GRADIENTS]
+    quadratic = {"squared", "real"} if cls.name in _BOUNDED_GRADIENTS else set()
+    return [k for k in found if k not in quadratic]
 
 
 def head(cls: type[Method]) -> str:

@@ -61,7 +61,9 @@ def weights_are_sound(cls: type[Method], kind: str) -> None:
     members = release.predictor.members
     hold(members.shape[1] == problem.model.dimension, f"weights have shape {members.shape}")
     hold(bool(torch.isfinite(members).all()), "weights are not finite")
-    outputs = release.predictor.log_probabilities(problem.test.x)
+    predictor = release.predictor
+    said = predictor.numbers if problem.target is not None else predictor.log_probabilities
+    outputs = said(problem.test.x)
     hold(bool(torch.isfinite(outputs).all()), "predictions are not finite")
     hold(
         torch.equal(release.state.rows, request.retain),

@@ -24,6 +24,7 @@ Role = Literal["entry", "reference", "floor", "ceiling"]
 Need = Literal[
     "retain",
     "forget",
+    "classes",
     "strong_convexity",
     "squared_loss",
     "exact_sums",
@@ -35,6 +36,7 @@ Need = Literal[
 #: Needs that are of the problem, not of what a request looks at.
 PROBLEMS: frozenset[Need] = frozenset(
     {
+        "classes",
         "strong_convexity",
         "squared_loss",
         "exact_sums",
@@ -42,6 +44,18 @@ PROBLEMS: frozenset[Need] = frozenset(
         "tangent",
         "constraint",
         "cone",
+    }
+)
+#: Methods of ours that need classes: to give rows other labels, to compare probabilities, or for
+#: sums over one-hot labels. Their own `needs` would say so, but is part of their records' keys.
+_OF_CLASSES = frozenset(
+    {
+        "bad-teacher",
+        "downdate-fast",
+        "fisher-forgetting",
+        "random-labels",
+        "salun",
+        "scrub",
     }
 )
 #: What the claims of a method rest on, see `benchmark.contract.claim`.
@@ -70,7 +84,8 @@ class Method(BaseModel, ABC):
     * `evidence` says what its claims rest on. A method without it claims nothing. What is asked
       for exactly may be answered by construction all the same.
     * `needs` says which rows' data a request looks at: without `retain` it can be answered where
-      the training data are no longer held. It also says what the problem must be:
+      the training data are no longer held. It also says what the problem must be: `classes` where
+      a real target is of no use,
       `strong_convexity`, `squared_loss` or `one_vs_rest` (of a linear model with a ridge),
       `exact_sums`, squared loss on features in fixed point with direct training, `tangent`, a net
       linearised at public weights, `constraint`, trained within the convex set of a property, and
@@ -139,6 +154,13 @@ class Method(BaseModel, ABC):
         return cls.evidence is None or "forget" not in cls.needs
 
     @classmethod
+    def demands(cls) -> frozenset[Need]:
+        """What it needs the problem to be."""
+        of_classes: frozenset[Need] = frozenset({"classes"})
+        found = cls.needs & PROBLEMS
+        return found | of_classes if cls.name in _OF_CLASSES else found
+
+    @classmethod
     def ignores_constraint(cls, problem: Problem) -> bool:
         """Whether training is constrained, and the method's bounds are not of such a problem."""
         return problem.constrained and "cone" not in cls.needs
@@ -170,7 +192,8 @@ class Method(BaseModel, ABC):
         A claim has the caveats of data and problem, whether or not the method wrote them down.
 
         Raises:
-            AssumptionBroken: if rows are altered and the method forgets whole rows alone.
+            AssumptionBroken: if rows are altered and the method forgets whole rows alone, or the
+                target is a real number and the method is of classes.
             LetheError: if the weights have another shape than the original's or are not finite, if
                 a claim rests on other evidence than the method declares, or for BatchNorm's
                 statistics among the weights (`benchmark.contract.batch_statistics`).
@@ -181,6 +204,11 @@ class Method(BaseModel, ABC):
             raise AssumptionBroken(
                 f"{self.name} forgets whole rows, and this request alters {len(request.altered)} "
                 "that stay: take newton, newton-chord, certified-removal or retrain"
+            )
+        if request.problem.target is not None and "classes" in self.demands():
+            raise AssumptionBroken(
+                f"{self.name} is made for classes, and the target is a real number: take downdate, "
+                "newton, newton-chord or fine-tune"
             )
         if self.evidence == "distance" and self.ignores_constraint(request.problem):
             raise AssumptionBroken(

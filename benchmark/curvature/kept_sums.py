@@ -20,6 +20,8 @@ from benchmark.errors import AssumptionBroken, present
 class NormalEquations:
     """S = sum of x x^T and B = sum of y x^T over rows x with a 1 for the bias, labels y one-hot.
 
+    A real target y is a number in -1..1, and there is one class, its one row of B.
+
     The minimiser V (classes, m) of the mean of ||V x - y||^2 / 2, plus (ridge / 2) ||V||^2, solves
     V (S + n ridge I) = B: the ridge of a mean counts n times in the sum, so it is added when the
     system is solved and is no part of what is kept.
@@ -38,15 +40,21 @@ class NormalEquations:
 
     @classmethod
     def of(cls, x: Tensor, y: Tensor, classes: int) -> Self:
-        """The sums over rows `x` (n, inputs) float64 without their bias, and labels `y` (n,)."""
+        """The sums over rows `x` (n, inputs) float64 without their bias, and labels `y` (n,).
+
+        Real targets are float64, and `classes` is 1.
+        """
         inputs = x.shape[1]
         lower = x.new_zeros(inputs + 1, inputs + 1)
         lower[:inputs, :inputs] = Symmetric.gram(x).lower
         lower[inputs, :inputs] = x.sum(dim=0)
         lower[inputs, inputs] = len(x)
         moments = x.new_zeros(classes, inputs + 1)
-        moments[:, :inputs].index_add_(0, y, x)
-        moments[:, inputs] = torch.bincount(y, minlength=classes)
+        if y.is_floating_point():
+            moments[0, :inputs], moments[0, inputs] = y @ x, y.sum()
+        else:
+            moments[:, :inputs].index_add_(0, y, x)
+            moments[:, inputs] = torch.bincount(y, minlength=classes)
         # a sum of no positive and no negative number is 0, never -0
         return cls(Symmetric(lower.add_(0.0)), moments.add_(0.0), len(x))
 
@@ -58,7 +66,7 @@ class NormalEquations:
             y: (k,) their labels.
         """
         rows = with_bias(x)
-        moments = self.moments.index_add(0, y, rows, alpha=-1)
+        moments = _added(self.moments, y, rows, -1)
         return type(self)(self.gram.plus(-1.0, rows), moments, self.rows - len(rows))
 
     def including(self, x: Tensor, y: Tensor) -> Self:
@@ -69,7 +77,7 @@ class NormalEquations:
             y: (k,) their labels.
         """
         rows = with_bias(x)
-        moments = self.moments.index_add(0, y, rows)
+        moments = _added(self.moments, y, rows, 1)
         return type(self)(self.gram.plus(1.0, rows), moments, self.rows + len(rows))
 
     @property
@@ -109,6 +117,13 @@ class NormalEquations:
         """B - V (S + n ridge I) for V (classes, m): minus n times the gradient of the mean."""
         shifted = solution * (self.rows * ridge)
         return self.moments - shifted.add_(self.gram.product(solution))
+
+
+def _added(moments: Tensor, y: Tensor, rows: Tensor, sign: int) -> Tensor:
+    """B (classes, m) with the moments of rows (k, m) and their labels (k,) added or subtracted."""
+    if y.is_floating_point():
+        return moments.add(y @ rows, alpha=sign)
+    return moments.index_add(0, y, rows, alpha=sign)
 
 
 def with_bias(x: Tensor) -> Tensor:

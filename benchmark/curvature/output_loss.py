@@ -39,12 +39,14 @@ def loss_error(
     Args:
         loss: of the objective.
         logits: (classes, n), or (n, classes) with `dim` 1.
-        y: (n,) labels.
+        y: (n,) labels; of squared loss also real numbers, of the one class that there is then.
         dim: of the classes.
 
     Returns:
         The derivative, of the logits' shape, and the `probabilities` likewise or None.
     """
+    if y.is_floating_point():
+        return logits - y.unsqueeze(dim), None
     classes = torch.arange(logits.shape[dim], device=y.device)
     one_hot = (classes.unsqueeze(1 - dim) == y.unsqueeze(dim)).to(logits.dtype)
     p = probabilities(loss, logits, dim)

@@ -8,6 +8,7 @@ from benchmark import plugins
 from benchmark.data.dataset import Dataset
 from benchmark.data.named import NamedSet
 from benchmark.data.own.spec import Arrays, OwnData, own_kind
+from benchmark.data.own.table import REGRESSION
 from benchmark.errors import LetheError
 
 #: How an experiment says what its data are.
@@ -97,6 +98,14 @@ def default_features(data: DataSpec) -> str:
         return "unit-pixels"
     ranged = any(column.low is not None for column in load(data).columns)
     return "declared-ranges" if ranged else "standardised"
+
+
+def has_real_target(data: DataSpec) -> bool:
+    """Whether a real number is predicted; own data say so once they were read."""
+    if not isinstance(data, str):
+        return data.task == REGRESSION
+    found = discover().get(data)  # an unknown name is refused elsewhere
+    return found is not None and found.real_target
 
 
 def has_official_test(data: DataSpec) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.errors import LetheError
+from benchmark.rows import RealTarget
 
 #: Of claims on a table whose scale is fitted on rows that a request may name.
 SCALE_CAVEAT = (
@@ -80,9 +81,10 @@ def table_digests(kinds: str, numbers: np.ndarray, texts: list[tuple[str, ...]])
     its length in bytes, four of them, and its UTF-8.
 
     Args:
-        kinds: a letter a column, `n` of a number and `t` of a text.
+        kinds: a letter a column, `n` of a number and `t` of a text, and at the end `r` where a real
+            number is predicted, the last of `numbers`.
         numbers: (n, k) float64, of the columns of numbers.
-        texts: of each row those of the other columns, then its label.
+        texts: of each row those of the other columns, then its label unless that is a number.
     """
     start = hashlib.sha256(f"{kinds}|".encode())
     plain = np.ascontiguousarray(numbers + 0.0, dtype="<f8")  # -0 becomes 0
@@ -138,7 +140,7 @@ class Part:
     Attributes:
         rows: (n, height, width[, channel]) uint8 images, or a table (n, inputs) float64 whose
             numbers are not scaled yet; in canonical order.
-        labels: (n,) int64.
+        labels: (n,) int64; of a real target (n,) float64, scaled to -1..1.
         content_hash: hex; see `benchmark.data.dataset`.
         groups: (n,) int64, equal for rows that must not be divided between training and held-out
             rows; None where rows are independent.
@@ -253,12 +255,13 @@ class Dataset:
 
     Attributes:
         name: as in experiments.
-        classes: number of labels.
+        classes: number of labels; 1 where the target is a real number, of one output.
         train: the rows to draw training rows from.
         test: the official test rows, or None where there is no official test split.
         columns: of a table; none of images.
         label_names: what the source calls the labels, in order; None where it has numbers alone.
         caveats: in words, what was fitted on all rows, and so on rows that may be forgotten.
+        target: the real numbers to predict; None where these are classes.
     """
 
     name: str
@@ -268,3 +271,4 @@ class Dataset:
     columns: tuple[Column, ...] = ()
     label_names: tuple[str, ...] | None = None
     caveats: tuple[str, ...] = ()
+    target: RealTarget | None = None

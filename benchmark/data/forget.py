@@ -146,6 +146,12 @@ class ForgetSpec(BaseModel):
         return kind is not None and kind.relabels
 
     @property
+    def of_classes(self) -> bool:
+        """Whether rows are chosen, or altered, by their classes."""
+        kind = self._kind
+        return kind is not None and kind.of_classes
+
+    @property
     def named(self) -> int | None:
         """How many rows are named; None where a scenario chooses."""
         names = self.numbers or self.hashes

@@ -26,6 +26,7 @@ class NamedSet(ABC):
         features: those of an experiment that names none.
         official_test: whether it has test rows of its own.
         made_of: the set that it is computed from, which takes long; None where it is read.
+        real_target: whether a real number is predicted, and not classes.
     """
 
     name: ClassVar[str]
@@ -35,6 +36,7 @@ class NamedSet(ABC):
     features: ClassVar[str] = "unit-pixels"
     official_test: ClassVar[bool] = False
     made_of: ClassVar[str | None] = None
+    real_target: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod
@@ -124,6 +126,7 @@ class TableSet(NamedSet):
             parts.get("test"),
             whole.columns,
             whole.label_names,
+            target=whole.target,
         )
 
     @classmethod

@@ -60,6 +60,7 @@ class Scenario(ABC):
         relabels: whether the rows of the requests are trained on with other labels than theirs.
             They must then be drawn without a context.
         single: whether it is of one request, which a stream cannot go on from.
+        of_classes: whether rows are chosen, or altered, by their classes.
     """
 
     name: ClassVar[str]
@@ -68,6 +69,7 @@ class Scenario(ABC):
     sized: ClassVar[bool] = True
     relabels: ClassVar[bool] = False
     single: ClassVar[bool] = False
+    of_classes: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod

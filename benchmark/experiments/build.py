@@ -156,6 +156,7 @@ def build_of(
         y = torch.from_numpy(part.labels[chosen])
         if spec.fixed_point is not None and not stored:
             x = spec.fixed_point.truncated(x.double())
+            y = y if dataset.target is None else spec.fixed_point.of_targets.truncated(y)
         return Rows(x, y).to(device, getattr(torch, spec.precision))
 
     test = rows(dataset.train if dataset.test is None else dataset.test, chosen.test)
@@ -174,6 +175,7 @@ def build_of(
         public=None if chosen.public is None else rows(dataset.train, chosen.public),
         declared=Declared(spec.rows_at_least, longest, spec.fixed_point, caveats),
         domain=domain_of(dataset.columns) if spec.features == "declared-ranges" else None,
+        target=dataset.target,
     )
     problem = with_property(problem, spec.kept_property)
     if spec.model.net is None:

@@ -23,6 +23,7 @@ from pydantic import (
 from benchmark import names as folder_names
 from benchmark import plugins
 from benchmark.contract.claim import Target
+from benchmark.data import catalogue
 from benchmark.data import features as feature_kinds
 from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.forget import ForgetSpec
@@ -174,6 +175,26 @@ class ProblemSpec(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _of_a_number(self) -> ProblemSpec:
+        if not self.real_target:
+            return self
+        if self.objective.loss != "squared" or not self.model.linear:
+            raise ValueError(
+                "the target is a real number, which takes squared loss and a linear model: set "
+                "objective.loss = 'squared' and model.kind = 'softmax', which then has one output"
+            )
+        if self.split.public is not None:
+            raise ValueError(
+                "the target is a real number, and the control of public rows is of classes: leave "
+                "out split.public"
+            )
+        if self.kept_property is not None:
+            raise ValueError(
+                "the target is a real number, and properties are of classes: leave [property] out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _images(self) -> ProblemSpec:
         training = self.training
         pixels = feature_kinds.keeping_images
@@ -225,6 +246,11 @@ class ProblemSpec(BaseModel):
             raise ValueError(f"model.augment is for images: take features {', '.join(pixels())}")
 
     @property
+    def real_target(self) -> bool:
+        """Whether a real number is predicted, and not classes."""
+        return self.graph is None and catalogue.has_real_target(self.data)
+
+    @property
     def convolutional(self) -> bool:
         """Whether the model sees rows as images."""
         return self.model.sees_images
@@ -241,10 +267,11 @@ class ProblemSpec(BaseModel):
         convex = known and self.objective.ridge > 0
         if self.constrained:
             head = convex and self.objective.loss == "cross_entropy"
-            return frozenset({"constraint", "cone"} if head else {"constraint"})
+            return frozenset({"classes", "constraint", *(("cone",) if head else ())})
         squared = convex and self.objective.loss == "squared"
         direct = isinstance(self.training, DirectTraining) and self.fixed_point is not None
         held = {
+            "classes": not self.real_target,
             "strong_convexity": convex,
             "squared_loss": squared,
             "tangent": convex and self.model.net is not None,
@@ -326,6 +353,15 @@ class Experiment(BaseModel):
             raise ValueError(
                 f"requests are on {on}: forget.scenario is one of {', '.join(of)}, not "
                 f"{self.forget.scenario}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _of_a_number(self) -> Experiment:
+        if self.problem.real_target and self.forget.of_classes:
+            raise ValueError(
+                f"forget.scenario '{self.forget.scenario}' is of classes, and the target is a real "
+                "number: take random, subpopulation, largest or influential"
             )
         return self
 

@@ -46,7 +46,13 @@ def facts_of(experiment: Experiment) -> Facts:
         graph=problem.graph is not None,
         kept_property=None if declared is None else declared.name,
         enforce=None if declared is None else declared.enforce,
+        number=number_of(problem),
     )
+
+
+def number_of(problem: ProblemSpec) -> str | None:
+    """The name of a real target, read from the data; None where the target is of classes."""
+    return present(catalogue.load(problem.data).target).name if problem.real_target else None
 
 
 def _in_words(problem: ProblemSpec) -> str:

@@ -31,7 +31,8 @@ def with_defaults(problem: dict[str, Any]) -> dict[str, Any]:
 
     Features are those of the data, or propagated where the data are a graph; a fifth of the rows is
     held back for tests, where the data have no test rows of their own, and a fifth for attacks; the
-    model is softmax regression with a ridge, in double precision and trained to convergence.
+    model is softmax regression with a ridge, in double precision and trained to convergence; of a
+    real target ridge regression by one direct solve.
 
     Args:
         problem: as a file says it; without data nothing follows.
@@ -42,13 +43,14 @@ def with_defaults(problem: dict[str, Any]) -> dict[str, Any]:
     data = problem.get("data")
     if data is None or isinstance(data, dict):
         return problem
+    real = _is_known(data) and catalogue.has_real_target(data)
     found = {
         "model": {"kind": "softmax"},
-        "objective": {"loss": "cross_entropy", "ridge": RIDGE},
+        "objective": {"loss": "squared" if real else "cross_entropy", "ridge": RIDGE},
         "precision": "float64",
     } | problem
     if "training" not in problem:
-        found["training"] = _training(found["model"])
+        found["training"] = {"algorithm": "direct"} if real else _training(found["model"])
     if "graph" in problem:
         return {"features": "propagated", "split": {"negatives": SHARE, "test": SHARE}} | found
     if "features" not in problem and _is_known(data):
@@ -161,6 +163,11 @@ def _instead(forget: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
 
 def _label(value: Any, dataset: Dataset) -> int:
     """The number of a class that a file names as its data do."""
+    if dataset.target is not None:
+        raise LetheError(
+            f"forget.class names a class, and the target '{dataset.target.name}' is a real number: "
+            "name forget.rows or forget.ids, or take a scenario"
+        )
     names = dataset.label_names or tuple(map(str, range(dataset.classes)))
     if isinstance(value, bool) or text_of(value) not in names:
         raise unknown("class in forget.class:", str(value), names)

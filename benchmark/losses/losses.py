@@ -22,7 +22,7 @@ class CrossEntropy(Loss):
 
 
 class Squared(Loss):
-    """Half the squared distance of the logits to the one-hot label."""
+    """Half the squared distance of the logits to the one-hot label, or to a real target."""
 
     name = "squared"
     title = "squared loss"
@@ -30,7 +30,8 @@ class Squared(Loss):
 
     @classmethod
     def mean(cls, logits: Tensor, y: Tensor) -> Tensor:
-        return 0.5 * (logits - _one_hot(logits, y)).square().sum(dim=1).mean()
+        target = y.unsqueeze(-1) if y.is_floating_point() else _one_hot(logits, y)
+        return 0.5 * (logits - target).square().sum(dim=1).mean()
 
 
 class OneVsRest(Loss):

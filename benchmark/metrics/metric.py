@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -33,6 +33,29 @@ class Predictions:
     log_probabilities: np.ndarray
     labels: np.ndarray
 
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Predictions of a real target for some rows, in its own units.
+
+    Attributes:
+        predicted, targets: (n,) float64, n at least 1.
+    """
+
+    predicted: np.ndarray
+    targets: np.ndarray
+
+    @property
+    def residuals(self) -> np.ndarray:
+        """(n,) what was predicted less what is true."""
+        return self.predicted - self.targets
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
 
 class Metric(ABC):
     """A function of predictions alone.
@@ -55,8 +78,28 @@ class Metric(ABC):
 
     @classmethod
     @abstractmethod
-    def measure(cls, predictions: Predictions) -> float | Mapping[str, float]:
-        """One number; or several, each under a word that is added to the name."""
+    def measure(cls, predictions: Any) -> float | Mapping[str, float]:
+        """One number; or several, each under a word that is added to the name.
+
+        Args:
+            predictions: `Predictions`, or `Numbers` of a `NumberMetric`.
+        """
+
+
+class NumberMetric(Metric):
+    """A metric of predicted numbers; its unit is the target's where it names none.
+
+    Lethe's own are measured at once, and stand in the record: `NAME_test`, `NAME_test_gap`.
+    """
+
+    @classmethod
+    @abstractmethod
+    def measure(cls, predictions: Numbers) -> float:
+        """One number.
+
+        Raises:
+            LetheError: if it is not defined on these rows.
+        """
 
 
 def _lacks(cls: type[Metric]) -> str:
@@ -87,19 +130,35 @@ def of_column(key: str) -> type[Metric] | None:
     return discover().get(key.partition(DOT)[0]) if DOT in key else None
 
 
-def measured(parts: Mapping[str, Predictions]) -> dict[str, Value]:
-    """Every metric on every part, by the name of its column.
+def of_numbers() -> list[type[NumberMetric]]:
+    """Lethe's own metrics of predicted numbers."""
+    return [
+        metric
+        for metric in discover().values()
+        if issubclass(metric, NumberMetric) and plugins.code_of(metric) is None
+    ]
 
-    One that fails, or gives what is no number, has none and says why.
+
+def measured(parts: Mapping[str, Predictions | Numbers]) -> dict[str, Value]:
+    """Every metric on every part whose predictions are of its kind, by the name of its column.
+
+    One that fails, or gives what is no number, has none and says why. What a record has already
+    is left out.
     """
     found: dict[str, Value] = {}
     for metric in discover().values():
+        numbers = issubclass(metric, NumberMetric)
+        if numbers and metric in of_numbers():
+            continue
         for part, predictions in parts.items():
-            found |= _values(metric, part, predictions)
+            if numbers == isinstance(predictions, Numbers):
+                found |= _values(metric, part, predictions)
     return found
 
 
-def _values(metric: type[Metric], part: str, predictions: Predictions) -> dict[str, Value]:
+def _values(
+    metric: type[Metric], part: str, predictions: Predictions | Numbers
+) -> dict[str, Value]:
     try:
         numbers = metric.measure(predictions)
         words = numbers if isinstance(numbers, Mapping) else {"": numbers}
@@ -108,7 +167,7 @@ def _values(metric: type[Metric], part: str, predictions: Predictions) -> dict[s
                 value=float(number),
                 unit=metric.unit,
                 direction=metric.direction,
-                n=len(predictions.labels),
+                n=len(predictions),
             )
             for word, number in words.items()
         }

@@ -95,9 +95,11 @@ class _Removal:
         return self.problem.factor(self.weights, self.index, neglect=NEGLECT)
 
     def starts(self) -> list[Tensor]:
-        """The row with the largest gradient, (1,), for each class."""
+        """The row with the largest gradient, (1,), for each class; of all where there are none."""
         norms = self._of_each(self._gradient_norms).to(self.index.device)
         labels = self.problem.train.y.to(self.index.device)[self.index]
+        if self.problem.target is not None:
+            labels = torch.zeros_like(labels)
         return [
             _top(norms[labels == label], self.index[labels == label], 1)
             for label in labels.unique()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from benchmark.curvature.tangent import TangentMap
-from benchmark.errors import AssumptionBroken
+from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.problem.models import batch_norm
 from benchmark.problem.models.convolutional import AllCNNSpec, ResNet18Spec
 from benchmark.problem.models.fully_connected import MLPSpec, SoftmaxSpec, TangentSpec
@@ -41,7 +42,7 @@ class Model:
     Args:
         spec: the architecture.
         inputs: features per row, or the shape of an image; rows are flat in any case.
-        classes: number of labels.
+        classes: number of labels; 1 where a real number is predicted.
 
     Attributes:
         chunk: rows that a pass over all data takes at a time; all of them if None.
@@ -170,7 +171,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Predictor:
-    """One model, or an ensemble whose class probabilities are averaged.
+    """One model, or an ensemble whose class probabilities, or real predictions, are averaged.
 
     Attributes:
         model: the architecture.
@@ -187,10 +188,32 @@ class Predictor:
 
     @torch.no_grad()
     def log_probabilities(self, x: Tensor) -> Tensor:
-        """(n, classes) float64 log-probabilities for `x` (n, inputs)."""
-        parts = x.split(self.model.chunk or max(1, len(x)))
-        each = [
-            torch.cat([self.model(w, part).double().log_softmax(dim=1) for part in parts])
-            for w in self.members
-        ]
+        """(n, classes) float64 log-probabilities for `x` (n, inputs).
+
+        Raises:
+            LetheError: if the model predicts a real number.
+        """
+        if self.model.classes == 1:
+            raise LetheError(
+                "the target is a real number, and this asks for probabilities of classes"
+            )
+        each = self._each(x, lambda logits: logits.log_softmax(dim=1))
         return torch.stack(each).logsumexp(dim=0) - torch.tensor(float(len(each))).double().log()
+
+    @torch.no_grad()
+    def numbers(self, x: Tensor) -> Tensor:
+        """(n,) float64 predictions of a real target, on its scale, for `x` (n, inputs).
+
+        Raises:
+            LetheError: if the model predicts classes.
+        """
+        if self.model.classes != 1:
+            raise LetheError("the target is of classes, and this asks for a real number")
+        return torch.stack(self._each(x, lambda output: output)).mean(dim=0)[:, 0]
+
+    def _each(self, x: Tensor, of: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        """(n, classes) float64 of each member, what `of` makes of its outputs."""
+        parts = x.split(self.model.chunk or max(1, len(x)))
+        return [
+            torch.cat([of(self.model(w, part).double()) for part in parts]) for w in self.members
+        ]

@@ -16,7 +16,7 @@ from benchmark.problem.convex import ConvexSet
 from benchmark.problem.domain import Domain
 from benchmark.problem.model import Model
 from benchmark.problem.objective import Objective
-from benchmark.rows import Declared, FixedPoint, Rows
+from benchmark.rows import Declared, FixedPoint, RealTarget, Rows
 
 
 class Training(Protocol):
@@ -89,6 +89,7 @@ class Risk:
         declared: public bounds that the data keep, for constants that must not depend on them.
         domain: all rows that there can be, of a table with declared ranges; None where unknown.
         released_within: what every release is projected onto, after its noise; None for nothing.
+        target: the real number that is predicted, on its scale; None where these are classes.
         extra: a term that training alone adds to the loss of a batch, of weights (d,) and rows; no
             method that goes on from the weights knows of it.
 
@@ -97,7 +98,8 @@ class Risk:
 
     Raises:
         LetheError: if a net with BatchNorm is trained in a ball or to a gradient tolerance, a
-            tangent's loss is not the cross-entropy, or the training cannot minimise it.
+            tangent's loss is not the cross-entropy, a real target's is not squared, or the training
+            cannot minimise it.
     """
 
     model: Model
@@ -111,6 +113,7 @@ class Risk:
     declared: Declared = field(default=Declared(), kw_only=True)
     domain: Domain | None = field(default=None, kw_only=True)
     released_within: ConvexSet | None = field(default=None, kw_only=True)
+    target: RealTarget | None = field(default=None, kw_only=True)
     extra: Callable[[Tensor, Rows], Tensor] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -127,6 +130,8 @@ class Risk:
                 "the constants of a tangent model are those of the cross-entropy: set "
                 "objective.loss = 'cross_entropy'"
             )
+        if self.target is not None and self.objective.loss != "squared":
+            raise LetheError("a real target takes squared loss: set objective.loss = 'squared'")
 
     @property
     def device(self) -> torch.device:
@@ -144,6 +149,11 @@ class Risk:
         """
         convex = self.model.spec.linear and self.objective.closed
         return self.objective.ridge if convex and self.objective.ridge else None
+
+    @property
+    def tilt(self) -> Tensor | None:
+        """(d,) b of a linear term b.w of the objective; None where there is none."""
+        return None
 
     @property
     def constrained(self) -> bool:
@@ -179,11 +189,14 @@ class Risk:
         """The form of the features, in which sums over training rows are exact; None if undeclared.
 
         Raises:
-            AssumptionBroken: if a row is not in the form that is declared, or rows are too many.
+            AssumptionBroken: if a row or its real target is not in the form that is declared, or
+                rows are too many.
         """
         declared = self.declared.fixed_point
         if declared is not None:
             declared.check(self.train.x)
+            if self.target is not None:
+                declared.of_targets.check(self.train.y)
         return declared
 
     def rows_at_least(self, left: int) -> int:

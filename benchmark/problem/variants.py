@@ -226,6 +226,11 @@ class PerturbedProblem(Problem):
         shared = {field.name: getattr(problem, field.name) for field in fields(problem)}
         return cls(**shared, perturbation=perturbation)
 
+    @property
+    def tilt(self) -> Tensor:
+        """(d,) the perturbation b."""
+        return self.perturbation
+
     def loss(self, weights: Tensor, rows: Rows) -> Tensor:
         """The whole objective with its linear term, a scalar."""
         return super().loss(weights, rows) + self.perturbation.dot(weights)

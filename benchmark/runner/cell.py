@@ -17,11 +17,11 @@ from benchmark.contract.seeds import Axis, Seeds
 from benchmark.data.forget import ForgetSpec
 from benchmark.errors import LetheError, explain, present
 from benchmark.experiments.experiment import Experiment, ProblemSpec, Row
-from benchmark.metrics.utility import accuracy
 from benchmark.problem.model import Predictor
 from benchmark.records import MethodInfo, Trial, Tuned, cell_path, fingerprint
 from benchmark.registry import GUESTS, Registered
 from benchmark.rows import Rows
+from benchmark.runner.judge import Judge, judge_of
 from benchmark.runner.source import source_hash
 
 # Tuning: some settings of a method are tried before the first request, on the clock.
@@ -165,15 +165,16 @@ def _another(seeds: Seeds, axis: Axis) -> int:
     return int(torch.randint(2**62, (), generator=seeds.generator(axis, "tuning")))
 
 
-def score(predictor: Predictor, validation: Rows, forget: Rows) -> float:
+def score(judge: Judge[Any], predictor: Predictor, validation: Rows, forget: Rows) -> float:
     """What a setting is chosen by, in points; 100 at most.
 
-    Where no row is to be forgotten, as in a blind trial, the validation accuracy.
+    Where no row is to be forgotten, as in a blind trial, what validation rows say. Of a real target
+    one less the root mean squared error on its scale takes the place of an accuracy.
     """
-    unseen = accuracy(predictor.log_probabilities(validation.x), validation.y)
+    unseen = judge.worth(judge.outputs(predictor, validation.x), validation.y)
     if len(forget) == 0:
         return 100 * unseen
-    seen = accuracy(predictor.log_probabilities(forget.x), forget.y)
+    seen = judge.worth(judge.outputs(predictor, forget.x), forget.y)
     return 100 * (unseen - abs(seen - unseen))
 
 
@@ -184,7 +185,8 @@ def _try(method: Method, setting: Setting, request: Request) -> Trial:
         release = method.answer(replace(request, original=original, clock=clock))
     except Exception as error:  # any error of a method; the other settings may do better
         return Trial(params=setting, score=None, failure=f"{type(error).__name__}: {error}")
-    reached = score(release.predictor, present(problem.validation), request.forget_rows)
+    judge, validation = judge_of(problem), present(problem.validation)
+    reached = score(judge, release.predictor, validation, request.forget_rows)
     return Trial(params=setting, score=reached)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +17,12 @@ from benchmark.contract.claim import Claim, Distance, Target
 from benchmark.contract.request import Release, Request
 from benchmark.contract.value import Direction, Value
 from benchmark.metrics.attack import population_auc
-from benchmark.metrics.divergence import jensen_shannon_to_retrain, kl_from_retrain
-from benchmark.metrics.metric import Predictions
 from benchmark.metrics.slack import distance_slack, realised_epsilon
-from benchmark.metrics.utility import accuracy, losses
+from benchmark.metrics.utility import accuracy
 from benchmark.problem.model import Predictor
 from benchmark.problem.problem import Problem
 from benchmark.rows import Rows
+from benchmark.runner.judge import Judge, Kept, judge_of
 from benchmark.theory.composition import deletion_capacity
 from benchmark.theory.gaussian import m_for
 
@@ -119,24 +119,24 @@ COMPARED = ("forget", "test")
 
 @dataclass(frozen=True)
 class Outputs:
-    """Accuracy on, and per-row losses (n,) of, each part of the data.
+    """What a judge finds on each part of the data.
 
-    `losses` has the parts of `PARTS` and the never-trained `negatives`, `log_probabilities`
-    (n, classes) and `labels` (n,) those of `COMPARED`.
+    Attributes:
+        judge: of the problem.
+        measures: by part, each of the judge's.
+        losses: by part, (n,): those of `PARTS` and the never-trained `negatives`.
+        predictions: on the parts of `COMPARED`; they are kept beside the record.
     """
 
-    accuracy: dict[str, float]
+    judge: Judge[Any]
+    measures: dict[str, dict[str, float | None]]
     losses: dict[str, np.ndarray]
-    log_probabilities: dict[str, np.ndarray]
-    labels: dict[str, np.ndarray]
+    predictions: dict[str, Kept]
 
     @property
-    def predictions(self) -> dict[str, Predictions]:
-        """What is kept beside the record."""
-        return {
-            part: Predictions(found, self.labels[part])
-            for part, found in self.log_probabilities.items()
-        }
+    def worth(self) -> float | None:
+        """The main measure on test rows."""
+        return self.measures["test"][self.judge.main]
 
     @property
     def attack(self) -> float:
@@ -153,7 +153,7 @@ def predict(
     forgotten: Rows | None = None,
     negatives: Rows | None = None,
 ) -> Outputs:
-    """Run a model over all parts of the data; there is no accuracy on a part without a row.
+    """Run a model over all parts of the data; there is no measure on a part without a row.
 
     Args:
         predictor: the model.
@@ -169,18 +169,17 @@ def predict(
         "test": problem.test,
         "negatives": problem.negatives if negatives is None else negatives,
     }
-    accuracies, loss_rows, predictions, labels = {}, {}, {}, {}
+    judge, found = judge_of(problem), Outputs(judge_of(problem), {}, {}, {})
     for name, rows in parts.items():
-        outputs = predictor.log_probabilities(rows.x)
+        outputs = judge.outputs(predictor, rows.x)
         if len(rows) == 0:
-            loss_rows[name] = np.zeros(0)
+            found.losses[name] = np.zeros(0)
             continue
-        accuracies[name] = accuracy(outputs, rows.y)
-        loss_rows[name] = losses(outputs, rows.y).cpu().numpy()
+        found.measures[name] = judge.measure(outputs, rows.y)
+        found.losses[name] = judge.losses(outputs, rows.y).cpu().numpy()
         if name in COMPARED:
-            predictions[name] = outputs.cpu().numpy()
-            labels[name] = rows.y.cpu().numpy()
-    return Outputs(accuracies, loss_rows, predictions, labels)
+            found.predictions[name] = judge.kept(outputs, rows.y)
+    return found
 
 
 def score(outputs: Outputs, reference: Outputs) -> dict[str, Value]:
@@ -198,33 +197,31 @@ def score(outputs: Outputs, reference: Outputs) -> dict[str, Value]:
     compared.remove("forget")
     note = "no row is lost: nothing to attack"
     scores = _scores(outputs, reference, parts, compared)
-    names = ("accuracy_forget", "accuracy_forget_gap", "attack_auc", "attack_gap")
+    main = f"{outputs.judge.main}_forget"
+    names = (main, f"{main}_gap", "attack_auc", "attack_gap")
     return scores | {name: Value(value=None, note=note) for name in names}
 
 
 def _scores(
     outputs: Outputs, reference: Outputs, parts: list[str], compared: list[str]
 ) -> dict[str, Value]:
-    """Accuracies and losses on `parts`, predictions on `compared`."""
+    """Measures and losses on `parts`, predictions on `compared`."""
     scores: dict[str, Value] = {}
+    judge, unit = outputs.judge, outputs.judge.loss_unit
     for part in parts:
         n = len(outputs.losses[part])
-        forgotten = part == "forget"
-        ours, theirs = outputs.accuracy[part], reference.accuracy[part]
-        direction: Direction = "none" if forgotten else "higher"
-        scores[f"accuracy_{part}"] = Value(value=100 * ours, unit="%", direction=direction, n=n)
-        scores[f"accuracy_{part}_gap"] = Value(
-            value=100 * (ours - theirs), unit="points", direction="zero", n=n
-        )
+        for name, written in judge.scores.items():
+            ours, theirs = outputs.measures[part][name], reference.measures[part][name]
+            direction: Direction = "none" if part == "forget" else written.direction
+            scores[f"{name}_{part}"] = written.value(ours, n, direction)
+            scores[f"{name}_{part}_gap"] = written.difference(ours, theirs, n)
         ours, theirs = outputs.losses[part].mean(), reference.losses[part].mean()
-        direction = "none" if forgotten else "lower"
-        scores[f"loss_{part}"] = Value(value=ours, unit="nats", direction=direction, n=n)
-        scores[f"loss_{part}_gap"] = Value(value=ours - theirs, unit="nats", direction="zero", n=n)
+        direction = "none" if part == "forget" else "lower"
+        scores[f"loss_{part}"] = Value(value=ours, unit=unit, direction=direction, n=n)
+        scores[f"loss_{part}_gap"] = Value(value=ours - theirs, unit=unit, direction="zero", n=n)
     for part in compared:
-        retrained, released = reference.log_probabilities[part], outputs.log_probabilities[part]
-        found = jensen_shannon_to_retrain(retrained, released)
-        found["kl"] = kl_from_retrain(retrained, released)
-        scores |= {f"{name}_{part}": measure.as_value() for name, measure in found.items()}
+        found = judge.compared(reference.predictions[part], outputs.predictions[part])
+        scores |= {f"{name}_{part}": value for name, value in found.items()}
     return scores
 
 
@@ -292,7 +289,7 @@ def _steps(evidence: Distance) -> dict[str, Value]:
 def score_noise(
     outputs: Outputs, noiseless: Predictor, problem: Problem, claim: Claim | None
 ) -> dict[str, Value]:
-    """What the release noise costs: test accuracy less that of the weights before it.
+    """What the release noise costs: the main measure less that of the weights before it.
 
     Args:
         outputs: of the release.
@@ -302,36 +299,26 @@ def score_noise(
     """
     if claim is None or claim.release_sigma == 0:
         return {}
-    before = accuracy(noiseless.log_probabilities(problem.test.x), problem.test.y)
-    return {
-        "noise_cost": Value(
-            value=100 * (outputs.accuracy["test"] - before),
-            unit="points",
-            direction="zero",
-            n=len(problem.test),
-            note="test accuracy with the release noise, less that without",
-        )
-    }
+    judge, test = outputs.judge, problem.test
+    before = judge.measure(judge.outputs(noiseless, test.x), test.y)[judge.main]
+    note = f"{judge.title} with the release noise, less that without"
+    main = judge.scores[judge.main]
+    return {"noise_cost": main.difference(outputs.worth, before, len(test), note=note)}
 
 
 def score_control(outputs: Outputs, control: Outputs) -> dict[str, Value]:
-    """Test accuracy of the noise-only control, and what the row has over it.
+    """The main measure of the noise-only control, and what the row has over it.
 
     Args:
         outputs: of the release.
         control: of the same method, request and noise, started from zero weights.
     """
-    n = len(outputs.losses["test"])
-    ours, theirs = outputs.accuracy["test"], control.accuracy["test"]
+    n, main = len(outputs.losses["test"]), outputs.judge.main
+    name, written = f"control_{main}_test", outputs.judge.scores[main]
+    note = "above the noise-only control"
     return {
-        "control_accuracy_test": Value(value=100 * theirs, unit="%", direction="none", n=n),
-        "control_accuracy_test_gap": Value(
-            value=100 * (ours - theirs),
-            unit="points",
-            direction="higher",
-            n=n,
-            note="above the noise-only control",
-        ),
+        name: written.value(control.worth, n, "none"),
+        f"{name}_gap": written.difference(outputs.worth, control.worth, n, "higher", note),
     }
 
 

@@ -12,7 +12,7 @@ from benchmark.data.forget import ForgetSpec
 from benchmark.data.split import PublicIndex
 from benchmark.errors import LetheError, unknown
 from benchmark.experiments.experiment import Experiment, ProblemSpec, Row
-from benchmark.experiments.facts import facts_of, features_in_words
+from benchmark.experiments.facts import facts_of, features_in_words, number_of
 from benchmark.graph.scenarios import WORDS
 from benchmark.records import Plan, PlannedRow
 from benchmark.runner.cell import Cell, describe
@@ -91,6 +91,7 @@ def settings(experiment: Experiment) -> dict[str, str]:
         }
         | _public(experiment)
         | _graph(problem)
+        | _number(problem)
         | _property(problem)
         | ({} if tuning is None else {"tuning": tried})
     )
@@ -105,6 +106,11 @@ def _graph(problem: ProblemSpec) -> dict[str, str]:
     known = "; ".join(graphs.caveats(problem.graph_name))
     found = {"graph": _words({"kind": rest.pop("normalisation"), **rest}, "kind"), "split": split}
     return found | ({"caveats": known} if known else {})
+
+
+def _number(problem: ProblemSpec) -> dict[str, str]:
+    """The real number that is predicted, in whose units errors are told."""
+    return {"predicted": f"{number_of(problem)}, a number"} if problem.real_target else {}
 
 
 def _property(problem: ProblemSpec) -> dict[str, str]:
@@ -154,7 +160,7 @@ def _fits(method: type[Method], experiment: Experiment, missing: frozenset[str])
     constrained = problem.constrained and "cone" not in method.needs
     if constrained and method.evidence == "distance":  # its bounds are not of such a problem
         return False
-    return not method.needs & missing and (method.can_alter() or problem.graph is None)
+    return not method.demands() & missing and (method.can_alter() or problem.graph is None)
 
 
 def with_yardsticks(experiments: Iterable[Experiment], methods: Iterable[str]) -> list[str]:

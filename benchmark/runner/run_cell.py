@@ -26,6 +26,7 @@ from benchmark.contract.value import Value
 from benchmark.ends import kept_alive
 from benchmark.errors import explain
 from benchmark.files import DiskError
+from benchmark.metrics.metric import Predictions
 from benchmark.metrics.public_controls import score_public
 from benchmark.predictions import content_of
 from benchmark.problem.model import Predictor
@@ -221,8 +222,11 @@ def _control(
 
 def _public(outputs: Outputs, bench: Workbench) -> dict[str, Value]:
     """The controls of public rows, where there are any."""
-    right = outputs.log_probabilities["test"].argmax(axis=1) == bench.problem.test.y.cpu().numpy()
-    return score_public(right, bench.public_controls)
+    predictions = outputs.predictions["test"]
+    if bench.problem.public is None or not isinstance(predictions, Predictions):
+        return {}  # a real target has no public rows
+    said = predictions.log_probabilities.argmax(axis=1)
+    return score_public(said == bench.problem.test.y.cpu().numpy(), bench.public_controls)
 
 
 def _audit(answers: list[Answer], original: Tensor, reference: Tensor) -> dict[str, Value]:

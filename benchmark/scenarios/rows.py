@@ -39,6 +39,7 @@ class WholeClass(Scenario):
     title = "a whole class"
     source = "the suite's own"
     sized = False
+    of_classes = True
 
     @classmethod
     def draw(
@@ -151,6 +152,7 @@ class Memorised(Ranked):
     name = "memorised"
     title = "memorised rows"
     source = "Feldman & Zhang 2020"
+    of_classes = True
 
     @classmethod
     def scores(cls, context: Context) -> Tensor:
@@ -166,6 +168,7 @@ class Mislabelled(Random):
     title = "mislabelled rows"
     source = "the suite's own"
     relabels = True
+    of_classes = True
 
     @classmethod
     def labels(cls, labels: Tensor, rows: Tensor, classes: int, generator: Generator) -> Tensor:

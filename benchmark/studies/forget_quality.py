@@ -140,6 +140,12 @@ class ForgetQuality(Study[Row, QualityRecord]):
             raise LetheError(f"forget quality needs {FEWEST} runs or more, not {self.runs}")
         if self.shadows < 2 or self.shadows % 2:
             raise LetheError(f"--shadows must be an even number from 2, not {self.shadows}")
+        for one in self.experiments:
+            if one.problem.real_target:
+                raise LetheError(
+                    f"forget quality compares probabilities of classes, and {one.name} predicts a "
+                    "number: take an experiment of classes; lethe run attacks it by its residuals"
+                )
         attacks = tuple(attack() for attack in attack_registry.discover().values())
         units = units_of(self.experiments, device, self.methods, self.seeds)
         return [

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from leaderboard.charts import style
-from leaderboard.model.columns import BY_KEY, Column
+from leaderboard.model.columns import BY_KEY, TEST_GAP, Column
 from leaderboard.model.ranking import in_order
 from leaderboard.model.table import Row, Table
 
@@ -35,16 +35,20 @@ def draw(table: Table) -> bytes:
     with style.look():
         figure = Figure(figsize=(7.8, 1.5 + 0.38 * len(rows)), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
-        _panel(left, rows, BY_KEY["accuracy_test_gap"])
+        _panel(left, rows, TEST_GAP)
         _panel(right, rows, BY_KEY["attack_gap"])
         _scale(left)
-        left.set(xlabel=left.get_xlabel() + " (percentage points)", title="Test accuracy")
+        left.set(xlabel=left.get_xlabel() + " (percentage points)", title=_title(table))
         right.set(xlabel="|AUC − AUC of retrain|", title="Membership attack")
         style.say_void(left, rows)
         style.label_rows(left, rows)
         right.grid(axis="y", visible=False)
         style.legend(figure, [style.kind(row) for row in rows if not row.void])
         return style.to_svg(figure)
+
+
+def _title(table: Table) -> str:
+    return "Test R²" if table.facts is not None and table.facts.number else "Test accuracy"
 
 
 def _panel(axes: Axes, rows: list[Row], column: Column) -> None:

@@ -17,7 +17,7 @@ from leaderboard.experiments.details import (
     seconds,
 )
 from leaderboard.model import properties
-from leaderboard.model.columns import BY_KEY, GROUPS, Column
+from leaderboard.model.columns import BY_KEY, GROUPS, TARGET_UNITS, TEST_GAP, Column
 from leaderboard.model.numbers import number
 from leaderboard.model.ranking import Mark, entries, in_order, marks, yardsticks
 from leaderboard.model.section import (
@@ -88,7 +88,11 @@ def results_grid(table: Table) -> Grid:
     best = marks(table)
     groups = {name: filled(table, members) for name, members in GROUPS.items()}
     columns = [column for members in groups.values() for column in members]
-    names = {name: tuple(column.heading for column in group) for name, group in groups.items()}
+    unit = (table.facts.number if table.facts is not None else None) or TARGET_UNITS
+    names = {
+        name: tuple(column.heading.replace(TARGET_UNITS, unit) for column in group)
+        for name, group in groups.items()
+    }
     names["Guarantee"] = ("Claimed (ε, δ)", *names["Guarantee"])
     lines = [
         _line(row, name, columns, best)
@@ -235,9 +239,7 @@ def _params(params: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, "not set" if v is None else str(v)) for name, v in sorted(params.items())]
 
 
-_COLUMNS = tuple(
-    BY_KEY[key] for key in ("accuracy_test_gap", "attack_gap", "slack", "unlearn", "speedup")
-)
+_COLUMNS = (TEST_GAP, *(BY_KEY[key] for key in ("attack_gap", "slack", "unlearn", "speedup")))
 # the others are means alone: there is no room for every interval
 _WITH_SPREAD = ("accuracy_test_gap", "attack_gap")
 _CAPTION = (

@@ -94,7 +94,7 @@ def unpacked(text: str) -> Any:
 
 def _row(row: OverviewRow, standing: Standing, pools: dict[str, _Pool]) -> list[Any]:
     """A row as a list, in the order that page.js names its parts in."""
-    gaps, speeds = row.values("accuracy_test_gap"), row.values("speedup")
+    gaps, speeds = row.gaps, row.values("speedup")
     seeds = sorted(gaps.keys() | speeds.keys())
     return [
         pools["problems"].place(_problem(row, pools["tracks"].place(_track(row.track)))),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmark.records import Record, Value
 
 _MIB = 2**20
+#: Of errors in a real target, whose name takes its place where there is one target.
+TARGET_UNITS = "the target's units"
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,7 @@ GUARANTEE = (
         "noise_scale",
         "Published noise",
         "×",
-        "Size of the noise that was really published over the size that is claimed; 1 if the claim "
-        "holds. Tests of its size, shape, direction and independence stand below each row.",
+        "Size of the noise that was published over the size that is claimed: 1 if the claim holds.",
         _published,
     ),
     _metric(
@@ -115,15 +116,14 @@ GUARANTEE = (
         "Capacity",
         "requests",
         "In a stream: for how many requests all releases together keep (ε, δ), by the bounds "
-        "proved for the requests that came. Extrapolated beyond the releases that were made.",
+        "proved for those that came, extrapolated beyond them.",
         bound=True,
     ),
     _metric(
         "uniform_capacity",
         "Worst-case capacity",
         "requests",
-        "The same whatever the requests are: each one moves the model as far as the noise is made "
-        "for.",
+        "The same whatever the requests are.",
         bound=True,
     ),
 )
@@ -133,29 +133,33 @@ UTILITY = (
         "accuracy_test_gap",
         "Test gap",
         "points",
-        "Test accuracy minus that of the retrained model of the same seed.",
+        "Test accuracy minus that of the retrained model.",
     ),
+    _metric("r2_test", "Test R²", "%", "Of a real target: share of its variance explained."),
+    _metric("r2_test_gap", "R² gap", "points", "Test R² minus that of the retrained model."),
+    _metric("rmse_test", "Test RMSE", TARGET_UNITS, "Root mean squared error."),
     _metric(
         "noise_cost",
         "Noise cost",
         "points",
-        "Test accuracy with the release noise minus that without: what the guarantee costs.",
+        "Test accuracy, or R², with the release noise minus that without: what the guarantee "
+        "costs.",
         bound=True,
     ),
     _metric(
         "control_accuracy_test_gap",
         "Gain over control",
         "points",
-        "For a method that draws noise inside: test accuracy minus that of the same method with "
-        "the same noise, started from zero weights. At 0 the original model contributes nothing.",
+        "Where noise is drawn inside: test accuracy minus that of the same method and noise from "
+        "zero weights. At 0 the original model contributes nothing.",
     ),
+    _metric("control_r2_test_gap", "R² over control", "points", "The same of R²."),
     _metric(
         "public_accuracy_test_gap",
         "Over public",
         "points",
-        "Where rows are public: test accuracy minus that of the same model trained on the public "
-        "rows alone. This control is tried at two ridges, and the one that is better on the test "
-        "rows counts, which is in its favour. At 0 the private rows contribute nothing.",
+        "Where rows are public: test accuracy minus that of the same model trained on these alone, "
+        "at the better of two ridges. At 0 the private rows contribute nothing.",
     ),
     _metric(
         "public_net_accuracy_test_gap",
@@ -169,6 +173,7 @@ UTILITY = (
 #: in points. These are the same noise from zero weights, and what public rows give alone.
 CONTROLS = (
     "control_accuracy_test_gap",
+    "control_r2_test_gap",
     "public_accuracy_test_gap",
     "public_net_accuracy_test_gap",
 )
@@ -177,13 +182,14 @@ FORGETTING = (
         "accuracy_forget_gap",
         "Forget gap",
         "points",
-        "Accuracy on the forgotten rows minus that of the retrained model of the same seed.",
+        "Accuracy on the forgotten rows minus that of the retrained model.",
     ),
+    _metric("rmse_forget_gap", "Forget RMSE gap", TARGET_UNITS, "The same of RMSE."),
     _metric(
         "attack_gap",
         "Attack gap",
         "",
-        "How far the attack's AUC is from its value on the retrained model of the same seed.",
+        "How far the attack's AUC is from its value on the retrained model.",
     ),
 )
 COST = (
@@ -191,17 +197,16 @@ COST = (
         "unlearn",
         "Time",
         "s",
-        "Seconds from request to release, noise included. On one CPU thread these are processor "
-        "seconds, which a busy machine lengthens less than the wall clock; otherwise wall-clock "
-        "seconds.",
+        "Seconds from request to release, noise included: of the processor on one CPU thread, else "
+        "of the wall clock.",
         _unlearn,
     ),
     Column(
         "speedup",
         "Speed-up",
         "×",
-        "Time to retrain divided by time to unlearn, tuning included: a ratio for each seed, then "
-        "their geometric mean with a multiplicative interval (×÷).",
+        "Time to retrain divided by time to unlearn, tuning included: the geometric mean over "
+        "seeds with a multiplicative interval (×÷).",
         _speedup,
         ratio=True,
     ),
@@ -215,8 +220,7 @@ COST = (
         "tuning",
         "Tuning",
         "s",
-        "Seconds spent on trying settings, scored on validation rows. Every method that has a "
-        "search space tries as many. They are part of Speed-up, not of Time.",
+        "Seconds spent on trying settings on validation rows: part of Speed-up, not of Time.",
         _tuning,
     ),
     Column(
@@ -230,8 +234,7 @@ COST = (
         "pays_after",
         "Break-even",
         "requests",
-        "Requests after which the one-off cost, tuning included, is won back, compared with "
-        "retraining for each request.",
+        "Requests after which the one-off cost, tuning included, is won back.",
         _pays_after,
     ),
 )
@@ -250,14 +253,14 @@ ASIDE = (
         "Distance",
         "",
         "L2 distance of the published weights, minus the noise they should carry, to the retrained "
-        "weights of the same seed.",
+        "weights.",
     ),
     _metric(
         "realised_epsilon",
         "Realised ε",
         "",
-        "The ε that the release noise gives at the measured distance and the claim's δ. This is a "
-        "diagnosis, not a guarantee.",
+        "The ε that the release noise gives at the measured distance and the claim's δ: a "
+        "diagnosis, no guarantee.",
         bound=True,
     ),
     _metric(
@@ -271,22 +274,21 @@ ASIDE = (
         "budget_spent",
         "Budget spent",
         "%",
-        "In a stream: the root of the sum of the squared bounds of its releases, divided by the "
-        "distance that the noise is made for.",
+        "In a stream: the root of the sum of its squared bounds over the distance that the noise "
+        "is made for.",
         bound=True,
     ),
     _metric(
         "further_steps",
         "Further steps",
         "",
-        "Steps beyond the method's own, where it takes a fixed number of them.",
+        "Steps beyond the method's own.",
     ),
     _metric(
         "public_accuracy_test",
         "Public rows only",
         "%",
-        "Test accuracy of the same model trained on the public rows alone, at the better of two "
-        "ridges: that of the mean, and that of the sum.",
+        "Test accuracy of the model that Over public compares with.",
     ),
     _metric(
         "public_net_accuracy_test",
@@ -305,8 +307,15 @@ ASIDE = (
         "js_mean_forget",
         "JS",
         "nats",
-        "Jensen-Shannon divergence between what the model and the retrained one of the same seed "
-        "predict for a forgotten row, mean over rows; 0 is the same, ln 2 the most there is.",
+        "Jensen-Shannon divergence of the model's and the retrained one's predictions of forgotten "
+        "rows: from 0, the same, to ln 2.",
+    ),
+    _metric("mae_test", "Test MAE", TARGET_UNITS, "Mean absolute error on test rows."),
+    _metric(
+        "rms_to_retrain_forget",
+        "RMS to retrain",
+        TARGET_UNITS,
+        "How far predictions of forgotten rows are from the retrained model's, root mean square.",
     ),
     Column(
         "peak_memory",
@@ -318,3 +327,15 @@ ASIDE = (
 )
 COLUMNS: tuple[Column, ...] = (*(column for group in GROUPS.values() for column in group), *ASIDE)
 BY_KEY: dict[str, Column] = {column.key: column for column in COLUMNS}
+
+
+def _either(key: str, other: str) -> Column:
+    """The first of two columns that a record has a number in: it never has both."""
+    first, second = BY_KEY[key], BY_KEY[other]
+    return replace(first, read=lambda record: first.read(record) or second.read(record))
+
+
+#: What a model is worth against retraining, and against its noise-only control, in points: of
+#: accuracy, or of R² where the target is a real number. Rows are ranked and told useful by these.
+TEST_GAP = _either("accuracy_test_gap", "r2_test_gap")
+OVER_CONTROL = _either("control_accuracy_test_gap", "control_r2_test_gap")

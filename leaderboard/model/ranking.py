@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmark.contract.claim import VERDICTS, Claim, Verdict
-from leaderboard.model.columns import BY_KEY, COLUMNS, Column
+from leaderboard.model.columns import BY_KEY, COLUMNS, TEST_GAP, Column
 from leaderboard.model.numbers import arithmetic
 from leaderboard.model.table import Row, Table
 
@@ -18,7 +18,7 @@ Mark = Literal["best", "tied", ""]
 YARDSTICKS = ("reference", "floor", "ceiling")
 #: Verdicts on a statement about unlearning that says something.
 STATEMENTS: tuple[Verdict, ...] = ("exact", "proved", "conditional")
-#: Points of test accuracy that a useful row may lose against retraining.
+#: Points of test accuracy, or of R², that a useful row may lose against retraining.
 LOSS = 1.0
 #: An m found by bisection ends a little off its target, on the safe side.
 _ROUND_OFF = 1e-6
@@ -53,7 +53,7 @@ def in_order(table: Table) -> list[Row]:
 def marks(table: Table) -> dict[tuple[str, str], Mark]:
     """By column key and label: which entries are best in which column, or tied with the best."""
     found: dict[tuple[str, str], Mark] = {}
-    for column in COLUMNS:
+    for column in (*COLUMNS, TEST_GAP):
         known = ((row.label, _losses(row, column)) for row in entries(table))
         losses = {label: loss for label, loss in known if loss is not None}
         if len(losses) < 2:  # the best of one is no finding
@@ -68,7 +68,7 @@ def marks(table: Table) -> dict[tuple[str, str], Mark]:
 
 
 def _test_gap(row: Row) -> float:
-    gaps = row.values(BY_KEY["accuracy_test_gap"]).values()
+    gaps = row.values(TEST_GAP).values()
     return sum(map(abs, gaps)) / len(gaps) if gaps else math.inf
 
 
@@ -160,7 +160,7 @@ def front(found: Sequence[Offer]) -> list[Offer]:
 
 
 def _offer(row: Row, *, whole: bool) -> Offer | None:
-    gap, speed = (row.estimate(BY_KEY[key]) for key in ("accuracy_test_gap", "speedup"))
+    gap, speed = row.estimate(TEST_GAP), row.estimate(BY_KEY["speedup"])
     epsilon = _epsilon(row)
     if gap is None or speed is None or epsilon is None:
         return None

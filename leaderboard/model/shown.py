@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from benchmark.contract.claim import Claim
 from benchmark.contract.definition import find
 from benchmark.records import Step
-from leaderboard.model.columns import BY_KEY, COLUMNS, Column
+from leaderboard.model.columns import BY_KEY, COLUMNS, OVER_CONTROL, Column
 from leaderboard.model.numbers import measured, number, span
 from leaderboard.model.ranking import Mark
 from leaderboard.model.table import Row, Table, settings_differ
 
 #: What stands where there is no number.
 NOTHING = "–"
-_OVER_CONTROL = BY_KEY["control_accuracy_test_gap"]
 _STEPS, _FURTHER = BY_KEY["steps_taken"], BY_KEY["further_steps"]
 # columns of whole numbers
 _COUNTS = ("steps_taken", "further_steps", "deletion_capacity", "uniform_capacity", "pays_after")
@@ -177,7 +176,7 @@ def remarks(table: Table) -> list[str]:
 def _against_controls(table: Table) -> list[str]:
     """Which rows do no better than their noise-only controls, or cannot be compared."""
     erasing = [row.title for row in table.rows if erases_the_model(row)]
-    alone = [row.title for row in table.rows if len(row.values(_OVER_CONTROL)) == 1]
+    alone = [row.title for row in table.rows if len(row.values(OVER_CONTROL)) == 1]
     found = []
     if erasing:
         found.append(
@@ -198,7 +197,7 @@ def erases_the_model(row: Row) -> bool:
     That is, the t interval over seeds reaches down to 0. One seed has no interval and tells
     nothing.
     """
-    estimate = row.estimate(_OVER_CONTROL)
+    estimate = row.estimate(OVER_CONTROL)
     if estimate is None or estimate.spread is None:
         return False
     return estimate.mean - estimate.spread <= 0

@@ -450,13 +450,23 @@ def _predicted_cells(results: Path, table: Table) -> list[tuple[Row, dict[int, R
 
 
 def predicted_column(key: str) -> Column | None:
-    """The column of a metric of predictions, e.g. `calibration.test`; None of any other name."""
+    """The column of a metric of predictions, e.g. `calibration.test`; None of any other name.
+
+    That of one which was measured at once, such as `rmse.retain`, reads the record's `rmse_retain`.
+    """
     metric = of_column(key)
     if metric is None:
         return None
     _, part, *words = key.split(DOT)
     header = " ".join([metric.title, *words]) + f", {part}"
-    return Column(key, header, metric.unit, metric.meaning, lambda record: record.metrics.get(key))
+    recorded = key.replace(DOT, "_")
+    return Column(
+        key,
+        header,
+        metric.unit,
+        metric.meaning,
+        lambda record: record.metrics.get(key) or record.metrics.get(recorded),
+    )
 
 
 def any_column(key: str) -> Column | None:

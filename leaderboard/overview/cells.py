@@ -13,7 +13,7 @@ from leaderboard.model.ranking import LOSS
 from leaderboard.model.shown import NOTHING
 from leaderboard.model.words import BADGES
 from leaderboard.overview.overview import Overview, Standing, speedup, weakest, worst_gap
-from leaderboard.overview.row import OverviewRow, Request, Track, first_of
+from leaderboard.overview.row import NUMBER, OverviewRow, Request, Track, first_of
 
 # What the overview's table has in each column, for one row or for all rows of a method.
 
@@ -155,7 +155,7 @@ def _epsilon(line: Line) -> Text:
 
 
 def _gap(line: Line) -> Text:
-    gaps = line.means("accuracy_test_gap")
+    gaps = [row.gap.mean for row in line.rows if row.gap is not None]
     if not gaps:
         return Text(NOTHING)
     if line.single:
@@ -285,8 +285,8 @@ COLUMNS = (
         "gap",
         "Test gap",
         "points",
-        "Test accuracy minus that of the retrained model of the same seed: the means of the worst "
-        "and of the best problem; for one problem with the 95 % interval over seeds.",
+        "Test accuracy, or R², minus that of the retrained model of the same seed: the means of "
+        "the worst and of the best problem; for one problem with the 95 % interval over seeds.",
         _gap,
         lambda line: worst_gap(line.rows),
     ),
@@ -420,6 +420,7 @@ def fastest(standings: Sequence[Standing], *, alone: bool = False) -> Standing |
 
 def _card(track: Track, case: str, standing: Standing, alone: bool) -> Card:
     rows = standing.ranked
+    worth = "R²" if track.family.key == NUMBER else "accuracy"
     times = [one.mean for row in rows if (one := row.alone if alone else row.speedup)]
     return Card(
         slug=f"{track.family.key}-{case.split()[0]}",
@@ -427,7 +428,7 @@ def _card(track: Track, case: str, standing: Standing, alone: bool) -> Card:
         answer=standing.title,
         figure=f"{number(present(speedup(rows, alone=alone)).mean)} ×",
         text=f"{_verb(rows)}. {span(times)} times as fast as retraining{_one_off(rows, alone)}. "
-        f"Test accuracy changes by {_gaps(rows)} points. Ranked on {standing.coverage} of "
+        f"Test {worth} changes by {_gaps(rows)} points. Ranked on {standing.coverage} of "
         f"{standing.problems} problems.",
         track=track,
         standing=standing,

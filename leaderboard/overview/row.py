@@ -13,7 +13,7 @@ from benchmark.facts import Facts
 from benchmark.studies.quality_record import Verdict as Forgotten
 from leaderboard.experiments import details
 from leaderboard.model import words
-from leaderboard.model.columns import BY_KEY, CONTROLS
+from leaderboard.model.columns import BY_KEY, CONTROLS, TEST_GAP, Column
 from leaderboard.model.numbers import Estimate, arithmetic, geometric, request_in_words
 from leaderboard.model.ranking import LOSS, keeps
 from leaderboard.model.shown import erases_the_model, last_steps
@@ -36,6 +36,8 @@ _MODELS = {
 _AT_RANDOM = ("random", "nodes", "nodes-any", "edges", "features", "features-and-labels")
 #: The key of the family of heads on graphs.
 GRAPH = "graph"
+#: The key of the family of heads that predict a real number, whose points are of R².
+NUMBER = "linear-number"
 
 
 class Request(Enum):
@@ -106,12 +108,14 @@ def track(facts: Facts) -> Track:
 
 
 def family(facts: Facts) -> Family:
-    """The family of a problem with these facts: graphs, nets, tangents, or heads by loss."""
+    """The family of a problem with these facts: graphs, nets, tangents, numbers, heads by loss."""
     if facts.graph:
         kind = "Head" if facts.linear else "Net"
         return Family(GRAPH if facts.linear else f"{GRAPH}-net", f"{kind} on a graph", facts.linear)
     if facts.model == "tangent":
         return Family("tangent", "Tangent of a net", linear=True)
+    if facts.number is not None:
+        return Family(NUMBER, "Linear head, a number", linear=True)
     if not facts.linear:
         return Family("net", "Net", linear=False)
     loss = _LOSSES.get(facts.loss, facts.loss.replace("_", " "))
@@ -278,7 +282,10 @@ class OverviewRow:
 
     def estimate(self, key: str) -> Estimate | None:
         """The mean over seeds of a column; None without a number. Round-off of 0 is 0."""
-        found = self.row.estimate(BY_KEY[key])
+        return self._estimate(BY_KEY[key])
+
+    def _estimate(self, column: Column) -> Estimate | None:
+        found = self.row.estimate(column)
         if found is None or abs(found.mean) > _NOTHING:
             return found
         return Estimate(0.0, found.spread, found.n)
@@ -301,12 +308,18 @@ class OverviewRow:
 
     @property
     def gap(self) -> Estimate | None:
-        return self.estimate("accuracy_test_gap")
+        """Accuracy, or R², less that of retraining, points."""
+        return self._estimate(TEST_GAP)
+
+    @property
+    def gaps(self) -> dict[int, float]:
+        """The same for each seed that has a number."""
+        return self.row.values(TEST_GAP)
 
     @property
     def worst_gap(self) -> float | None:
         """The least over seeds, points."""
-        return min(self.values("accuracy_test_gap").values(), default=None)
+        return min(self.gaps.values(), default=None)
 
     @property
     def once(self) -> Estimate | None:

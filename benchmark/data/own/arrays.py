@@ -19,14 +19,27 @@ from benchmark.data.dataset import (
     row_digests,
     text_of,
 )
-from benchmark.data.own.table import Roles, Table, dataset, described
+from benchmark.data.own.table import (
+    CLASSIFICATION,
+    REGRESSION,
+    TASKS,
+    Roles,
+    Table,
+    dataset,
+    described,
+)
 from benchmark.errors import LetheError, unknown
 
 TARGET, ID, GROUP = "target", "id", "group"
 #: The arrays of an npz file, by the role they have.
 ARRAYS = {"X": "rows", "y": "labels", "ids": "ids", "groups": "groups", "columns": "names"}
-#: scikit-learn's sets of labelled rows.
-BUNDLED = ("breast_cancer", "iris", "wine")
+#: scikit-learn's sets, and what they are for.
+BUNDLED = {
+    "breast_cancer": CLASSIFICATION,
+    "diabetes": REGRESSION,
+    "iris": CLASSIFICATION,
+    "wine": CLASSIFICATION,
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,7 @@ class Given:
         y: (n,) labels, numbers or texts.
         ids, groups: (n,), see `Roles`; None where there are none.
         names: of the inputs; `x0`, `x1`, ... if None.
+        task: as of `Roles`, where the arrays say it.
     """
 
     where: str
@@ -47,6 +61,7 @@ class Given:
     ids: np.ndarray | None = None
     groups: np.ndarray | None = None
     names: tuple[str, ...] | None = None
+    task: str | None = None
 
     def __post_init__(self) -> None:
         n = len(self.x) if self.x.ndim else 0
@@ -92,23 +107,28 @@ def from_arrays(
     columns: Sequence[str] | None = None,
     ranges: dict[str, tuple[float, float]] | None = None,
     classes: Sequence[object] | None = None,
+    task: str | None = None,
     name: str = "arrays",
 ) -> Dataset:
     """A data set made of arrays; whatever has `__array__` is one.
 
     Args:
         x: (n, inputs) numbers, or (n, height, width[, channel]) uint8 images.
-        y: (n,) labels, numbers or texts.
+        y: (n,) labels, numbers or texts; or real numbers to predict.
         ids: (n,) a name for each row, by which requests name it.
         groups: (n,) equal for rows that must not be divided.
         columns: names of the inputs; `x0`, `x1`, ... by default.
-        ranges: of inputs, by name: the least and the largest number that there can be.
+        ranges: of inputs, by name: the least and the largest number that there can be; that of a
+            real `y` by the name `target`.
         classes: the labels in order; those that occur, sorted, by default.
+        task: `classification` or `regression`, where `y` does not tell; see `Roles`.
         name: of the data set.
 
     Raises:
         LetheError: for anything wrong with them; no cell's content is in it.
     """
+    if task not in (None, *TASKS):
+        raise unknown("task", task, TASKS)
     names = getattr(x, "columns", None) if columns is None else columns  # a data frame has them
     given = Given(
         name,
@@ -122,6 +142,7 @@ def from_arrays(
         TARGET,
         ranges=ranges or {},
         classes=None if classes is None else tuple(map(text_of, classes)),
+        task=task,
     )
     return of_arrays(given, roles, name, constant=True)
 
@@ -146,6 +167,7 @@ def of_arrays(given: Given, roles: Roles, name: str, *, constant: bool = False) 
         roles.categories,
         roles.ranges,
         roles.classes,
+        roles.task or given.task,
     )
     for role, cells in {ID: given.ids, GROUP: given.groups}.items():
         if cells is not None:
@@ -227,8 +249,10 @@ def bundled(name: str) -> Given:
 
     if name not in BUNDLED:
         raise unknown("set of scikit-learn:", name, BUNDLED)
-    found = getattr(datasets, f"load_{name}")()
-    return Given(f"scikit-learn's {name}", found.data, found.target, None, None, _plain(found))
+    # diabetes is scaled by all of its rows unless it is asked for in its own units
+    found = getattr(datasets, f"load_{name}")(**({"scaled": False} if name == "diabetes" else {}))
+    where, task = f"scikit-learn's {name}", BUNDLED[name]
+    return Given(where, found.data, found.target, None, None, _plain(found), task)
 
 
 def _plain(found: Any) -> tuple[str, ...]:
@@ -258,6 +282,10 @@ def _images(where: str, pixels: np.ndarray, table: Table, roles: Roles, name: st
     unused = {"categories": roles.categories, "ranges": roles.ranges}
     if named := next((what for what, names in unused.items() if names), None):
         raise LetheError(f"{where}: data.{named} is for tables, and these are images: leave it out")
+    if roles.task == REGRESSION:
+        raise LetheError(
+            f"{where}: data.task = 'regression' is for tables, and these are images: leave it out"
+        )
     labels, names, ids, groups = described(
         table, Roles(roles.target, roles.id, roles.group, classes=roles.classes)
     )

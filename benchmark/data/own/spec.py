@@ -23,7 +23,7 @@ from benchmark.data.dataset import Dataset, refuse_other_content, text_of
 from benchmark.data.own.arrays import bundled, of_arrays, of_table, read_npz
 from benchmark.data.own.arrow_file import read_parquet, read_saved
 from benchmark.data.own.csv_file import read_csv
-from benchmark.data.own.table import ALL, Roles
+from benchmark.data.own.table import ALL, REGRESSION, Roles
 from benchmark.errors import LetheError, present
 
 KINDS = ("csv", "parquet", "npz", "datasets", "sklearn")
@@ -55,7 +55,8 @@ class OwnData(BaseModel):
         npz: a NumPy file of the arrays X and y, and maybe ids, groups and columns.
         datasets: a folder that `datasets.Dataset.save_to_disk` wrote.
         sklearn: one of scikit-learn's bundled sets.
-        target, id, group, drop, categories, ranges, classes: see `benchmark.data.own.table.Roles`.
+        target, id, group, drop, categories, ranges, classes, task: see
+            `benchmark.data.own.table.Roles`; once real targets are read, `task` says so.
         separator: between the cells of a csv.
         content_hash: of the rows; set when they are read first, and checked from then on.
     """
@@ -74,6 +75,7 @@ class OwnData(BaseModel):
     categories: dict[str, Literal["all"] | tuple[Cell, ...]] = {}
     ranges: dict[str, tuple[float, float]] = {}
     classes: tuple[Cell, ...] | None = Field(None, min_length=2)
+    task: Literal["classification", "regression"] | None = None
     separator: str | None = Field(None, min_length=1, max_length=1)
     content_hash: Annotated[str, Field(pattern=_HASH)] | None = None
     _folder: Path | None = PrivateAttr(None)
@@ -132,7 +134,16 @@ class OwnData(BaseModel):
         }
         classes = None if self.classes is None else tuple(map(text_of, self.classes))
         target = self.target or "target"
-        return Roles(target, self.id, self.group, self.drop, categories, self.ranges, classes)
+        return Roles(
+            target,
+            self.id,
+            self.group,
+            self.drop,
+            categories,
+            self.ranges,
+            classes,
+            self.task,
+        )
 
     def located(self, folder: Path) -> OwnData:
         """The same read from a path that starts at `folder`, with its content hash.
@@ -142,8 +153,9 @@ class OwnData(BaseModel):
         """
         found = self.model_copy()
         found._folder = folder.resolve()
-        content_hash = found.load().train.content_hash
-        read = found.model_copy(update={"content_hash": content_hash})
+        dataset = found.load()
+        task = self.task if dataset.target is None else REGRESSION
+        read = found.model_copy(update={"content_hash": dataset.train.content_hash, "task": task})
         read._folder = found._folder
         return read
 
@@ -218,18 +230,24 @@ class Arrays(BaseModel):
     Attributes:
         arrays: the data set's name.
         content_hash: of the rows.
+        task: `regression` where a real number is predicted.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     arrays: str
     content_hash: Annotated[str, Field(pattern=_HASH)]
+    task: Literal["regression"] | None = Field(None, exclude_if=lambda value: value is None)
     _dataset: Dataset | None = PrivateAttr(None)
 
     @classmethod
     def of(cls, dataset: Dataset) -> Arrays:
         """The account of a data set, which goes with it."""
-        found = cls(arrays=dataset.name, content_hash=dataset.train.content_hash)
+        found = cls(
+            arrays=dataset.name,
+            content_hash=dataset.train.content_hash,
+            task=None if dataset.target is None else REGRESSION,
+        )
         found._dataset = dataset
         return found
 

@@ -19,11 +19,15 @@ from benchmark.data.dataset import (
     text_of,
 )
 from benchmark.errors import LetheError
+from benchmark.rows import RANGE_CAVEAT, RealTarget
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 #: A text column with more texts than this share of the rows names rows instead of describing them.
 _MOST_CATEGORIES, _MOST_SHARE = 1000, 0.5
 _MOST_CLASSES = 1000
+#: Whole numbers of more values than this may be classes or a number to predict: it is to be said.
+_MOST_NUMBERED = 20
+CLASSIFICATION, REGRESSION = TASKS = ("classification", "regression")
 #: In `Roles.categories`: every text that occurs.
 ALL = "all"
 CAVEAT = (
@@ -54,13 +58,16 @@ class Roles:
     """What the columns of a table are for.
 
     Attributes:
-        target: the column of the label.
+        target: the column to predict.
         id: names a row; None where rows have no ids.
         group: equal for rows that must not be divided.
         drop: columns to ignore.
         categories: by column, the possible texts, or `ALL`.
         ranges: by column, the least and the largest possible number.
         classes: the labels in order; those that occur, sorted, if None.
+        task: one of `TASKS`: whether the target is of classes or a real number. If None a target
+            with fractions or a range is a number, and one of texts or of few whole numbers is of
+            classes.
     """
 
     target: str
@@ -70,6 +77,7 @@ class Roles:
     categories: dict[str, tuple[str, ...] | str] = field(default_factory=dict)
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
+    task: str | None = None
 
 
 def dataset(table: Table, roles: Roles, name: str, *, constant: bool = False) -> Dataset:
@@ -86,11 +94,15 @@ def dataset(table: Table, roles: Roles, name: str, *, constant: bool = False) ->
             cure, and never what a cell holds.
     """
     reader = _Reader(table, roles)
+    if reader.is_real():
+        numbers, target = reader.real_target()
+        columns, blocks = reader.inputs(constant)
+        part = reader.part(target.scaled(numbers), numbers, columns, blocks)
+        return Dataset(name, 1, part, None, columns, None, tuple(reader.caveats), target)
     labels, names = reader.labels()
     columns, blocks = reader.inputs(constant)
-    part = reader.part(labels, names, columns, blocks)
-    caveats = (CAVEAT,) if reader.fitted_categories else ()
-    return Dataset(name, len(names), part, None, columns, names, caveats)
+    part = reader.part(labels, [names[label] for label in labels], columns, blocks)
+    return Dataset(name, len(names), part, None, columns, names, tuple(reader.caveats))
 
 
 def described(
@@ -112,31 +124,89 @@ class _Reader:
 
     def __init__(self, table: Table, roles: Roles) -> None:
         self.table, self.roles, self.where = table, roles, table.where
-        self.fitted_categories = False
+        self.caveats: dict[str, None] = {}
         self._check_names()
+
+    def is_real(self) -> bool:
+        """Whether the target is a number to predict: by what is said, else by what it holds.
+
+        Raises:
+            LetheError: if a cell is missing, or it cannot be told.
+        """
+        column, roles = self.roles.target, self.roles
+        cells = self._cells(column)
+        self._refuse_missing(column, cells)
+        numbers = _as_numbers(cells)
+        if roles.task is not None or roles.classes is not None or numbers is None:
+            return roles.task == REGRESSION
+        if column in roles.ranges:
+            return True
+        self._refuse_infinite(column, numbers)
+        if not np.all(numbers == np.floor(numbers)):
+            return True
+        different = len(np.unique(numbers))
+        if different > _MOST_NUMBERED:
+            raise LetheError(
+                f"{self.where}: the target '{column}' has {different} different whole numbers, "
+                "which may be classes or a number to predict: set data.task = 'classification' or "
+                "'regression'"
+            )
+        return False
+
+    def real_target(self) -> tuple[np.ndarray, RealTarget]:
+        """(n,) float64 in the target's own units, and their scale."""
+        column = self.roles.target
+        if self.roles.classes is not None:
+            raise LetheError(
+                f"{self.where}: data.classes are for classification, and data.task is "
+                "'regression': leave one of them out"
+            )
+        numbers = self._numbers(column, self._cells(column))
+        if numbers is None:
+            raise LetheError(
+                f"{self.where}: no cell of the target '{column}' is a number, and data.task is "
+                "'regression': leave data.task out, or name another target"
+            )
+        low, high = self._range(column, numbers)
+        found = RealTarget(column, float(numbers.min()), float(numbers.max()), declared=False)
+        if not found.half > 0:
+            raise self._nothing_to_learn()
+        if low is None or high is None:
+            self.caveats[RANGE_CAVEAT] = None
+            return numbers, found
+        return numbers, RealTarget(column, low, high)
+
+    def _nothing_to_learn(self) -> LetheError:
+        return LetheError(
+            f"{self.where}: the target '{self.roles.target}' is the same in every row: there is "
+            "nothing to learn; name another target, or add rows of another value"
+        )
 
     def labels(self) -> tuple[np.ndarray, tuple[str, ...]]:
         """(n,) int64 labels, and what they are called."""
         column = self.roles.target
         cells = self._cells(column)
         self._refuse_missing(column, cells)
+        if column in self.roles.ranges:
+            raise LetheError(
+                f"{self.where}: data.ranges names '{column}', whose numbers are classes: take it "
+                "out of data.ranges, or set data.task = 'regression'"
+            )
         numbers = _as_numbers(cells)
         if numbers is not None and not np.all(numbers == np.floor(numbers)):
             raise LetheError(
-                f"{self.where}: the target '{column}' is of real numbers, and Lethe's own data are "
-                "classified: take a target of classes, e.g. of a few ranges of that number"
+                f"{self.where}: the target '{column}' has numbers with fractions, which are no "
+                "classes: take a target of classes, or of a table data.task = 'regression'"
             )
         texts = [text_of(c) for c in (cells if numbers is None else numbers)]
         names = self.roles.classes or _in_order(set(texts), numbers is not None)
         if len(set(texts)) < 2:
-            raise LetheError(
-                f"{self.where}: the target '{column}' is the same in every row: there is nothing "
-                "to learn; name another target, or add rows of another class"
-            )
+            raise self._nothing_to_learn()
         if len(names) > max(2, min(_MOST_CLASSES, len(texts) // 2)):
             raise LetheError(
                 f"{self.where}: the target '{column}' has {len(names)} different values in "
-                f"{len(texts)} rows: take a target of fewer classes"
+                f"{len(texts)} rows: take a target of fewer classes, or, to predict a number, set "
+                "data.task = 'regression'"
             )
         number = {text: index for index, text in enumerate(names)}
         other = next((i for i, text in enumerate(texts) if text not in number), None)
@@ -174,20 +244,32 @@ class _Reader:
     def part(
         self,
         labels: np.ndarray,
-        names: tuple[str, ...],
+        targets: Sequence[str] | np.ndarray,
         columns: tuple[Column, ...],
         blocks: list[np.ndarray],
     ) -> Part:
-        """The rows, hashed and in canonical order."""
+        """The rows, hashed and in canonical order.
+
+        Args:
+            labels: (n,), what is learnt.
+            targets: (n,), what the table says of it: texts, or float64 of a real target.
+            columns: that are learnt from.
+            blocks: the cells of each.
+        """
         n = len(labels)
         kinds = "".join("n" if c.categories is None else "t" for c in columns)
         numbers = [b for b, kind in zip(blocks, kinds, strict=True) if kind == "n"]
-        texts = [b for b, kind in zip(blocks, kinds, strict=True) if kind == "t"]
-        words = [names[label] for label in labels]
+        texts: list[Sequence[str] | np.ndarray] = [
+            b for b, kind in zip(blocks, kinds, strict=True) if kind == "t"
+        ]
+        if isinstance(targets, np.ndarray):  # a real target is hashed as a number, after all others
+            kinds, numbers = f"{kinds}r", [*numbers, targets]
+        else:
+            texts = [*texts, targets]
         digests = table_digests(
             kinds,
             np.stack(numbers, axis=1) if numbers else np.zeros((n, 0)),
-            list(zip(*texts, words, strict=True)),
+            list(zip(*texts, strict=True)) if texts else [()] * n,
         )
         found = content_hash(digests)
         ids, groups = self.ids(), self.groups()
@@ -231,7 +313,7 @@ class _Reader:
                     f"not among data.categories.{name}: add it there or mend the cell"
                 )
             return known
-        self.fitted_categories = True
+        self.caveats[CAVEAT] = None
         found = _in_order(set(texts), numeric=False)
         most = min(_MOST_CATEGORIES, max(2, int(_MOST_SHARE * len(texts))))
         if len(found) > most:
@@ -346,8 +428,8 @@ class _Reader:
                 if name not in there:
                     raise _no_column(self.where, what, name, there)
         inputs = self._input_names()
-        for what in ("categories", "ranges"):
-            wrong = next((name for name in named[what] if name not in inputs), None)
+        for what, known in {"categories": inputs, "ranges": [*inputs, roles.target]}.items():
+            wrong = next((name for name in named[what] if name not in known), None)
             if wrong is not None:
                 raise LetheError(
                     f"{self.where}: data.{what} names '{wrong}', which is not learnt from: take it "

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from benchmark.data.named import TableSet
-from benchmark.data.own.table import Roles, Table
+from benchmark.data.own.table import REGRESSION, Roles, Table
 
 #: A progression above this number is of the class `above`; about half of the patients.
 THRESHOLD = 140
@@ -41,12 +41,39 @@ class Diabetes(TableSet):
 
     @classmethod
     def read(cls, split: str) -> Table:
-        """The set, embedded in scikit-learn, in its own units."""
-        from sklearn.datasets import load_diabetes
-
-        found = load_diabetes(scaled=False)
-        columns = dict(zip(found.feature_names, found.data.T, strict=True))
-        columns["sex"] = np.array([f"{value:g}" for value in columns["sex"]], dtype=object)
-        above = found.target > THRESHOLD
+        """The set in its own units, its patients in two classes."""
+        columns = _measured()
+        above = columns["progression"] > THRESHOLD
         columns["progression"] = np.where(above, "above", "below").astype(object)
         return Table("scikit-learn's diabetes", columns)
+
+
+class DiabetesProgression(TableSet):
+    """The same 442 rows, whose progression is predicted as the number that it is."""
+
+    name = "diabetes-progression"
+    title = "Diabetes, progression"
+    source = Diabetes.source
+    real_target = True
+    roles = Roles(
+        "progression",
+        ranges=RANGES | {"progression": (0.0, 400.0)},
+        categories={"sex": ("1", "2")},
+        task=REGRESSION,
+    )
+    hashes: ClassVar = {"train": "37b0191a6f7b0c15c6ef3f0374d6c715a7a54282f9019671ec5cfd3da1f27249"}
+
+    @classmethod
+    def read(cls, split: str) -> Table:
+        """The set in its own units."""
+        return Table("scikit-learn's diabetes", _measured())
+
+
+def _measured() -> dict[str, np.ndarray]:
+    """The columns of the set that is embedded in scikit-learn."""
+    from sklearn.datasets import load_diabetes
+
+    found = load_diabetes(scaled=False)
+    columns = dict(zip(found.feature_names, found.data.T, strict=True))
+    columns["sex"] = np.array([f"{value:g}" for value in columns["sex"]], dtype=object)
+    return columns | {"progression": found.target}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import reduce
 from typing import Literal
 
@@ -198,6 +199,9 @@ class DirectTraining(Converging):
             DidNotConverge: if round-off leaves a gradient above the tolerance.
         """
         sums = normal_equations(problem, rows)
+        if problem.tilt is not None:  # V (S + n ridge I) = B - n b
+            tilt = matrix(problem.tilt, problem.model.classes)
+            sums = replace(sums, moments=sums.moments - sums.rows * tilt)
         weights = solved(problem, sums)
         left = sums.residual(problem.objective.ridge, matrix(weights, problem.model.classes))
         norm = float(left.norm()) / sums.rows

@@ -1,0 +1,30 @@
+"""The share of a target's variance that predictions explain."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmark.errors import LetheError
+from benchmark.metrics.metric import NumberMetric, Numbers
+
+
+class RSquared(NumberMetric):
+    """The coefficient of determination, below 0 where the mean of the rows would do better."""
+
+    name = "r2"
+    title = "R²"
+    source = "the suite's own"
+    meaning = (
+        "Share of the variance of the target on these rows that the predictions explain; 0 is "
+        "what their mean explains, and worse predictions are below."
+    )
+    unit = "%"
+    direction = "higher"
+
+    @classmethod
+    def measure(cls, predictions: Numbers) -> float:
+        targets = predictions.targets
+        around = np.square(targets - targets.mean()).sum()
+        if not around > 0:
+            raise LetheError("R² needs rows of two different targets")
+        return 100 * (1 - float(np.square(predictions.residuals).sum() / around))
