@@ -252,8 +252,9 @@ def test_the_metrics_are_scikit_learns() -> None:
     assert metrics["rmse"].measure(Numbers(Y + 3, Y)) == pytest.approx(3)
     assert metrics["mae"].measure(Numbers(Y - 3, Y)) == pytest.approx(3)
     assert metrics["r2"].measure(Numbers(np.full(120, Y.mean()), Y)) == pytest.approx(0, abs=1e-9)
-    with pytest.raises(LetheError, match="two different targets"):
-        metrics["r2"].measure(Numbers(np.ones(3), np.ones(3)))
+    for same in (1.0, 0.1):  # the mean of three times 0.1 is not 0.1
+        with pytest.raises(LetheError, match="two different targets"):
+            metrics["r2"].measure(Numbers(np.ones(3), np.full(3, same)))
 
 
 def test_scores_are_in_the_targets_units() -> None:
