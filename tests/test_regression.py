@@ -39,6 +39,7 @@ from benchmark.runner.evaluate import predict, score
 from benchmark.runner.judge import judge_of
 from benchmark.runner.plans import plan_of, rows_of
 from leaderboard.answers.answer import mean
+from leaderboard.board import terminal_tables
 from leaderboard.experiments.problem import results_grid
 from leaderboard.export import read
 from leaderboard.model.columns import BY_KEY, OVER_CONTROL, TEST_GAP
@@ -428,6 +429,23 @@ def test_the_smoke_run_is_a_table_with_its_columns(tmp_path: Path) -> None:
     other = CliRunner().invoke(app, [*arguments, "--columns", "method,calibration.test"])
     assert other.exit_code == 0, other.output
     assert "not kept" not in other.output, "there is nothing to keep"
+    (compact,) = terminal_tables(tmp_path)
+    headings = [str(column.header).replace("\n", " ") for column in compact.columns]
+    assert "R² gap (points)" in headings
+    assert "Test gap (points)" not in headings
+
+
+def test_what_did_not_run_is_not_said_to_have_been_thrown_away(tmp_path: Path) -> None:
+    command = ["run", "diabetes-regression", "--profile", "smoke", "--no-board"]
+    command += ["--method", "fine-tune", "--method", "newton", "--results", str(tmp_path)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    arguments = ["table", "--results", str(tmp_path), "--columns", "method,rmse.test"]
+    shown = CliRunner().invoke(app, [*arguments, "--format", "markdown"])
+    assert shown.exit_code == 0, shown.output
+    lines = [line for line in shown.output.splitlines() if "Downdate" in line]
+    assert lines, "the plan has it"
+    assert all(line.endswith("| – |") for line in lines)
 
 
 def test_a_plan_of_classes_says_nothing_of_numbers() -> None:
