@@ -399,6 +399,15 @@ def test_evaluate_and_advise_speak_of_numbers() -> None:
     assert "downdate-fast" not in lethe.advice.certifying(problem)
 
 
+def test_advice_does_not_call_a_loss_what_has_no_number() -> None:
+    """One test row has no R², and nothing is said of accuracy."""
+    problem = lethe.Problem.from_arrays(X, Y, ranges=RANGES, ridge=1e-2, split={"test": 1})
+    said = str(lethe.advise(problem, 10, methods=["newton-chord"], seeds=1))
+    assert "test R² has no number on these test rows" in said
+    assert "loses" not in said
+    assert "accuracy" not in said
+
+
 def test_the_smoke_run_is_a_table_with_its_columns(tmp_path: Path) -> None:
     names = ("downdate", "newton", "noisy-fine-tune", "fine-tune")
     command = ["run", "diabetes-regression", "--profile", "smoke", "--no-board"]
