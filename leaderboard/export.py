@@ -141,7 +141,8 @@ def _column(key: str, unit: str) -> Column:
         mean = value(line)
         if mean is not None:
             return Text(number(mean))
-        fits = any((row.table.known.number is not None) == of_numbers for row in line.rows)
+        ran = [row.table for row in line.rows if row.row.done]
+        fits = any((table.known.number is not None) == of_numbers for table in ran)
         return Text(NOT_KEPT if fits else NOTHING)
 
     unit = column.unit or (unit if of_numbers else "")

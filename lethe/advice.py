@@ -161,8 +161,11 @@ def _against(row: Row, proved: bool, useful: bool) -> list[str]:
     if not proved:
         why = f": {'; '.join(row.caveats)}" if row.caveats else ""
         found.append(f"not proved, {row.verdict}{why}")
-    if not useful:
-        found.append(f"loses more than {LOSS:g} point of {_worth(row)[1]}")
+    key, title = _worth(row)
+    if row[f"{key}_gap"] is None:
+        found.append(f"{title} has no number on these test rows: hold back more of them")
+    elif not useful:
+        found.append(f"loses more than {LOSS:g} point of {title}")
     if not row.over_control:
         found.append(
             "not shown to beat its controls (the same noise from zero weights, public rows alone): "
@@ -203,9 +206,7 @@ def _lost(row: Row) -> str:
 
 def _worth(row: Row) -> tuple[str, str]:
     """The column that says how useful a row is, and what to call it."""
-    if row["r2_test"] is not None:
-        return "r2_test", "test R²"
-    return "accuracy_test", "test accuracy"
+    return ("r2_test", "test R²") if row.of_number else ("accuracy_test", "test accuracy")
 
 
 def _spent(row: Row, requests: int, seconds: float | None, retrain: float | None) -> list[str]:

@@ -92,6 +92,11 @@ class Row:
         return self._row.estimate(column)
 
     @property
+    def of_number(self) -> bool:
+        """Whether a real number is predicted, and R² takes the place of accuracy."""
+        return "r2_test" in dict(self._columns)
+
+    @property
     def epsilon(self) -> float | None:
         """The largest over seeds."""
         return max((claim.epsilon for claim in self._row.claims), default=None)

@@ -139,6 +139,8 @@ def test_a_method_that_no_study_has(tmp_path: Path) -> None:
     toml = tiny_experiment.write(tmp_path, some)
     with pytest.raises(LetheError, match="no method 'fisher-forgetting' in tiny: there is newton"):
         finish(toml, folder=tmp_path / "runs", methods=["fisher-forgetting"])
+    with pytest.raises(LetheError, match=r"it needs .*squared loss.*problem.fixed_point.*; t"):
+        finish(toml, folder=tmp_path / "runs", methods=["downdate"])
     other = tiny_experiment.write(tmp_path, name="other")
     # one of several that has it is enough
     assert finish(toml, other, folder=tmp_path / "runs", methods=["retrain"]).ran == 1

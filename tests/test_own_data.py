@@ -228,9 +228,17 @@ SECRET = "hush"
 WRONG = {
     "missing": (cell(4, "age", " "), {}, r"line 6, column 'age' is empty: fill it in"),
     "missing text": (cell(4, "city", ""), {}, r"line 6, column 'city' is empty"),
-    "missing target": (cell(4, "churn", ""), {}, r"line 6, column 'churn' is empty"),
-    "missing id": (cell(4, "id", ""), {}, r"line 6, column 'id' is empty"),
-    "missing group": (cell(4, "house", ""), {}, r"line 6, column 'house' is empty"),
+    "missing target": (
+        cell(4, "churn", ""),
+        {},
+        r"line 6, column 'churn' is empty: .* row out$",
+    ),
+    "missing id": (cell(4, "id", ""), {}, r"line 6, column 'id' is empty: .* leave the row out$"),
+    "missing group": (
+        cell(4, "house", ""),
+        {},
+        r"line 6, column 'house' is empty: .* row out$",
+    ),
     "no number": (cell(9, "age", SECRET), {}, r"line 11, column 'age': not a number.*mend it"),
     "infinite": (cell(9, "age", "1e999"), {}, r"line 11, column 'age': not a finite number"),
     "constant": (every("age", lambda _: "7"), {}, r"column 'age' is the same in every row.*drop"),
@@ -253,7 +261,7 @@ WRONG = {
     "text among numbers": (
         every("churn", lambda i: SECRET if i == 9 else f"{i}.5"),
         {"task": "regression"},
-        r"line 11, column 'churn': not a number, as other cells",
+        r"line 11, column 'churn': not a number, as other cells .*: mend it or leave the row out$",
     ),
     "an endless number": (
         every("churn", lambda i: "1e999" if i == 9 else f"{i}.5"),

@@ -363,6 +363,18 @@ def test_a_finite_domain_is_enumerated_within_the_budget() -> None:
     assert seen == {"held", "violated"}
 
 
+def test_round_off_of_a_finite_domain_is_that_of_its_largest_inputs() -> None:
+    """The domain has the upper end of one range and the lower end of another."""
+    problem, weights = random_net(1, (5,), "tanh")
+    predictor, kept = Predictor(problem.model, weights), {"a": (8.0, 10.0), "b": (-1.0, 0.0)}
+    declared = Monotone(increasing=("a",), whole=("a", "b"), domain=kept)
+    found = declared.certify(predictor, problem, 1_000)
+    assert found.domain.startswith("all")
+    x = problem.domain.narrowed(kept).draw(500, torch.Generator().manual_seed(0))
+    corner = x.abs().max(dim=0).values
+    assert found.tolerance >= 2 * float(round_off.of_outputs(predictor, corner[None]))
+
+
 def test_a_huge_finite_domain_is_not_counted_one_by_one() -> None:
     """A column of 10^15 whole numbers: neither a list of them is made nor the budget passed."""
     problem, weights = random_net(1, (4, 3), "tanh")

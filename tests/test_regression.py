@@ -39,6 +39,7 @@ from benchmark.runner.evaluate import predict, score
 from benchmark.runner.judge import judge_of
 from benchmark.runner.plans import plan_of, rows_of
 from leaderboard.answers.answer import mean
+from leaderboard.board import terminal_tables
 from leaderboard.experiments.problem import results_grid
 from leaderboard.export import read
 from leaderboard.model.columns import BY_KEY, OVER_CONTROL, TEST_GAP
@@ -252,8 +253,9 @@ def test_the_metrics_are_scikit_learns() -> None:
     assert metrics["rmse"].measure(Numbers(Y + 3, Y)) == pytest.approx(3)
     assert metrics["mae"].measure(Numbers(Y - 3, Y)) == pytest.approx(3)
     assert metrics["r2"].measure(Numbers(np.full(120, Y.mean()), Y)) == pytest.approx(0, abs=1e-9)
-    with pytest.raises(LetheError, match="two different targets"):
-        metrics["r2"].measure(Numbers(np.ones(3), np.ones(3)))
+    for same in (1.0, 0.1):  # the mean of three times 0.1 is not 0.1
+        with pytest.raises(LetheError, match="two different targets"):
+            metrics["r2"].measure(Numbers(np.ones(3), np.full(3, same)))
 
 
 def test_scores_are_in_the_targets_units() -> None:
@@ -397,6 +399,15 @@ def test_evaluate_and_advise_speak_of_numbers() -> None:
     assert "downdate-fast" not in lethe.advice.certifying(problem)
 
 
+def test_advice_does_not_call_a_loss_what_has_no_number() -> None:
+    """One test row has no R², and nothing is said of accuracy."""
+    problem = lethe.Problem.from_arrays(X, Y, ranges=RANGES, ridge=1e-2, split={"test": 1})
+    said = str(lethe.advise(problem, 10, methods=["newton-chord"], seeds=1))
+    assert "test R² has no number on these test rows" in said
+    assert "loses" not in said
+    assert "accuracy" not in said
+
+
 def test_the_smoke_run_is_a_table_with_its_columns(tmp_path: Path) -> None:
     names = ("downdate", "newton", "noisy-fine-tune", "fine-tune")
     command = ["run", "diabetes-regression", "--profile", "smoke", "--no-board"]
@@ -427,6 +438,23 @@ def test_the_smoke_run_is_a_table_with_its_columns(tmp_path: Path) -> None:
     other = CliRunner().invoke(app, [*arguments, "--columns", "method,calibration.test"])
     assert other.exit_code == 0, other.output
     assert "not kept" not in other.output, "there is nothing to keep"
+    (compact,) = terminal_tables(tmp_path)
+    headings = [str(column.header).replace("\n", " ") for column in compact.columns]
+    assert "R² gap (points)" in headings
+    assert "Test gap (points)" not in headings
+
+
+def test_what_did_not_run_is_not_said_to_have_been_thrown_away(tmp_path: Path) -> None:
+    command = ["run", "diabetes-regression", "--profile", "smoke", "--no-board"]
+    command += ["--method", "fine-tune", "--method", "newton", "--results", str(tmp_path)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    arguments = ["table", "--results", str(tmp_path), "--columns", "method,rmse.test"]
+    shown = CliRunner().invoke(app, [*arguments, "--format", "markdown"])
+    assert shown.exit_code == 0, shown.output
+    lines = [line for line in shown.output.splitlines() if "Downdate" in line]
+    assert lines, "the plan has it"
+    assert all(line.endswith("| – |") for line in lines)
 
 
 def test_a_plan_of_classes_says_nothing_of_numbers() -> None:

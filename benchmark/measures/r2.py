@@ -24,7 +24,8 @@ class RSquared(NumberMetric):
     @classmethod
     def measure(cls, predictions: Numbers) -> float:
         targets = predictions.targets
-        around = np.square(targets - targets.mean()).sum()
+        # the mean of equal targets may be off by round-off, and their variance then is not 0
+        around = np.square(targets - targets.mean()).sum() if np.ptp(targets) > 0 else 0.0
         if not around > 0:
             raise LetheError("R² needs rows of two different targets")
         return 100 * (1 - float(np.square(predictions.residuals).sum() / around))

@@ -18,7 +18,7 @@ from benchmark.contract.value import Direction, Value
 
 #: Between the name of a metric, that of a part of the data, and what the metric adds.
 DOT = "."
-NOT_KEPT = "log-probabilities not kept"
+NOT_KEPT = "predictions not kept"
 
 
 @dataclass(frozen=True)

@@ -474,7 +474,9 @@ def _enumerated(predictor: Predictor, domain: Domain, signs: list[Sign], points:
 
     A fall that round-off may have made counts as held.
     """
-    room = 2 * float(round_off.of_outputs(predictor, torch.stack(domain.box).abs()).max())
+    # no input is larger, though the ends of a one-sided range are met by different rows
+    largest = torch.stack(domain.box).abs().amax(dim=0, keepdim=True)
+    room = 2 * float(round_off.of_outputs(predictor, largest))
     common = {
         "tolerance": room,
         "work": points,

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 
 from benchmark import json_file, names, registry
-from benchmark.contract.method import Source
+from benchmark.contract.method import Need, Source
 from benchmark.errors import LetheError
 from benchmark.experiments.build import fetch
 from benchmark.experiments.experiment import Distinct, Experiment
@@ -218,12 +218,40 @@ def units_of(
         if name not in there:
             where = ", ".join(dict.fromkeys(one.name for one in experiments))
             its = sorted({row.method for one in experiments for row in rows_of(one)})
-            raise LetheError(f"no method '{name}' in {where}: there is {', '.join(its)}")
+            lacking = _lacking(name, experiments)
+            raise LetheError(f"no method '{name}' in {where}: {lacking}there is {', '.join(its)}")
     return [
         Unit(experiment.name, f"seed {seed}", list(cells))
         for experiment, plan in zip(experiments, plans, strict=True)
         for seed, cells in groupby(plan, _seed)
     ]
+
+
+#: What the needs of a method ask of a problem, in words.
+_NEEDED: dict[Need, str] = {
+    "classes": "a target of classes",
+    "strong_convexity": "a linear model with a ridge",
+    "squared_loss": "a linear model with squared loss and a ridge",
+    "exact_sums": "direct training on features in fixed point, as problem.fixed_point = "
+    "{ clip = 2.0, bits = 16 } makes them",
+    "one_vs_rest": "a linear model with the loss one_vs_rest and a ridge",
+    "tangent": "a model of the kind tangent",
+    "constraint": "training within the convex set of a property",
+    "cone": "a softmax head that is trained within the convex set of a property",
+}
+
+
+def _lacking(name: str, experiments: Sequence[Experiment]) -> str:
+    """What a method needs that none of the experiments' problems is; "" where that is nothing."""
+    found = registry.discover().get(name)
+    if found is None:
+        return ""
+    needed = [
+        text
+        for need, text in _NEEDED.items()
+        if need in found.method.demands() and all(need not in e.problem.offers for e in experiments)
+    ]
+    return f"it needs {' and '.join(needed)}; " if needed else ""
 
 
 def cell_again(

@@ -239,9 +239,9 @@ def _params(params: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, "not set" if v is None else str(v)) for name, v in sorted(params.items())]
 
 
-_COLUMNS = (TEST_GAP, *(BY_KEY[key] for key in ("attack_gap", "slack", "unlearn", "speedup")))
+_COMPACT = tuple(BY_KEY[key] for key in ("attack_gap", "slack", "unlearn", "speedup"))
 # the others are means alone: there is no room for every interval
-_WITH_SPREAD = ("accuracy_test_gap", "attack_gap")
+_WITH_SPREAD = ("accuracy_test_gap", "r2_test_gap", "attack_gap")
 _CAPTION = (
     "Means over seeds, gaps with the half-width of their 95 % interval. Bold: best entry, "
     "≈: tied with it."
@@ -254,29 +254,31 @@ def compact(table: Table, labels: Collection[str] | None = None) -> Section | No
     What is best is so among all rows of the table.
     """
     best = marks(table)
+    of_number = table.facts is not None and table.facts.number is not None
+    columns = (BY_KEY["r2_test_gap"] if of_number else TEST_GAP, *_COMPACT)
     lines = [
-        _compact_line(row, group, best)
+        _compact_line(row, group, columns, best)
         for group, rows in (("Yardsticks", yardsticks(table)), ("Entries", entries(table)))
         for row in rows
         if labels is None or row.label in labels
     ]
     if not lines:
         return None
-    names = ("Verdict", *(column.heading for column in _COLUMNS), "Seeds")
+    names = ("Verdict", *(column.heading for column in columns), "Seeds")
     parts = (grid(names, lines, "Method", _CAPTION),)
     return Section(table.slug, table.title, parts=parts, aside=table.device)
 
 
-def _compact_line(row: Row, group: str, best: Mapping[tuple[str, str], Mark]) -> Line:
+def _compact_line(row: Row, group: str, columns: Sequence[Column], best: _Marks) -> Line:
     verdict = verdict_cell(row)
     text = seeds(row).replace(" seeds", "")
     count = Cell(text) if row.complete else Cell("", alarm=text)
-    numbers = (_number(row, column, best) for column in _COLUMNS)
+    numbers = (_number(row, column, best) for column in columns)
     alarm = bool(row.violations or row.void)
     return Line(row.title, "", (verdict, *numbers, count), alarm=alarm, group=group)
 
 
-def _number(row: Row, column: Column, best: Mapping[tuple[str, str], Mark]) -> Cell:
+def _number(row: Row, column: Column, best: _Marks) -> Cell:
     cell = replace(number_cell(row, column, best), alarm="")
     estimate = row.estimate(column)
     if estimate is None or column.key in _WITH_SPREAD:

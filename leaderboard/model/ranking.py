@@ -112,7 +112,7 @@ class Offer:
         row: of the table.
         definition: what the guarantee is against.
         epsilon, delta: certified, the largest over seeds; of a stream of all its releases together.
-        lost: test accuracy of the retrained model less the row's, points.
+        lost: test accuracy, or R², of the retrained model less the row's, points.
         time: to unlearn over that to retrain.
         competes: whether it may be on the front: not vacuous, nor about this pair only, nor
             violated, nor short of seeds that another certified row of the table has.

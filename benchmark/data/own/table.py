@@ -337,10 +337,12 @@ class _Reader:
         if not any(fits):
             return None
         if not all(fits):
+            mend = "mend it or leave the row out"
+            if name in self._input_names():
+                mend = f"mend it, or add '{name}' = 'all' to data.categories"
             raise LetheError(
                 f"{self.where}: {self.table.row(fits.index(False))}, column '{name}': not a "
-                f"number, as other cells of the column are: mend it, or add '{name}' = 'all' to "
-                "data.categories"
+                f"number, as other cells of the column are: {mend}"
             )
         numbers = np.array([float(cell) for cell in cells])
         self._refuse_infinite(name, numbers)
@@ -392,10 +394,14 @@ class _Reader:
             missing = np.isnan(cells)
         if missing.any():
             empty = int(missing.argmax())
-            mend = "fill it in, leave the row out, or leave the column out with data.drop ="
+            mend = "fill it in or leave the row out"
+            if name in self._input_names():
+                mend = (
+                    "fill it in, leave the row out, or leave the column out with data.drop = "
+                    f"['{name}']"
+                )
             raise LetheError(
                 f"{self.where}: {self.table.row(empty)}, column '{name}' is empty: {mend}"
-                f" ['{name}']"
             )
 
     def _refuse_infinite(self, name: str, numbers: np.ndarray) -> None:
