@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from benchmark.contract.claim import Target
 from leaderboard.answers.answer import (
@@ -11,6 +11,7 @@ from leaderboard.answers.answer import (
     Answer,
     cell,
     counted,
+    folded,
     name,
     pair,
     problem,
@@ -54,11 +55,13 @@ def answer(evidence: Evidence) -> Answer:
         for target in TARGETS
     }
     unmet = [target for target in TARGETS if not lines[target]]
+    methods = filter(None, (_methods(evidence, target) for target in TARGETS))
     return Answer(
         SLUG,
         QUESTION,
-        text=_text(evidence, problems),
         short=_short(evidence),
+        points=tuple(_points(evidence, problems)),
+        folds=folded(f"{SLUG}-methods", "The methods, with the number of problems", methods),
         missing=missing(unmet),
         command=COMMAND if unmet else "",
         lines="Row",
@@ -80,8 +83,8 @@ def _charts(problems: list[tuple[str, list[Offer]]]) -> tuple[Chart, ...]:
     return (Chart(f"plots/{pareto.NAME}.svg", pareto.CAPTION, pareto.draw, (problems,)),)
 
 
-def _text(evidence: Evidence, problems: list[tuple[Table, list[Offer]]]) -> str:
-    parts = [_methods(evidence, target) for target in TARGETS]
+def _points(evidence: Evidence, problems: list[tuple[Table, list[Offer]]]) -> Iterator[str]:
+    """How many rows are on the front and beat retraining, and which are not listed."""
     listed = {(t.slug, row.label) for t in evidence.problems for row in _listed(t)}
     beaten = {
         (table.slug, offer.row.label): offer
@@ -92,18 +95,18 @@ def _text(evidence: Evidence, problems: list[tuple[Table, list[Offer]]]) -> str:
     beaten = {key: offer for key, offer in beaten.items() if key in listed}
     if listed:
         erasing = sum(erases_the_model(offer.row) for offer in beaten.values())
-        parts.append(
+        yield (
             f"{len(beaten)} of these {counted(len(listed), 'row')} are on the Pareto front, faster "
             "than retraining and no less accurate on average. They are on "
             f"{len(_slugs(beaten))} of {counted(len(_slugs(listed)), 'problem')}, and {erasing} of "
-            "them erase the model. Gaps are to retraining without noise, whatever the definition."
+            "them erase the model."
         )
+        yield "Gaps are to retraining without noise, whatever the definition."
     if pairs := sum(row.verdict == "pair" for t in evidence.problems for row in entries(t)):
-        parts.append(
+        yield (
             f"Not listed: {counted(pairs, 'row')} about one pair of Gaussians only. Their noise is "
             "made for that very request, so that they are yardsticks and prove no unlearning."
         )
-    return " ".join(filter(None, parts))
 
 
 def _listed(table: Table) -> list[Row]:
@@ -126,7 +129,7 @@ def _methods(evidence: Evidence, target: Target) -> str:
     if not ordered:
         return ""
     listed = ", ".join(f"{title} ({count[title]})" for title in ordered)
-    return f"Proved or exact at {pair(target)}, with the number of problems: {listed}."
+    return f"Proved or exact at {pair(target)}: {listed}."
 
 
 def _short(evidence: Evidence) -> str:
