@@ -37,12 +37,12 @@ from leaderboard.answers import (
     told,
     utility,
 )
-from leaderboard.answers.answer import TARGETS, Answer, guaranteed
+from leaderboard.answers.answer import TARGETS, Answer, folded, guaranteed
 from leaderboard.board import build, check
 from leaderboard.charts import scale as plot_of_scale
 from leaderboard.model.columns import BY_KEY
 from leaderboard.model.ranking import Offer, front, offers
-from leaderboard.model.section import Prose, Section, bullets
+from leaderboard.model.section import Prose, Section, bullets, paragraph
 from leaderboard.model.table import Evidence, Table, load
 from leaderboard.studies.quality import quality_sections
 from tests.test_leaderboard import (
@@ -162,6 +162,18 @@ def test_without_a_record_every_question_says_so_and_which_command_makes_it(tmp_
         assert answer.charts == ()
 
 
+def test_an_answer_begins_with_its_line_and_lists_what_is_long():
+    """Bullets, notes and folds follow the line; a page shows the folds by their headings."""
+    folds = folded("some-rows", "Some rows: 2", ["one", "two"])
+    answer = Answer("some", "Which?", short="2.", points=("a", "b"), notes=("n",), folds=folds)
+    first, points, note, fold = answer.section.parts
+    assert (first, points) == (*paragraph("2."), *bullets(["a", "b"]))
+    assert note == Prose(("n",), "quiet")
+    assert fold == folds[0]
+    assert fold.folded
+    assert folded("none", "None: 0", []) == ()
+
+
 def test_the_board_shows_the_answers_and_their_plots(tmp_path):
     cells = [made("newton", s, claim=PROVED) for s in range(2)]
     results = store(tmp_path / "results", [*cells, made("retrain", claim=EXACT)])
@@ -249,7 +261,7 @@ def test_a_fast_row_that_erases_the_model_is_called_so(tmp_path):
     assert "Without them a row is faster on 0 problems." in said(answer)
     text = said(proved.answer(evidence))
     assert "1 of these 1 row are on the Pareto front" in text
-    assert "They are on 1 of 1 problem, and 1 of them erase the model." in text
+    assert "The rows on the front are on 1 of 1 problem, and 1 of them erase the model." in text
 
 
 def test_a_row_that_loses_accuracy_is_not_an_answer_however_fast(tmp_path):
@@ -476,7 +488,7 @@ def test_biased_requests_are_set_beside_random_ones(tmp_path):
     assert found[f"{study}: Yardstick"]["verdict"] == "this pair only"
     assert found[f"{study}: Refusing"]["verdict"] == "failed"
     assert "The requests are of 2 kinds, and none is of random rows." in said(answer)
-    assert "The yardsticks stop after their own step" in said(answer)
+    assert "The yardsticks (1 row) stop after their own step" in said(answer)
     assert "2 rows with a claim about unlearning take 2.00 steps" in said(answer)
     assert "3 of 4 cells go on beyond the method's own steps" in said(answer)
     assert f"Without an answer on at least one seed: {study}: Refusing." in said(answer)
@@ -798,7 +810,7 @@ def test_proved_lists_rows_with_definition_time_and_front(tmp_path):
     assert found["toy: Slow"]["Pareto front"] == "no"
     assert "(8, 1e-5)" in answer.missing
     assert "1 of these 2 rows are on the Pareto front" in said(answer)
-    assert "They are on 1 of 1 problem" in said(answer)
+    assert "The rows on the front are on 1 of 1 problem" in said(answer)
     assert [chart.path for chart in answer.charts] == ["plots/pareto.svg"]
 
 
@@ -812,7 +824,9 @@ def test_the_front_is_counted_over_the_rows_and_problems_that_the_table_has(tmp_
     answer = proved.answer(Evidence(tables(tmp_path, *cells)))
     assert set(lines(answer)) == {"toy: Fast"}
     assert "1 of these 1 row are on the Pareto front" in said(answer)
-    assert "They are on 1 of 1 problem, and 0 of them erase the model" in said(answer)
+    assert "The rows on the front are on 1 of 1 problem, and 0 of them erase the model" in said(
+        answer
+    )
 
 
 # studies
@@ -864,15 +878,15 @@ def test_nonconvergence_goes_from_the_largest_gradient_to_the_least(tmp_path):
     )
     text = said(nonconvergence.answer(Evidence(tables(tmp_path / "rising", *rising, facts=known))))
     assert (
-        "step residual (thm4) gives a bound of 50.0 to 550. The bound that is claimed is 4.00 to "
-        "40.0. The test gap is"
+        "step residual (thm4), is 50.0 to 550. The bound that is claimed is 4.00 to 40.0. The "
+        "test gap is"
     ) in text
     answer = nonconvergence.answer(Evidence(tables(tmp_path, *cells, facts=known)))
     found = lines(answer)
     assert [line["G"] for line in found.values()] == ["3.00", "0.500"]
     assert [line["bound: step residual (thm4)"] for line in found.values()] == ["300", "50.0"]
     assert [line["verdict"] for line in found.values()] == ["vacuous", "vacuous"]
-    assert "step residual (thm4) gives a bound of 50.0 to 300." in said(answer)
+    assert "convexity, step residual (thm4), is 50.0 to 300." in said(answer)
     assert "The bound that is claimed is 2C = 40.0, whatever G is." in said(answer)
     assert "The test gap is −8.50 to −0.500 points" in said(answer)
     assert [chart.path for chart in answer.charts] == ["plots/nonconvergence.svg"]
@@ -1090,8 +1104,8 @@ def test_proved_rows_that_an_attack_tells_apart_are_named_with_what_they_share(t
         "toy: Quiet": "none",
     }
     assert "tells 3 of 4 proved or exact rows apart from retraining" in said(answer)
-    assert (
-        "toy: First, by attack (best-known gap 0.091 ± 0.052, floor 0.040 ± 0.050)" in said(answer)
+    assert "toy: First, by attack (best-known gap 0.091 ± 0.052, floor 0.040 ± 0.050)" in said(
+        answer
     )
     assert "about 0.200" in said(answer)
     assert "A claim with ε = 1.00 permits some separation" in said(answer)
@@ -1175,7 +1189,7 @@ def test_scale_tells_a_time_that_stays_from_one_that_grows_with_the_rows(tmp_pat
     ]
     answer = scale.answer(Evidence(tables(tmp_path, *cells, facts=SIZES)))
     assert "from 1,000 to 100,000" in said(answer)
-    assert "so at most doubles, for Kept" in said(answer)
+    assert "at most doubles for 1 row: it is 1.50 times what it was" in said(answer)
     assert "1.50 times what it was" in said(answer)
     assert "they are 667 times faster" in said(answer)
     assert "It grows 100 times for Chord" in said(answer)
@@ -1224,8 +1238,8 @@ def test_scale_says_nothing_about_growth_where_rows_hardly_grow(tmp_path):
         f"scale-{rows}": facts(group=("scale",), train=rows, study="scale") for rows in (1000, 2000)
     }
     answer = scale.answer(Evidence(tables(tmp_path, *cells, facts=known)))
-    assert "nothing is said about growth" in said(answer)
-    assert answer.short == ""
+    assert "nothing is said about growth" in answer.short
+    assert (answer.points, answer.folds) == ((), ())
 
 
 def test_scale_says_nothing_about_growth_where_one_size_ran(tmp_path):

@@ -107,8 +107,8 @@ def _points(found: list[Biased]) -> Iterator[str]:
         yield from _claimed(says)
     if pairs := [biased.row for biased in found if biased.row.verdict == "pair"]:
         yield (
-            f"{counted(len(pairs), 'yardstick')} stop after their own step and fit the noise to "
-            "the distance that is left. Their test gap is "
+            f"The yardsticks ({counted(len(pairs), 'row')}) stop after their own step and fit the "
+            "noise to the distance that is left. Their test gap is "
             f"{_range(pairs, 'accuracy_test_gap')} points."
         )
     if refused := [biased for biased in found if biased.row.failed]:

@@ -85,8 +85,9 @@ def _by_method(rows: list[Row]) -> Iterator[str]:
     for label in dict.fromkeys(row.label for row in rows):
         members = [row for row in rows if row.label == label]
         yield (
-            f"{members[0].title}, over all G: {_verdicts(members)}. {statement(GENERAL)} gives a "
-            f"bound of {_range(map(_general, members))}. {_bound(members)}. The test gap is "
+            f"{members[0].title}, over all G: {_verdicts(members)}. The bound that needs no "
+            f"convexity, {statement(GENERAL)}, is {_range(map(_general, members))}. "
+            f"{_bound(members)}. The test gap is "
             f"{_range(mean(row, 'accuracy_test_gap') for row in members)} points."
         )
 
@@ -94,9 +95,9 @@ def _by_method(rows: list[Row]) -> Iterator[str]:
 def _short(rows: list[Row]) -> str:
     lengths = counted(len({gradient(row) for row in rows}), "length")
     return (
-        f"Training was stopped at {lengths}, with a gradient of at most G = {_gradients(rows)}. "
-        f"The verdict is {_verdicts(rows)}; the bound that needs no convexity is "
-        f"{_range(map(_general, rows))}."
+        f"The verdict is {_verdicts(rows)}, and the bound that needs no convexity is "
+        f"{_range(map(_general, rows))}. Training was stopped at {lengths}, with a gradient of at "
+        f"most G = {_gradients(rows)}."
     )
 
 

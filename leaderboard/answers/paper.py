@@ -141,7 +141,8 @@ def _points(found: list[tuple[Reported, tuple[Row, Row | None]]]) -> Iterator[st
 def _short(found: list[tuple[Reported, tuple[Row, Row | None]]]) -> str:
     titles = "; ".join(one.title for one, _ in found)
     apart = number(max(map(abs, _differences(found))), 2)
-    return f"Within {apart} points of those reported, on {titles}."
+    ran = f"{len(found)} of {counted(len(REPORTED), 'problem')} ran"
+    return f"Within {apart} points of those reported on {titles}; {ran}."
 
 
 def _differences(found: list[tuple[Reported, tuple[Row, Row | None]]]) -> list[float]:

@@ -10,6 +10,8 @@ from benchmark.errors import present
 from leaderboard.answers.answer import (
     Answer,
     cell,
+    counted,
+    folded,
     guaranteed,
     mean,
     number_of,
@@ -20,7 +22,7 @@ from leaderboard.charts import scale as plot
 from leaderboard.model.columns import BY_KEY
 from leaderboard.model.numbers import number, span
 from leaderboard.model.ranking import entries
-from leaderboard.model.section import Cell, Chart, Line, grid
+from leaderboard.model.section import Cell, Chart, Line, Section, grid
 from leaderboard.model.table import SCALE, Evidence, Row, Table, by_device, tables_of
 
 ORDER = 15
@@ -86,6 +88,7 @@ def answer(evidence: Evidence) -> Answer:
         QUESTION,
         short=_short(found),
         points=tuple(_points(found)),
+        folds=_folds([growth for growth in _grown(found) if growth.flat]),
         missing=f"Seeds are missing of {'; '.join(missing)}." if missing else "",
         command=COMMAND if missing else "",
         lines="Row",
@@ -137,8 +140,8 @@ def _points(found: list[Growth]) -> Iterator[str]:
     yield f"The training rows grow from {fewest:,} to {most:,}."
     if flat := [growth for growth in grown if growth.flat]:
         yield (
-            f"The time of a request is {span([g.factor for g in flat])} times what it was, so at "
-            f"most doubles, for {_listed(flat)}."
+            f"The time of a request at most doubles for {counted(len(flat), 'row')}: it is "
+            f"{span([g.factor for g in flat])} times what it was."
         )
         if speedups := [s for g in flat if (s := mean(g.points[-1][1], "speedup")) is not None]:
             yield f"At the most rows they are {span(speedups)} times faster than retraining."
@@ -147,6 +150,13 @@ def _points(found: list[Growth]) -> Iterator[str]:
             f"It grows {span([g.factor for g in rest])} times for {_listed(rest)}, and retraining "
             f"beside it {span([g.retraining for g in rest])} times."
         )
+
+
+def _folds(flat: list[Growth]) -> tuple[Section, ...]:
+    """The rows whose time at most doubles, with its growth."""
+    items = [f"{_listed([growth])}: {number(growth.factor)} times what it was" for growth in flat]
+    heading = f"The time of a request at most doubles: {counted(len(flat), 'row')}"
+    return folded(f"{SLUG}-flat", heading, items)
 
 
 def _short(found: list[Growth]) -> str:

@@ -67,7 +67,8 @@ def _points(rows: list[Row]) -> Iterator[str]:
     if yardstick := _by_verdict(rows, "pair"):
         yield f"The rows about one pair of Gaussians are yardsticks. {yardstick}"
     violated = sum(bool(row.violations) for row in rows)
-    yield f"{counted(violated, 'row')} are violated." if violated else "None is violated."
+    every = counted(len(rows), "row")
+    yield f"{violated} of {every} are violated." if violated else f"None of {every} is violated."
 
 
 def _by_verdict(rows: list[Row], verdict: Verdict) -> str:

@@ -114,7 +114,7 @@ def _short(found: dict[Target, list[tuple[str, list[Row]]]]) -> str:
         if sizes and not parts:
             every = counted(len(sizes), "proved row")
             parts.append(
-                f"At {pair(target)}, {within} of {every} stay within 1 point of retraining"
+                f"At (ε, δ) = {pair(target)}, {within} of {every} stay within 1 point of retraining"
             )
         elif sizes:
             parts.append(f"at {pair(target)}, {within} of {len(sizes)}")
