@@ -260,7 +260,7 @@ def test_a_fast_row_that_erases_the_model_is_called_so(tmp_path):
     assert "On 1 of these a row is faster" in said(answer)
     assert "Without them a row is faster on 0 problems." in said(answer)
     text = said(proved.answer(evidence))
-    assert "1 of these 1 row are on the Pareto front" in text
+    assert "1 of their 1 row are on the Pareto front" in text
     assert "The rows on the front are on 1 of 1 problem, and 1 of them erase the model." in text
 
 
@@ -809,7 +809,7 @@ def test_proved_lists_rows_with_definition_time_and_front(tmp_path):
     assert found["toy: Fast"]["Pareto front"] == "yes"
     assert found["toy: Slow"]["Pareto front"] == "no"
     assert "(8, 1e-5)" in answer.missing
-    assert "1 of these 2 rows are on the Pareto front" in said(answer)
+    assert "1 of their 2 rows are on the Pareto front" in said(answer)
     assert "The rows on the front are on 1 of 1 problem" in said(answer)
     assert [chart.path for chart in answer.charts] == ["plots/pareto.svg"]
 
@@ -823,7 +823,7 @@ def test_the_front_is_counted_over_the_rows_and_problems_that_the_table_has(tmp_
     ]
     answer = proved.answer(Evidence(tables(tmp_path, *cells)))
     assert set(lines(answer)) == {"toy: Fast"}
-    assert "1 of these 1 row are on the Pareto front" in said(answer)
+    assert "1 of their 1 row are on the Pareto front" in said(answer)
     assert "The rows on the front are on 1 of 1 problem, and 0 of them erase the model" in said(
         answer
     )

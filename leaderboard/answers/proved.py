@@ -155,7 +155,7 @@ def _short(evidence: Evidence, ahead: dict[tuple[str, str], Offer]) -> str:
             parts.append(f"At {at}, {methods} are proved or exact{widest}.")
     if every := len(_keys(evidence)):
         parts.append(
-            f"{len(ahead)} of these {counted(every, 'row')} are on the Pareto front, faster than "
+            f"{len(ahead)} of their {counted(every, 'row')} are on the Pareto front, faster than "
             "retraining and no less accurate on average."
         )
     return " ".join(parts)
