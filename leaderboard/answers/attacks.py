@@ -83,12 +83,12 @@ def answer(evidence: Evidence) -> Answer:
 
 
 def _told(rows: list[Attacked]) -> list[Attacked]:
-    """The rows that U-LiRA tells apart."""
+    """Rows that U-LiRA tells apart."""
     return [row for row in rows if row.outcomes[1] == "told apart"]
 
 
 def _missed(rows: list[Attacked]) -> list[Attacked]:
-    """Those of them that the population attack misses."""
+    """Rows that U-LiRA tells apart and the population attack misses."""
     return [row for row in _told(rows) if row.outcomes[0] == "not shown"]
 
 

@@ -85,7 +85,7 @@ def _charts(problems: list[tuple[str, list[Offer]]]) -> tuple[Chart, ...]:
 
 
 def _points(evidence: Evidence, ahead: dict[tuple[str, str], Offer]) -> Iterator[str]:
-    """Where the rows ahead of retraining are, and which rows are not listed."""
+    """Problems of the rows ahead of retraining, and the rows that are not listed."""
     if listed := _keys(evidence):
         erasing = sum(erases_the_model(offer.row) for offer in ahead.values())
         yield (
