@@ -37,12 +37,12 @@ from leaderboard.answers import (
     told,
     utility,
 )
-from leaderboard.answers.answer import TARGETS, Answer, guaranteed
+from leaderboard.answers.answer import TARGETS, Answer, folded, guaranteed
 from leaderboard.board import build, check
 from leaderboard.charts import scale as plot_of_scale
 from leaderboard.model.columns import BY_KEY
 from leaderboard.model.ranking import Offer, front, offers
-from leaderboard.model.section import Prose
+from leaderboard.model.section import Prose, Section, bullets, paragraph
 from leaderboard.model.table import Evidence, Table, load
 from leaderboard.studies.quality import quality_sections
 from tests.test_leaderboard import (
@@ -126,6 +126,14 @@ def asked(evidence: Evidence) -> list[Answer]:
     return [question.answer(evidence) for question in questions()]
 
 
+def said(answer: Answer) -> str:
+    """What the section says in words, folds included, as one text."""
+    section = answer.section
+    folds = [part for part in section.parts if isinstance(part, Section)]
+    prose = [part for of in (section, *folds) for part in of.parts if isinstance(part, Prose)]
+    return " ".join(item for part in prose for item in part.items)
+
+
 def lines(answer: Answer) -> dict[str, dict[str, str]]:
     """A grid's texts by line and column; columns of one name are told apart by a number."""
     assert answer.grid
@@ -152,6 +160,18 @@ def test_without_a_record_every_question_says_so_and_which_command_makes_it(tmp_
         assert answer.command.startswith(("make ", "lethe run ")), answer.question
         assert answer.grid is None
         assert answer.charts == ()
+
+
+def test_an_answer_begins_with_its_line_and_lists_what_is_long():
+    """Bullets, notes and folds follow the line; a page shows the folds by their headings."""
+    folds = folded("some-rows", "Some rows: 2", ["one", "two"])
+    answer = Answer("some", "Which?", short="2.", points=("a", "b"), notes=("n",), folds=folds)
+    first, points, note, fold = answer.section.parts
+    assert (first, points) == (*paragraph("2."), *bullets(["a", "b"]))
+    assert note == Prose(("n",), "quiet")
+    assert fold == folds[0]
+    assert fold.folded
+    assert folded("none", "None: 0", []) == ()
 
 
 def test_the_board_shows_the_answers_and_their_plots(tmp_path):
@@ -223,9 +243,9 @@ def test_speed_with_and_without_what_is_computed_once(tmp_path):
     # the interval of 4 and 16 reaches far below 1, that of 2 and 2 does not
     assert line["rows faster by their interval"] == "1 of 2"
     assert line["seeds"] == "2 of 2"
-    assert "1 of 1 problem have a proved row that loses at most 1 point" in answer.text
-    assert "On 1 of these a row is faster than retraining" in answer.text
-    assert "The fastest rows are 2.00 times as fast" in answer.text
+    assert "1 of 1 problem have a proved row that loses at most 1 point" in said(answer)
+    assert "On 1 of these a row is faster than retraining" in said(answer)
+    assert "The fastest rows are 2.00 times as fast" in said(answer)
     rows = {row.label: row for row in tables(tmp_path)[0].rows}
     expected = math.sqrt(2 / 4.5 * 2 / 4.125)
     assert speed.whole(rows["chord"]).mean == pytest.approx(expected)
@@ -237,11 +257,11 @@ def test_a_fast_row_that_erases_the_model_is_called_so(tmp_path):
     evidence = Evidence(tables(tmp_path, *cells))
     answer = speed.answer(evidence)
     assert lines(answer)["toy"]["fastest per request"] == "Noisy (erases the model)"
-    assert "On 1 of these a row is faster" in answer.text
-    assert "Without them a row is faster on 0 problems." in answer.text
-    text = proved.answer(evidence).text
-    assert "1 of these 1 row are on the Pareto front" in text
-    assert "They are on 1 of 1 problem, and 1 of them erase the model." in text
+    assert "On 1 of these a row is faster" in said(answer)
+    assert "Without them a row is faster on 0 problems." in said(answer)
+    text = said(proved.answer(evidence))
+    assert "1 of their 1 row are on the Pareto front" in text
+    assert "The rows on the front are on 1 of 1 problem, and 1 of them erase the model." in text
 
 
 def test_a_row_that_loses_accuracy_is_not_an_answer_however_fast(tmp_path):
@@ -261,8 +281,8 @@ def test_speed_is_about_problems_not_about_the_settings_a_study_varies(tmp_path)
     fine = fine.model_copy(update={"experiment": "fine"})
     known = {"digits-budget-epochs-5": facts(group=("budget",))}
     answer = speed.answer(Evidence(tables(tmp_path, lossy, varied, fine, facts=known)))
-    assert "1 of 2 problems have" in answer.text
-    assert "Every proved row loses more on toy." in answer.text
+    assert "1 of 2 problems have" in said(answer)
+    assert "Every proved row loses more than 1 point on toy." in said(answer)
     assert answer.missing == ""
 
 
@@ -270,9 +290,9 @@ def test_speed_says_where_nothing_is_proved_and_where_nothing_is_faster(tmp_path
     slow = made("newton", claim=PROVED, unlearn=4.0)
     other = made("tune").model_copy(update={"experiment": "unproved"})
     answer = speed.answer(Evidence(tables(tmp_path, slow, other)))
-    assert "1 of 2 problems have" in answer.text
-    assert "On 0 of these a row is faster" in answer.text
-    assert "No row is faster on toy." in answer.text
+    assert "1 of 2 problems have" in said(answer)
+    assert "On 0 of these a row is faster" in said(answer)
+    assert "No row is faster on toy." in said(answer)
     assert "No row is proved on unproved." in answer.missing
     assert answer.command == utility.COMMAND
 
@@ -290,7 +310,7 @@ def test_faster_is_what_an_interval_says_not_a_mean(tmp_path):
         *timed("alone", (0.125,)),
         *timed("slow", (4.0, 4.0)),
     ]
-    text = speed.answer(Evidence(tables(tmp_path, *cells))).text
+    text = said(speed.answer(Evidence(tables(tmp_path, *cells))))
     assert "4 of 4 problems have a proved row" in text
     assert "On 1 of these a row is faster than retraining" in text
     assert "The fastest rows are 2.00 times as fast" in text
@@ -307,13 +327,13 @@ def test_rows_that_keep_the_model_are_said_to_be_linear_only_where_facts_tell(tm
         *timed("head", (1.0, 1.0), metrics=over),
         *timed("net", (1.0, 1.0), metrics=level),
     ]
-    text = speed.answer(Evidence(tables(tmp_path / "one", *cells, facts=known))).text
+    text = said(speed.answer(Evidence(tables(tmp_path / "one", *cells, facts=known))))
     assert "On 2 of these a row is faster" in text
     assert "a row is faster on 1 problem, by 2.00 times, all with a linear head." in text
-    unknown = speed.answer(Evidence(tables(tmp_path / "unknown", *cells))).text
+    unknown = said(speed.answer(Evidence(tables(tmp_path / "unknown", *cells))))
     assert "a row is faster on 1 problem, by 2.00 times." in unknown
     cells += timed("deep", (1.0, 1.0), metrics=over)
-    text = speed.answer(Evidence(tables(tmp_path / "two", *cells, facts=known))).text
+    text = said(speed.answer(Evidence(tables(tmp_path / "two", *cells, facts=known))))
     assert "a row is faster on 2 problems, by 2.00 times." in text
 
 
@@ -334,7 +354,7 @@ def test_no_command_is_named_where_certificates_are_refused(tmp_path, error, ref
         update={"experiment": "batch", "status": "failed", "failure": failure, "claim": None}
     )
     answer = speed.answer(Evidence(tables(tmp_path, made("newton", claim=PROVED), cell)))
-    assert ("Nothing is proved on batch: there every claim was refused" in answer.text) is refused
+    assert ("Nothing is proved on batch: there every claim was refused" in said(answer)) is refused
     assert bool(answer.command) is not refused
     assert ("No row is proved on batch." in answer.missing) is not refused
 
@@ -359,17 +379,17 @@ def test_utility_at_each_target_with_the_one_that_is_missing(tmp_path):
     assert (line["closest"], line["farthest"]) == ("Near", "Far")
     assert line["its gap"].startswith("−0.3 ±")
     assert line["its gap 2"].startswith("−4 ±")
-    assert "1 of 2 proved rows stay within 1 point of retraining." in answer.text
+    assert "1 of 2 proved rows stay within 1 point of retraining." in said(answer)
     assert line["cost of the noise (points)"] == "–"
     assert "No row was proved at (8, 1e-5)" in answer.missing
     eight = made("wide", epsilon=8.0, claim=claim(epsilon=8.0))
     both = utility.answer(Evidence(tables(tmp_path / "both", *cells, eight)))
     assert (both.missing, both.command) == ("", "")
-    assert "At (8, 1e-5)" in both.text
+    assert "At (8, 1e-5)" in said(both)
     noisy = made("near", claim=PROVED, metrics={"noise_cost": -0.25})
     priced = utility.answer(Evidence(tables(tmp_path / "noisy", noisy)))
     assert lines(priced)["toy"]["cost of the noise (points)"] == "−0.250"
-    assert "In 1 row noise is added to the weights at the end. It costs −0.250" in priced.text
+    assert "noise is added to the weights at the end in 1 row. It costs −0.250" in said(priced)
 
 
 def test_slack_by_verdict_and_what_has_no_distance(tmp_path):
@@ -390,10 +410,10 @@ def test_slack_by_verdict_and_what_has_no_distance(tmp_path):
     assert (
         "verdict “proved” the bound is 1.00 to 4.00 times the measured distance, with a median of "
         "2.50"
-    ) in answer.text
+    ) in said(answer)
     assert "2.50 times the measured distance in the median" in answer.short
-    assert "the noise is made for 1.00 to 4.00 times that bound" in answer.text
-    assert "verdict “this pair only” the bound is 1.50 times" in answer.text
+    assert "the noise is made for 1.00 to 4.00 times that bound" in said(answer)
+    assert "verdict “this pair only” the bound is 1.50 times" in said(answer)
     assert answer.missing.startswith("1 row with the noise inside")
 
 
@@ -467,11 +487,11 @@ def test_biased_requests_are_set_beside_random_ones(tmp_path):
     assert (line["slack"], line["noise cost (points)"]) == ("1.25 ± 0", "−0.500 ± 0")
     assert found[f"{study}: Yardstick"]["verdict"] == "this pair only"
     assert found[f"{study}: Refusing"]["verdict"] == "failed"
-    assert "The requests are of 2 kinds, and none is of random rows." in answer.text
-    assert "The yardsticks stop after their own step" in answer.text
-    assert "2 rows with a claim about unlearning take 2.00 steps" in answer.text
-    assert "3 of 4 cells go on beyond the method's own steps" in answer.text
-    assert f"Without an answer on at least one seed: {study}: Refusing." in answer.text
+    assert "The requests are of 2 kinds, and none is of random rows." in said(answer)
+    assert "The yardsticks (1 row) stop after their own step" in said(answer)
+    assert "2 rows with a claim about unlearning take 2.00 steps" in said(answer)
+    assert "3 of 4 cells go on beyond the method's own steps" in said(answer)
+    assert f"Without an answer on at least one seed: {study}: Refusing." in said(answer)
     assert answer.missing == "No record of mnist-hog-biased."
     assert answer.command == "make biased RESULTS=leaderboard/results"
     problems = [table.experiment for table in evidence.problems]
@@ -549,11 +569,11 @@ def test_compute_wants_a_lead_over_as_long_a_retraining_and_over_the_control(tmp
     # t of 0.975 with one degree of freedom is 12.706; half the difference of two is its factor
     assert found["Chancy"]["gain over retraining as long (points)"].startswith("+4 ± 48")
     assert found["Worse"]["time over that of retraining (×)"] == "1.50"
-    assert "4 comparisons of a certified row" in answer.text
-    assert "less that of retraining is −0.750 to 4.25 points" in answer.text
-    assert "2 beat retraining (mnist-budget: " in answer.text
-    assert "3 beat the same algorithm started from zero weights" in answer.text
-    assert answer.text.endswith("Rows that beat both: mnist-budget: Winner.")
+    assert "4 comparisons of a certified row" in said(answer)
+    assert "less that of retraining is −0.750 to 4.25 points" in said(answer)
+    assert "2 beat retraining (mnist-budget: " in said(answer)
+    assert "3 beat the same algorithm started from zero weights" in said(answer)
+    assert said(answer).endswith("Rows that beat both: mnist-budget: Winner.")
 
 
 def test_compute_goes_through_budgets_and_says_which_problems_are_missing(tmp_path):
@@ -569,8 +589,8 @@ def test_compute_goes_through_budgets_and_says_which_problems_are_missing(tmp_pa
     order = ["digits-budget: Noisy", "mnist-budget-epochs-2: Noisy", "mnist-budget: Noisy"]
     assert list(lines(answer)) == order
     assert {line["beats retraining"] for line in lines(answer).values()} == {"no"}
-    assert "0 beat retraining. 0 beat" in answer.text
-    assert answer.text.endswith("Rows that beat both: none.")
+    assert "0 beat retraining. 0 beat" in said(answer)
+    assert said(answer).endswith("Rows that beat both: none.")
     assert answer.missing.startswith("No record of CIFAR-10, MLP on HOG. With one seed")
     assert answer.command == "make budget RESULTS=leaderboard/results"
 
@@ -636,11 +656,11 @@ def test_stream_says_what_releases_prove_together_and_that_some_do_not_compose(t
     assert found["toy: Newton"]["ε of all together, measured"] == "1.12"
     assert found["toy: Newton"]["releases"] == "2"
     assert found["toy: Shared-Noise"]["ε of all together, worst case"] == "do not compose"
-    assert "each release alone has ε = 1.00." in answer.text
-    assert "All 2 releases together have ε = 1.50, whatever the requests are" in answer.text
-    assert "for these requests, they have ε = 1.12. This is a measurement" in answer.text
-    assert "The releases of 1 row do not compose." in answer.text
-    assert "the test gap is, by verdict: proved, 0.500 points (2 rows)." in answer.text
+    assert "each release alone has ε = 1.00." in said(answer)
+    assert "All 2 releases together have ε = 1.50, whatever the requests are" in said(answer)
+    assert "for these requests, they have ε = 1.12. This is a measurement" in said(answer)
+    assert "The releases of 1 row do not compose." in said(answer)
+    assert "the test gap is, by verdict: proved, 0.500 points (2 rows)." in said(answer)
     # what a stream proves is not (1, 1e-5) any more
     assert set(lines(proved.answer(evidence))) == {"toy: Single"}
 
@@ -662,8 +682,8 @@ def test_capacity_is_said_for_the_worst_case_and_as_measured(tmp_path):
     answer = capacity.answer(Evidence(tables(tmp_path, *cells)))
     assert list(lines(answer)) == ["toy: Fixed"]
     assert lines(answer)["toy: Fixed"]["capacity, worst case (requests)"] == "4"
-    assert "over 4 requests, and this is what is proved." in answer.text
-    assert "By the bounds for the requests that came it is 55 requests" in answer.text
+    assert "over 4 requests, and this is what is proved." in said(answer)
+    assert "By the bounds for the requests that came it is 55 requests" in said(answer)
 
 
 def test_gaps_after_a_stream_are_told_apart_by_verdict(tmp_path):
@@ -673,7 +693,7 @@ def test_gaps_after_a_stream_are_told_apart_by_verdict(tmp_path):
         made("b", claim=PROVED, metrics={"accuracy_test_gap": -2.0}, **shared),
         made("c", claim=VACUOUS, metrics={"accuracy_test_gap": -80.0}, **shared),
     ]
-    text = stream.answer(Evidence(tables(tmp_path, *cells))).text
+    text = said(stream.answer(Evidence(tables(tmp_path, *cells))))
     assert "proved, −2.00 to −1.00 points (2 rows); vacuous, −80.0 points (1 row)." in text
 
 
@@ -784,13 +804,13 @@ def test_proved_lists_rows_with_definition_time_and_front(tmp_path):
     found = lines(answer)
     assert set(found) == {"toy: Fast", "toy: Slow"}
     assert found["toy: Fast"]["definition"] == "against retraining and an empty request"
-    assert "Not listed: 1 row about one pair of Gaussians only." in answer.text
+    assert "Not listed: 1 row about one pair of Gaussians only." in said(answer)
     assert found["toy: Fast"]["time (s)"] == "0.250"
     assert found["toy: Fast"]["Pareto front"] == "yes"
     assert found["toy: Slow"]["Pareto front"] == "no"
     assert "(8, 1e-5)" in answer.missing
-    assert "1 of these 2 rows are on the Pareto front" in answer.text
-    assert "They are on 1 of 1 problem" in answer.text
+    assert "1 of their 2 rows are on the Pareto front" in said(answer)
+    assert "The rows on the front are on 1 of 1 problem" in said(answer)
     assert [chart.path for chart in answer.charts] == ["plots/pareto.svg"]
 
 
@@ -803,8 +823,10 @@ def test_the_front_is_counted_over_the_rows_and_problems_that_the_table_has(tmp_
     ]
     answer = proved.answer(Evidence(tables(tmp_path, *cells)))
     assert set(lines(answer)) == {"toy: Fast"}
-    assert "1 of these 1 row are on the Pareto front" in answer.text
-    assert "They are on 1 of 1 problem, and 0 of them erase the model" in answer.text
+    assert "1 of their 1 row are on the Pareto front" in said(answer)
+    assert "The rows on the front are on 1 of 1 problem, and 0 of them erase the model" in said(
+        answer
+    )
 
 
 # studies
@@ -854,19 +876,19 @@ def test_nonconvergence_goes_from_the_largest_gradient_to_the_least(tmp_path):
     rising[0] = made("newton", claim=claim(**tight), radius=20.0).model_copy(
         update={"experiment": "mnist-nonconvergence"}
     )
-    text = nonconvergence.answer(Evidence(tables(tmp_path / "rising", *rising, facts=known))).text
+    text = said(nonconvergence.answer(Evidence(tables(tmp_path / "rising", *rising, facts=known))))
     assert (
-        "step residual (thm4) gives a bound of 50.0 to 550. The bound that is claimed is 4.00 to "
-        "40.0. The test gap is"
+        "step residual (thm4), is 50.0 to 550. The bound that is claimed is 4.00 to 40.0. The "
+        "test gap is"
     ) in text
     answer = nonconvergence.answer(Evidence(tables(tmp_path, *cells, facts=known)))
     found = lines(answer)
     assert [line["G"] for line in found.values()] == ["3.00", "0.500"]
     assert [line["bound: step residual (thm4)"] for line in found.values()] == ["300", "50.0"]
     assert [line["verdict"] for line in found.values()] == ["vacuous", "vacuous"]
-    assert "step residual (thm4) gives a bound of 50.0 to 300." in answer.text
-    assert "The bound that is claimed is 2C = 40.0, whatever G is." in answer.text
-    assert "The test gap is −8.50 to −0.500 points" in answer.text
+    assert "convexity, step residual (thm4), is 50.0 to 300." in said(answer)
+    assert "The bound that is claimed is 2C = 40.0, whatever G is." in said(answer)
+    assert "The test gap is −8.50 to −0.500 points" in said(answer)
     assert [chart.path for chart in answer.charts] == ["plots/nonconvergence.svg"]
 
 
@@ -919,7 +941,7 @@ def test_ablation_says_how_numbers_change_and_what_was_not_varied(tmp_path):
     line = lines(answer)["damping λ"]
     assert line["from → to"] == "2.00 → 100"
     assert line["seeds"] == "2"
-    assert "Numbers are means over seeds." in answer.text
+    assert "Numbers are means over seeds." in said(answer)
     assert line["bound: step residual (thm4)"] == "50.0 → 10.0"
     assert line["residual"] == "0.250 → 0.125"
     assert answer.missing == "Not varied: noise σ, LiSSA, chains s₁, rows forgotten."
@@ -934,9 +956,9 @@ def test_ablation_with_one_seed_says_so_and_names_the_table_of_what_failed(tmp_p
     cells.append(cells[0].model_copy(update={"method": label, "status": "failed"}))
     answer = ablation.answer(Evidence(tables(tmp_path / "one", *cells, facts=ABLATED_FACTS)))
     assert {line["seeds"] for line in lines(answer).values()} == {"1"}
-    assert "to the largest. Numbers are of one seed each, without an interval." in answer.text
+    assert "to the largest. Numbers are of one seed each, without an interval." in said(answer)
     title = cells[0].experiment
-    assert f"Without an answer: Broken (the table of “{title}” says why)." in answer.text
+    assert f"Without an answer: Broken (the table of “{title}” says why)." in said(answer)
 
 
 def test_study_plots_are_the_same_bytes_twice(tmp_path):
@@ -996,11 +1018,14 @@ def test_attacks_finds_who_is_told_apart_by_the_one_and_not_the_other():
         "toy: Plain": ("told apart", "told apart"),
         "toy: Good": ("not shown", "not shown"),
     }
-    assert "Of 3 uncertified rows that both attacks decide on, U-LiRA tells 2 apart" in answer.text
-    assert "The population attack misses 1 of these: toy (Sly)." in answer.text
-    assert "U-LiRA does not tell apart: toy (Good)." in answer.text
+    assert "U-LiRA tells 2 of 3 uncertified rows apart" in said(answer)
+    assert "the population attack misses 1 of these." in said(answer)
+    assert {fold.heading: fold.parts for fold in answer.folds} == {
+        "Told apart by U-LiRA, missed by the population attack: 1 row": bullets(["toy (Sly)"]),
+        "Not told apart by U-LiRA: 1 row": bullets(["toy (Good)"]),
+    }
     # 5 % of three
-    assert "about 0.150 of the 3 apart" in answer.text
+    assert "about 0.150 of the 3 apart" in said(answer)
     assert answer.missing == ""
     mean = fmean(gaps["sly"][1]) + 0.5
     assert lines(answer)["toy: Sly"]["U-LiRA AUC"].startswith(f"{mean:.3f}")
@@ -1028,7 +1053,7 @@ def test_rows_that_u_lira_has_no_number_for_are_left_out_with_the_reason_and_no_
         scores = record.scores | {"u-lira_gap": none, "u-lira_auc": none}
         records.append(record.model_copy(update={"scores": scores}))
     answer = attacks.answer(Evidence([], records))
-    assert "Of 1 uncertified row that both attacks decide on" in answer.text
+    assert "U-LiRA tells 1 of 1 uncertified row apart" in said(answer)
     assert answer.missing == "Left out, toy (Rigid): margins are fixed."
     assert answer.command == ""
 
@@ -1078,13 +1103,13 @@ def test_proved_rows_that_an_attack_tells_apart_are_named_with_what_they_share(t
         "toy: Other": "attack",
         "toy: Quiet": "none",
     }
-    assert "tells 3 of 4 proved or exact rows apart from retraining" in answer.text
-    assert (
-        "toy: First, by attack (best-known gap 0.091 ± 0.052, floor 0.040 ± 0.050)" in answer.text
+    assert "tells 3 of 4 proved or exact rows apart from retraining" in said(answer)
+    assert "toy: First, by attack (best-known gap 0.091 ± 0.052, floor 0.040 ± 0.050)" in said(
+        answer
     )
-    assert "about 0.200" in answer.text
-    assert "A claim with ε = 1.00 permits some separation" in answer.text
-    assert "2 of them ran with the same seeds and have floors within 10 %" in answer.text
+    assert "about 0.200" in said(answer)
+    assert "A claim with ε = 1.00 permits some separation" in said(answer)
+    assert "2 of them ran with the same seeds and have floors within 10 %" in said(answer)
 
 
 def test_a_row_that_was_attacked_under_other_parameters_is_not_judged(tmp_path):
@@ -1137,7 +1162,7 @@ def other(name: str) -> str:
 
 def words(answer: Answer) -> str:
     table = lines(answer) if answer.grid else {}
-    return f"{answer.slug} {answer.text} {answer.missing} {answer.command} {table}"
+    return f"{answer.slug} {said(answer)} {answer.missing} {answer.command} {table}"
 
 
 def of_size(rows: int, **times: tuple[float, float]) -> list[Record]:
@@ -1163,12 +1188,12 @@ def test_scale_tells_a_time_that_stays_from_one_that_grows_with_the_rows(tmp_pat
         *of_size(100_000, kept=(0.15, 0.3), chord=(10.0, 20.0), retrain=(100.0, 200.0)),
     ]
     answer = scale.answer(Evidence(tables(tmp_path, *cells, facts=SIZES)))
-    assert "from 1,000 to 100,000" in answer.text
-    assert "at most doubles for Kept" in answer.text
-    assert "1.50 times what it was" in answer.text
-    assert "they are 667 times faster" in answer.text
-    assert "It grows 100 times for Chord" in answer.text
-    assert "and retraining beside it 100 times" in answer.text
+    assert "from 1,000 to 100,000" in said(answer)
+    assert "at most doubles for 1 row: it is 1.50 times what it was" in said(answer)
+    assert "1.50 times what it was" in said(answer)
+    assert "they are 667 times faster" in said(answer)
+    assert "It grows 100 times for Chord" in said(answer)
+    assert "and retraining beside it 100 times" in said(answer)
     assert answer.short == (
         "No for Kept: a request takes 1.50 times as long at 100 times the training rows. "
         "For Chord it takes 100 times as long."
@@ -1200,8 +1225,8 @@ def test_scale_calls_no_row_flat_that_grows_on_another_problem(tmp_path):
     answer = scale.answer(Evidence(tables(tmp_path, *cells, facts=SIZES | more)))
     assert answer.short.startswith("No for Kept: a request takes 1.00 times as long at 100 times")
     assert answer.short.endswith("For Chord it takes 1.00 to 50.0 times as long.")
-    assert "It grows 50.0 times for Chord (another, 2,000 to 200,000 rows)" in answer.text
-    assert "retraining beside it 40.0 times" in answer.text
+    assert "It grows 50.0 times for Chord (another, 2,000 to 200,000 rows)" in said(answer)
+    assert "retraining beside it 40.0 times" in said(answer)
 
 
 def test_scale_says_nothing_about_growth_where_rows_hardly_grow(tmp_path):
@@ -1213,14 +1238,14 @@ def test_scale_says_nothing_about_growth_where_rows_hardly_grow(tmp_path):
         f"scale-{rows}": facts(group=("scale",), train=rows, study="scale") for rows in (1000, 2000)
     }
     answer = scale.answer(Evidence(tables(tmp_path, *cells, facts=known)))
-    assert "nothing is said about growth" in answer.text
-    assert answer.short == ""
+    assert "nothing is said about growth" in answer.short
+    assert (answer.points, answer.folds) == ((), ())
 
 
 def test_scale_says_nothing_about_growth_where_one_size_ran(tmp_path):
     cells = of_size(1000, kept=(0.1, 0.2), retrain=(1.0, 2.0))
     answer = scale.answer(Evidence(tables(tmp_path, *cells, facts=SIZES)))
-    assert answer.text.startswith("Only one number of training rows")
+    assert said(answer).startswith("Only one number of training rows")
     vacuous = made("kept", claim=VACUOUS).model_copy(update={"experiment": "scale-1000"})
     answer = scale.answer(Evidence(tables(tmp_path / "b", vacuous, facts=SIZES)))
     assert answer.missing == "No record answers this yet."

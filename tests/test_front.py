@@ -48,7 +48,18 @@ from tests.test_overview import row, table
 ANSWERS = Section(
     "answers",
     "Answers",
-    parts=(Section("answer-a", "Is it?", parts=paragraph("It is. And more."), summary="It is."),),
+    parts=(
+        Section(
+            "answer-a",
+            "Is it?",
+            parts=(
+                *paragraph("It is."),
+                *paragraph("And more."),
+                Section("answer-a-long", "In full: 1", parts=paragraph("All."), folded=True),
+            ),
+            summary="It is.",
+        ),
+    ),
 )
 
 
@@ -112,8 +123,11 @@ def test_each_problem_names_what_serves_it_and_links_to_its_page(found: Overview
 
 
 def test_a_question_has_its_answer_in_a_line_and_in_full(found: Overview) -> None:
-    assert "<b>Is it?</b> <span>It is.</span>" in page(found)
-    assert "<p>It is. And more.</p>" in page(found)
+    """What the line says is not said twice, and a fold within is a list under its heading."""
+    text = page(found)
+    assert "<b>Is it?</b> <span>It is.</span>" in text
+    assert "<li>It is.</li>" not in text
+    assert "<ul>\n<li>And more.</li>\n</ul>\n<p>In full: 1</p>\n<ul>\n<li>All.</li>" in text
 
 
 def test_pages_are_the_same_if_their_data_are_however_they_are_packed(found: Overview) -> None:

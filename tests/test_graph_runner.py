@@ -34,7 +34,7 @@ from leaderboard.answers import graphs
 from leaderboard.charts import graphs as plot
 from leaderboard.model.table import Evidence
 from tests import problems as small
-from tests.test_answers import lines, made, tables
+from tests.test_answers import lines, made, said, tables
 from tests.test_graph import file
 from tests.test_leaderboard import PROVED, claim, facts
 
@@ -393,9 +393,9 @@ def test_a_step_stands_between_the_truth_and_the_published_bounds(tmp_path: Path
         "seeds": "1 of 1",
     }
     assert any(title.endswith(": 100 edges") for title in shown)
-    assert "2 kinds of requests" in found.text
-    assert "never called proved" in found.text
-    assert "cannot tell whether edges were forgotten" in found.text
+    assert "2 kinds of requests" in said(found)
+    assert "never called proved" in said(found)
+    assert "cannot tell whether edges were forgotten" in said(found)
 
 
 def test_planted_edges_say_what_doing_nothing_keeps(tmp_path: Path) -> None:
@@ -406,7 +406,7 @@ def test_planted_edges_say_what_doing_nothing_keeps(tmp_path: Path) -> None:
         made(label, claim=claimed, unlearn=0.5, metrics={"accuracy_test_gap": gap}, **of)
         for label, claimed, gap in gaps
     ]
-    text = graphs.answer(Evidence(tables(tmp_path, *found, facts={"planted": known}))).text
+    text = said(graphs.answer(Evidence(tables(tmp_path, *found, facts={"planted": known}))))
     assert (
         "Of 500 edges planted between classes, doing nothing keeps a test gap of −0.900 points, "
         "and Newton −0.100."
@@ -474,7 +474,7 @@ def test_other_titles_change_no_answer(tmp_path: Path) -> None:
     known = {"one": facts(**GRAPH, scenario="nodes", forgotten=10)}
     first = graphs.answer(board(tmp_path / "a", **known))
     second = graphs.answer(board(tmp_path / "b", **{"another": known["one"]}))
-    assert first.text == second.text
+    assert said(first) == said(second)
     assert first.grid.lines[0].cells == second.grid.lines[0].cells
 
 

@@ -64,9 +64,13 @@ def answer(evidence: Evidence) -> Answer:
     return Answer(
         SLUG,
         QUESTION,
-        text=f"{counted(len(lines), 'setting')} were varied, one at a time, from the least value "
-        f"to the largest. Numbers are {_averaged(varied)}." + _lost(tables),
         short=_short(found),
+        points=(
+            f"{counted(len(lines), 'setting')} were varied, one at a time, from the least value to "
+            "the largest.",
+            f"Numbers are {_averaged(varied)}.",
+            *_lost(tables),
+        ),
         missing=f"Not varied: {', '.join(absent)}." if absent else "",
         command=COMMAND if absent else "",
         lines="Setting",
@@ -91,7 +95,7 @@ def _averaged(varied: list[list[Point]]) -> str:
     return "of one seed each, without an interval" if set(counts) == {1} else "means over seeds"
 
 
-def _lost(tables: list[Table]) -> str:
+def _lost(tables: list[Table]) -> list[str]:
     """The entries without a number, and the table below that says why."""
     lost = [
         f"{row.title} (the table of “{table.title}” says why)"
@@ -99,7 +103,7 @@ def _lost(tables: list[Table]) -> str:
         for row in entries(table)
         if row.void
     ]
-    return f" Without an answer: {'; '.join(lost)}." if lost else ""
+    return [f"Without an answer: {'; '.join(lost)}."] if lost else []
 
 
 def panels(tables: list[Table]) -> dict[str, list[Point]]:

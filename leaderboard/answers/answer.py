@@ -10,7 +10,16 @@ from benchmark.errors import present
 from benchmark.records import Record
 from leaderboard.model.columns import BY_KEY, TEST_GAP
 from leaderboard.model.ranking import entries, keeps
-from leaderboard.model.section import Cell, Chart, Grid, Missing, Part, Section, paragraph
+from leaderboard.model.section import (
+    Cell,
+    Chart,
+    Grid,
+    Missing,
+    Part,
+    Section,
+    bullets,
+    paragraph,
+)
 from leaderboard.model.shown import erases_the_model, shown
 from leaderboard.model.table import NOT_RUN, Row, Table
 from leaderboard.model.words import BADGES
@@ -35,8 +44,10 @@ class Answer:
     Attributes:
         slug: its name in addresses.
         question: in words.
-        text: the answer in a few sentences; "" where no record answers.
-        short: the answer in one sentence, likewise.
+        short: the answer with its figure, in a sentence or two; "" where no record answers.
+        points: what else the records say, one thought each.
+        notes: how to read that, and what it does not say.
+        folds: lists that are too long to stand among the points.
         missing: what there is no record of, in whole sentences.
         command: what makes the records that are missing; "" if none are.
         lines: what a line of `grid` stands for.
@@ -44,8 +55,10 @@ class Answer:
 
     slug: str
     question: str
-    text: str = ""
     short: str = ""
+    points: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    folds: tuple[Section, ...] = ()
     missing: str = ""
     command: str = ""
     lines: str = ""
@@ -54,13 +67,14 @@ class Answer:
 
     @property
     def section(self) -> Section:
-        """The answer as the board shows it."""
+        """The answer as the board shows it: first the answer, then what it rests on."""
+        said = (*paragraph(self.short), *bullets(self.points), *bullets(self.notes, "quiet"))
         missing = (Missing(self.missing, self.command),) if self.missing else ()
         tables = (self._table(self.grid),) if self.grid else ()
         return Section(
             self.slug,
             self.question,
-            parts=(*paragraph(self.text), *missing, *self.charts, *tables),
+            parts=(*said, *self.folds, *missing, *self.charts, *tables),
             summary=self.short,
         )
 
@@ -76,6 +90,12 @@ class Answer:
 def unanswered(slug: str, question: str, command: str) -> Answer:
     """The answer where there is no record at all."""
     return Answer(slug, question, missing="No record answers this yet.", command=command)
+
+
+def folded(slug: str, heading: str, items: Iterable[str]) -> tuple[Section, ...]:
+    """A list under a heading that a page shows alone; nothing where there are no items."""
+    parts = bullets(tuple(items))
+    return (Section(slug, heading, parts=parts, folded=True),) if parts else ()
 
 
 def problem(table: Table) -> str:

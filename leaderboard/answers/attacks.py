@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,9 +12,9 @@ import numpy as np
 from benchmark.metrics.margins import RESOLUTION
 from benchmark.metrics.statistics import LEVEL, verdict
 from benchmark.studies.quality_record import QualityRecord, known, own
-from leaderboard.answers.answer import Answer, counted, problem, unanswered
+from leaderboard.answers.answer import Answer, counted, folded, problem, unanswered
 from leaderboard.model.numbers import arithmetic, measured, number
-from leaderboard.model.section import Cell, Line, grid
+from leaderboard.model.section import Cell, Line, Section, grid
 from leaderboard.model.shown import NOTHING
 from leaderboard.model.table import Evidence
 
@@ -72,8 +72,9 @@ def answer(evidence: Evidence) -> Answer:
     return Answer(
         SLUG,
         QUESTION,
-        text=_text(decided),
         short=_short(decided),
+        notes=_notes(decided),
+        folds=tuple(_folds(decided)),
         missing=" ".join([*_no_number(without), *_open(open_)]),
         command=COMMAND if open_ else "",
         lines="Row",
@@ -81,38 +82,50 @@ def answer(evidence: Evidence) -> Answer:
     )
 
 
-def _text(rows: list[Attacked]) -> str:
-    """Who is told apart by which attack, among the rows that both have a number for."""
-    if not rows:
-        return "There is no uncertified row that both attacks decide on."
-    told = [row for row in rows if row.outcomes[1] == "told apart"]
-    both = [row for row in rows if row.outcomes == ("not shown", "told apart")]
-    unseen = [row for row in rows if row.outcomes[1] == "not shown"]
-    parts = [
-        f"Of {counted(len(rows), 'uncertified row')} that both attacks decide on, U-LiRA tells "
-        f"{len(told)} apart from retraining. The population attack misses {len(both)} of these: "
-        f"{listed(both) or 'none'}."
-    ]
-    if unseen:
-        parts.append(f"U-LiRA does not tell apart: {listed(unseen)}.")
-    parts.append(
-        "A row is told apart if its gap to retraining is larger than that of a second retraining, "
-        f"by a one-sided paired t test over {_seeds(rows)} seeds. So few seeds may miss a "
-        "difference. By chance alone each attack would tell about "
-        f"{number((1 - LEVEL) * len(rows))} of the {len(rows)} apart."
-    )
-    return " ".join(parts)
+def _told(rows: list[Attacked]) -> list[Attacked]:
+    """Rows that U-LiRA tells apart."""
+    return [row for row in rows if row.outcomes[1] == "told apart"]
+
+
+def _missed(rows: list[Attacked]) -> list[Attacked]:
+    """Rows that U-LiRA tells apart and the population attack misses."""
+    return [row for row in _told(rows) if row.outcomes[0] == "not shown"]
 
 
 def _short(rows: list[Attacked]) -> str:
-    told = [row for row in rows if row.outcomes[1] == "told apart"]
-    missed = [row for row in told if row.outcomes[0] == "not shown"]
     if not rows:
-        return ""
+        return "There is no uncertified row that both attacks decide on."
     return (
-        f"U-LiRA tells {len(told)} of {counted(len(rows), 'uncertified row')} apart from "
-        f"retraining; the population attack misses {len(missed)} of these."
+        f"U-LiRA tells {len(_told(rows))} of {counted(len(rows), 'uncertified row')} apart from "
+        f"retraining; the population attack misses {len(_missed(rows))} of these."
     )
+
+
+def _notes(rows: list[Attacked]) -> tuple[str, ...]:
+    """Which rows count, what telling apart means, and what chance alone would do."""
+    if not rows:
+        return ()
+    return (
+        "Only rows that both attacks decide on are counted.",
+        "A row is told apart if its gap to retraining is larger than that of a second retraining, "
+        f"by a one-sided paired t test over {_seeds(rows)} seeds. So few seeds may miss a "
+        "difference.",
+        "By chance alone each attack would tell about "
+        f"{number((1 - LEVEL) * len(rows))} of the {len(rows)} apart.",
+    )
+
+
+def _folds(rows: list[Attacked]) -> Iterator[Section]:
+    """The rows that one attack or both do not tell apart, a problem an item."""
+    missed, unseen = _missed(rows), [row for row in rows if row.outcomes[1] == "not shown"]
+    heading = f"Told apart by U-LiRA, missed by the population attack: {_rows_of(missed)}"
+    yield from folded(f"{SLUG}-missed", heading, _by_problem(missed))
+    heading = f"Not told apart by U-LiRA: {_rows_of(unseen)}"
+    yield from folded(f"{SLUG}-unseen", heading, _by_problem(unseen))
+
+
+def _rows_of(rows: list[Attacked]) -> str:
+    return counted(len(rows), "row")
 
 
 def _seeds(rows: list[Attacked]) -> str:
@@ -137,10 +150,15 @@ def _open(rows: list[Attacked]) -> list[str]:
 
 def listed(rows: Iterable[Attacked]) -> str:
     """The rows by problem."""
+    return "; ".join(_by_problem(rows))
+
+
+def _by_problem(rows: Iterable[Attacked]) -> list[str]:
+    """Each problem with its rows."""
     titles: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         titles[row.problem].append(row.title)
-    return "; ".join(f"{problem} ({'; '.join(members)})" for problem, members in titles.items())
+    return [f"{problem} ({'; '.join(members)})" for problem, members in titles.items()]
 
 
 def outcome(records: list[QualityRecord], key: str) -> Outcome:

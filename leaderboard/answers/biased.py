@@ -72,8 +72,8 @@ def answer(evidence: Evidence) -> Answer:
     return Answer(
         SLUG,
         QUESTION,
-        text=_text(found),
         short=_short(found),
+        points=tuple(_points(found)),
         missing=f"No record of {'; '.join(absent)}." if absent else "",
         command=COMMAND if absent else "",
         lines="Row",
@@ -99,35 +99,39 @@ def _is_random(other: Table, table: Table) -> bool:
     return plain and not theirs.varies and not theirs.trial and theirs.same_problem(ours)
 
 
-def _text(found: list[Biased]) -> str:
+def _points(found: list[Biased]) -> Iterator[str]:
     """What rows with a claim about unlearning do under these requests, and who broke down."""
-    says = [biased for biased in found if biased.row.verdict in STATEMENTS]
     kinds = counted(len({biased.table.slug for biased in found}), "kind")
-    parts = [f"The requests are of {kinds}, and none is of random rows."]
-    if says:
-        parts.append(_claimed(says))
+    yield f"The requests are of {kinds}, and none is of random rows."
+    if says := [biased for biased in found if biased.row.verdict in STATEMENTS]:
+        yield from _claimed(says)
     if pairs := [biased.row for biased in found if biased.row.verdict == "pair"]:
-        parts.append(
-            "The yardsticks stop after their own step and fit the noise to the distance that is "
-            f"left. Their test gap is {_range(pairs, 'accuracy_test_gap')} points."
+        yield (
+            f"The yardsticks ({counted(len(pairs), 'row')}) stop after their own step and fit the "
+            "noise to the distance that is left. Their test gap is "
+            f"{_range(pairs, 'accuracy_test_gap')} points."
         )
     if refused := [biased for biased in found if biased.row.failed]:
         named = "; ".join(f"{problem(b.table)}: {b.row.title}" for b in refused)
-        parts.append(f"Without an answer on at least one seed: {named}.")
-    return " ".join(parts)
+        yield f"Without an answer on at least one seed: {named}."
 
 
-def _claimed(found: list[Biased]) -> str:
+def _claimed(found: list[Biased]) -> Iterator[str]:
     rows = [biased.row for biased in found]
     further = [went for biased in found for went in biased.further]
     violated = sum(bool(row.violations) for row in rows)
-    return (
+    yield (
         f"{counted(len(rows), 'row')} with a claim about unlearning take "
         f"{_range(rows, 'steps_taken')} steps, and {sum(further)} of "
-        f"{counted(len(further), 'cell')} go on beyond the method's own steps. The slack is "
-        f"{_range(rows, 'slack')}. The test gap is {_range(rows, 'accuracy_test_gap')} points, of "
-        f"which the noise costs {_range(rows, 'noise_cost')} points. "
+        f"{counted(len(further), 'cell')} go on beyond the method's own steps."
+    )
+    yield (
+        f"Their bound is {_range(rows, 'slack')} times the measured distance. "
         + (f"{counted(violated, 'row')} are violated." if violated else "None is violated.")
+    )
+    yield (
+        f"Their test gap is {_range(rows, 'accuracy_test_gap')} points, of which the noise costs "
+        f"{_range(rows, 'noise_cost')} points."
     )
 
 
@@ -135,7 +139,7 @@ def _short(found: list[Biased]) -> str:
     says = [biased.row for biased in found if biased.row.verdict in STATEMENTS]
     pairs = [biased.row for biased in found if biased.row.verdict == "pair"]
     if not says:
-        return ""
+        return "No row has a claim about unlearning under such requests."
     text = (
         f"{counted(len(says), 'row')} with a claim about unlearning have a test gap of "
         f"{_range(says, 'accuracy_test_gap')} points"

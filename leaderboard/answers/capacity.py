@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from leaderboard.answers.answer import (
     Answer,
     cell,
@@ -41,8 +43,9 @@ def answer(evidence: Evidence) -> Answer:
     return Answer(
         SLUG,
         QUESTION,
-        text=_text([row for _, row in found]),
         short=_short([row for _, row in found]),
+        points=tuple(_points([row for _, row in found])),
+        notes=("After so many requests, retraining is due.",),
         lines="Row",
         grid=grid(_COLUMNS, [_line(name, row) for name, row in found]),
     )
@@ -54,22 +57,20 @@ def _has_capacity(row: Row) -> bool:
     return says and mean(row, "deletion_capacity") is not None
 
 
-def _text(rows: list[Row]) -> str:
+def _points(rows: list[Row]) -> Iterator[str]:
     """Both capacities, and what either is about."""
-    worst, measured = _worst(rows), _measured(rows)
-    parts = [f"{counted(len(rows), 'row')} fixed the noise before the first request."]
-    if worst:
-        parts.append(
+    yield f"{counted(len(rows), 'row')} fixed the noise before the first request."
+    if worst := _worst(rows):
+        yield (
             "In the worst case every request moves the model as far as the noise is made for. Then "
             "all releases together keep the (ε, δ) that was asked for over "
             f"{_requests(worst)}, and this is what is proved."
         )
-    parts.append(
-        f"By the bounds for the requests that came it is {_requests(measured)}, extrapolated "
-        "beyond the releases that were made. This is a measurement and promises nothing for other "
-        "requests. After that, retraining is due."
+    yield (
+        f"By the bounds for the requests that came it is {_requests(_measured(rows))}, "
+        "extrapolated beyond the releases that were made. This is a measurement and promises "
+        "nothing for other requests."
     )
-    return " ".join(parts)
 
 
 def _short(rows: list[Row]) -> str:

@@ -85,8 +85,8 @@ def answer(evidence: Evidence) -> Answer:
     return Answer(
         SLUG,
         QUESTION,
-        text=_text(found),
         short=_short(found),
+        points=tuple(_points(found)),
         missing=_missing(found, absent),
         command=COMMAND if absent else "",
         lines="Row",
@@ -131,21 +131,28 @@ def clear(difference: Estimate | None) -> bool:
     return difference.mean - difference.spread > 0
 
 
-def _text(found: list[Contest]) -> str:
+def _points(found: list[Contest]) -> Iterator[str]:
+    """How far apart they are, who wins, and how many would by chance."""
     ahead, surviving = _ahead(found), _surviving(found)
     both = [contest.name for contest in ahead if contest in surviving]
     decided = [c for c in found if c.lead is not None and c.lead.spread is not None]
     leads = [contest.lead.mean for contest in found if contest.lead is not None]
     reach = f"{number(min(leads))} to {number(max(leads))} points" if leads else NOTHING
-    return (
+    yield (
         f"{counted(len(found), 'comparison')} of a certified row with retraining for as many "
         f"epochs, over {counted(len({c.epochs for c in found}), 'budget')} of epochs. The row's "
-        f"test accuracy less that of retraining is {reach}, means over seeds. By more than the "
-        f"interval, {len(ahead)} beat retraining{_listed(ahead)}. {len(surviving)} beat the same "
-        f"algorithm started from zero weights{_listed(surviving)}. By chance alone, about "
-        f"{number(_BY_CHANCE * len(decided))} of the {len(decided)} with an interval would. "
-        f"Rows that beat both: {'; '.join(both) or 'none'}."
+        f"test accuracy less that of retraining is {reach}, means over seeds."
     )
+    yield f"By more than the interval, {len(ahead)} beat retraining{_listed(ahead)}."
+    yield (
+        f"{len(surviving)} beat the same algorithm started from zero weights by more than the "
+        f"interval{_listed(surviving)}."
+    )
+    yield (
+        f"By chance alone, about {number(_BY_CHANCE * len(decided))} of the {len(decided)} with an "
+        "interval would."
+    )
+    yield f"Rows that beat both: {'; '.join(both) or 'none'}."
 
 
 def _ahead(found: list[Contest]) -> list[Contest]:

@@ -52,8 +52,8 @@ def answer(evidence: Evidence) -> Answer:
     return Answer(
         SLUG,
         QUESTION,
-        text=" ".join(_sentences(tables)),
         short=_short(tables),
+        points=tuple(_points(tables)),
         lines="Request",
         grid=grid(_COLUMNS, [_line(table, _named(table, tables)) for table in tables]),
         charts=tuple(_charts(tables)),
@@ -64,6 +64,11 @@ def fastest(table: Table) -> Row | None:
     """The fastest row that is proved or exact and loses no more than `LOSS`."""
     found = [row for row in entries(table) if guaranteed(row) and _useful(row)]
     return max(found, key=lambda row: number_of(row, "speedup"), default=None)
+
+
+def _fastest(tables: list[Table]) -> list[Row]:
+    """The `fastest` row of each request that has one."""
+    return [row for table in tables if (row := fastest(table))]
 
 
 def _useful(row: Row) -> bool:
@@ -118,8 +123,8 @@ def _slacks(tables: list[Table]) -> list[float]:
     return [claimed(record).reached / _distance(record) for record in records]
 
 
-def _sentences(tables: list[Table]) -> Iterator[str]:
-    rows = [row for table in tables if (row := fastest(table))]
+def _points(tables: list[Table]) -> Iterator[str]:
+    rows = _fastest(tables)
     yield f"{counted(len(tables), 'kind')} of requests on graphs were answered."
     if rows:
         gaps = [number_of(row, "accuracy_test_gap") for row in rows]
@@ -179,11 +184,15 @@ def _edge_gaps(tables: list[Table]) -> list[float]:
 
 
 def _short(tables: list[Table]) -> str:
-    slacks, data = _slacks(tables), _ratios(tables, OF_DATA)
-    if not slacks:
-        return f"{counted(len(tables), 'kind')} of requests on graphs were answered."
-    text = f"A single step's bound is {span(slacks)} times the measured distance"
-    return f"{text}; the published data-dependent one {span(data)} times." if data else f"{text}."
+    rows, slacks, data = _fastest(tables), _slacks(tables), _ratios(tables, OF_DATA)
+    parts = [f"No proved row loses at most {LOSS:g} point."]
+    if rows:
+        times = span([number_of(row, "speedup") for row in rows])
+        parts = [f"The fastest proved row has {times} times retraining's speed."]
+    if slacks:
+        other = f"; the published data-dependent one {span(data)} times" if data else ""
+        parts.append(f"A step's bound is {span(slacks)} times the measured distance{other}.")
+    return " ".join(parts)
 
 
 def _line(table: Table, name: str) -> Line:
@@ -227,14 +236,14 @@ def _reach(table: Table) -> str:
 
 def _charts(tables: list[Table]) -> Iterator[Chart]:
     for device, members in by_device(tables).items():
-        points = [point for table in members for point in _points(table)]
+        points = [point for table in members for point in _drawn(table)]
         if points:
             suffix = "" if device == "cpu" else f"-{device.split()[0]}"
             path = f"plots/{plot.NAME}{suffix}.svg"
             yield Chart(path, plot.CAPTION, plot.draw, (points,))
 
 
-def _points(table: Table) -> Iterator[plot.Point]:
+def _drawn(table: Table) -> Iterator[plot.Point]:
     """Single steps that the published bounds speak of, where a request names so many."""
     facts = table.known
     if facts.scenario not in _PANELS or facts.forgotten is None or facts.requests > 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from statistics import fmean
 
 from benchmark.errors import present
@@ -66,8 +66,8 @@ def answer(evidence: Evidence) -> Answer:
     return Answer(
         SLUG,
         QUESTION,
-        text=_text([row for _, row in found]),
         short=_short([row for _, row in found]),
+        points=tuple(_by_method([row for _, row in found])),
         lines="Row",
         grid=grid(_COLUMNS, [_line(table, row) for table, row in found]),
         charts=tuple(_charts(tables)),
@@ -80,28 +80,25 @@ def gradient(row: Row) -> float | None:
     return max((value for value in values if value is not None), default=None)
 
 
-def _text(rows: list[Row]) -> str:
+def _by_method(rows: list[Row]) -> Iterator[str]:
     """What verdict, bound and gap go through over all G, row by row of the study."""
-    parts = [f"{_lengths(rows)} At its end the gradient is at most G = {_gradients(rows)}."]
     for label in dict.fromkeys(row.label for row in rows):
         members = [row for row in rows if row.label == label]
-        parts.append(
-            f"{members[0].title}, over all G: {_verdicts(members)}. {statement(GENERAL)} gives a "
-            f"bound of {_range(map(_general, members))}. {_bound(members)}. The test gap is "
+        yield (
+            f"{members[0].title}, over all G: {_verdicts(members)}. The bound that needs no "
+            f"convexity, {statement(GENERAL)}, is {_range(map(_general, members))}. "
+            f"{_bound(members)}. The test gap is "
             f"{_range(mean(row, 'accuracy_test_gap') for row in members)} points."
         )
-    return " ".join(parts)
 
 
 def _short(rows: list[Row]) -> str:
+    lengths = counted(len({gradient(row) for row in rows}), "length")
     return (
-        f"{_lengths(rows)} The verdict is {_verdicts(rows)}, for gradients of {_gradients(rows)} "
-        f"at the end; the bound that needs no convexity is {_range(map(_general, rows))}."
+        f"The verdict is {_verdicts(rows)}, and the bound that needs no convexity is "
+        f"{_range(map(_general, rows))}. Training was stopped at {lengths}, with a gradient of at "
+        f"most G = {_gradients(rows)}."
     )
-
-
-def _lengths(rows: list[Row]) -> str:
-    return f"Training was stopped at {counted(len({gradient(row) for row in rows}), 'length')}."
 
 
 def _gradients(rows: list[Row]) -> str:

@@ -97,8 +97,9 @@ def answer(evidence: Evidence) -> Answer:
     return Answer(
         SLUG,
         QUESTION,
-        text=_text(found),
         short=_short(found),
+        points=tuple(_points(found)),
+        notes=("What the noise proves is in the verdict of the row.",),
         missing=f"Not run here: {'; '.join(absent)}. The nets need a GPU." if absent else "",
         command=COMMAND if absent else "",
         lines="Rows",
@@ -123,21 +124,25 @@ def _is_papers(row: Row) -> bool:
     return all(m.name == _METHOD and m.params.get("sigma") == _SIGMA for m in methods)
 
 
-def _text(found: list[tuple[Reported, tuple[Row, Row | None]]]) -> str:
-    differences = _differences(found)
-    differing = " ".join(f"On {one.title}, {one.differs}." for one, _ in found)
-    return (
+def _points(found: list[tuple[Reported, tuple[Row, Row | None]]]) -> Iterator[str]:
+    """How far off we are, and what is different here."""
+    yield (
         f"Zhang et al. (ICML 2024) report {counted(len(REPORTED), 'problem')}. {len(found)} of "
-        "them ran here, close to that setting. Our scores minus the reported ones are "
-        f"{span(differences)} points. {differing} The step is solved, where the paper estimates it "
-        f"by LiSSA. The noise has the size that the paper gives it, {_SIGMA:g}. What that proves "
-        "is in the verdict of the row."
+        "them ran here, close to that setting."
+    )
+    yield f"Our scores minus the reported ones are {span(_differences(found))} points."
+    yield from (f"On {one.title}, {one.differs}." for one, _ in found)
+    yield (
+        "The step is solved, where the paper estimates it by LiSSA. The noise has the size that "
+        f"the paper gives it, {_SIGMA:g}."
     )
 
 
 def _short(found: list[tuple[Reported, tuple[Row, Row | None]]]) -> str:
     titles = "; ".join(one.title for one, _ in found)
-    return f"Within {number(max(map(abs, _differences(found))), 2)} points on {titles}."
+    apart = number(max(map(abs, _differences(found))), 2)
+    ran = f"{len(found)} of {counted(len(REPORTED), 'problem')} ran"
+    return f"Within {apart} points of those reported on {titles}; {ran}."
 
 
 def _differences(found: list[tuple[Reported, tuple[Row, Row | None]]]) -> list[float]:

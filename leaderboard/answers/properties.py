@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from leaderboard.answers.answer import Answer, counted, mean, unanswered
 from leaderboard.model.numbers import number
 from leaderboard.model.properties import HAS, contradicted, kept, shares, verdicts
@@ -37,8 +39,14 @@ def answer(evidence: Evidence) -> Answer:
     return Answer(
         SLUG,
         QUESTION,
-        text=_text(tables),
         short=_short(tables),
+        points=tuple(_points(tables)),
+        notes=(
+            "A row lost it if its original had it on a seed on which the release is violated. It "
+            "is unknown where the budget did not suffice.",
+            "Which inputs have a sign was declared for each experiment: a choice, not a finding. "
+            "No data set is endorsed for judging people.",
+        ),
         lines="Experiment",
         grid=grid(_COLUMNS, [_line(table, tables) for table in tables]),
     )
@@ -71,27 +79,22 @@ def _short(tables: list[Table]) -> str:
     )
     forced = [row for table in tables if _enforced(table) != "never" for row in _rows(table)]
     kept_it = sum(map(_has, forced))
-    parts = [f"Where nothing is enforced, {counted(lost, 'row')} lost it, {unknown} unknown."]
+    every = counted(sum(len(_rows(table)) for table in free), "row")
+    parts = [f"Where nothing is enforced, {lost} of {every} lost it, {unknown} unknown."]
     if forced:
         parts.append(f"Projected onto a declared set, {kept_it} of {len(forced)} rows have it.")
     return " ".join(parts)
 
 
-def _text(tables: list[Table]) -> str:
+def _points(tables: list[Table]) -> Iterator[str]:
+    """What had nothing to lose, and what contradicts its enforcement."""
+    yield from _never_had(tables)
     wrong = sum(contradicted(row) for table in tables for row in _rows(table))
-    parts = [
-        _short(tables),
-        "A row lost it if its original had it on a seed on which the release is violated. It is "
-        f"unknown where the budget did not suffice.{_never_had(tables)}",
-        "Which inputs have a sign was declared for each experiment: a choice, not a finding. No "
-        "data set is endorsed for judging people.",
-    ]
     if wrong:
-        parts.append(f"{counted(wrong, 'row')} violate what was enforced: a defect.")
-    return " ".join(parts)
+        yield f"{counted(wrong, 'row')} violate what was enforced: a defect."
 
 
-def _never_had(tables: list[Table]) -> str:
+def _never_had(tables: list[Table]) -> list[str]:
     """A sentence on originals that violate it from the start, where rows are not judged singly."""
     found = [
         one.before
@@ -103,11 +106,11 @@ def _never_had(tables: list[Table]) -> str:
     ]
     without = sum(one.verdict == "violated" for one in found)
     if not without:
-        return ""
-    return (
-        f" {without} of {len(found)} originals violate it before any request, counted row by row "
+        return []
+    return [
+        f"{without} of {len(found)} originals violate it before any request, counted row by row "
         "and seed by seed: they have nothing to lose."
-    )
+    ]
 
 
 def _enforced(table: Table) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from benchmark.contract.claim import Target
 from leaderboard.answers.answer import (
@@ -11,6 +11,7 @@ from leaderboard.answers.answer import (
     Answer,
     cell,
     counted,
+    folded,
     name,
     pair,
     problem,
@@ -53,12 +54,15 @@ def answer(evidence: Evidence) -> Answer:
         ]
         for target in TARGETS
     }
+    ahead = _ahead(evidence, problems)
     unmet = [target for target in TARGETS if not lines[target]]
+    methods = filter(None, (_methods(evidence, target) for target in TARGETS))
     return Answer(
         SLUG,
         QUESTION,
-        text=_text(evidence, problems),
-        short=_short(evidence),
+        short=_short(evidence, ahead),
+        points=tuple(_points(evidence, ahead)),
+        folds=folded(f"{SLUG}-methods", "The methods, with the number of problems", methods),
         missing=missing(unmet),
         command=COMMAND if unmet else "",
         lines="Row",
@@ -80,30 +84,38 @@ def _charts(problems: list[tuple[str, list[Offer]]]) -> tuple[Chart, ...]:
     return (Chart(f"plots/{pareto.NAME}.svg", pareto.CAPTION, pareto.draw, (problems,)),)
 
 
-def _text(evidence: Evidence, problems: list[tuple[Table, list[Offer]]]) -> str:
-    parts = [_methods(evidence, target) for target in TARGETS]
-    listed = {(t.slug, row.label) for t in evidence.problems for row in _listed(t)}
-    beaten = {
-        (table.slug, offer.row.label): offer
-        for table, found in problems
-        for offer in front(found)
-        if offer.lost <= 0 and offer.time < 1
-    }
-    beaten = {key: offer for key, offer in beaten.items() if key in listed}
-    if listed:
-        erasing = sum(erases_the_model(offer.row) for offer in beaten.values())
-        parts.append(
-            f"{len(beaten)} of these {counted(len(listed), 'row')} are on the Pareto front, faster "
-            "than retraining and no less accurate on average. They are on "
-            f"{len(_slugs(beaten))} of {counted(len(_slugs(listed)), 'problem')}, and {erasing} of "
-            "them erase the model. Gaps are to retraining without noise, whatever the definition."
+def _points(evidence: Evidence, ahead: dict[tuple[str, str], Offer]) -> Iterator[str]:
+    """Problems of the rows ahead of retraining, and the rows that are not listed."""
+    if listed := _keys(evidence):
+        erasing = sum(erases_the_model(offer.row) for offer in ahead.values())
+        yield (
+            f"The rows on the front are on {len(_slugs(ahead))} of "
+            f"{counted(len(_slugs(listed)), 'problem')}, and {erasing} of them erase the model."
         )
+        yield "Gaps are to retraining without noise, whatever the definition."
     if pairs := sum(row.verdict == "pair" for t in evidence.problems for row in entries(t)):
-        parts.append(
+        yield (
             f"Not listed: {counted(pairs, 'row')} about one pair of Gaussians only. Their noise is "
             "made for that very request, so that they are yardsticks and prove no unlearning."
         )
-    return " ".join(filter(None, parts))
+
+
+def _ahead(
+    evidence: Evidence, problems: list[tuple[Table, list[Offer]]]
+) -> dict[tuple[str, str], Offer]:
+    """The listed rows on a front that are faster than retraining and lose nothing."""
+    listed = _keys(evidence)
+    best = [(table.slug, offer) for table, found in problems for offer in front(found)]
+    return {
+        key: offer
+        for slug, offer in best
+        if (key := (slug, offer.row.label)) in listed and offer.lost <= 0 and offer.time < 1
+    }
+
+
+def _keys(evidence: Evidence) -> set[tuple[str, str]]:
+    """Slug and label of every row that the answer has a line for."""
+    return {(t.slug, row.label) for t in evidence.problems for row in _listed(t)}
 
 
 def _listed(table: Table) -> list[Row]:
@@ -126,12 +138,12 @@ def _methods(evidence: Evidence, target: Target) -> str:
     if not ordered:
         return ""
     listed = ", ".join(f"{title} ({count[title]})" for title in ordered)
-    return f"Proved or exact at {pair(target)}, with the number of problems: {listed}."
+    return f"Proved or exact at {pair(target)}: {listed}."
 
 
-def _short(evidence: Evidence) -> str:
-    """How many methods are proved at each target, and the most widely proved one."""
-    parts = []
+def _short(evidence: Evidence, ahead: dict[tuple[str, str], Offer]) -> str:
+    """How many methods are proved at each target, and how many rows are ahead of retraining."""
+    parts: list[str] = []
     for target in TARGETS:
         rows = [row.title for table in evidence.problems for row in single(table, target)]
         if rows:
@@ -139,7 +151,13 @@ def _short(evidence: Evidence) -> str:
             alone = not rest or rest[0][1] < most
             widest = f", {title} on the most problems ({most})" if alone else ""
             methods = counted(len(set(rows)), "method")
-            parts.append(f"At {pair(target)}, {methods} are proved or exact{widest}.")
+            at = pair(target) if parts else f"(ε, δ) = {pair(target)}"
+            parts.append(f"At {at}, {methods} are proved or exact{widest}.")
+    if every := len(_keys(evidence)):
+        parts.append(
+            f"{len(ahead)} of their {counted(every, 'row')} are on the Pareto front, faster than "
+            "retraining and no less accurate on average."
+        )
     return " ".join(parts)
 
 

@@ -10,6 +10,8 @@ from benchmark.errors import present
 from leaderboard.answers.answer import (
     Answer,
     cell,
+    counted,
+    folded,
     guaranteed,
     mean,
     number_of,
@@ -20,7 +22,7 @@ from leaderboard.charts import scale as plot
 from leaderboard.model.columns import BY_KEY
 from leaderboard.model.numbers import number, span
 from leaderboard.model.ranking import entries
-from leaderboard.model.section import Cell, Chart, Line, grid
+from leaderboard.model.section import Cell, Chart, Line, Section, grid
 from leaderboard.model.table import SCALE, Evidence, Row, Table, by_device, tables_of
 
 ORDER = 15
@@ -84,8 +86,9 @@ def answer(evidence: Evidence) -> Answer:
     return Answer(
         SLUG,
         QUESTION,
-        text=_text(found),
         short=_short(found),
+        points=tuple(_points(found)),
+        folds=_folds([growth for growth in _grown(found) if growth.flat]),
         missing=f"Seeds are missing of {'; '.join(missing)}." if missing else "",
         command=COMMAND if missing else "",
         lines="Row",
@@ -126,44 +129,54 @@ def _grown(found: list[Growth]) -> list[Growth]:
     return [growth for growth in found if growth.rows >= _WIDE]
 
 
-def _text(found: list[Growth]) -> str:
+def _points(found: list[Growth]) -> Iterator[str]:
+    """How the time of a request grows, for rows where it is flat and for the rest."""
+    grown = _grown(found)
+    if not grown:
+        return
+    fewest, most = (
+        pick(n for g in grown for n, _ in (g.points[0], g.points[-1])) for pick in (min, max)
+    )
+    yield f"The training rows grow from {fewest:,} to {most:,}."
+    if flat := [growth for growth in grown if growth.flat]:
+        yield (
+            f"The time of a request at most doubles for {counted(len(flat), 'row')}: it is "
+            f"{span([g.factor for g in flat])} times what it was."
+        )
+        if speedups := [s for g in flat if (s := mean(g.points[-1][1], "speedup")) is not None]:
+            yield f"At the most rows they are {span(speedups)} times faster than retraining."
+    if rest := [growth for growth in grown if not growth.flat]:
+        yield (
+            f"It grows {span([g.factor for g in rest])} times for {_listed(rest)}, and retraining "
+            f"beside it {span([g.retraining for g in rest])} times."
+        )
+
+
+def _folds(flat: list[Growth]) -> tuple[Section, ...]:
+    """The rows whose time at most doubles, with its growth."""
+    items = [f"{_listed([growth])}: {number(growth.factor)} times what it was" for growth in flat]
+    heading = f"The time of a request at most doubles: {counted(len(flat), 'row')}"
+    return folded(f"{SLUG}-flat", heading, items)
+
+
+def _short(found: list[Growth]) -> str:
+    """A row is said to be flat only if it is on every problem."""
     grown = _grown(found)
     if not grown:
         return (
             f"Only one number of training rows was tried, or none {_WIDE} times as many: nothing "
             "is said about growth."
         )
-    fewest, most = (
-        pick(n for g in grown for n, _ in (g.points[0], g.points[-1])) for pick in (min, max)
-    )
-    flat = [growth for growth in grown if growth.flat]
-    rest = [growth for growth in grown if not growth.flat]
-    parts = [f"The training rows grow from {fewest:,} to {most:,}."]
-    if flat:
-        speedups = [s for g in flat if (s := mean(g.points[-1][1], "speedup")) is not None]
-        parts.append(
-            f"The time of a request at most doubles for {_listed(flat)}: it is "
-            f"{span([g.factor for g in flat])} times what it was."
-            + (f" At the most rows they are {span(speedups)} times faster than retraining."
-               if speedups else "")
-        )  # fmt: skip
-    if rest:
-        parts.append(
-            f"It grows {span([g.factor for g in rest])} times for {_listed(rest)}, and retraining "
-            f"beside it {span([g.retraining for g in rest])} times."
-        )
-    return " ".join(parts)
-
-
-def _short(found: list[Growth]) -> str:
-    """A row is said to be flat only if it is on every problem."""
     by_title: dict[str, list[Growth]] = {}
-    for growth in _grown(found):
+    for growth in grown:
         by_title.setdefault(growth.title, []).append(growth)
     flat = {t: one for t, one in by_title.items() if all(growth.flat for growth in one)}
     rest = {t: one for t, one in by_title.items() if t not in flat}
     if not flat:
-        return ""
+        return (
+            f"Yes for {'; '.join(rest)}: a request takes {span([g.factor for g in grown])} times "
+            f"as long at {_times([g.rows for g in grown])} times the training rows."
+        )
     kept = [growth for one in flat.values() for growth in one]
     text = (
         f"No for {'; '.join(flat)}: a request takes {span([g.factor for g in kept])} times as long "
@@ -205,13 +218,13 @@ def _lines(growth: Growth) -> Iterator[Line]:
 
 def _charts(tables: list[Table]) -> Iterator[Chart]:
     for device, members in by_device(tables).items():
-        drawn = [p for t in sorted(members, key=_train) for p in _points(t)]
+        drawn = [p for t in sorted(members, key=_train) for p in _drawn(t)]
         if drawn:
             suffix = "" if device == "cpu" else f"-{device.split()[0]}"
             yield Chart(f"plots/{plot.NAME}{suffix}.svg", plot.CAPTION, plot.draw, (drawn,))
 
 
-def _points(table: Table) -> Iterator[plot.Point]:
+def _drawn(table: Table) -> Iterator[plot.Point]:
     """Every seed of the rows that are proved or exact, and of the retraining beside them."""
     problem, rows = table.known.problem, _train(table)
     retrained: dict[int, float] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from statistics import median
 
 from benchmark.contract.claim import Verdict
@@ -36,8 +37,8 @@ def answer(evidence: Evidence) -> Answer:
     return Answer(
         SLUG,
         QUESTION,
-        text=_text([row for _, rows in found for row in rows]),
         short=_short([row for _, rows in found for row in rows]),
+        points=tuple(_points([row for _, rows in found for row in rows])),
         missing=f"{counted(inside, 'row')} with the noise inside the algorithm have no distance "
         "that a bound could be compared with."
         if inside
@@ -58,15 +59,16 @@ def _unmeasured(row: Row) -> bool:
     return any(claim.evidence.kind == "algorithm" for claim in row.claims)
 
 
-def _text(rows: list[Row]) -> str:
+def _points(rows: list[Row]) -> Iterator[str]:
     """Slack by verdict, what noise is made for, and violations."""
     said = [_by_verdict(rows, verdict) for verdict in _VERDICTS if verdict != "pair"]
-    parts = [*filter(None, said), *_room(rows)]
+    yield from filter(None, said)
+    yield from _room(rows)
     if yardstick := _by_verdict(rows, "pair"):
-        parts.append(f"The rows about one pair of Gaussians are yardsticks. {yardstick}")
+        yield f"The rows about one pair of Gaussians are yardsticks. {yardstick}"
     violated = sum(bool(row.violations) for row in rows)
-    parts.append(f"{counted(violated, 'row')} are violated." if violated else "None is violated.")
-    return " ".join(parts)
+    every = counted(len(rows), "row")
+    yield f"{violated} of {every} are violated." if violated else f"None of {every} is violated."
 
 
 def _by_verdict(rows: list[Row], verdict: Verdict) -> str:
@@ -82,7 +84,7 @@ def _by_verdict(rows: list[Row], verdict: Verdict) -> str:
 def _short(rows: list[Row]) -> str:
     slacks = [number_of(row, "slack") for row in rows if row.verdict == "proved"]
     if not slacks:
-        return ""
+        return "No row is proved by a bound whose distance was measured."
     return (
         f"Proved bounds are {number(median(slacks))} times the measured distance in the median, "
         f"over {counted(len(slacks), 'row')}."

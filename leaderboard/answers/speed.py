@@ -55,8 +55,12 @@ def answer(evidence: Evidence) -> Answer:
     return Answer(
         SLUG,
         QUESTION,
-        text=" ".join([*_faster(found, len(asked)), _at_once(found), *_others(lost, refused)]),
         short=_short(found, len(asked)),
+        points=(*_faster(found, len(asked)), _at_once(found), *_others(lost, refused)),
+        notes=(
+            "Rows that are exact by construction count as proved. Streams of requests have a "
+            "question of their own.",
+        ),
         missing=f"No row is proved on {_listed(missing)}." if missing else "",
         command=utility.COMMAND if missing else "",
         lines="Problem",
@@ -222,17 +226,13 @@ def _at_once(found: list[tuple[Table, list[Row]]]) -> str:
 def _others(lost: list[Table], refused: list[Table]) -> list[str]:
     parts = []
     if lost:
-        parts.append(f"Every proved row loses more on {_listed(lost)}.")
+        parts.append(f"Every proved row loses more than {LOSS:g} point on {_listed(lost)}.")
     if refused:
         parts.append(
             f"Nothing is proved on {_listed(refused)}: there every claim was refused, or is "
             "vacuous."
         )
-    return [
-        *parts,
-        "Rows that are exact by construction count as proved. Streams of requests have a question "
-        "of their own.",
-    ]
+    return parts
 
 
 def _line(title: str, rows: list[Row]) -> Line:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from benchmark.contract.claim import VERDICTS
 from leaderboard.answers.answer import (
@@ -48,8 +48,8 @@ def answer(evidence: Evidence) -> Answer:
     return Answer(
         SLUG,
         QUESTION,
-        text=_text([row for _, row in found]),
         short=_short([row for _, row in found]),
+        points=tuple(_points([row for _, row in found])),
         lines="Row",
         grid=grid(_COLUMNS, [_line(name, row) for name, row in found]),
     )
@@ -79,15 +79,15 @@ def releases(row: Row) -> str:
     return " or ".join(map(str, counts))
 
 
-def _text(rows: list[Row]) -> str:
-    parts = [f"{counted(len(rows), 'row')} with a claim answered one request after the other."]
-    parts += _proved([row for row in rows if row.verdict == "proved" and composed(row)])
+def _points(rows: list[Row]) -> Iterator[str]:
+    """What the releases keep, the test gaps by verdict, and what does not compose."""
+    yield f"{counted(len(rows), 'row')} with a claim answered one request after the other."
+    yield from _proved([row for row in rows if row.verdict == "proved" and composed(row)])
     if gaps := _gaps(rows):
-        parts.append(f"After the last request the test gap is, by verdict: {gaps}.")
+        yield f"After the last request the test gap is, by verdict: {gaps}."
     apart = sum(not composed(row) for row in rows)
     if apart:
-        parts.append(f"The releases of {counted(apart, 'row')} do not compose.")
-    return " ".join(parts)
+        yield f"The releases of {counted(apart, 'row')} do not compose."
 
 
 def _proved(rows: list[Row]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -64,8 +65,8 @@ def answer(evidence: Evidence) -> Answer:
     return Answer(
         SLUG,
         QUESTION,
-        text=_text(found),
         short=_short(found),
+        points=tuple(_points(found)),
         lines="Row",
         grid=grid(_COLUMNS, [_line(judged) for judged in found]),
     )
@@ -88,24 +89,23 @@ def _rows(evidence: Evidence) -> list[Judged]:
     return [judged for judged in found if judged.current]
 
 
-def _text(found: list[Judged]) -> str:
+def _points(found: list[Judged]) -> Iterator[str]:
+    """Every row that is told apart, and what that does not show."""
     apart = [judged for judged in found if judged.told]
-    named = "; ".join(map(_described, apart)) or "none"
-    parts = [f"{_short(found)} Told apart: {named}."]
+    yield from (f"Told apart: {_described(judged)}." for judged in apart)
     permitted = [c.epsilon for judged in apart for c in judged.row.claims if c.epsilon > 0]
     if permitted:
-        parts.append(
+        yield (
             f"A claim with ε = {span(permitted)} permits some separation, so this does not refute "
             "it."
         )
     alike = {j.name for pair in combinations(apart, 2) if _alike(*pair) for j in pair}
     if alike:
-        parts.append(
+        yield (
             f"{len(alike)} of them ran with the same seeds and have floors within "
             f"{100 * _ALIKE:.0f} % of another's at every seed. They share their noise draws, and "
             "are not independent findings."
         )
-    return " ".join(parts)
 
 
 def _short(found: list[Judged]) -> str:

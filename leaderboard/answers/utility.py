@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from benchmark.contract.claim import Target
 from leaderboard.answers.answer import (
@@ -46,8 +46,10 @@ def answer(evidence: Evidence) -> Answer:
     return Answer(
         SLUG,
         QUESTION,
-        text=" ".join(_text(target, rows) for target, rows in found.items() if rows),
-        short=" ".join(_short(target, rows) for target, rows in found.items() if rows),
+        short=_short(found),
+        points=tuple(
+            point for target, rows in found.items() if rows for point in _points(target, rows)
+        ),
         missing=missing([target for target, rows in found.items() if not rows]),
         command="" if all(found.values()) else COMMAND,
         lines="Problem",
@@ -86,28 +88,37 @@ def _size(row: Row) -> float:
     return abs(number_of(row, "accuracy_test_gap"))
 
 
-def _text(target: Target, found: list[tuple[str, list[Row]]]) -> str:
+def _points(target: Target, found: list[tuple[str, list[Row]]]) -> Iterator[str]:
+    """The gaps of the nearest and the farthest rows, and what the noise costs."""
     best = [number_of(rows[0], "accuracy_test_gap") for _, rows in found]
     worst = [number_of(rows[-1], "accuracy_test_gap") for _, rows in found]
-    costs = _costs(row for _, rows in found for row in rows)
-    noise = (
-        f" In {counted(len(costs), 'row')} noise is added to the weights at the end. It costs "
-        f"{span(costs)} points, which are part of the gap."
-        if costs
-        else ""
-    )
-    return (
-        f"{_short(target, found)} On {counted(len(found), 'problem')}, the proved row closest to "
+    yield (
+        f"At {pair(target)}, on {counted(len(found), 'problem')}, the proved row closest to "
         f"retraining has a test gap of {span(best)} points, and the farthest one of {span(worst)} "
-        f"points.{noise}"
+        "points."
     )
+    if costs := _costs(row for _, rows in found for row in rows):
+        yield (
+            f"At {pair(target)}, noise is added to the weights at the end in "
+            f"{counted(len(costs), 'row')}. It costs {span(costs)} points, which are part of the "
+            "gap."
+        )
 
 
-def _short(target: Target, found: list[tuple[str, list[Row]]]) -> str:
-    """How many rows stay close to retraining."""
-    within = sum(_size(row) <= 1 for _, rows in found for row in rows)
-    every = counted(sum(len(rows) for _, rows in found), "proved row")
-    return f"At {pair(target)}, {within} of {every} stay within 1 point of retraining."
+def _short(found: dict[Target, list[tuple[str, list[Row]]]]) -> str:
+    """How many rows stay close to retraining, target by target."""
+    parts: list[str] = []
+    for target, problems in found.items():
+        sizes = [_size(row) for _, rows in problems for row in rows]
+        within = sum(size <= 1 for size in sizes)
+        if sizes and not parts:
+            every = counted(len(sizes), "proved row")
+            parts.append(
+                f"At (ε, δ) = {pair(target)}, {within} of {every} stay within 1 point of retraining"
+            )
+        elif sizes:
+            parts.append(f"at {pair(target)}, {within} of {len(sizes)}")
+    return f"{'; '.join(parts)}." if parts else ""
 
 
 def _costs(rows: Iterable[Row]) -> list[float]:

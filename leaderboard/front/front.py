@@ -18,7 +18,7 @@ from benchmark.errors import present
 from leaderboard.front.data import VERDICTS_AT_FIRST, model_of, packed, payload, unpacked
 from leaderboard.model import words
 from leaderboard.model.numbers import number
-from leaderboard.model.section import Prose, Section
+from leaderboard.model.section import Part, Prose, Section
 from leaderboard.model.table import Table, ordered, short
 from leaderboard.overview.cells import COLUMNS, Line, cards, points
 from leaderboard.overview.overview import RULE, Overview
@@ -212,18 +212,30 @@ def words_of(table: Table) -> str:
 
 @dataclass(frozen=True)
 class Folded:
-    """A question with its answer in a line and in a paragraph."""
+    """A question with its answer in a line, and lists of what else the records say.
+
+    Attributes:
+        lists: each with its heading, which may be "".
+    """
 
     slug: str
     question: str
     line: str
-    paragraphs: tuple[str, ...]
+    lists: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 def _folded(section: Section) -> Folded:
-    texts = tuple(text for p in section.parts if isinstance(p, Prose) for text in p.items)
-    line = section.summary or (texts[0].split(". ")[0].rstrip(".") + "." if texts else "")
-    return Folded(section.slug, section.heading, line, texts)
+    """The section's prose, and that of folds within; what the line says is not said twice."""
+    lists = []
+    for heading, parts in [("", section.parts), *_folds(section)]:
+        found = [text for p in parts if isinstance(p, Prose) for text in p.items]
+        if items := tuple(text for text in found if text != section.summary):
+            lists.append((heading, items))
+    return Folded(section.slug, section.heading, section.summary, tuple(lists))
+
+
+def _folds(section: Section) -> list[tuple[str, tuple[Part, ...]]]:
+    return [(part.heading, part.parts) for part in section.parts if isinstance(part, Section)]
 
 
 def _glossary() -> dict[str, str]:
