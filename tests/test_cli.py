@@ -145,7 +145,7 @@ def test_leaderboard_check(lethe: Run, tmp_path: Path, monkeypatch: pytest.Monke
     assert lethe("leaderboard", *where, "--check")[0] == 0
     (tmp_path / "board" / "README.md").write_text("edited by hand")
     refused(lethe("leaderboard", *where, "--check"), "README.md", "make leaderboard")
-    import leaderboard as board
+    from leaderboard import board
 
     monkeypatch.setattr(board, "check", lambda *_: [f"{number}.svg" for number in range(300)])
     many = "not what its records give (0.svg, 1.svg, 2.svg and 297 more): run 'make leaderboard'"

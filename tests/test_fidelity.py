@@ -150,10 +150,11 @@ def test_scores_do_not_depend_on_batch_or_order_and_move_nothing(name: str) -> N
     kind = test_contract.kinds(name)[-1]
     problem = test_contract.KINDS[kind]()
     _, release = test_contract.ask(METHODS[name].method(), problem)
-    members = release.predictor.members.clone()
+    members, predictor = release.predictor.members.clone(), release.predictor
+    scores = predictor.log_probabilities if problem.target is None else predictor.numbers
 
     def predict(rows: np.ndarray) -> np.ndarray:
-        return release.predictor.log_probabilities(torch.from_numpy(rows)).numpy()
+        return scores(torch.from_numpy(rows)).numpy()
 
     rows = problem.test.x.numpy()
     assert not batches_matter(predict, rows)
@@ -180,7 +181,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[ModelStor
 def test_every_metric_has_a_value_within_its_bounds_or_a_reason(
     name: str, bench: dict[str, tuple[ModelStore, Setting]]
 ) -> None:
-    store, setting = bench[test_contract.kinds(name)[-1]]
+    of_classes = [kind for kind in test_contract.kinds(name) if kind != "real"]
+    store, setting = bench[of_classes[-1]]
     problem, method = store.problem, METHODS[name].method()
     retain = torch.tensor([k for k in problems.every_row(problem) if k not in FORGET])
     answers = unlearned(store, method, (FORGET,), Seeds(), RUNS)
