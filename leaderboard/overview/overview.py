@@ -21,9 +21,10 @@ from leaderboard.overview.row import OverviewRow, Track, first_of, is_problem, o
 
 RULE = (
     f"Ranked are rows that are proved or exact, lose at most {LOSS:g} point of test accuracy "
-    "(where a number is predicted: of R²) and beat their controls, such as the same noise from zero weights. A method's rank is one more "
-    "than the number of ranked methods that are faster. Two methods are compared on the problems "
-    "that both have, and one is faster if the 95 % interval of the ratio excludes 1."
+    "(where a number is predicted: of R²) and beat their controls, such as the same noise from "
+    "zero weights. A method's rank is one more than the number of ranked methods that are faster. "
+    "Two methods are compared on the problems that both have, and one is faster if the 95 % "
+    "interval of the ratio excludes 1."
 )
 
 
