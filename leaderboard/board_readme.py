@@ -43,8 +43,12 @@ def reading() -> Section:
     return Section("reading", "How to read a row", parts=(Prose(words.READING),))
 
 
-def glossary() -> Section:
-    """The terms that tables use, group by group."""
+def glossary(*, columns: bool = True) -> Section:
+    """The terms that tables use, group by group.
+
+    Args:
+        columns: whether those of the problems' pages are among them.
+    """
     verdicts = {words.BADGES[name]: text for name, text in words.VERDICTS.items()}
     definitions = {
         f"{one.title} ({name})": f"{one.words} {one.source}." for name, one in discover().items()
@@ -56,8 +60,9 @@ def glossary() -> Section:
         "Definitions": definitions,
         "Guarantees": words.GUARANTEES,
         "Where a constant comes from": provenances,
-        "Columns": {column.header: column.meaning for column in COLUMNS},
     }
+    if columns:
+        groups["Columns"] = {column.header: column.meaning for column in COLUMNS}
     sections = (
         Section(f"words-{place}", name, parts=(Facts(tuple(found.items())),))
         for place, (name, found) in enumerate(groups.items(), 1)
@@ -121,7 +126,7 @@ def readme(
             *_beside(studies),
             *_problems(found),
             reading(),
-            glossary(),
+            glossary(columns=False),
         ),
     )
 

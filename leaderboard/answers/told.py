@@ -99,20 +99,26 @@ def _points(found: list[Judged]) -> Iterator[str]:
             f"A claim with ε = {span(permitted)} permits some separation, so this does not refute "
             "it."
         )
-    alike = {j.name for pair in combinations(apart, 2) if _alike(*pair) for j in pair}
-    if alike:
+    if alike := _sharing(apart):
         yield (
-            f"{len(alike)} of them ran with the same seeds and have floors within "
+            f"{alike} of them ran with the same seeds and have floors within "
             f"{100 * _ALIKE:.0f} % of another's at every seed. They share their noise draws, and "
             "are not independent findings."
         )
 
 
+def _sharing(apart: list[Judged]) -> int:
+    """How many rows share their noise draws with another one."""
+    return len({j.name for pair in combinations(apart, 2) if _alike(*pair) for j in pair})
+
+
 def _short(found: list[Judged]) -> str:
-    apart = sum(bool(judged.told) for judged in found)
+    apart = [judged for judged in found if judged.told]
+    alike = _sharing(apart)
+    shared = f", {alike} of which share their noise draws" if alike else ""
     return (
-        f"An attack tells {apart} of {counted(len(found), 'proved or exact row')} apart from "
-        f"retraining; chance alone would give about {number((1 - LEVEL) * len(found))}."
+        f"An attack tells {len(apart)} of {counted(len(found), 'proved or exact row')} apart from "
+        f"retraining{shared}; chance alone would give about {number((1 - LEVEL) * len(found))}."
     )
 
 
