@@ -18,8 +18,8 @@ from leaderboard.overview.overview import Overview, Standing
 from leaderboard.overview.row import OverviewRow, Track
 from leaderboard.render.latex import entry
 
-#: Significant digits that a page needs; a mean's interval is shown to two.
-_DIGITS = 5
+#: Significant digits that a page needs: it combines numbers, and rounds to three as this side does.
+_DIGITS = 7
 #: What the page shows at first: verdicts, and rows that are useful only.
 VERDICTS_AT_FIRST = ("exact", "proved")
 
