@@ -17,6 +17,7 @@ from baselines.neggrad_plus import NegGradPlus
 from baselines.random_labels import RandomLabels
 from baselines.retrain_briefly import RetrainBriefly
 from benchmark import collected, registry
+from benchmark.checks.problems import real
 from benchmark.contract.claim import Target
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import Release, Request, State
@@ -148,6 +149,21 @@ def test_a_failing_trial_is_passed_over_and_kept(monkeypatch: pytest.MonkeyPatch
     ]
     with pytest.raises(LetheError, match="all 2 settings failed, the first by ZeroDivisionError"):
         tune(FineTune(), TuningSpec(trials=2, search={"epochs": (1,)}), request())
+
+
+def test_a_setting_whose_score_is_no_number_is_passed_over() -> None:
+    """A real number is predicted by weights that are finite, and too large to compute with."""
+    problem = real()
+    object.__setattr__(problem, "validation", problem.negatives)
+    original = FineTune().train(problem, problems.every_row(problem), Seeds(), Clock())
+    spec = TuningSpec(trials=2, search={"learning_rate": (1e153,)})
+    asked = Request.of(problem, original, torch.tensor([3, 17, 41, 58]))
+    found, _ = tune(FineTune(learning_rate=1e-8), spec, asked)
+    assert found.params == {"learning_rate": 1e-8}
+    _, other = found.trials
+    assert other.score is None
+    assert "too large to compute with" in other.failure
+    assert "\n" not in other.failure
 
 
 def test_when_every_trial_fails_so_does_the_cell(

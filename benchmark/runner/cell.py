@@ -180,14 +180,17 @@ def score(judge: Judge[Any], predictor: Predictor, validation: Rows, forget: Row
 
 def _try(method: Method, setting: Setting, request: Request) -> Trial:
     problem, clock = request.problem, Clock(request.problem.device)
+    judge, validation = judge_of(problem), present(problem.validation)
     try:
         original = method.prepare(problem, request.original, request.seeds, clock)
         release = method.answer(replace(request, original=original, clock=clock))
+        # predictions of a real number may have no score: they are too large to compute with
+        reached = score(judge, release.predictor, validation, request.forget_rows)
+        return Trial(params=setting, score=reached)
+    except ValidationError as error:
+        return Trial(params=setting, score=None, failure=str(explain(error, error.title)))
     except Exception as error:  # any error of a method; the other settings may do better
         return Trial(params=setting, score=None, failure=f"{type(error).__name__}: {error}")
-    judge, validation = judge_of(problem), present(problem.validation)
-    reached = score(judge, release.predictor, validation, request.forget_rows)
-    return Trial(params=setting, score=reached)
 
 
 # A cell: one method on one experiment with one seed, and the key of its inputs.
