@@ -25,6 +25,8 @@ from benchmark.contract.request import Request
 from benchmark.contract.seeds import Seeds
 from benchmark.curvature.kept_sums import NormalEquations, flat
 from benchmark.data import catalogue
+from benchmark.data.dataset import Dataset
+from benchmark.data.named import NamedSet
 from benchmark.data.own.arrays import from_arrays
 from benchmark.data.own.spec import Arrays, OwnData
 from benchmark.errors import AssumptionBroken, LetheError
@@ -133,6 +135,22 @@ def test_diabetes_is_read_from_scikit_learn_and_by_name() -> None:
     for found in (bundled, named):
         assert len(found.train.labels) == 442
         assert found.target.in_units(found.train.labels).mean() == pytest.approx(152.133, abs=1e-3)
+
+
+@pytest.mark.parametrize("real", [True, False])
+def test_a_set_that_declares_another_target_than_it_has_is_refused(
+    real: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Prices(NamedSet):
+        name, title, source, real_target = "prices", "Prices", "none", not real
+
+        @classmethod
+        def load(cls) -> Dataset:
+            return from_arrays(X, Y if real else Y > 40, name=cls.name)
+
+    monkeypatch.setattr(catalogue, "find", lambda _: Prices)
+    with pytest.raises(LetheError, match=f"Prices declares .*: set real_target = {real}$"):
+        catalogue.load("prices")
 
 
 # --- problem ----------------------------------------------------------------------------------

@@ -46,7 +46,8 @@ def load(data: DataSpec) -> Dataset:
     """The data set, verified; one with a name is read once a process.
 
     Raises:
-        LetheError: for an unknown name, or if it cannot be read or is not what it should be.
+        LetheError: for an unknown name, or if it cannot be read or is not what it should be, as
+            where its class says nothing of a real target.
     """
     return _named(data) if isinstance(data, str) else data.load()
 
@@ -60,7 +61,15 @@ def clear() -> None:
 
 @cache
 def _named(name: str) -> Dataset:
-    return find(name).load()
+    cls = find(name)
+    found = cls.load()
+    if (found.target is not None) != cls.real_target:
+        said, has = ("a real number", "classes") if cls.real_target else ("classes", "a real number")
+        raise LetheError(
+            f"data '{name}': {cls.__name__} declares a target of {said}, and its rows have {has}: "
+            f"set real_target = {not cls.real_target}"
+        )
+    return found
 
 
 def name(data: DataSpec) -> str:
