@@ -273,6 +273,14 @@ def test_a_row_that_loses_accuracy_is_not_an_answer_however_fast(tmp_path):
     assert line["rows faster by their interval"] == "0 of 1 (n = 1)"
 
 
+def test_a_row_without_a_gap_is_not_taken_to_lose_nothing(tmp_path):
+    cells = [made("unjudged", claim=PROVED, unlearn=0.001), made("plain", claim=PROVED)]
+    cells[0].metrics.pop("accuracy_test_gap")
+    line = lines(speed.answer(Evidence(tables(tmp_path, *cells))))["toy"]
+    assert line["fastest per request"] == "Plain"
+    assert line["rows faster by their interval"] == "0 of 1 (n = 1)"
+
+
 def test_speed_is_about_problems_not_about_the_settings_a_study_varies(tmp_path):
     lossy = made("newton", claim=PROVED, unlearn=0.5, extra={"accuracy_test_gap": -30.0})
     varied = made("newton", claim=PROVED, unlearn=0.5)

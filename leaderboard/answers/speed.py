@@ -89,7 +89,9 @@ def _timed(table: Table) -> list[Row]:
     rows = [
         row
         for row in single(table)
-        if mean(row, "speedup") is not None and (mean(row, "accuracy_test_gap") or 0) >= -LOSS
+        if mean(row, "speedup") is not None
+        and (gap := mean(row, "accuracy_test_gap")) is not None
+        and gap >= -LOSS
     ]
     return sorted(rows, key=lambda row: -number_of(row, "speedup"))
 
