@@ -204,7 +204,7 @@ def _factors(lines: Iterable[Line]) -> str:
 
 def _lost(lines: Iterable[Line], column: str) -> float:
     """The largest loss in a column that counts what is gained."""
-    return max(-(line.number(column) or 0.0) for line in lines)
+    return max(-line.known(column) for line in lines)
 
 
 def _points(most: float) -> str:
@@ -276,7 +276,7 @@ def _biased(board: Board) -> str:
     fitted = board.where(lambda line: hard(line) and line.label == "newton-measured")
     proved = board.where(lambda line: hard(line) and line.verdict == "proved")
     (count,) = {line.facts.forgotten for line in fitted if line.facts.scenario == "influential"}
-    lost = _span(-(line.number("noise_cost_mean") or 0.0) for line in fitted)
+    lost = _span(-line.known("noise_cost_mean") for line in fitted)
     return (
         f"**Requests that are not random.** To forget a whole class of MNIST, or the {count} most "
         "influential rows, moves a model far. Noise that is fitted to one Newton step then costs "
@@ -442,10 +442,11 @@ def _uses(board: Board) -> Iterator[str]:
 
 
 def _is_useful(line: Line) -> bool:
-    """Whether a row keeps its accuracy, and owes it to the original model."""
-    gap = line.number("accuracy_test_gap_mean")
-    gain = line.number("control_accuracy_test_gap_mean")
-    around = line.number("control_accuracy_test_gap_half_width")
+    """Whether a row keeps its accuracy, or R² of a number, and owes it to the original model."""
+    kind = "accuracy" if line.facts.number is None else "r2"
+    gap = line.number(f"{kind}_test_gap_mean")
+    gain = line.number(f"control_{kind}_test_gap_mean")
+    around = line.number(f"control_{kind}_test_gap_half_width")
     over = gain is None or (around is not None and gain > around)  # one seed shows nothing
     return gap is not None and gap >= -LOSS and over
 
@@ -631,7 +632,7 @@ def _graphs(board: Board) -> str:
     slacks = [slack for line in step if (slack := line.number("slack_mean")) is not None]
     # a request that reaches no training row leaves round-off, which no bound compares with
     slacks = [slack for slack in slacks if slack < 1e6]
-    gaps = [abs(line.number("accuracy_test_gap_mean") or 0.0) for line in step]
+    gaps = [abs(line.known("accuracy_test_gap_mean")) for line in step]
     newton = found("newton", "proved", "cora")
     chord = found("newton-chord", "proved", "amazon-photo")
     lines = (

@@ -279,6 +279,19 @@ def test_a_block_is_written_and_the_rest_is_left_alone(project: Path) -> None:
     assert blocks.check(*given) == blocks.build(*given) == []
 
 
+def test_rows_of_a_real_target_are_useful_by_r_squared() -> None:
+    board = blocks.load(BOARD / "results", BOARD)
+    lines = {one.label: one for one in board.lines if one.experiment == "diabetes-regression"}
+    assert lines["downdate"].number("accuracy_test_gap_mean") is None
+    assert blocks._is_useful(lines["downdate"])
+    lost = lines["downdate"].cells | {"r2_test_gap_mean": "-1.5"}
+    assert not blocks._is_useful(replace(lines["downdate"], cells=lost))
+    over = lines["noisy-fine-tune"]
+    assert over.number("control_r2_test_gap_mean") is not None
+    level = over.cells | {"r2_test_gap_mean": "0", "control_r2_test_gap_mean": "0"}
+    assert not blocks._is_useful(replace(over, cells=level))
+
+
 def test_a_table_by_forgotten_rows_sets_no_other_requests_side_by_side() -> None:
     board = blocks.load(BOARD / "results", BOARD)
     gone = ("mnist-hog-squared-forget-1", "downdate")
