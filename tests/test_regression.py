@@ -47,6 +47,7 @@ from leaderboard.export import read
 from leaderboard.model.columns import BY_KEY, OVER_CONTROL, TEST_GAP
 from leaderboard.model.ranking import LOSS
 from leaderboard.model.table import load as load_tables
+from leaderboard.model.table import point
 from leaderboard.overview.row import NUMBER
 
 DRAWS = np.random.default_rng(0)
@@ -441,6 +442,8 @@ def test_the_smoke_run_is_a_table_with_its_columns(tmp_path: Path) -> None:
     assert exact.estimate(BY_KEY["accuracy_test_gap"]) is None
     assert 50 < exact.estimate(BY_KEY["rmse_test"]).mean < 65
     assert rows["noisy-fine-tune"].estimate(OVER_CONTROL) is not None
+    drawn = point(rows["newton"].done[0], 1.0, "newton")
+    assert drawn.gap == rows["newton"].estimate(BY_KEY["r2_test_gap"]).mean
     headings = [name for _, names in results_grid(table).groups for name in names]
     assert {"Test R² (%)", "R² gap (points)", "Test RMSE (progression)"} <= set(headings)
     assert not [name for name in headings if "accuracy" in name]

@@ -17,7 +17,7 @@ from benchmark.metrics.metric import DOT, of_column
 from benchmark.predictions import with_metrics
 from benchmark.records import Environment, Plan, Record, Store, Value
 from benchmark.studies.quality_record import QualityRecord
-from leaderboard.model.columns import BY_KEY, Column
+from leaderboard.model.columns import BY_KEY, TEST_GAP, Column
 from leaderboard.model.numbers import Estimate, arithmetic, geometric, violations
 
 #: The device of a table that has a plan and no records.
@@ -285,7 +285,7 @@ class Point:
         bounds: on the distance to the retrained weights: `certified`, and `GENERAL` if evaluated.
         distance: measured; None where there is none, as for the residual and the gap.
         residual: of the method's linear solve.
-        gap: of test accuracy, points.
+        gap: of test accuracy, or of R² where a number is predicted, in points.
     """
 
     setting: float
@@ -356,18 +356,15 @@ def bounds(record: Record) -> dict[str, float]:
 def point(record: Record, setting: float, series: str) -> Point:
     """A record that claims a distance as a point."""
 
-    def metric(name: str) -> float | None:
-        value = record.metrics.get(name)
-        return None if value is None else value.value
-
+    distance, gap = record.metrics.get("distance"), TEST_GAP.read(record)
     return Point(
         setting=setting,
         series=series,
         epsilon=present(record.claim).epsilon,
         bounds=bounds(record),
-        distance=metric("distance"),
+        distance=None if distance is None else distance.value,
         residual=constant(record, "residual"),
-        gap=metric("accuracy_test_gap"),
+        gap=None if gap is None else gap.value,
     )
 
 
