@@ -139,8 +139,8 @@ def leave(code: int) -> None:
 def leave_tidily(code: int) -> None:
     """End this process once what is registered for its end has run, and nothing else.
 
-    To take the interpreter apart, with torch in it, costs a second of processor time. Who pressed
-    Ctrl-C waits for it, and a cluster that ends a job may not.
+    To take the interpreter apart, with torch in it, costs processor time. Who pressed Ctrl-C waits
+    for it, and a cluster that ends a job may not.
     """
     try:
         atexit._run_exitfuncs()

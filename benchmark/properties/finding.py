@@ -40,7 +40,8 @@ class Finding(_Frozen):
     """Result of certifying one model.
 
     Attributes:
-        margin: certified lower bound of what must not be negative; None where nothing is known.
+        margin: lower bound of what must not be negative, certified up to the tolerance; None where
+            nothing is known.
         feature: the one with the least margin; "" where there is none.
         witness: of a violation.
         tolerance: margins down to its negative count as held.
