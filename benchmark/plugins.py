@@ -290,9 +290,10 @@ def _import(module: str) -> ModuleType:
 
 
 def _classes_in(module: ModuleType) -> Iterator[type[Any]]:
-    """The concrete classes that are defined in the module, not imported into it."""
-    for _, cls in inspect.getmembers(module, inspect.isclass):
-        if cls.__module__ == module.__name__ and not inspect.isabstract(cls):
+    """The concrete classes that are defined in the module, in order, not imported into it."""
+    for cls in list(vars(module).values()):
+        own = inspect.isclass(cls) and cls.__module__ == module.__name__
+        if own and not inspect.isabstract(cls):
             yield cls
 
 

@@ -13,8 +13,6 @@ from torch import nn
 
 from lethe import Method, ModelSpec, Release, Request, Source
 
-#
-
 NOT_A_METHOD = 3
 
 
@@ -52,9 +50,6 @@ class LinearNet(OutsideNet):
     @property
     def linear(self) -> bool:
         return True
-
-
-#
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Small problems, nets and graphs for tests, and what a claim on them rests on."""
+"""Small problems, nets and graphs for tests, and what is asked of a release on them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -24,17 +25,13 @@ from benchmark.checks.problems import (
     squared,
     tangent,
 )
-from benchmark.contract.request import Release
+from benchmark.contract.request import Release, Request
+from benchmark.contract.seeds import Seeds
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.rows import Rows
 
-#
-
 __all__ = ["declared", "every_row", "mlp", "one_vs_rest", "rows", "softmax", "squared", "tangent"]
-
-
-#
 
 
 def numbers(release: Release) -> dict[str, float]:
@@ -48,6 +45,21 @@ def bounds(release: Release) -> dict[str, float]:
     evidence = release.claim.evidence
     others = {other.theorem: other.value for other in evidence.alternatives}
     return others | {evidence.theorem: evidence.reached}
+
+
+def away(request: Request, release: Release) -> float:
+    """The distance to the retrained weights, before noise."""
+    retrained = request.problem.fit(request.retain, Seeds().generator("training"))
+    return float((release.state.weights - retrained).norm())
+
+
+def without_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no method draw noise."""
+
+    def none(self: Request, like: Tensor, sigma: float, *scope: object) -> Tensor:
+        return torch.zeros_like(like)
+
+    monkeypatch.setattr(Request, "noise", none)
 
 
 # Five small nets as functions of flat weights, each with rows, in float64.

@@ -39,7 +39,7 @@ from methods.langevin import Langevin
 from methods.sekhari import Sekhari
 from tests import problems
 from tests.oracles import newton_residual
-from tests.problems import bounds, numbers
+from tests.problems import bounds, numbers, without_noise
 
 FORGET = torch.tensor([3, 17, 41, 58])
 LATER = torch.tensor([0, 1])
@@ -68,13 +68,6 @@ def minimiser(problem: Problem, index: Tensor, perturbation: Tensor | float = 0.
     eye = torch.eye(problem.model.dimension, dtype=torch.float64)
     hessian = torch.stack([problem.hessian(origin, rows) @ e for e in eye])
     return -torch.linalg.solve(hessian, problem.gradient(origin, rows) + perturbation)
-
-
-def without_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(self: Request, like: Tensor, sigma: float, *scope: object) -> Tensor:
-        return torch.zeros_like(like)
-
-    monkeypatch.setattr(Request, "noise", none)
 
 
 # certified removal

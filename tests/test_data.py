@@ -28,8 +28,7 @@ from benchmark.data.dataset import (
 from benchmark.data.features import compute
 from benchmark.data.forget import ForgetSpec
 from benchmark.data.images import Source
-from benchmark.data.sets import images as shifted
-from benchmark.data.sets.images import MNIST
+from benchmark.data.sets.images import SHIFTS, Mnist, shifted
 from benchmark.data.split import Split, SplitSpec, split
 from benchmark.errors import LetheError
 from tests import problems
@@ -91,7 +90,7 @@ def tiny(folder: Path) -> Source:
     for name in ("train", "test"):
         write_parquet(target / f"{name}-00000-of-00001.parquet", IMAGES, LABELS)
         hashes[name] = content_hash(row_digests(IMAGES, LABELS))
-    return replace(MNIST, name="tiny", title="Tiny", folder="tiny", hashes=hashes, classes=3)
+    return replace(Mnist.images, name="tiny", title="Tiny", folder="tiny", hashes=hashes, classes=3)
 
 
 def write_parquet(
@@ -220,7 +219,7 @@ def test_real_mnist_has_its_published_hash_and_is_decoded_once(
         5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949,
     ]  # fmt: skip
     monkeypatch.setattr(images, "_decode", None)
-    assert len(images.load(MNIST).train.labels) == 60000, "from the decoded copy"
+    assert len(images.load(Mnist.images).train.labels) == 60000, "from the decoded copy"
 
 
 @pytest.mark.real_data
@@ -433,12 +432,12 @@ def test_T8_retain_is_exactly_what_was_trained_on_minus_forget() -> None:
 
 def test_a_shift_moves_a_digit_and_brings_in_nothing():
     digits = np.random.default_rng(0).integers(0, 256, (3, 5, 4), dtype=np.uint8)
-    moved = shifted.shifted(digits, 1, -2)
+    moved = shifted(digits, 1, -2)
     assert np.array_equal(moved[:, 1:, :2], digits[:, :-1, 2:])
     assert not moved[:, 0].any()
     assert not moved[:, :, 2:].any()
-    assert np.array_equal(shifted.shifted(digits, 0, 0), digits)
-    assert len(set(shifted.SHIFTS)) == 10
+    assert np.array_equal(shifted(digits, 0, 0), digits)
+    assert len(set(SHIFTS)) == 10
 
 
 @pytest.mark.real_data

@@ -21,7 +21,7 @@ from benchmark.theory.gaussian import m_for
 from methods.chord_newton import ChordNewton
 from methods.iterated_newton import IteratedNewton
 from tests import problems
-from tests.problems import bounds, numbers
+from tests.problems import away, bounds, numbers
 
 # Iterated Newton: as many steps as the public distance asks, and never a refusal.
 
@@ -38,12 +38,6 @@ def ask(
     target = Target(distance=distance)
     request = Request.of(problem, original, torch.tensor(forget, dtype=torch.int64), target=target)
     return request, method.answer(request)
-
-
-def away(request: Request, release: Release) -> float:
-    """The distance to the retrained weights, before noise."""
-    retrained = request.problem.fit(request.retain, Seeds().generator("training"))
-    return float((release.state.weights - retrained).norm())
 
 
 @pytest.mark.parametrize("distance", [1.0, 0.1, 1e-3, 1e-6])

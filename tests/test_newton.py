@@ -19,7 +19,7 @@ from benchmark.theory.gaussian import epsilon_for, m_for
 from methods.newton import Newton
 from methods.newton_lissa import NewtonLissa
 from tests import problems
-from tests.problems import bounds, numbers
+from tests.problems import away, bounds, numbers
 
 FORGET = torch.tensor([1, 8, 30])
 
@@ -34,12 +34,6 @@ def ask(
     original = method.prepare(problem, original, Seeds(), Clock())
     request = Request.of(problem, original, forget, target=Target(distance=distance))
     return request, method.answer(request)
-
-
-def away(request: Request, release: Release) -> float:
-    """The distance to the retrained weights, before noise."""
-    retrained = request.problem.fit(request.retain, Seeds().generator("training"))
-    return float((release.state.weights - retrained).norm())
 
 
 @pytest.mark.parametrize("noise", ["uniform", "measured"])

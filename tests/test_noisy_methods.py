@@ -31,6 +31,7 @@ from methods.model_clipping import ModelClipping
 from methods.noisy_fine_tune import NoisyFineTune
 from methods.output_perturbation import OutputPerturbation
 from tests import problems, tiny_experiment
+from tests.problems import without_noise
 
 CPU = torch.device("cpu")
 FORGET = torch.tensor([3, 17, 41, 58])
@@ -54,13 +55,6 @@ def start_of(problem: Problem, norm: float = 5.0) -> Tensor:
 
 def unlearned(method: Method, problem: Problem, start: Tensor, **more: object) -> Release:
     return method.answer(asked(problem, start, **more))
-
-
-def without_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(self: Request, like: Tensor, sigma: float, *scope: object) -> Tensor:
-        return torch.zeros_like(like)
-
-    monkeypatch.setattr(Request, "noise", none)
 
 
 def kept_quadratic() -> tuple[Problem, np.ndarray, np.ndarray]:

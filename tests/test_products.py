@@ -28,8 +28,6 @@ from benchmark.rows import Rows
 from tests import problems
 from tests.problems import FORMS, NETS, ROWS, Net, dense_gauss_newton
 
-# Every product by its name, and what it rests on, against brute force in float64.
-
 # --- Every product by its name, against the brute-force Hessian in float64, on small nets --------
 
 

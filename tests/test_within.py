@@ -22,7 +22,7 @@ from benchmark.contract.request import Release, Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.curvature.factor import dense_matrix
 from benchmark.errors import AssumptionBroken
-from benchmark.problem.convex import Ball, Both, Box, ConvexSet, Ordered
+from benchmark.problem.convex import Both, Box, ConvexSet, Ordered
 from benchmark.problem.model import Model, SoftmaxSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
@@ -163,7 +163,6 @@ def test_weights_outside_the_cone_get_no_bound() -> None:
 
 
 SETS: list[ConvexSet] = [
-    Ball(1.5),
     Box(
         torch.tensor([0.0, -1, -9, -9, 0, 0]).double(), torch.tensor([9.0, 1, 9, 9, 0, 9]).double()
     ),

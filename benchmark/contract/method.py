@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -21,9 +21,8 @@ from benchmark.problem.problem import Problem
 #: `reference` is what the rest is measured against, `floor` how close a second retraining comes
 #: to it, `ceiling` what doing nothing gives; every other method is an `entry`.
 Role = Literal["entry", "reference", "floor", "ceiling"]
-Need = Literal[
-    "retain",
-    "forget",
+#: Needs that are of the problem, not of what a request looks at.
+ProblemNeed = Literal[
     "classes",
     "strong_convexity",
     "squared_loss",
@@ -33,19 +32,8 @@ Need = Literal[
     "constraint",
     "cone",
 ]
-#: Needs that are of the problem, not of what a request looks at.
-PROBLEMS: frozenset[Need] = frozenset(
-    {
-        "classes",
-        "strong_convexity",
-        "squared_loss",
-        "exact_sums",
-        "one_vs_rest",
-        "tangent",
-        "constraint",
-        "cone",
-    }
-)
+Need = Literal["retain", "forget", ProblemNeed]
+PROBLEMS: frozenset[Need] = frozenset(get_args(ProblemNeed))
 #: Methods of ours that need classes: to give rows other labels, to compare probabilities, or for
 #: sums over one-hot labels. Their own `needs` would say so, but is part of their records' keys.
 _OF_CLASSES = frozenset(
@@ -85,11 +73,10 @@ class Method(BaseModel, ABC):
       for exactly may be answered by construction all the same.
     * `needs` says which rows' data a request looks at: without `retain` it can be answered where
       the training data are no longer held. It also says what the problem must be: `classes` where
-      a real target is of no use,
-      `strong_convexity`, `squared_loss` or `one_vs_rest` (of a linear model with a ridge),
-      `exact_sums`, squared loss on features in fixed point with direct training, `tangent`, a net
-      linearised at public weights, `constraint`, trained within the convex set of a property, and
-      `cone`, a softmax head of that kind.
+      a real target is of no use, `strong_convexity`, `squared_loss` or `one_vs_rest` (of a linear
+      model with a ridge), `exact_sums`, squared loss on features in fixed point with direct
+      training, `tangent`, a net linearised at public weights, `constraint`, trained within the
+      convex set of a property, and `cone`, a softmax head of that kind.
     * `answers_altered` says whether a request may alter rows instead of losing them. By default it
       may where nothing is certified, and where a request looks at no forgotten row: what is
       computed from the kept rows alone sees their new versions and no others.
@@ -161,9 +148,9 @@ class Method(BaseModel, ABC):
         return found | of_classes if cls.name in _OF_CLASSES else found
 
     @classmethod
-    def ignores_constraint(cls, problem: Problem) -> bool:
+    def ignores_constraint(cls, constrained: bool) -> bool:
         """Whether training is constrained, and the method's bounds are not of such a problem."""
-        return problem.constrained and "cone" not in cls.needs
+        return constrained and cls.evidence == "distance" and "cone" not in cls.needs
 
     def train(self, problem: Problem, rows: Tensor, seeds: Seeds, clock: Clock) -> State:
         """Train on the training rows `rows` (n,); by default as the problem says.
@@ -210,7 +197,7 @@ class Method(BaseModel, ABC):
                 f"{self.name} is made for classes, and the target is a real number: take downdate, "
                 "newton, newton-chord or fine-tune"
             )
-        if self.evidence == "distance" and self.ignores_constraint(request.problem):
+        if self.ignores_constraint(request.problem.constrained):
             raise AssumptionBroken(
                 f"{self.name} takes the gradient to vanish where training ends, and training is "
                 "within the convex set of a property: take cone-newton, or property.enforce = "

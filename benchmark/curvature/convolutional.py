@@ -224,7 +224,7 @@ class ConvolutionalHessian:
     that a later change cannot go unnoticed; `x` is not and must not change.
 
     Args:
-        net: for which `layers.rules.has_rules` says yes; its own weights are never read.
+        net: for which `has_rules` says yes; its own weights are never read.
         x: (n, inputs), whatever `net` takes.
         y: (n,) labels.
         weights: (d,), in the order of the net's parameters.

@@ -12,8 +12,6 @@ from benchmark.data.images import Source
 from benchmark.data.own.table import Roles, Table, dataset
 from benchmark.errors import LetheError
 
-# A data set with a name: what a file in `benchmark/data/sets`, or a plug-in, declares.
-
 
 class NamedSet(ABC):
     """A data set that experiments call by its name.

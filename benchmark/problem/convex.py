@@ -1,4 +1,8 @@
-"""Closed convex sets of weights, and training constrained to one."""
+"""Closed convex sets of weights: projection, tangent cone and residual; balls by their radius.
+
+A set is declared without a look at the data. So projection onto it is post-processing, and both
+sides of a definition project onto the same set.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,6 @@ import torch
 from torch import Tensor
 
 from benchmark.errors import AssumptionBroken
-
-# Closed convex sets of weights: projection, tangent cone and residual.
-#
-# A set is declared without a look at the data. So projection onto it is post-processing, and both
-# sides of a definition project onto the same set.
 
 
 class ConvexSet(ABC):
@@ -40,31 +39,6 @@ class ConvexSet(ABC):
         """
         kept = self.tangent(weights.double(), -gradient.double())
         return float(kept.norm())
-
-
-@dataclass(frozen=True, eq=False)
-class Ball(ConvexSet):
-    """The ball ||w|| <= radius."""
-
-    radius: float
-
-    def project(self, weights: Tensor) -> Tensor:
-        """Scale down what is longer."""
-        norms = torch.linalg.vector_norm(weights, dim=-1, keepdim=True)
-        return torch.where(norms > self.radius, weights * (self.radius / norms), weights)
-
-    def tangent(self, weights: Tensor, direction: Tensor) -> Tensor:
-        """The direction, on the sphere without its outward part."""
-        norm, slack = float(weights.norm()), 8 * torch.finfo(weights.dtype).eps * self.radius
-        if norm < self.radius - slack or norm == 0:
-            return direction
-        outward = max(0.0, float(direction.dot(weights))) / norm**2
-        return direction.add(weights, alpha=-outward)
-
-    def has(self, weights: Tensor) -> bool:
-        """Whether the norm is at most the radius, up to round-off of the scaling."""
-        room = self.radius * (1 + 8 * torch.finfo(weights.dtype).eps)
-        return bool((torch.linalg.vector_norm(weights, dim=-1) <= room).all())
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,6 @@ from benchmark.problem.models.convolutional import AllCNNSpec, ResNet18Spec
 from benchmark.problem.models.fully_connected import MLPSpec, SoftmaxSpec, TangentSpec
 from benchmark.problem.models.spec import Inputs, ModelSpec, Shape
 
-# Models as functions of one flat weight vector.
-
 __all__ = [
     "AllCNNSpec",
     "Inputs",

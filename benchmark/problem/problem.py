@@ -20,8 +20,6 @@ from benchmark.problem import products
 from benchmark.problem.risk import Risk
 from benchmark.rows import Rows
 
-# A learning problem: data, model, objective, training.
-
 
 @dataclass(frozen=True)
 class Problem(Risk):

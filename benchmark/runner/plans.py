@@ -157,8 +157,7 @@ def _fits(method: type[Method], experiment: Experiment, missing: frozenset[str])
     problem = experiment.problem
     if problem.model.hops is not None and method.evidence in ("distance", "algorithm"):
         return False
-    constrained = problem.constrained and "cone" not in method.needs
-    if constrained and method.evidence == "distance":  # its bounds are not of such a problem
+    if method.ignores_constraint(problem.constrained):
         return False
     return not method.demands() & missing and (method.can_alter() or problem.graph is None)
 

@@ -1,1 +1,1 @@
-"""Studies of the certificates themselves: do their bounds hold, and how slack are they."""
+"""Studies: experiments, forget quality, soundness and slack of certificates, audits, timings."""

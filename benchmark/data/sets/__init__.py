@@ -1,1 +1,1 @@
-"""Data sets that have a name: one a file, found by being there."""
+"""Data sets that have a name, found by being here; see `benchmark.data.named`."""

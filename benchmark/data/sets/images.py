@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmark.data import images
 from benchmark.data.dataset import Dataset, Part
 from benchmark.data.images import Source
 from benchmark.data.named import ImageSet, NamedSet
@@ -36,26 +35,23 @@ class Digits(NamedSet):
         return Dataset(cls.name, 10, part, None)
 
 
-MNIST = Source(
-    name="mnist",
-    title="MNIST",
-    family="MNIST",
-    folder="mnist",
-    hub="ylecun/mnist",
-    image_column="image",
-    classes=10,
-    hashes={
-        "train": "54e1ab866c9484947dd4821c52bb7a43938f555d6b046be6af55247f8e6ffc64",
-        "test": "97b756d55950f1841ebd48df7379b9b2fc87a10d63e08d6213dad41d564e8508",
-    },
-    citation="LeCun, Cortes, Burges: The MNIST database of handwritten digits",
-)
-
-
 class Mnist(ImageSet):
-    """See `MNIST`."""
+    """70,000 handwritten digits of 28 x 28."""
 
-    images = MNIST
+    images = Source(
+        name="mnist",
+        title="MNIST",
+        family="MNIST",
+        folder="mnist",
+        hub="ylecun/mnist",
+        image_column="image",
+        classes=10,
+        hashes={
+            "train": "54e1ab866c9484947dd4821c52bb7a43938f555d6b046be6af55247f8e6ffc64",
+            "test": "97b756d55950f1841ebd48df7379b9b2fc87a10d63e08d6213dad41d564e8508",
+        },
+        citation="LeCun, Cortes, Burges: The MNIST database of handwritten digits",
+    )
 
 
 #: Pixels down and across. No two of them give a digit the same image.
@@ -72,14 +68,14 @@ class MnistShifted(NamedSet):
 
     name = "mnist-shifted"
     title = "MNIST, shifted"
-    source = MNIST.citation
+    source = Mnist.source
     official_test = True
-    made_of = MNIST.name
+    made_of = Mnist.name
 
     @classmethod
     def load(cls) -> Dataset:
-        """The set, made of MNIST; see `benchmark.data.images.load`."""
-        source = images.load(MNIST)
+        """The set, made of MNIST."""
+        source = Mnist.load()
         digits, n = source.train, len(source.train.labels)
         train = Part.verified(
             np.concatenate([shifted(digits.images, *by) for by in SHIFTS]),
@@ -100,45 +96,40 @@ def shifted(digits: np.ndarray, down: int, across: int) -> np.ndarray:
     return padded[:, top : top + height, left : left + width]
 
 
-CIFAR10 = Source(
-    name="cifar10",
-    title="CIFAR-10",
-    family="CIFAR-10",
-    folder="cifar10",
-    hub="uoft-cs/cifar10",
-    image_column="img",
-    classes=10,
-    hashes={
-        "train": "6a3b2c04d0a79ce272dcdacaf0bc440275db5a8cbe3717521a28fada2ea0d2ed",
-        "test": "65a6ffe079453e514083f99356b35e02cbfd581b4951e3937fae188974b79f39",
-    },
-    citation="Krizhevsky 2009: Learning multiple layers of features from tiny images",
-)
-
-
 class Cifar10(ImageSet):
-    """See `CIFAR10`."""
+    """60,000 photographs of 32 x 32 in colour."""
 
-    images = CIFAR10
-
-
-# The first 45,000 of the 73,257 training crops, and no test split: never official SVHN. Digits of
-# one house number overlap, so rows of one photograph belong together.
-SVHN_PART = Source(
-    name="svhn-part",
-    title="SVHN, first 45,000 training crops",
-    family="SVHN (part, not the official split)",
-    folder="svhn",
-    hub=None,
-    image_column="image",
-    classes=10,
-    hashes={"train": "e281d6ae6f6722c9a64057f4d07949e81c56af81c8edbcaf68eb9113b2a003b6"},
-    citation="Netzer et al. 2011: Reading digits in natural images (non-commercial use only)",
-    groups={"train": "80579516a32f58570a27374258ed5b98e919a76cd1d3e09d92bb96bab45e8182"},
-)
+    images = Source(
+        name="cifar10",
+        title="CIFAR-10",
+        family="CIFAR-10",
+        folder="cifar10",
+        hub="uoft-cs/cifar10",
+        image_column="img",
+        classes=10,
+        hashes={
+            "train": "6a3b2c04d0a79ce272dcdacaf0bc440275db5a8cbe3717521a28fada2ea0d2ed",
+            "test": "65a6ffe079453e514083f99356b35e02cbfd581b4951e3937fae188974b79f39",
+        },
+        citation="Krizhevsky 2009: Learning multiple layers of features from tiny images",
+    )
 
 
 class SvhnPart(ImageSet):
-    """See `SVHN_PART`."""
+    """The first 45,000 of the 73,257 training crops, and no test split: never official SVHN.
 
-    images = SVHN_PART
+    Digits of one house number overlap, so rows of one photograph belong together.
+    """
+
+    images = Source(
+        name="svhn-part",
+        title="SVHN, first 45,000 training crops",
+        family="SVHN (part, not the official split)",
+        folder="svhn",
+        hub=None,
+        image_column="image",
+        classes=10,
+        hashes={"train": "e281d6ae6f6722c9a64057f4d07949e81c56af81c8edbcaf68eb9113b2a003b6"},
+        citation="Netzer et al. 2011: Reading digits in natural images (non-commercial use only)",
+        groups={"train": "80579516a32f58570a27374258ed5b98e919a76cd1d3e09d92bb96bab45e8182"},
+    )

@@ -1,1 +1,1 @@
-"""Architectures, one idea a file: a specification builds the module that `Model` calls."""
+"""Kinds of models, found by being here: each builds the module that `Model` calls."""

@@ -162,7 +162,7 @@ class ModelSpec(BaseModel, ABC):
         return self.model_dump()
 
 
-# Kinds of models by name: one a file in this folder, or of an installed plug-in.
+# Kinds of models by name: classes in this folder, or of an installed plug-in.
 
 
 def _lacks(cls: type[ModelSpec]) -> str:

@@ -131,7 +131,7 @@ class ConeTraining(Converging):
     variational inequality, and no theorem that takes the gradient for it may rely on this.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     algorithm: Literal["cone-newton"] = "cone-newton"
     tolerance: float = Field(gt=0)
@@ -152,14 +152,7 @@ class ConeTraining(Converging):
         """The cone, in a ball's place."""
         return self.within
 
-    def fit(
-        self,
-        problem: Problem,
-        start: Tensor,
-        rows: Rows,
-        generator: torch.Generator,
-        effort: float,
-    ) -> Tensor:
+    def minimise(self, problem: Problem, start: Tensor, rows: Rows) -> Tensor:
         """Weights (d,) in the cone whose residual is within the tolerance."""
         start = self.within.project(start)
         path = cone_path(problem, start, rows, tolerance=self.tolerance, steps=self.max_steps)

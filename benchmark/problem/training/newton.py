@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import reduce
@@ -20,10 +21,10 @@ from benchmark.problem.risk import Risk
 from benchmark.rows import Rows
 
 
-class Converging(BaseModel):
+class Converging(BaseModel, ABC):
     """A training without a norm constraint whose gradient is held to `tolerance`.
 
-    Each derived class declares the field, with a default of its own.
+    Each derived class declares the field, with a default of its own, and `minimise`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,6 +44,25 @@ class Converging(BaseModel):
     def check(self, risk: Risk) -> None:
         """See `benchmark.problem.risk.Training`; nothing is refused."""
 
+    def fit(
+        self,
+        problem: Problem,
+        start: Tensor,
+        rows: Rows,
+        generator: torch.Generator,
+        effort: float,
+    ) -> Tensor:
+        """Weights (d,) by `minimise`: nothing is drawn, and `effort` is ignored."""
+        return self.minimise(problem, start, rows)
+
+    @abstractmethod
+    def minimise(self, problem: Problem, start: Tensor, rows: Rows) -> Tensor:
+        """Weights (d,) of the minimiser on `rows`, from `start` (d,) to the tolerance.
+
+        Raises:
+            DidNotConverge: if the tolerance is missed.
+        """
+
 
 # Training to convergence, for convex problems.
 
@@ -58,17 +78,6 @@ class NewtonTraining(Converging):
     tolerance: float = Field(1e-10, gt=0)
     max_steps: int = Field(100, ge=1)
     max_products: int = Field(500, ge=1)
-
-    def fit(
-        self,
-        problem: Problem,
-        start: Tensor,
-        rows: Rows,
-        generator: torch.Generator,
-        effort: float,
-    ) -> Tensor:
-        """Weights (d,) with ||grad L(w, rows)|| <= tolerance; see `minimise`."""
-        return self.minimise(problem, start, rows)
 
     def minimise(self, problem: Problem, start: Tensor, rows: Rows) -> Tensor:
         """Weights (d,) with ||grad L(w, rows)|| <= tolerance: the end of the `path`."""
@@ -184,14 +193,7 @@ class DirectTraining(Converging):
         """
         squared_head(risk)
 
-    def fit(
-        self,
-        problem: Problem,
-        start: Tensor,
-        rows: Rows,
-        generator: torch.Generator,
-        effort: float,
-    ) -> Tensor:
+    def minimise(self, problem: Problem, start: Tensor, rows: Rows) -> Tensor:
         """Weights (d,) of the minimiser on `rows`, wherever it starts.
 
         Raises:

@@ -30,8 +30,6 @@ from benchmark.problem.variants import Units
 from benchmark.rows import Rows
 from tests import problems
 
-# --- Fidelity of the uncertified baselines that use curvature: each against a known answer -------
-
 FORGET = torch.tensor([3, 17, 41, 58])
 KINDS = [problems.softmax, problems.mlp]
 
