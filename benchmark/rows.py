@@ -136,7 +136,7 @@ class FixedPoint(BaseModel):
 
     @property
     def of_targets(self) -> FixedPoint:
-        """The form of real targets in -1..1 beside such features."""
+        """The form of real targets in -1..1: as many bits, and clipped at 1 or above."""
         return self.model_copy(update={"clip": max(self.clip, 1.0)})
 
     def check(self, x: Tensor) -> None:

@@ -119,7 +119,7 @@ COMPARED = ("forget", "test")
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a judge finds on each part of the data.
+    """Findings of a judge on each part of the data.
 
     Attributes:
         judge: of the problem.
