@@ -1,4 +1,4 @@
-"""What the models of a problem are judged by: accuracy, or how far off a real number is.
+"""Judges of a problem's models: by accuracy, or by how far off a real number is.
 
 The problem says which. Everything else asks its judge, and a measure of the other kind is never
 computed.
@@ -100,7 +100,7 @@ class Judge(ABC, Generic[K]):
 
     @abstractmethod
     def compared(self, retrained: K, ours: K) -> dict[str, Value]:
-        """How far the outputs of a model are from the retrained one's, row by row."""
+        """Distances of a model's outputs from the retrained one's, row by row."""
 
     @abstractmethod
     def kept(self, outputs: Tensor, y: Tensor) -> K:
