@@ -66,7 +66,7 @@ def problem_of(rows: Rows, net: Net) -> tuple[ProblemSpec, Monotone]:
 @pytest.mark.parametrize("net", NETS, ids=[f"{one.activation}-{one.weight:g}" for one in NETS])
 @pytest.mark.parametrize("rows", ROWS, ids=[one.data for one in ROWS])
 def test_certify_a_net(rows: Rows, net: Net, seed: int, benchmark: BenchmarkFixture) -> None:
-    """Once, as after a request, and on the CPU, as the bounds are NumPy's; without training."""
+    """Times one certificate, as after a request, without training; NumPy bounds on the CPU."""
     if reason := catalogue.find(rows.data).absent():
         pytest.skip(f"{rows.data} is not here: {reason}")
     benchmark.group = f"{rows.data}, {UNITS} units of {net.activation}, penalty {net.weight:g}"

@@ -36,7 +36,7 @@ def hash_(
         list[str] | None, typer.Option(help="A column to leave out; repeatable.")
     ] = None,
     task: Annotated[
-        str | None, typer.Option(help="classification or regression, where it cannot be told.")
+        str | None, typer.Option(help="classification or regression, where data do not tell.")
     ] = None,
 ) -> None:
     """Read data, check them, and print their content hash, which no order of rows changes."""

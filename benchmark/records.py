@@ -102,7 +102,7 @@ class Trial(_Frozen):
 
 
 class Tuned(_Frozen):
-    """What tuning chose, and from what; see `benchmark.runner.cell`."""
+    """Setting that tuning chose, and its trials; see `benchmark.runner.cell`."""
 
     params: dict[str, Any]
     trials: tuple[Trial, ...]

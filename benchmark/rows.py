@@ -89,17 +89,17 @@ class RealTarget:
 
     @property
     def in_words(self) -> str:
-        """What is predicted, with its range where that is declared."""
+        """Words for what is predicted, with its range where that is declared."""
         return f"a number from {self.low:g} to {self.high:g}" if self.declared else "a number"
 
     @property
     def middle(self) -> float:
-        """What 0 stands for."""
+        """Number, in the target's own units, that 0 stands for."""
         return self.low / 2 + self.high / 2
 
     @property
     def half(self) -> float:
-        """How many of its units are one of the scale."""
+        """Number of the target's own units that make one of the scale."""
         return self.high / 2 - self.low / 2
 
     def scaled(self, values: np.ndarray) -> np.ndarray:
@@ -136,7 +136,7 @@ class FixedPoint(BaseModel):
 
     @property
     def of_targets(self) -> FixedPoint:
-        """The form of real targets in -1..1 beside such features."""
+        """The form of real targets in -1..1: as many bits, and clipped at 1 or above."""
         return self.model_copy(update={"clip": max(self.clip, 1.0)})
 
     def check(self, x: Tensor) -> None:

@@ -502,7 +502,7 @@ def _by_forgotten(
 
 
 def _forgotten(line: Line) -> int:
-    """How many rows its request names."""
+    """Number of rows that its request names."""
     return present(line.facts.forgotten)
 
 
@@ -646,7 +646,7 @@ def _graphs(board: Board) -> str:
 
 
 def _tight_audit(board: Board) -> str:
-    """What whole runs prove of the claims that are tight."""
+    """Sentence on what whole runs prove of the claims that are tight."""
     study = audit_record.read(board.store.folder)
     found = [one for one in study.findings if one.variant == "tight"] if study else []
     if not found:

@@ -127,7 +127,7 @@ def asked(evidence: Evidence) -> list[Answer]:
 
 
 def said(answer: Answer) -> str:
-    """What the section says in words, folds included, as one text."""
+    """Prose of a section, folds included, as one text."""
     section = answer.section
     folds = [part for part in section.parts if isinstance(part, Section)]
     prose = [part for of in (section, *folds) for part in of.parts if isinstance(part, Prose)]

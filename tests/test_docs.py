@@ -145,7 +145,7 @@ _DATED = re.compile(r"\(\d{1,2} [A-Z][a-z]+ 20\d\d, (?:before )?revision\s+[0-9a
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_figure_that_was_measured_is_generated_or_says_where(page: str) -> None:
-    """In a block from the records, or with the day and the revision, in its paragraph or bullet."""
+    """It stands in a block from the records, or its paragraph or bullet has day and revision."""
     text = (DOCS / page).read_text(encoding="utf-8")
     text = re.sub(r"<!-- generated: .*?<!-- end -->|```.*?```", "", text, flags=re.DOTALL)
     for said in re.split(r"\n\s*\n|\n(?=\s*[-*] )", text):

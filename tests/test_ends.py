@@ -501,7 +501,7 @@ def test_an_output_that_is_full_is_one_line(tmp_path: Path) -> None:
 def test_a_signal_that_became_another_error_is_one_line_as_well(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """As NumPy makes a TypeError of it, where it is comparing rows."""
+    """NumPy makes a TypeError of a signal that comes while it compares rows."""
 
     def compare() -> None:
         try:

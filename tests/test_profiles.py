@@ -172,7 +172,7 @@ def test_every_scale_of_every_experiment_has_cells(name: str, scale: str | None)
 
 @pytest.mark.parametrize("name", names())
 def test_what_a_group_runs_at_the_smoke_scale_is_for_trying_out(name: str) -> None:
-    """Also what is in no group: `smoke` takes seconds wherever it is asked for."""
+    """Experiments in no group too: `smoke` takes seconds wherever it is asked for."""
     smoke = load(name, "smoke")
     assert smoke.trial
     assert list(smoke.seeds) == [0]

@@ -391,7 +391,7 @@ def cancelling(seed: int, activation: str) -> Net:
     draws = np.random.default_rng(seed)
     inputs, units = domain_of(COLUMNS).inputs, 4
     w = draws.normal(size=(units, inputs)) * 10.0 ** draws.integers(0, 9, size=(units, 1))
-    w[:, 0] = draws.normal(size=units)  # of the input whose slope is bounded: nothing cancels
+    w[:, 0] = draws.normal(size=units)  # weights of the input whose slope is bounded do not cancel
     return Net((w, draws.normal(size=(1, units))), (np.zeros(units), np.zeros(1)), activation)
 
 
@@ -456,7 +456,7 @@ def test_lines_stay_on_their_side(activation: str) -> None:
 
 @pytest.mark.parametrize("hidden", [(6,), (5, 4)])
 def test_outputs_are_as_near_to_real_arithmetic_as_is_said(hidden: tuple[int, ...]) -> None:
-    """By fractions, on nets of ReLU, whose terms cancel."""
+    """Exact fractions give the true outputs of nets of ReLU, whose terms cancel."""
     for seed in range(6):
         problem, weights = random_net(seed, hidden, "relu", scale=10.0**seed)
         predictor = Predictor(problem.model, weights)
@@ -472,7 +472,9 @@ def test_outputs_are_as_near_to_real_arithmetic_as_is_said(hidden: tuple[int, ..
                 ]
                 h = h if number == len(layers) - 1 else [max(v, Fraction(0)) for v in h]
             assert abs(Fraction(value) - (h[1] - h[0])) <= Fraction(room)
-            assert room <= 1e-12 * 10.0 ** (seed * len(layers)) * 1e3  # and it says something
+            assert (
+                room <= 1e-12 * 10.0 ** (seed * len(layers)) * 1e3
+            )  # it is not so wide as to say nothing
 
 
 def test_round_off_is_no_violation() -> None:
@@ -579,7 +581,7 @@ class Lattice:
 
 
 class Looked(Monotone):
-    """Monotone, that keeps what it was asked of."""
+    """Property `monotone` that keeps every net it was asked about, with its finding."""
 
     seen: ClassVar[dict[bytes, tuple[Predictor, Finding, Problem]]] = {}
 

@@ -1,4 +1,4 @@
-"""What one pass over the rows costs, also spread over processes, and the limits of speed."""
+"""Times of one pass over the rows, also spread over processes, and the limits of speed."""
 
 from __future__ import annotations
 

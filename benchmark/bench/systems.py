@@ -392,7 +392,7 @@ class Timings(Study[T, E]):
 
 
 class OneSystem:
-    """What times pieces on one system at a time."""
+    """Bench that times pieces on one system at a time."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device

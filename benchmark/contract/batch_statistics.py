@@ -72,6 +72,6 @@ def check(name: str, request: Request, release: Release) -> None:
 def _set_by_training(request: Request, weights: Tensor) -> bool:
     """Whether the statistics in `weights` (d,) are those of a pass over the retained rows."""
     problem = request.problem
-    training: Any = problem.training  # in batches, as statistics are of some
+    training: Any = problem.training  # a training in batches: no other one has statistics
     again = problem.model.with_statistics(weights, request.retain_rows.x, training.batch)
     return torch.allclose(again, weights, rtol=1e-4, atol=1e-6)

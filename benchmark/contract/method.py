@@ -142,7 +142,7 @@ class Method(BaseModel, ABC):
 
     @classmethod
     def demands(cls) -> frozenset[Need]:
-        """What it needs the problem to be."""
+        """Needs of the method that are about the problem, not about rows."""
         of_classes: frozenset[Need] = frozenset({"classes"})
         found = cls.needs & PROBLEMS
         return found | of_classes if cls.name in _OF_CLASSES else found

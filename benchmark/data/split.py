@@ -1,4 +1,4 @@
-"""Which rows are trained on, kept as negatives, tested, or public and never forgotten."""
+"""Parts of the rows: trained on, kept as negatives, tested, or public and never forgotten."""
 
 from __future__ import annotations
 

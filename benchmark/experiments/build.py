@@ -1,4 +1,4 @@
-"""From an experiment's settings and a seed to a problem, or to its tangent."""
+"""Problems and their tangents, built from an experiment's settings and a seed."""
 
 from __future__ import annotations
 

@@ -226,7 +226,7 @@ class ProblemSpec(BaseModel):
 
     @property
     def graph_name(self) -> str:
-        """What `data` calls the graph."""
+        """Name of the graph, as `data` says it."""
         assert isinstance(self.data, str)
         return self.data
 

@@ -1,4 +1,4 @@
-"""What experiments are: their facts, from their settings, and the groups they belong to."""
+"""Facts of experiments, from their settings, and the groups that they belong to."""
 
 from __future__ import annotations
 

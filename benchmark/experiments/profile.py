@@ -1,4 +1,4 @@
-"""What a file says once: changes to settings, sweeps, rows by label, profiles."""
+"""Changes to settings that a file declares: sweeps, rows by label, profiles."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ class GraphNet(Model):
         return tuple(graph.content_hash for graph in self._graphs)
 
     def in_training(self, weights: Tensor, x: Tensor) -> Tensor:
-        """Logits as outside of training: no layer differs."""
+        """Logits as outside of training: every layer does the same in both."""
         return self(weights, x)
 
     def _logits(self, weights: Tensor, number: int) -> Tensor:

@@ -83,7 +83,7 @@ class Patched:
 
 @dataclass(frozen=True)
 class Sums:
-    """What is kept of a graph for the rows that requests change.
+    """Sums that are kept of a graph for the rows that requests change.
 
     Attributes:
         features: (V, inputs) N(X).

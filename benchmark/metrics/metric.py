@@ -142,8 +142,8 @@ def of_numbers() -> list[type[NumberMetric]]:
 def measured(parts: Mapping[str, Predictions | Numbers]) -> dict[str, Value]:
     """Every metric on every part whose predictions are of its kind, by the name of its column.
 
-    One that fails, or gives what is no number, has none and says why. What a record has already
-    is left out.
+    A metric that fails, or gives something else than a number, has None and a note that says why.
+    Metrics that are measured at once, and stand in the record, are left out.
     """
     found: dict[str, Value] = {}
     for metric in discover().values():

@@ -1,4 +1,4 @@
-"""Which rows, removed together, move a trained model most, or break a constraint on it."""
+"""Rows that, removed together, move a trained model most, or break a constraint on it."""
 
 from __future__ import annotations
 

@@ -46,9 +46,9 @@ def least_slope(
 ) -> Outcome:
     """Bound sign * slope by input `place` from below, until it is -tolerance or a pair is found.
 
-    Boxes are cut depth first, so that few are kept at a time. Where a slope is below -tolerance and
-    no pair is found near the first such points, as of a member whose ensemble rises all the same,
-    nothing can be proved any more, and the search ends.
+    Boxes are cut depth first, so that few are kept at a time. The search ends where no pair is
+    found near the first points whose slope is below -tolerance: nothing can be proved any more. A
+    member of an ensemble that rises all the same has such points.
 
     Args:
         net: with one output.

@@ -45,7 +45,7 @@ class Finding(_Frozen):
         feature: the one with the least margin; "" where there is none.
         witness: of a violation.
         tolerance: margins down to its negative count as held.
-        work: boxes that were bounded, or points of what was to be looked at.
+        work: boxes that were bounded, or inputs or conditions that were looked at one by one.
         seconds: of the processor.
         domain: what the verdict is about, in words.
         share: of test rows that have the property, where it is one of rows.

@@ -456,7 +456,7 @@ def _finite(margin: float) -> float | None:
 
 
 def _count(one: Feature) -> int:
-    """How many categories, or whole numbers, a column can have."""
+    """Number of categories, or of whole numbers, that a column can have."""
     low, high = _ends(one, whole=True)
     return len(one.places) if one.categorical else int(high - low) + 1
 

@@ -1,4 +1,4 @@
-"""What round-off of float64 may do to the outputs of heads and fully connected nets.
+"""Bounds on what round-off of float64 does to outputs of heads and fully connected nets.
 
 In a sum of products every term goes through so many roundings, each of which changes it by 2^-53 of
 itself at most, whatever the order of summation. The share is doubled, which covers second-order

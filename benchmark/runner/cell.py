@@ -166,10 +166,10 @@ def _another(seeds: Seeds, axis: Axis) -> int:
 
 
 def score(judge: Judge[Any], predictor: Predictor, validation: Rows, forget: Rows) -> float:
-    """What a setting is chosen by, in points; 100 at most.
+    """Score that a setting is chosen by, in points; 100 at most.
 
-    Where no row is to be forgotten, as in a blind trial, what validation rows say. Of a real target
-    one less the root mean squared error on its scale takes the place of an accuracy.
+    Where no row is to be forgotten, as in a blind trial, it is the accuracy on validation rows. For
+    a real target, one minus the root mean squared error on its scale takes the place of accuracy.
     """
     unseen = judge.worth(judge.outputs(predictor, validation.x), validation.y)
     if len(forget) == 0:

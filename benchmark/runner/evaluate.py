@@ -119,7 +119,7 @@ COMPARED = ("forget", "test")
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a judge finds on each part of the data.
+    """Findings of a judge on each part of the data.
 
     Attributes:
         judge: of the problem.
@@ -290,7 +290,7 @@ def _steps(evidence: Distance) -> dict[str, Value]:
 def score_noise(
     outputs: Outputs, noiseless: Predictor, problem: Problem, claim: Claim | None
 ) -> dict[str, Value]:
-    """What the release noise costs: the main measure less that of the weights before it.
+    """Cost of the release noise: the main measure less that of the weights before it.
 
     Args:
         outputs: of the release.

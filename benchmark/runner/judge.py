@@ -1,4 +1,4 @@
-"""What the models of a problem are judged by: accuracy, or how far off a real number is.
+"""Judges of a problem's models: by accuracy, or by how far off a real number is.
 
 The problem says which. Everything else asks its judge, and a measure of the other kind is never
 computed.
@@ -30,12 +30,12 @@ Kept = Predictions | Numbers
 
 @dataclass(frozen=True)
 class Score:
-    """How a number that outputs are judged by is written.
+    """Form in which a measure of outputs stands in a record.
 
     Attributes:
         unit: of the number; of a difference of two `points` where it is %.
         direction: which way is better.
-        factor: that the number is multiplied by.
+        factor: what the number is multiplied by.
     """
 
     unit: str
@@ -73,7 +73,7 @@ class Judge(ABC, Generic[K]):
 
     Attributes:
         main: the measure, of `scores`, that says how useful a model is: higher is better, in %.
-        title: of it, within a sentence.
+        title: its name within a sentence.
         loss_unit: of a row's loss.
     """
 
@@ -88,11 +88,11 @@ class Judge(ABC, Generic[K]):
 
     @abstractmethod
     def outputs(self, predictor: Predictor, x: Tensor) -> Tensor:
-        """What a model says of inputs `x`, for the rows of the first dimension."""
+        """Outputs of a model for inputs `x` (n, inputs), a row of the first dimension each."""
 
     @abstractmethod
     def measure(self, outputs: Tensor, y: Tensor) -> dict[str, float | None]:
-        """Each measure on some rows, one at least; None where it is not defined."""
+        """Each measure on one row or more; None where it is not defined."""
 
     @abstractmethod
     def losses(self, outputs: Tensor, y: Tensor) -> Tensor:
@@ -100,19 +100,19 @@ class Judge(ABC, Generic[K]):
 
     @abstractmethod
     def compared(self, retrained: K, ours: K) -> dict[str, Value]:
-        """How far the outputs of a model are from the retrained one's, row by row."""
+        """Distances of a model's outputs from the retrained one's, row by row."""
 
     @abstractmethod
     def kept(self, outputs: Tensor, y: Tensor) -> K:
-        """What is kept beside a record."""
+        """Predictions that are kept beside a record."""
 
     @abstractmethod
     def worth(self, outputs: Tensor, y: Tensor) -> float:
-        """What settings are chosen by, 1 at most: defined on any rows."""
+        """Number that settings are chosen by, 1 at most; it is defined on any rows."""
 
 
 class OfClasses(Judge[Predictions]):
-    """Accuracy, and probabilities of classes."""
+    """Judge of classes: by accuracy, and by their probabilities."""
 
     main, title, loss_unit = "accuracy", "test accuracy", "nats"
 
@@ -144,7 +144,7 @@ class OfClasses(Judge[Predictions]):
 
 @dataclass(frozen=True)
 class OfNumbers(Judge[Numbers]):
-    """The metrics of numbers in `benchmark/measures`, in the units of the target."""
+    """Judge of numbers: by the metrics in `benchmark/measures`, in the units of the target."""
 
     target: RealTarget
     metrics: tuple[type[NumberMetric], ...]
@@ -184,7 +184,7 @@ class OfNumbers(Judge[Numbers]):
         return Numbers(*(self.target.in_units(one.cpu().numpy()) for one in (outputs, y)))
 
     def worth(self, outputs: Tensor, y: Tensor) -> float:
-        """Less by a root mean squared error, on the target's scale."""
+        """One minus the root mean squared error, on the target's scale."""
         return 1 - float((outputs - y.double()).square().mean().sqrt())
 
 

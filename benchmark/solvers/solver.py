@@ -1,4 +1,4 @@
-"""What a solver is: the system of a Newton step, and the contract of every way to solve it."""
+"""Systems of a Newton step, and the contract of every way to solve one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study is: the contract of all that is run piece by piece, and its units of work."""
+"""Studies: the contract of all that is run piece by piece, and its units of work."""
 
 from __future__ import annotations
 

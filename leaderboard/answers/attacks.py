@@ -102,7 +102,7 @@ def _short(rows: list[Attacked]) -> str:
 
 
 def _notes(rows: list[Attacked]) -> tuple[str, ...]:
-    """Which rows count, what telling apart means, and what chance alone would do."""
+    """Notes on which rows count, what telling apart means, and what chance alone would do."""
     if not rows:
         return ()
     return (

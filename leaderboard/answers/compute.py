@@ -132,7 +132,7 @@ def clear(difference: Estimate | None) -> bool:
 
 
 def _points(found: list[Contest]) -> Iterator[str]:
-    """How far apart they are, who wins, and how many would by chance."""
+    """Points on how far apart the rows are, who wins, and how many would by chance."""
     ahead, surviving = _ahead(found), _surviving(found)
     both = [contest.name for contest in ahead if contest in surviving]
     decided = [c for c in found if c.lead is not None and c.lead.spread is not None]

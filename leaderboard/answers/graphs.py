@@ -158,7 +158,7 @@ def _points(tables: list[Table]) -> Iterator[str]:
 
 
 def _planted(tables: list[Table]) -> Iterator[str]:
-    """What a model keeps of edges that it is the better without, and what the fastest keeps."""
+    """Points on planted edges: what is kept of them without unlearning, and by the fastest row."""
     for table in tables:
         nothing = [row for row in table.rows if row.role == "ceiling"]
         gaps = [gap for row in nothing if (gap := mean(row, "accuracy_test_gap")) is not None]

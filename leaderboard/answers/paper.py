@@ -125,7 +125,7 @@ def _is_papers(row: Row) -> bool:
 
 
 def _points(found: list[tuple[Reported, tuple[Row, Row | None]]]) -> Iterator[str]:
-    """How far off we are, and what is different here."""
+    """Points on how far off we are, and what is different here."""
     yield (
         f"Zhang et al. (ICML 2024) report {counted(len(REPORTED), 'problem')}. {len(found)} of "
         "them ran here, close to that setting."

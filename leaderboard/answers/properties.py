@@ -87,7 +87,7 @@ def _short(tables: list[Table]) -> str:
 
 
 def _points(tables: list[Table]) -> Iterator[str]:
-    """What had nothing to lose, and what contradicts its enforcement."""
+    """Points on what had nothing to lose, and what contradicts its enforcement."""
     yield from _never_had(tables)
     wrong = sum(contradicted(row) for table in tables for row in _rows(table))
     if wrong:

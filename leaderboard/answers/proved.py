@@ -142,7 +142,7 @@ def _methods(evidence: Evidence, target: Target) -> str:
 
 
 def _short(evidence: Evidence, ahead: dict[tuple[str, str], Offer]) -> str:
-    """How many methods are proved at each target, and how many rows are ahead of retraining."""
+    """Numbers of methods that are proved at each target, and of rows ahead of retraining."""
     parts: list[str] = []
     for target in TARGETS:
         rows = [row.title for table in evidence.problems for row in single(table, target)]

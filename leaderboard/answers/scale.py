@@ -115,7 +115,7 @@ def _problem(table: Table) -> str:
 
 
 def _train(table: Table) -> int:
-    """How many training rows an experiment of the answer has: it names so many."""
+    """Number of training rows of an experiment of the answer, which names it."""
     return present(table.known.train)
 
 
@@ -130,7 +130,7 @@ def _grown(found: list[Growth]) -> list[Growth]:
 
 
 def _points(found: list[Growth]) -> Iterator[str]:
-    """How the time of a request grows, for rows where it is flat and for the rest."""
+    """Points on how the time of a request grows, where it is flat and for the rest."""
     grown = _grown(found)
     if not grown:
         return

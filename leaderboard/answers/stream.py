@@ -80,7 +80,7 @@ def releases(row: Row) -> str:
 
 
 def _points(rows: list[Row]) -> Iterator[str]:
-    """What the releases keep, the test gaps by verdict, and what does not compose."""
+    """Points on what the releases keep, the test gaps by verdict, and what does not compose."""
     yield f"{counted(len(rows), 'row')} with a claim answered one request after the other."
     yield from _proved([row for row in rows if row.verdict == "proved" and composed(row)])
     if gaps := _gaps(rows):

@@ -108,7 +108,7 @@ def _points(found: list[Judged]) -> Iterator[str]:
 
 
 def _sharing(apart: list[Judged]) -> int:
-    """How many rows share their noise draws with another one."""
+    """Number of rows that share their noise draws with another one."""
     return len({j.name for pair in combinations(apart, 2) if _alike(*pair) for j in pair})
 
 

@@ -106,7 +106,7 @@ def _points(target: Target, found: list[tuple[str, list[Row]]]) -> Iterator[str]
 
 
 def _short(found: dict[Target, list[tuple[str, list[Row]]]]) -> str:
-    """How many rows stay close to retraining, target by target."""
+    """Numbers of rows that stay close to retraining, target by target."""
     parts: list[str] = []
     for target, problems in found.items():
         sizes = [_size(row) for _, rows in problems for row in rows]

@@ -1,4 +1,4 @@
-"""What the board says of an experiment: its page, and its row in a terminal."""
+"""Page of an experiment on the board, and its rows in a terminal."""
 
 from __future__ import annotations
 

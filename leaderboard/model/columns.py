@@ -123,7 +123,7 @@ GUARANTEE = (
         "uniform_capacity",
         "Worst-case capacity",
         "requests",
-        "The same whatever the requests are.",
+        "In a stream: for how many requests all releases together keep (ε, δ), whatever they are.",
         bound=True,
     ),
 )
@@ -135,9 +135,14 @@ UTILITY = (
         "points",
         "Test accuracy minus that of the retrained model.",
     ),
-    _metric("r2_test", "Test R²", "%", "Of a real target: share of its variance explained."),
+    _metric(
+        "r2_test",
+        "Test R²",
+        "%",
+        "Share of the variance of a real target that is explained on test rows.",
+    ),
     _metric("r2_test_gap", "R² gap", "points", "Test R² minus that of the retrained model."),
-    _metric("rmse_test", "Test RMSE", TARGET_UNITS, "Root mean squared error."),
+    _metric("rmse_test", "Test RMSE", TARGET_UNITS, "Root mean squared error on test rows."),
     _metric(
         "noise_cost",
         "Noise cost",
@@ -153,7 +158,13 @@ UTILITY = (
         "Where noise is drawn inside: test accuracy minus that of the same method and noise from "
         "zero weights. At 0 the original model contributes nothing.",
     ),
-    _metric("control_r2_test_gap", "R² over control", "points", "The same of R²."),
+    _metric(
+        "control_r2_test_gap",
+        "R² over control",
+        "points",
+        "Where noise is drawn inside: test R² minus that of the same method and noise from zero "
+        "weights.",
+    ),
     _metric(
         "public_accuracy_test_gap",
         "Over public",
@@ -184,7 +195,12 @@ FORGETTING = (
         "points",
         "Accuracy on the forgotten rows minus that of the retrained model.",
     ),
-    _metric("rmse_forget_gap", "Forget RMSE gap", TARGET_UNITS, "The same of RMSE."),
+    _metric(
+        "rmse_forget_gap",
+        "Forget RMSE gap",
+        TARGET_UNITS,
+        "RMSE on the forgotten rows minus that of the retrained model.",
+    ),
     _metric(
         "attack_gap",
         "Attack gap",
@@ -282,7 +298,7 @@ ASIDE = (
         "further_steps",
         "Further steps",
         "",
-        "Steps beyond the method's own.",
+        "Steps that were taken beyond the method's own.",
     ),
     _metric(
         "public_accuracy_test",

@@ -1,4 +1,4 @@
-"""What the board says, whatever format it is written in: pages of sections of parts, and plots."""
+"""Pages of the board in no format yet: sections of parts, and plots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the board rests on: tables of rows of cells, from a results folder, and their groups."""
+"""Tables that the board rests on: rows of cells, from a results folder, and their groups."""
 
 from __future__ import annotations
 

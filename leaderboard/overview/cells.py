@@ -1,4 +1,4 @@
-"""What the overview says in each column, and the answers that a reader wants first."""
+"""Words of the overview in each column, and the answers that a reader wants first."""
 
 from __future__ import annotations
 
@@ -458,7 +458,7 @@ def _gaps(rows: Sequence[OverviewRow]) -> str:
 
 
 def _none(found: Overview, track: Track) -> Card:
-    """What to say where nothing proved is useful and faster on half of the problems."""
+    """Text for a track where nothing proved is useful and faster on half of the problems."""
     standings = found.of_track(track)
     ranked = [standing for standing in standings if standing.rank is not None]
     text = (

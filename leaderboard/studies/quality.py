@@ -184,7 +184,7 @@ def _section(
 
 
 def _told_apart(rows: list[_Row]) -> int:
-    """How many entries are distinguishable."""
+    """Number of entries that are distinguishable."""
     scores = [row.scores for row in rows if row.plan.role == "entry"]
     return sum(bool(found) and judge(found, own)[0] == "distinguishable" for found in scores)
 

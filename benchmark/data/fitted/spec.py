@@ -1,4 +1,4 @@
-"""What features are fitted on public rows, and the public rows: all that a fit receives."""
+"""Settings of features that are fitted on public rows, and the public rows: all a fit receives."""
 
 from __future__ import annotations
 

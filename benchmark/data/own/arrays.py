@@ -33,7 +33,7 @@ from benchmark.errors import LetheError, unknown
 TARGET, ID, GROUP = "target", "id", "group"
 #: The arrays of an npz file, by the role they have.
 ARRAYS = {"X": "rows", "y": "labels", "ids": "ids", "groups": "groups", "columns": "names"}
-#: scikit-learn's sets, and what they are for.
+#: Sets that come with scikit-learn, each with its task.
 BUNDLED = {
     "breast_cancer": CLASSIFICATION,
     "diabetes": REGRESSION,

@@ -1,4 +1,4 @@
-"""What a kind of model says of itself, where its training starts, and how kinds are found."""
+"""Kinds of models: what each says of itself, where its training starts, how kinds are found."""
 
 from __future__ import annotations
 
