@@ -64,7 +64,8 @@ def _named(name: str) -> Dataset:
     cls = find(name)
     found = cls.load()
     if (found.target is not None) != cls.real_target:
-        said, has = ("a real number", "classes") if cls.real_target else ("classes", "a real number")
+        kinds = ("a real number", "classes")
+        said, has = kinds if cls.real_target else reversed(kinds)
         raise LetheError(
             f"data '{name}': {cls.__name__} declares a target of {said}, and its rows have {has}: "
             f"set real_target = {not cls.real_target}"

@@ -355,7 +355,6 @@ def bounds(record: Record) -> dict[str, float]:
 
 def point(record: Record, setting: float, series: str) -> Point:
     """A record that claims a distance as a point."""
-
     distance, gap = record.metrics.get("distance"), TEST_GAP.read(record)
     return Point(
         setting=setting,
