@@ -259,7 +259,7 @@ def progress(store: Store) -> list[Progress]:
     Raises:
         LetheError: if a plan or a submission is damaged, or a method that was submitted is gone.
     """
-    submitted = {
+    handed_over = {
         place: _of_tasks([_by_key(store, task) for task in tasks])
         for place, tasks in submitted(store).items()
     }
@@ -268,11 +268,11 @@ def progress(store: Store) -> list[Progress]:
         for plan in store.plans()
         for seed in plan.seeds
     }
-    groups = {group for group, _ in submitted}
+    groups = {group for group, _ in handed_over}
     begun = {
         (study, ""): _by_contents(store, study) for study in store.studies() if study not in groups
     }
-    found = planned | begun | submitted
+    found = planned | begun | handed_over
     asked = _asked(store, [one for one in found.values() if one.place and one.state != "done"])
     return sorted((asked.get(place, one) for place, one in found.items()), key=_in_order)
 
