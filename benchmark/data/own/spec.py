@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,7 +24,7 @@ from benchmark.data.dataset import Dataset, refuse_other_content, text_of
 from benchmark.data.own.arrays import bundled, of_arrays, of_table, read_npz
 from benchmark.data.own.arrow_file import read_parquet, read_saved
 from benchmark.data.own.csv_file import read_csv
-from benchmark.data.own.table import ALL, REGRESSION, Roles
+from benchmark.data.own.table import ALL, LARGEST, REGRESSION, Roles
 from benchmark.errors import LetheError, present
 
 KINDS = ("csv", "parquet", "npz", "datasets", "sklearn")
@@ -101,7 +102,43 @@ class OwnData(BaseModel):
         for name, (low, high) in ranges.items():
             if not low < high:
                 raise ValueError(f"the range of '{name}' is [low, high] with low below high")
+            if max(-low, high) > LARGEST:
+                raise ValueError(
+                    f"the range of '{name}' is wider than +-{LARGEST:g}: declare what can occur"
+                )
         return ranges
+
+    @field_validator("categories", mode="before")
+    @classmethod
+    def _listed(cls, categories: Any) -> Any:
+        for name, texts in categories.items() if isinstance(categories, dict) else ():
+            if texts != ALL and (isinstance(texts, str) or not isinstance(texts, list | tuple)):
+                raise ValueError(f"the categories of '{name}' are a list of texts, or '{ALL}'")
+            if texts != ALL:
+                _refuse_twice(f"a category of '{name}'", texts)
+        return categories
+
+    @field_validator("classes")
+    @classmethod
+    def _different(cls, classes: tuple[Cell, ...] | None) -> tuple[Cell, ...] | None:
+        _refuse_twice("a class", classes or ())
+        return classes
+
+    @model_validator(mode="after")
+    def _one_role(self) -> OwnData:
+        """Refuse a column that is to be two things at a time."""
+        singles = {"target": self.target, "id": self.id, "group": self.group}
+        roles = [(role, name) for role, name in singles.items() if name is not None]
+        roles += [("drop", name) for name in dict.fromkeys(self.drop)]
+        first: dict[str, str] = {}
+        for role, name in roles:
+            if (other := first.setdefault(name, role)) != role:
+                raise ValueError(f"data.{other} and data.{role} both name '{name}': leave one out")
+        if both := [name for name in self.ranges if name in self.categories]:
+            raise ValueError(
+                f"data.ranges and data.categories both name '{both[0]}': leave one out"
+            )
+        return self
 
     @model_serializer(mode="wrap")
     def _portable(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -198,6 +235,7 @@ class OwnData(BaseModel):
             newest = max((one.stat() for one in _files(path)), key=lambda s: s.st_mtime_ns)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is an empty folder"
+            reason = "its name has a NUL in it" if "\0" in str(path) else reason
             raise LetheError(
                 f"data file {path} cannot be read ({reason}): correct problem.data.{self.kind}, "
                 "which starts from the experiment's folder"
@@ -218,6 +256,12 @@ def _read(settings: str, path: str, size: int, changed: int) -> Dataset:
     else:
         table = (read_parquet if spec.kind == "parquet" else read_saved)(Path(path))
     return of_table(table, spec.roles, spec.name)
+
+
+def _refuse_twice(what: str, texts: Sequence[Cell]) -> None:
+    names = list(map(text_of, texts))
+    if len(set(names)) < len(names):
+        raise ValueError(f"{what} is listed twice: list each once")
 
 
 def _files(path: Path) -> list[Path]:

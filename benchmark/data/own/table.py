@@ -27,6 +27,8 @@ _MOST_CATEGORIES, _MOST_SHARE = 1000, 0.5
 _MOST_CLASSES = 1000
 #: Whole numbers of more values than this may be classes or a number to predict: it is to be said.
 _MOST_NUMBERED = 20
+#: Squares of larger numbers, summed over rows and columns, need not be finite.
+LARGEST = 1e100
 CLASSIFICATION, REGRESSION = TASKS = ("classification", "regression")
 #: In `Roles.categories`: every text that occurs.
 ALL = "all"
@@ -230,6 +232,11 @@ class _Reader:
                 )
             numbers = None if name in self.roles.categories else self._numbers(name, cells)
             if numbers is None:
+                if name in self.roles.ranges:
+                    raise LetheError(
+                        f"{self.where}: data.ranges names '{name}', which holds texts: take it out "
+                        "of data.ranges"
+                    )
                 texts = np.array([text_of(cell) for cell in cells], dtype=object)
                 columns.append(Column(name, len(self._categories(name, texts))))
                 blocks.append(texts)
@@ -410,6 +417,12 @@ class _Reader:
             raise LetheError(
                 f"{self.where}: {self.table.row(int(wrong[0]))}, column '{name}': not a finite "
                 "number: mend it or leave the row out"
+            )
+        large = np.flatnonzero(np.abs(numbers) > LARGEST)
+        if len(large):
+            raise LetheError(
+                f"{self.where}: {self.table.row(int(large[0]))}, column '{name}': a number beyond "
+                f"+-{LARGEST:g}: mend it, or write the column in another unit"
             )
 
     def _input_names(self) -> list[str]:
