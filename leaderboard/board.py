@@ -17,7 +17,7 @@ from benchmark.studies import quality_record
 from leaderboard import studies
 from leaderboard.answers import answers
 from leaderboard.board_readme import cards_section, column_meanings, glossary, reading, readme
-from leaderboard.charts import draw_charts
+from leaderboard.charts.tables import draw_charts
 from leaderboard.experiments.problem import compact, problem_page
 from leaderboard.front.front import render_front, same_front
 from leaderboard.model.section import Cell, Chart, Line, Page, Section, grid, is_drawn

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from benchmark.data.scenarios import Context as ScenarioContext
     from benchmark.data.scenarios import Scenario
     from benchmark.errors import AssumptionBroken, DidNotConverge, LetheError
-    from benchmark.metrics.attack_contract import ModelAttack, ModelCase, RowAttack, RowCase
+    from benchmark.metrics.attacks import ModelAttack, ModelCase, RowAttack, RowCase
     from benchmark.metrics.metric import Metric, NumberMetric, Numbers, Predictions
     from benchmark.problem.model import Predictor
     from benchmark.problem.models.batch_norm import BatchNorm
@@ -85,8 +85,8 @@ _MODULES = {
     "Loss": "benchmark.problem.objective",
     "Method": "benchmark.contract.method",
     "Metric": "benchmark.metrics.metric",
-    "ModelAttack": "benchmark.metrics.attack_contract",
-    "ModelCase": "benchmark.metrics.attack_contract",
+    "ModelAttack": "benchmark.metrics.attacks",
+    "ModelCase": "benchmark.metrics.attacks",
     "ModelSpec": "benchmark.problem.models.spec",
     "NamedSet": "benchmark.data.named",
     "NoisyStep": "benchmark.contract.request",
@@ -101,8 +101,8 @@ _MODULES = {
     "Release": "benchmark.contract.request",
     "Request": "benchmark.contract.request",
     "Row": "lethe.table",
-    "RowAttack": "benchmark.metrics.attack_contract",
-    "RowCase": "benchmark.metrics.attack_contract",
+    "RowAttack": "benchmark.metrics.attacks",
+    "RowCase": "benchmark.metrics.attacks",
     "Rows": "benchmark.rows",
     "Scenario": "benchmark.data.scenarios",
     "ScenarioContext": "benchmark.data.scenarios:Context",

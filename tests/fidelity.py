@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.errors import LetheError
-from benchmark.metrics.rates import clopper_pearson
+from benchmark.metrics.scores import clopper_pearson
 
 #: Relative to the larger of 1 and the value, for sums taken in another order.
 ROUND_OFF = 1e-9

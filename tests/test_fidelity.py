@@ -15,13 +15,15 @@ from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import AssumptionBroken
-from benchmark.metrics import attack_registry
-from benchmark.metrics.attack_contract import ModelAttack
-from benchmark.metrics.attack_run import attack_models
-from benchmark.metrics.divergence import jensen_shannon_to_retrain, kl_from_retrain
-from benchmark.metrics.klom import klom_measure
-from benchmark.metrics.permutation import energy_test
-from benchmark.metrics.rates import attack_measures
+from benchmark.metrics import attacks as membership
+from benchmark.metrics.attacks import ModelAttack, attack_models
+from benchmark.metrics.divergence import (
+    energy_test,
+    jensen_shannon_to_retrain,
+    kl_from_retrain,
+    klom_measure,
+)
+from benchmark.metrics.scores import attack_measures
 from benchmark.problem.model import Model, Predictor
 from benchmark.problem.models.fully_connected import MLPSpec
 from benchmark.problem.training.descent import descend
@@ -32,7 +34,7 @@ from tests import problems, test_contract
 from tests.fidelity import batches_matter, order_matters, same_scores
 
 METHODS = registry.discover()
-ATTACKS = attack_registry.discover()
+ATTACKS = membership.discover()
 FORGET = torch.tensor([3, 17, 41, 58])
 RUNS, SEEDS = 4, 40
 

@@ -1,1 +1,1 @@
-"""Metrics: pure functions, one idea a file, each with a declared direction and bounds."""
+"""Metrics: pure functions by subject, each with a declared direction and bounds."""

@@ -10,7 +10,7 @@ from benchmark.contract.value import Value
 from benchmark.errors import present
 from benchmark.graph.graph import Graph
 from benchmark.graph.world import World
-from benchmark.metrics.attack import population_auc
+from benchmark.metrics.scores import population_auc
 from benchmark.problem.model import Predictor
 from benchmark.runner.workbench import Workbench
 

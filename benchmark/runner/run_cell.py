@@ -27,7 +27,7 @@ from benchmark.ends import kept_alive
 from benchmark.errors import explain
 from benchmark.files import DiskError
 from benchmark.metrics.metric import Predictions
-from benchmark.metrics.public_controls import score_public
+from benchmark.metrics.utility import score_public
 from benchmark.predictions import content_of
 from benchmark.problem.model import Predictor
 from benchmark.records import Envelope, Failure, Record, Step, Times, fingerprint

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import LetheError
-from benchmark.metrics.margins import margins
+from benchmark.metrics.divergence import margins
 from benchmark.problem.model import Predictor
 from benchmark.problem.problem import Problem, Seal
 from benchmark.problem.training.newton import DirectTraining, NewtonTraining

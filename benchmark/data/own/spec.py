@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,7 +23,7 @@ from benchmark.data.dataset import Dataset, refuse_other_content, text_of
 from benchmark.data.own.arrays import bundled, of_arrays, of_table, read_npz
 from benchmark.data.own.arrow_file import read_parquet, read_saved
 from benchmark.data.own.csv_file import read_csv
-from benchmark.data.own.table import ALL, LARGEST, REGRESSION, Roles
+from benchmark.data.own.table import ALL, REGRESSION, Roles, check_different, check_range
 from benchmark.errors import LetheError, present
 
 KINDS = ("csv", "parquet", "npz", "datasets", "sklearn")
@@ -99,13 +98,8 @@ class OwnData(BaseModel):
     @field_validator("ranges")
     @classmethod
     def _ascending(cls, ranges: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-        for name, (low, high) in ranges.items():
-            if not low < high:
-                raise ValueError(f"the range of '{name}' is [low, high] with low below high")
-            if max(-low, high) > LARGEST:
-                raise ValueError(
-                    f"the range of '{name}' is wider than +-{LARGEST:g}: declare what can occur"
-                )
+        for name, ends in ranges.items():
+            check_range(name, ends)
         return ranges
 
     @field_validator("categories", mode="before")
@@ -115,13 +109,13 @@ class OwnData(BaseModel):
             if texts != ALL and (isinstance(texts, str) or not isinstance(texts, list | tuple)):
                 raise ValueError(f"the categories of '{name}' are a list of texts, or '{ALL}'")
             if texts != ALL:
-                _refuse_twice(f"a category of '{name}'", texts)
+                check_different(f"a category of '{name}'", texts)
         return categories
 
     @field_validator("classes")
     @classmethod
     def _different(cls, classes: tuple[Cell, ...] | None) -> tuple[Cell, ...] | None:
-        _refuse_twice("a class", classes or ())
+        check_different("a class", classes or ())
         return classes
 
     @model_validator(mode="after")
@@ -256,12 +250,6 @@ def _read(settings: str, path: str, size: int, changed: int) -> Dataset:
     else:
         table = (read_parquet if spec.kind == "parquet" else read_saved)(Path(path))
     return of_table(table, spec.roles, spec.name)
-
-
-def _refuse_twice(what: str, texts: Sequence[Cell]) -> None:
-    names = list(map(text_of, texts))
-    if len(set(names)) < len(names):
-        raise ValueError(f"{what} is listed twice: list each once")
 
 
 def _files(path: Path) -> list[Path]:

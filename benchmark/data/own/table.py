@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from typing import Any
 
 import numpy as np
 
@@ -80,6 +81,35 @@ class Roles:
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
     task: str | None = None
+
+
+def check_range(name: str, ends: Any) -> None:
+    """Hold the declared range of a column to be one.
+
+    Raises:
+        ValueError: if it is not two numbers, in order and not too large.
+    """
+    try:
+        low, high = map(float, ends)
+    except (TypeError, ValueError):
+        low, high = 0.0, 0.0
+    if not low < high:
+        raise ValueError(f"the range of '{name}' is [low, high] with low below high")
+    if max(-low, high) > LARGEST:
+        raise ValueError(
+            f"the range of '{name}' is wider than +-{LARGEST:g}: declare what can occur"
+        )
+
+
+def check_different(what: str, texts: Iterable[object]) -> None:
+    """Hold declared texts to be different.
+
+    Raises:
+        ValueError: if one is there twice.
+    """
+    names = list(map(text_of, texts))
+    if len(set(names)) < len(names):
+        raise ValueError(f"{what} is listed twice: list each once")
 
 
 def dataset(table: Table, roles: Roles, name: str, *, constant: bool = False) -> Dataset:

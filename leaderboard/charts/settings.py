@@ -1,4 +1,4 @@
-"""One setting of a study varied at a time: what it does to bounds and utility."""
+"""One setting varied at a time: what it does to bounds and utility."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from leaderboard.charts import style
 from leaderboard.model.table import GENERAL, Point
 from leaderboard.model.words import statement
 
-NAME = "ablation"
-CAPTION = (
+# Settings of methods.
+
+
+ABLATION = (
     "One setting varied at a time. Above what it moves in the claim: the bound that the noise is "
     "made for and the one that needs no convexity, the certified ε, or the residual of the solve; "
     "below test accuracy less that of the retrained model; median and range over seeds"
@@ -48,7 +50,7 @@ _SHOWN = {
 _LOOKS = ((_COLOURS[2], "s", "-"), (_COLOURS[1], "D", "--"))
 
 
-def draw(panels: dict[str, list[Point]]) -> bytes:
+def draw_ablation(panels: dict[str, list[Point]]) -> bytes:
     """A column a setting, by its key in `SETTINGS`: claim above, gap below."""
     with style.look():
         figure = Figure(figsize=(0.6 + 2.3 * len(panels), 4.6), layout="constrained")
@@ -78,3 +80,50 @@ def _gap(axes: Axes, setting: str, points: list[Point]) -> None:
     axes.axhline(0, color=style.INK, linewidth=0.8, zorder=1)
     axes.set(xscale="log", xlabel=style.plain(setting), ylabel="test gap (points)")
     style.few_ticks(axes)
+
+
+# The gradient where training ends.
+
+
+NONCONVERGENCE = (
+    "Training stopped earlier or later, by the gradient norm G that it is held to: the bounds and "
+    "the distance they are about, the certified ε, and test accuracy less that of the retrained "
+    "model; median and range over seeds"
+)
+
+_MARKERS = ("o", "s", "^", "D", "P", "X")
+_BOUND_LOOKS = {"certified": (_COLOURS[2], "s", "-"), GENERAL: (_COLOURS[1], "D", "--")}
+
+
+def draw_nonconvergence(points: list[Point]) -> bytes:
+    """Three planes side by side: bounds, certified epsilon, gap."""
+    with style.look():
+        figure = Figure(figsize=(11.4, 3.6), layout="constrained")
+        left, middle, right = figure.subplots(1, 3)
+        for name, (colour, marker, line) in _BOUND_LOOKS.items():
+            known = [(p.setting, p.bounds[name]) for p in points if name in p.bounds]
+            label = "claimed Δ" if name == "certified" else f"{statement(name)}, as assumed"
+            style.trend(left, known, label=label, colour=colour, marker=marker, line=line)
+        distances = [(p.setting, p.distance) for p in points if p.distance]
+        style.trend(left, distances, label="measured", colour=style.INK, marker="o", line=":")
+        for k, title in enumerate(sorted({p.series for p in points})):
+            row = [p for p in points if p.series == title]
+            looks = {"label": title, "colour": _COLOURS[k], "marker": _MARKERS[k % len(_MARKERS)]}
+            style.trend(middle, [(p.setting, p.epsilon) for p in row], **looks)
+            known = [(p.setting, p.gap) for p in row if p.gap is not None]
+            style.trend(right, known, **looks)
+        _axes(left, "Bound and distance (L2)", log=True)
+        _axes(middle, "Certified ε", log=True)
+        _axes(right, "Gap to retrain (points)", log=False)
+        return style.to_svg(figure)
+
+
+def _axes(axes: Axes, title: str, *, log: bool) -> None:
+    axes.set_xscale("log")
+    if log:
+        axes.set_yscale("log")
+    else:
+        axes.axhline(0, color=style.INK, linewidth=0.8, zorder=1)
+    style.few_ticks(axes)
+    axes.set(title=title, xlabel="G, gradient norm where training ends", ylabel="")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=8)

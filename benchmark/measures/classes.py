@@ -1,4 +1,4 @@
-"""Calibration: whether a release is as sure as it is right."""
+"""Metrics of predicted classes."""
 
 from __future__ import annotations
 
@@ -29,3 +29,20 @@ class CalibrationError(Metric):
         bins = np.minimum((sure * BINS).astype(int), BINS - 1)
         gaps = np.bincount(bins, weights=right - sure, minlength=BINS)
         return 100 * float(np.abs(gaps).sum()) / len(sure)
+
+
+class ClassAccuracy(Metric):
+    """The share of each class's rows whose likeliest class it is."""
+
+    name = "class_accuracy"
+    title = "Accuracy on class"
+    source = "the suite's own"
+    meaning = "Accuracy on the rows of one class; the last word of the column is its label."
+    unit = "%"
+    direction = "higher"
+
+    @classmethod
+    def measure(cls, predictions: Predictions) -> dict[str, float]:
+        right = predictions.log_probabilities.argmax(axis=1) == predictions.labels
+        classes = np.unique(predictions.labels)
+        return {str(one): 100 * right[predictions.labels == one].mean() for one in classes}

@@ -1,4 +1,4 @@
-"""The share of a target's variance that predictions explain."""
+"""Metrics of predicted numbers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,20 @@ import numpy as np
 
 from benchmark.errors import LetheError
 from benchmark.metrics.metric import NumberMetric, Numbers
+
+
+class MeanAbsoluteError(NumberMetric):
+    """The mean of the residuals' sizes, in the target's units."""
+
+    name = "mae"
+    title = "MAE"
+    source = "the suite's own"
+    meaning = "Mean absolute error of the predicted numbers, in the units of the target."
+    direction = "lower"
+
+    @classmethod
+    def measure(cls, predictions: Numbers) -> float:
+        return float(np.abs(predictions.residuals).mean())
 
 
 class RSquared(NumberMetric):
@@ -29,3 +43,17 @@ class RSquared(NumberMetric):
         if not around > 0:
             raise LetheError("R² needs rows of two different targets")
         return 100 * (1 - float(np.square(predictions.residuals).sum() / around))
+
+
+class RootMeanSquaredError(NumberMetric):
+    """The root of the mean squared residual, in the target's units."""
+
+    name = "rmse"
+    title = "RMSE"
+    source = "the suite's own"
+    meaning = "Root mean squared error of the predicted numbers, in the units of the target."
+    direction = "lower"
+
+    @classmethod
+    def measure(cls, predictions: Numbers) -> float:
+        return float(np.sqrt(np.square(predictions.residuals).mean()))
