@@ -54,8 +54,7 @@ if TYPE_CHECKING:
     from benchmark.study.study import Study
     from lethe.advice import Advice, Choice, advise
     from lethe.evaluation import evaluate
-    from lethe.model import check_model
-    from lethe.problem import Problem
+    from lethe.problem import Problem, check_model
     from lethe.sklearn import Translation, from_sklearn
     from lethe.table import Row, Table
 
@@ -119,7 +118,7 @@ _MODULES = {
     "Translation": "lethe.sklearn",
     "advise": "lethe.advice",
     "check_method": "benchmark.checks.rules",
-    "check_model": "lethe.model",
+    "check_model": "lethe.problem",
     "conjugate_gradients": "benchmark.curvature.krylov",
     "dataset_from_arrays": "benchmark.data.own.arrays:from_arrays",
     "descend": "benchmark.problem.training.descent",

@@ -47,9 +47,8 @@ from leaderboard.model.ranking import entries, marks, yardsticks
 from leaderboard.model.section import Chart, _drawing
 from leaderboard.model.shown import erases_the_model, remarks
 from leaderboard.model.table import by_data_set, data_set, load, short
-from leaderboard.render.html import render_html
-from leaderboard.render.markdown import render_markdown
-from leaderboard.render.spreadsheet import render_csv
+from leaderboard.render.pages import render_html, render_markdown
+from leaderboard.render.tables import render_csv
 from leaderboard.studies.audit import audit_grid
 
 ROLES = {"retrain": "reference", "other-seed": "floor", "nothing": "ceiling"}

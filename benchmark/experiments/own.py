@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from benchmark.data import catalogue
 from benchmark.data.dataset import Dataset, hashed, text_of
-from benchmark.data.own.csv_file import read_csv
+from benchmark.data.own.files import read_csv
 from benchmark.data.own.spec import Arrays, OwnData
 from benchmark.data.split import SplitSpec
 from benchmark.errors import LetheError, explain, present, unknown

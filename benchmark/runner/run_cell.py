@@ -44,8 +44,7 @@ from benchmark.runner.evaluate import (
     score_restored,
     score_stream,
 )
-from benchmark.runner.graph_bounds import with_published
-from benchmark.runner.graph_metrics import graph_metrics
+from benchmark.runner.graphs import graph_metrics, with_published
 from benchmark.runner.properties import became_of
 from benchmark.runner.workbench import Workbench
 

@@ -12,7 +12,7 @@ from matplotlib.image import imread
 
 from leaderboard.model.section import Page
 from leaderboard.model.table import Evidence
-from leaderboard.render.html import render_html
+from leaderboard.render.pages import render_html
 from leaderboard.studies import solvers
 from tests.browser.conftest import RESULTS
 from tests.browser.test_front_page import AXE, WIDTHS, serious

@@ -21,8 +21,7 @@ from pydantic import (
 
 from benchmark.data.dataset import Dataset, refuse_other_content, text_of
 from benchmark.data.own.arrays import bundled, of_arrays, of_table, read_npz
-from benchmark.data.own.arrow_file import read_parquet, read_saved
-from benchmark.data.own.csv_file import read_csv
+from benchmark.data.own.files import read_csv, read_parquet, read_saved
 from benchmark.data.own.table import ALL, REGRESSION, Roles, check_different, check_range
 from benchmark.errors import LetheError, present
 

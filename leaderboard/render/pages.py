@@ -1,12 +1,15 @@
-"""A page as Markdown, for reading where the repository is browsed."""
+"""A page in HTML, with its plots beside it, and in Markdown."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Sequence
-from functools import singledispatch
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, singledispatch
+from itertools import groupby
 from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from leaderboard.model.section import (
     Cell,
@@ -21,6 +24,49 @@ from leaderboard.model.section import (
     Section,
     numeric,
 )
+
+# One file of HTML, with its plots beside it.
+
+
+#: What a page says of its maker, by which the board knows its own files.
+GENERATOR = "lethe leaderboard"
+
+
+def render_html(
+    page: Page, links: Sequence[tuple[str, str]] = (), glossary: Mapping[str, str] | None = None
+) -> str:
+    """The page as a file that needs no network.
+
+    Args:
+        page: what to show.
+        links: titles and addresses of the pages beside it.
+        glossary: what column headings mean, shown where one is pointed at.
+    """
+    return _template().render(
+        page=page, links=links, glossary=glossary or {}, generator=GENERATOR, numeric=numeric
+    )
+
+
+@cache
+def _template() -> Template:
+    templates = Environment(
+        loader=PackageLoader("leaderboard"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters["groupby_run"] = _groups
+    return templates.get_template("page.html")
+
+
+def _groups(lines: Iterable[Line]) -> list[tuple[str, list[Line]]]:
+    """Neighbours under one heading."""
+    return [(name, list(found)) for name, found in groupby(lines, key=lambda line: line.group)]
+
+
+# Markdown, for reading where the repository is browsed.
+
 
 # what may stand in an address as it is, within a Markdown table too
 _IN_ADDRESS = "%/:?#@!$&'(*+,;=~"

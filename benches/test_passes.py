@@ -1,4 +1,4 @@
-"""Time of one epoch of training, beside the loop that a tutorial shows."""
+"""Time of one pass over the rows, and of one epoch of training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch.utils.data import DataLoader, TensorDataset
 
-from benches.conftest import Session
+from benches.conftest import SESSION, Session, timer
 from benchmark.bench.contender import finish
 from benchmark.bench.record import CLOCK
 from benchmark.problem.model import AllCNNSpec, MLPSpec, Model, ModelSpec
@@ -19,6 +19,40 @@ from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.training.adam import AdamTraining
 from benchmark.rows import Rows
+from benchmark.studies.products import TimedPass
+from benchmark.study.study import Unit
+
+# One pass over the rows, for every operator: the study `products`.
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test a system and pass."""
+    if "unit" not in metafunc.fixturenames:
+        return
+    session = metafunc.config.stash[SESSION]
+    passes = [
+        pytest.param(unit, piece, id=f"{piece.spec.name}-{piece.name}")
+        for unit, piece in session.pieces(session.products)
+    ]
+    metafunc.parametrize(("unit", "piece"), passes)
+
+
+@pytest.mark.benchmark(timer=CLOCK)
+def test_one_pass(
+    unit: Unit, piece: TimedPass, session: Session, benchmark: BenchmarkFixture
+) -> None:
+    """Measure, unless a record is there."""
+    benchmark.group = f"{piece.spec.title}, one pass"
+    session.begin(session.products)
+    if session.is_kept(session.products, piece):
+        pytest.skip("kept")
+    passes = session.open(session.products, unit)
+    record = passes.run(piece, lambda _: None, timer(benchmark))
+    session.store.put(piece.path, record)
+
+
+# One epoch of training, beside the loop that a tutorial shows.
+
 
 RIDGE, RATE, BATCH, CLASSES = 5e-4, 1e-3, 128, 10
 
