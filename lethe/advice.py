@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 from benchmark import registry
@@ -115,7 +116,7 @@ def advise(
         >>> sorted(choice.method for choice in advice.choices)
         ['newton-chord', 'retrain']
     """
-    if requests < 1 or rows < 1:
+    if not all(isinstance(one, Integral) and int(one) >= 1 for one in (requests, rows)):
         raise LetheError("requests and rows are 1 or more")
     asked = list(certifying(problem) if methods is None else methods)
     if _RETRAIN not in asked:

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from pathlib import Path
 
 import torch
@@ -74,9 +75,9 @@ def evaluate(
         >>> table["newton-chord"].verdict
         'proved'
     """
-    chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
-    if not chosen:
-        raise LetheError("seeds is how many there are, 1 or more, or which")
+    if not isinstance(problem, Problem):
+        raise LetheError("the problem is a lethe.Problem: make it by lethe.Problem.from_arrays")
+    chosen = _seeds(seeds)
     rows, classes = _rows(methods)
     target = {"epsilon": epsilon, "delta": delta, "distance": distance}
     named = None if methods is None else tuple(dict.fromkeys(row.method for row in rows))
@@ -87,6 +88,16 @@ def evaluate(
         found = _run(experiment, folder, prepare(device, threads))
         order = [row.label for row in rows or rows_of(experiment)]
     return Table.of(found, order, None if records is None else folder)
+
+
+def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
+    one = isinstance(seeds, Integral)
+    chosen = (
+        tuple(range(int(seeds)) if one else seeds) if one or isinstance(seeds, Iterable) else ()
+    )
+    if not chosen:
+        raise LetheError("seeds is how many there are, 1 or more, or which")
+    return tuple(int(one) if isinstance(one, Integral) else one for one in chosen)
 
 
 def _run(experiment: Experiment, folder: Path, device: torch.device) -> board.Table:

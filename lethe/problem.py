@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -239,10 +240,11 @@ class Problem:
             return self.request or {"share": _SHARE}
         if isinstance(forget, dict):
             return forget
-        if isinstance(forget, int):
-            return {"count": forget}
-        if isinstance(forget, str):
-            raise LetheError("forget is a list of ids or row numbers, not one text")
+        if isinstance(forget, Integral):
+            return {"count": forget if isinstance(forget, bool) else int(forget)}
+        if isinstance(forget, str) or not isinstance(forget, Iterable):
+            what = "one text" if isinstance(forget, str) else "another value"
+            raise LetheError(f"forget is a list of ids or row numbers, or how many, not {what}")
         names = [one.item() if hasattr(one, "item") else one for one in forget]
         return {"ids" if self.dataset.train.ids is not None else "rows": names}
 

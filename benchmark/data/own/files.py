@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -69,9 +70,12 @@ def text_of_file(path: Path) -> str:
             start = file.read(8)
         if start.startswith(_GZIP):
             return text_in(gzip.decompress(path.read_bytes()), f"data file {path}")
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or "damaged"
-        raise LetheError(f"data file {path} cannot be read ({reason})") from error
+        raise LetheError(
+            f"data file {path} cannot be read ({reason}): correct its name, which starts from the "
+            "study's folder, or write it again"
+        ) from error
     for mark, kind in _OTHERS.items():
         if start.startswith(mark):
             raise LetheError(
