@@ -24,9 +24,8 @@ from leaderboard.model.section import Cell, Chart, Line, Page, Section, grid, is
 from leaderboard.model.table import Evidence, Table, by_data_set, load, short
 from leaderboard.model.words import INTRODUCTION
 from leaderboard.overview.overview import overview
-from leaderboard.render.pages import GENERATOR, render_html, render_markdown
+from leaderboard.render.pages import GENERATOR, render_html, render_markdown, render_terminal
 from leaderboard.render.tables import render_csv, render_seeds
-from leaderboard.render.terminal import render_terminal
 
 #: The plots that are committed: README.md, the docs and the board's README.md show them.
 FIGURES = (

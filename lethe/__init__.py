@@ -50,20 +50,18 @@ if TYPE_CHECKING:
     from benchmark.solvers.solver import Solver, System
     from benchmark.study.executors.executor import Asked as ExecutorSettings
     from benchmark.study.executors.executor import Executor
-    from benchmark.study.keep import run_unit
-    from benchmark.study.study import Study
-    from lethe.advice import Advice, Choice, advise
-    from lethe.evaluation import evaluate
+    from benchmark.study.study import Study, run_unit
+    from lethe.evaluation import Advice, Choice, advise, evaluate
     from lethe.problem import Problem, check_model
     from lethe.sklearn import Translation, from_sklearn
     from lethe.table import Row, Table
 
 #: The module of each public name.
 _MODULES = {
-    "Advice": "lethe.advice",
+    "Advice": "lethe.evaluation",
     "AssumptionBroken": "benchmark.errors",
     "BatchNorm": "benchmark.problem.models.batch_norm",
-    "Choice": "lethe.advice",
+    "Choice": "lethe.evaluation",
     "Claim": "benchmark.contract.claim",
     "Clock": "benchmark.contract.clock",
     "Constant": "benchmark.contract.claim",
@@ -116,7 +114,7 @@ _MODULES = {
     "TableFeature": "benchmark.data.features",
     "Target": "benchmark.contract.claim",
     "Translation": "lethe.sklearn",
-    "advise": "lethe.advice",
+    "advise": "lethe.evaluation",
     "check_method": "benchmark.checks.rules",
     "check_model": "lethe.problem",
     "conjugate_gradients": "benchmark.curvature.krylov",
@@ -124,7 +122,7 @@ _MODULES = {
     "descend": "benchmark.problem.training.descent",
     "evaluate": "lethe.evaluation",
     "from_sklearn": "lethe.sklearn",
-    "run_unit": "benchmark.study.keep",
+    "run_unit": "benchmark.study.study",
 }
 
 __all__ = [

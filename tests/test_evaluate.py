@@ -19,7 +19,7 @@ from benchmark.checks.rules import check_method
 from benchmark.errors import AssumptionBroken, LetheError
 from leaderboard.model.columns import CONTROLS, Column
 from leaderboard.model.numbers import Estimate
-from lethe.advice import certifying
+from lethe.evaluation import certifying
 from lethe.table import Row
 from tests.plugin import Outside
 

@@ -68,7 +68,7 @@ from benchmark.metrics.statistics import (
     tie_groups,
     verdict,
 )
-from tests.fidelity import alarm_rate, alters_inputs, batches_matter, order_matters
+from tests.test_fidelity import alarm_rate, alters_inputs, batches_matter, order_matters
 
 logits = arrays(np.float64, (4, 3), elements=st.floats(-30, 30))
 SEEDS = 100

@@ -33,9 +33,8 @@ from leaderboard.model.section import (
 )
 from leaderboard.model.table import load
 from leaderboard.overview.overview import Overview, overview
-from leaderboard.render.pages import render_html, render_markdown
+from leaderboard.render.pages import render_html, render_markdown, render_terminal
 from leaderboard.render.tables import entry, render_seeds, tabular, tex
-from leaderboard.render.terminal import render_terminal
 from tests.conftest import Run
 from tests.test_cli import refused
 from tests.test_leaderboard import EVIL, PROVED, facts, failed, plan, record, store

@@ -18,6 +18,7 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.data import catalogue
+from benchmark.data.array_file import WeightFiles
 from benchmark.data.scenarios import Context
 from benchmark.data.split import Split
 from benchmark.errors import LetheError, present
@@ -33,7 +34,6 @@ from benchmark.rows import Rows
 from benchmark.runner.cell import Inputs, fingerprint
 from benchmark.runner.evaluate import Outputs, predict
 from benchmark.shadow.store import ModelStore, label_margins, leave_out_effect, shadow_bank
-from benchmark.weights import WeightFiles
 
 # The controls of a problem with public rows: models that have seen no private row.
 

@@ -32,8 +32,7 @@ from benchmark.runner.device import prepare
 from benchmark.study.executors import submission
 from benchmark.study.executors.executor import Asked, Executor, Listener
 from benchmark.study.executors.submission import Submission
-from benchmark.study.keep import Event, is_done, run_unit
-from benchmark.study.study import Piece, Study, Unit
+from benchmark.study.study import Event, Piece, Study, Unit, is_done, run_unit
 
 # The file that describes a cluster: what each task asks Slurm for.
 
