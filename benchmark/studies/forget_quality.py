@@ -227,7 +227,7 @@ class SharedModels:
             LetheError: also if the requests lose no row, so that there is none to attack.
         """
         bench = Workbench(self._inputs, self._device, self._folder)
-        if len(bench.forget) == 0:
+        if len(bench.forget) == 0 or self._inputs.forget.corrects:
             raise LetheError(
                 "this study attacks rows that are lost, and these requests lose none: take one "
                 "that names nodes, such as cora-sgc-inductive"
