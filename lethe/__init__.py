@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from benchmark.metrics.attacks import ModelAttack, ModelCase, RowAttack, RowCase
     from benchmark.metrics.metric import Metric, NumberMetric, Numbers, Predictions
     from benchmark.problem.model import Predictor
-    from benchmark.problem.models.batch_norm import BatchNorm
+    from benchmark.problem.models.convolutional import BatchNorm
     from benchmark.problem.models.factory import Finding
     from benchmark.problem.models.spec import ModelSpec
     from benchmark.problem.objective import Loss
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "Advice": "lethe.evaluation",
     "AssumptionBroken": "benchmark.errors",
-    "BatchNorm": "benchmark.problem.models.batch_norm",
+    "BatchNorm": "benchmark.problem.models.convolutional",
     "Choice": "lethe.evaluation",
     "Claim": "benchmark.contract.claim",
     "Clock": "benchmark.contract.clock",

@@ -30,7 +30,7 @@ from benchmark.contract.seeds import Seeds
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.problem.model import AllCNNSpec, Model, ModelSpec, ResNet18Spec
-from benchmark.problem.models.batch_norm import BatchNorm
+from benchmark.problem.models.convolutional import BatchNorm
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.risk import Training
