@@ -1,1 +1,0 @@
-"""Metrics: pure functions by subject, each with a declared direction and bounds."""
