@@ -98,10 +98,10 @@ def evaluate(
 
 
 def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
-    one = isinstance(seeds, Integral)
-    chosen = (
-        tuple(range(int(seeds)) if one else seeds) if one or isinstance(seeds, Iterable) else ()
-    )
+    if isinstance(seeds, Iterable):
+        chosen = tuple(seeds)
+    else:
+        chosen = tuple(range(int(seeds))) if isinstance(seeds, Integral) else ()
     if not chosen:
         raise LetheError("seeds is how many there are, 1 or more, or which")
     return tuple(int(one) if isinstance(one, Integral) else one for one in chosen)
