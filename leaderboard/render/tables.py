@@ -17,9 +17,6 @@ from leaderboard.model.columns import COLUMNS, Column
 from leaderboard.model.ranking import in_order
 from leaderboard.model.table import Row, Table, predicted_column
 
-# A table as LaTeX, and papers as BibTeX.
-
-
 # A table as LaTeX, for a paper that loads booktabs.
 
 #: What a backslash in front makes plain.

@@ -102,9 +102,6 @@ def _pooled(moments: list[tuple[Tensor, Tensor]], sizes: list[int]) -> tuple[Ten
     return mean, shares @ (variances + (means - mean).square())
 
 
-# Convolutional nets: AllCNN, ResNet-18 and what they share.
-
-
 # What the convolutional nets share.
 
 GROUPS = 8
