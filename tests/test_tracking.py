@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from rich.console import Console
 
 from benchmark import tracking
+from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.records import Store, read_record
 from benchmark.studies.experiments import run
@@ -60,6 +62,14 @@ def messages(path: Path) -> list[Any]:
 
 def test_off_is_no_sink(tmp_path: Path) -> None:
     assert tracking.tracker("off", tmp_path) is None
+
+
+def test_without_wandb_there_is_one_line_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(LetheError, match=r"--track offline needs Weights & Biases.*leave out"):
+        tracking.tracker("offline", tmp_path)
 
 
 def test_offline_writes_what_the_record_says(
