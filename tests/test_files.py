@@ -160,6 +160,19 @@ def test_a_record_is_named_by_its_file_or_its_line(results: Path) -> None:
         recorded_in(Path(f"{results}/tiny.jsonl:9"))
     with pytest.raises(LetheError, match="not a record of one row"):
         recorded_in(Path(f"{results}/tiny.jsonl:1"))
+    with pytest.raises(LetheError, match=r"a record a line: name one of them, as in .*jsonl:12$"):
+        recorded_in(results / "tiny.jsonl")
+
+
+def test_a_line_is_read_as_it_stands_although_its_row_has_run_again(
+    results: Path, tmp_path: Path
+) -> None:
+    collect(results)
+    old = recorded_in(Path(f"{results}/tiny.jsonl:2"))
+    run(tmp_path, fresh=True, seeds=[0], methods=["newton"])
+    new = recorded_in(results / "tiny" / "newton" / "seed-0.json")
+    assert new.finished != old.finished or new.seconds != old.seconds
+    assert recorded_in(Path(f"{results}/tiny.jsonl:2")) == old
 
 
 def test_a_last_line_without_its_end_counts(results: Path) -> None:

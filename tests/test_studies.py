@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import multiprocessing
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -388,6 +389,14 @@ def messages(path: Path) -> list[Any]:
 
 def test_off_is_no_sink(tmp_path: Path) -> None:
     assert tracking.tracker("off", tmp_path) is None
+
+
+def test_without_wandb_there_is_one_line_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(LetheError, match=r"--track offline needs Weights & Biases.*leave out"):
+        tracking.tracker("offline", tmp_path)
 
 
 def test_offline_writes_what_the_record_says(

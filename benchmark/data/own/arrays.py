@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,7 @@ def from_arrays(
 
     Args:
         x: (n, inputs) numbers, or (n, height, width[, channel]) uint8 images.
-        y: (n,) labels, numbers or texts; or real numbers to predict.
+        y: (n,) labels, numbers or texts; or real numbers to predict, which a series names.
         ids: (n,) a name for each row, by which requests name it.
         groups: (n,) equal for rows that must not be divided.
         columns: names of the inputs; `x0`, `x1`, ... by default.
@@ -160,7 +160,10 @@ def from_arrays(
         classes=None if classes is None else tuple(map(text_of, classes)),
         task=task,
     )
-    return of_arrays(given, roles, name, constant=True)
+    found, called = of_arrays(given, roles, name, constant=True), getattr(y, "name", None)
+    if found.target is None or not isinstance(called, str) or not called.strip():
+        return found
+    return replace(found, target=replace(found.target, name=called))
 
 
 def of_arrays(given: Given, roles: Roles, name: str, *, constant: bool = False) -> Dataset:
