@@ -271,6 +271,29 @@ def test_verdicts_agree_with_highs() -> None:
     assert 5 < held < 31
 
 
+def test_an_incumbent_of_a_milp_is_no_violation() -> None:
+    """Two units that change places at a kink: both are off in a pattern that no input around has.
+
+    In real arithmetic the output is a straight line that rises. HiGHS finds the pattern at the
+    kink and its slope of -0.5; ours proves nothing, and shows no pair.
+    """
+    problem = table(MLPSpec(kind="mlp", hidden=(3,), activation="relu"))
+    domain, place = problem.domain, problem.domain.number("a").places[0]
+    w = np.zeros((3, domain.inputs))
+    w[:, place] = 1.0, -1.0, 1.0
+    net = Net((w, np.array([[1.0, -1.0, -0.5]])), (np.array([-0.1, 0.1, 9.0]), np.zeros(1)), "relu")
+    named = {k: torch.zeros(s, dtype=torch.float64) for k, s in problem.model.shapes.items()}
+    first, bias, last, _ = named
+    named[first], named[bias] = torch.from_numpy(w), torch.from_numpy(net.biases[0])
+    named[last][1] = torch.from_numpy(net.weights[1][0])
+    weights = torch.cat([part.flatten() for part in named.values()])
+    assert not slope_by_highs(net, domain, place)  # its incumbent has a slope below -1e-5
+    assert net.slopes(grid(domain).numpy(), place).min() == 0.5
+    found = Monotone(increasing=("a",)).certify(Predictor(problem.model, weights), problem, 300)
+    assert (found.verdict, found.witness) == ("unknown", None)
+    assert found.margin == pytest.approx(-0.5)
+
+
 def test_a_net_that_passes_sampled_points_can_be_violated() -> None:
     """One unit that falls in a corner of the domain, which 4,096 rows miss."""
     problem = table(MLPSpec(kind="mlp", hidden=(2,), activation="tanh"))
