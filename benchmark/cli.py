@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from inspect import Parameter, Signature, signature
 from pathlib import Path
+from shlex import quote
 from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
@@ -209,7 +210,7 @@ def run(
 def status(results: Results = Path("runs")) -> None:
     """Show which seeds and parts of studies are done, running, waiting, failed or gone."""
     from benchmark.records import Store
-    from benchmark.study.executors.status import STATES, counts, progress
+    from benchmark.study.executors.submission import STATES, counts, progress
 
     found = progress(Store(results))
     if not found:
@@ -303,7 +304,7 @@ def new(
 
     path = write(kind, name, to)
     out.print(f"Written: {path}", soft_wrap=True)
-    out.print(f"To check it: lethe check {path}", soft_wrap=True)
+    out.print(f"To check it: lethe check {quote(str(path))}", soft_wrap=True)
 
 
 @app.command()
@@ -557,8 +558,8 @@ def slack(*, how: How) -> None:
     if done is None:
         return
     out.print(f"{done.ran} points run, {done.kept} kept, {len(done.failed)} failed")
-    board = how.results / "leaderboard"
-    out.print(f"To plot it: lethe leaderboard --results {how.results} --to {board}", soft_wrap=True)
+    where, to = quote(str(how.results)), quote(str(how.results / "leaderboard"))
+    out.print(f"To plot it: lethe leaderboard --results {where} --to {to}", soft_wrap=True)
     _end(bool(done.failed), done)
 
 
@@ -896,7 +897,8 @@ def _carried_out(study: Study, how: How, device: str = "cpu", threads: int = 1) 
         console=err,
     )
     if there is not None and not there.waits:
-        out.print(f"What became of them: lethe status --results {how.results}", soft_wrap=True)
+        where = quote(str(how.results))
+        out.print(f"What became of them: lethe status --results {where}", soft_wrap=True)
         return None
     return Done(tally.ran, tally.kept, tally.failed, there.unfinished if there else 0, how.results)
 
@@ -917,8 +919,8 @@ def _end(failed: bool, done: Done) -> None:
     if count := done.unfinished:
         what = "1 task is" if count == 1 else f"{count} tasks are"
         out.print(
-            f"{what} not done: lethe status --results {done.results} says why, the same command "
-            "submits again",
+            f"{what} not done: lethe status --results {quote(str(done.results))} says why, the "
+            "same command submits again",
             soft_wrap=True,
         )
     if failed or done.unfinished:
@@ -942,12 +944,12 @@ def _elsewhere(how: How, device: str, threads: int) -> Executor | None:
         if how.wait:
             raise LetheError("--wait is for tasks on a cluster: name its file with --on")
         return None
-    from benchmark.study.executors import cluster
+    from benchmark.study.executors import slurm
     from benchmark.study.executors.executor import KIND, Asked
 
     if how.jobs != 1:
         raise LetheError("--jobs is for runs here: with --on every unit is a task of its own")
-    settings = cluster.read(how.on)
+    settings = slurm.read(how.on)
     kind = KIND.find(str(settings.pop("executor", "slurm")))
     return kind.of(Asked(how.on, settings, device, threads, how.track, how.wait, out.print))
 
@@ -956,9 +958,9 @@ def _gpus(how: How) -> bool | None:
     """Whether the cluster that `--on` names has GPUs; None without it."""
     if how.on is None:
         return None
-    from benchmark.study.executors import cluster
+    from benchmark.study.executors import slurm
 
-    return bool(cluster.read(how.on).get("gpus"))
+    return bool(slurm.read(how.on).get("gpus"))
 
 
 def _asked(
@@ -1068,12 +1070,13 @@ def _render_asked(
         for plan in plans
     }
     _render(results, board, only)
+    every = f"lethe leaderboard --results {quote(str(results))} --to {quote(str(board))}"
     for plan in plans:
         cells = [(row.label, seed) for row in plan.rows for seed in plan.seeds]
         there = sum(exists(store.cell_path(plan.experiment, *cell)) for cell in cells)
         out.print(
             f"{plan.experiment}: {len(cells) - there} of its {len(cells)} cells are not run; "
-            f"every row: lethe leaderboard --results {results} --to {board}",
+            f"every row: {every}",
             soft_wrap=True,
         )
 

@@ -90,6 +90,8 @@ def _below(folder: Path, states: tuple[tuple[str, int, int], ...]) -> dict[str, 
 
 def _is_ours(lines: Path) -> bool:
     """Whether the file begins as one of ours: others may lie in a folder above the records."""
+    if not lines.is_file():
+        return False
     with lines.open("rb") as file:
         return file.read(len(_BEGIN)) == _BEGIN
 
@@ -171,7 +173,8 @@ def _arranged(
     for name, text in texts.items():
         group = name.split("/")[0]
         wanted.setdefault(folder / f"{together.get(group, group)}{SUFFIX}", {})[name] = text
-    others = {lines for lines, _, _ in below(folder).values()} - set(wanted)
+    # one whose every line stands in another as well holds nothing that `below` tells of
+    others = {lines for lines in folder.glob(f"*{SUFFIX}") if _is_ours(lines)} - set(wanted)
     changed = {lines: set(held) for lines, held in wanted.items() if _written(lines, held)}
     for lines in others:
         lines.unlink()

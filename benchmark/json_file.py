@@ -58,10 +58,19 @@ def load(path: Path, what: str, cure: str = REMAKE) -> Any:
         LetheError: if it cannot be read or is no JSON.
     """
     text, where = _text(path, what)
+    return parsed(text, f"{what} {where}", cure)
+
+
+def parsed(text: str, what: str, cure: str = REMAKE) -> Any:
+    """The JSON in a text; `what` is where it stands, and `cure` what to do if it is damaged.
+
+    Raises:
+        LetheError: if it is no JSON.
+    """
     try:
         return from_json(text)  # texts that come again and again, as names of metrics do, are one
     except ValueError as error:
-        raise LetheError(f"{what} {where} is damaged ({error}): {cure}") from error
+        raise LetheError(f"{what} is damaged ({error}): {cure}") from error
 
 
 def _text(path: Path, what: str) -> tuple[str, str | Path]:

@@ -25,9 +25,19 @@ class WandbTracker:
     Args:
         mode: `offline` writes under `folder` and sends nothing; `online` sends.
         folder: where the runs' files go.
+
+    Raises:
+        LetheError: if W&B is not installed.
     """
 
     def __init__(self, mode: Literal["offline", "online"], folder: Path) -> None:
+        try:
+            import wandb  # noqa: F401  # slow, and here rather than after the first piece
+        except ImportError as error:
+            raise LetheError(
+                f"--track {mode} needs Weights & Biases, which cannot be imported ({error}): "
+                "pip install wandb, or leave out --track"
+            ) from error
         self._mode = mode
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -40,7 +50,7 @@ class WandbTracker:
         Raises:
             LetheError: if W&B cannot take it.
         """
-        import wandb  # slow to import, and off by default
+        import wandb
 
         try:
             run = wandb.init(

@@ -107,6 +107,11 @@ def test_a_filtered_run_prints_the_rows_that_were_asked_for(lethe: Run, tmp_path
     assert "missing" in out
 
 
+def test_a_command_that_is_printed_can_be_copied(lethe: Run, tmp_path: Path) -> None:
+    _, out, _ = run(lethe, tmp_path, more=("--results", "my runs"))
+    assert "every row: lethe leaderboard --results 'my runs' --to 'my runs/leaderboard'" in out
+
+
 def test_reproduce_takes_the_settings_that_are_given(lethe: Run, tmp_path: Path) -> None:
     run(lethe, tmp_path)
     path = str(tmp_path / "runs" / "tiny" / "newton" / "seed-0.json")

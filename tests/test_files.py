@@ -104,13 +104,20 @@ def test_points_of_a_sweep_stand_in_the_file_of_their_experiment(results: Path) 
     assert Store(results).records("tiny") == records
 
 
-def test_a_line_that_a_stop_left_in_two_files_counts_once(results: Path) -> None:
+@pytest.mark.parametrize("name", ["old.jsonl", "zero.jsonl"], ids=["before", "after"])
+def test_a_line_that_a_stop_left_in_two_files_counts_once(results: Path, name: str) -> None:
+    """In whatever order the files are read; the next call leaves it in its own file alone."""
     collect(results)
     lines = results / "tiny.jsonl"
-    (results / "old.jsonl").write_bytes(lines.read_bytes())
+    (results / name).write_bytes(lines.read_bytes())
     assert len(Store(results).records("tiny")) == 4
     collect(results)
-    assert not (results / "old.jsonl").exists()
+    assert list(results.glob("*.jsonl")) == [lines]
+
+
+def test_lines_in_two_files_that_differ_are_refused(results: Path) -> None:
+    collect(results)
+    lines = results / "tiny.jsonl"
     (results / "old.jsonl").write_text(lines.read_text().replace(': "ok"', ': "failed"', 1))
     with pytest.raises(LetheError, match=r"tiny\.jsonl:2 holds the record of .*old\.jsonl:2"):
         Store(results).records("tiny")
@@ -153,6 +160,19 @@ def test_a_record_is_named_by_its_file_or_its_line(results: Path) -> None:
         recorded_in(Path(f"{results}/tiny.jsonl:9"))
     with pytest.raises(LetheError, match="not a record of one row"):
         recorded_in(Path(f"{results}/tiny.jsonl:1"))
+    with pytest.raises(LetheError, match=r"a record a line: name one of them, as in .*jsonl:12$"):
+        recorded_in(results / "tiny.jsonl")
+
+
+def test_a_line_is_read_as_it_stands_although_its_row_has_run_again(
+    results: Path, tmp_path: Path
+) -> None:
+    collect(results)
+    old = recorded_in(Path(f"{results}/tiny.jsonl:2"))
+    run(tmp_path, fresh=True, seeds=[0], methods=["newton"])
+    new = recorded_in(results / "tiny" / "newton" / "seed-0.json")
+    assert new.finished != old.finished or new.seconds != old.seconds
+    assert recorded_in(Path(f"{results}/tiny.jsonl:2")) == old
 
 
 def test_a_last_line_without_its_end_counts(results: Path) -> None:

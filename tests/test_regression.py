@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -96,6 +97,13 @@ def test_a_declared_range_is_no_caveat_and_bounds_the_scale() -> None:
     assert found.caveats == ()
     assert np.abs(found.train.labels).max() < 1
     assert found.train.labels == pytest.approx((Y[found.train.places] - 40) / 100)
+    assert found.train.content_hash == from_arrays(X, Y).train.content_hash
+
+
+@pytest.mark.parametrize(("given", "name"), [("price", "price"), (" ", "target"), (7, "target")])
+def test_a_series_of_real_numbers_is_called_by_its_name(given: object, name: str) -> None:
+    found = from_arrays(X, pd.Series(Y, name=given), ranges=RANGES)
+    assert found.target == RealTarget(name, -60.0, 140.0)
     assert found.train.content_hash == from_arrays(X, Y).train.content_hash
 
 
@@ -415,7 +423,7 @@ def test_evaluate_and_advise_speak_of_numbers() -> None:
     advice = lethe.advise(problem, 10, methods=["downdate"], seeds=2)
     assert advice.best is not None
     assert "test R²" in str(advice)
-    assert "downdate-fast" not in lethe.advice.certifying(problem)
+    assert "downdate-fast" not in lethe.evaluation.certifying(problem)
 
 
 def test_advice_does_not_call_a_loss_what_has_no_number() -> None:

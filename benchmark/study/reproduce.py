@@ -40,8 +40,11 @@ def recorded_in(path: Path) -> Envelope:
         LetheError: if it cannot be read, is something else or does not fit the schema.
     """
     if line := re.fullmatch(r"(.+\.jsonl):(\d+)", str(path)):
-        path = _of_line(Path(line[1]), int(line[2]))
-    content = json_file.load(path, "record", _CURE)
+        path, content = _of_line(Path(line[1]), int(line[2]))
+    elif path.suffix == collected.SUFFIX:
+        raise LetheError(f"{path} holds a record a line: name one of them, as in {path}:12")
+    else:
+        content = json_file.load(path, "record", _CURE)
     study = _study_of(content)
     if study is None:
         raise LetheError(
@@ -62,15 +65,15 @@ def _study_of(content: object) -> type[Study] | None:
     return of_kind(kind) if isinstance(kind, str) else None
 
 
-def _of_line(lines: Path, number: int) -> Path:
-    """The file whose record a line holds, as if it were there.
+def _of_line(lines: Path, number: int) -> tuple[Path, Any]:
+    """The file whose record a line holds, and the JSON in the line, whatever else is there.
 
     Raises:
         LetheError: if there is no such line.
     """
-    for name, (found, _) in collected.read(lines).items():
+    for name, (found, text) in collected.read(lines).items():
         if found == number:
-            return lines.parent / name
+            return lines.parent / name, json_file.parsed(text, f"record {lines}:{number}", _CURE)
     raise LetheError(f"{lines} has no line {number}")
 
 
