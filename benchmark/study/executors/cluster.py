@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +14,8 @@ from pydantic import (
     field_validator,
 )
 
-from benchmark.errors import LetheError, explain
+from benchmark.errors import explain
+from benchmark.files import read_toml
 
 #: What Lethe asks for itself, by options of its own or because it looks there again.
 OURS = {
@@ -89,12 +89,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         LetheError: if there is no such file, or it is no TOML.
     """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise LetheError(f"cluster file {path} cannot be read ({error.strerror})") from error
-    except ValueError as error:  # TOML's errors, and bytes that are no UTF-8
-        raise LetheError(f"cluster file {path} is not valid TOML: {error}") from error
+    return read_toml(path, "cluster file")
 
 
 def of_table(settings: dict[str, Any], path: Path) -> Cluster:
