@@ -212,7 +212,7 @@ def run(
 def status(results: Results = Path("runs")) -> None:
     """Show which seeds and parts of studies are done, running, waiting, failed or gone."""
     from benchmark.records import Store
-    from benchmark.study.executors.status import STATES, counts, progress
+    from benchmark.study.executors.submission import STATES, counts, progress
 
     found = progress(Store(results))
     if not found:
@@ -946,12 +946,12 @@ def _elsewhere(how: How, device: str, threads: int) -> Executor | None:
         if how.wait:
             raise LetheError("--wait is for tasks on a cluster: name its file with --on")
         return None
-    from benchmark.study.executors import cluster
+    from benchmark.study.executors import slurm
     from benchmark.study.executors.executor import KIND, Asked
 
     if how.jobs != 1:
         raise LetheError("--jobs is for runs here: with --on every unit is a task of its own")
-    settings = cluster.read(how.on)
+    settings = slurm.read(how.on)
     kind = KIND.find(str(settings.pop("executor", "slurm")))
     return kind.of(Asked(how.on, settings, device, threads, how.track, how.wait, out.print))
 
@@ -960,9 +960,9 @@ def _gpus(how: How) -> bool | None:
     """Whether the cluster that `--on` names has GPUs; None without it."""
     if how.on is None:
         return None
-    from benchmark.study.executors import cluster
+    from benchmark.study.executors import slurm
 
-    return bool(cluster.read(how.on).get("gpus"))
+    return bool(slurm.read(how.on).get("gpus"))
 
 
 def _asked(

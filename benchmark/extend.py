@@ -23,7 +23,7 @@ from benchmark.contract.method import Method
 from benchmark.ends import kept_alive
 from benchmark.errors import LetheError, present, unknown
 from benchmark.files import as_bytes, replace_file
-from benchmark.metrics.attack_contract import ModelAttack, RowAttack
+from benchmark.metrics.attacks import ModelAttack, RowAttack
 from benchmark.problem.model import Inputs
 from benchmark.problem.models.factory import Finding, import_module, look_at
 from benchmark.problem.models.spec import ModelSpec, spec_of

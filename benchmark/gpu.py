@@ -21,7 +21,7 @@ GRACE = 5.0
 #: A part is not begun with fewer seconds left.
 LEAST = 10.0
 _ROOT = Path(__file__).resolve().parents[1]
-_SOLVE, _PRODUCT = "benches/test_solvers.py", "benches/test_operators.py"
+_SOLVE, _PRODUCT = "benches/test_solvers.py", "benches/test_passes.py"
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ T = TypeVar("T")
 _DECLARED = ("name", "title", "source")
 #: Where each kind is declared that a plug-in can add, beside methods.
 _MODULES = {
-    "attack": "benchmark.metrics.attack_registry",
+    "attack": "benchmark.metrics.attacks",
     "data set": "benchmark.data.catalogue",
     "definition": "benchmark.contract.definition",
     "executor": "benchmark.study.executors.executor",

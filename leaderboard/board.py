@@ -16,18 +16,16 @@ from benchmark.files import as_bytes, replace_file
 from benchmark.studies import quality_record
 from leaderboard import studies
 from leaderboard.answers import answers
-from leaderboard.board_readme import column_meanings, glossary, reading, readme
-from leaderboard.charts import draw_charts
+from leaderboard.board_readme import cards_section, column_meanings, glossary, reading, readme
+from leaderboard.charts.tables import draw_charts
 from leaderboard.experiments.problem import compact, problem_page
 from leaderboard.front.front import render_front, same_front
 from leaderboard.model.section import Cell, Chart, Line, Page, Section, grid, is_drawn
 from leaderboard.model.table import Evidence, Table, by_data_set, load, short
 from leaderboard.model.words import INTRODUCTION
 from leaderboard.overview.overview import overview
-from leaderboard.render.html import GENERATOR, render_html
-from leaderboard.render.markdown import render_markdown
-from leaderboard.render.spreadsheet import render_csv, render_seeds
-from leaderboard.render.terminal import render_terminal
+from leaderboard.render.pages import GENERATOR, render_html, render_markdown, render_terminal
+from leaderboard.render.tables import render_csv, render_seeds
 
 #: The plots that are committed: README.md, the docs and the board's README.md show them.
 FIGURES = (
@@ -42,6 +40,9 @@ FIGURES = (
 SITE = "site"
 #: Holds the names of the files that the board wrote beside it: nothing else is replaced.
 _LIST = ".board"
+#: Problems whose tables a terminal shows; of more it says what to use.
+_IN_A_TERMINAL = 6
+_A_TABLE = "The table of a problem: lethe table EXPERIMENT"
 _COUNTS = "Rows of each problem's table, and the records that they rest on."
 _ROOT = Path(__file__).resolve().parents[1]
 _LINKS = (
@@ -105,7 +106,7 @@ def check(results: Path, out: Path) -> list[str]:
 def terminal_tables(
     results: Path, only: Mapping[str, Collection[str]] | None = None
 ) -> list[RichTable]:
-    """A compact table for each experiment and device.
+    """A compact table for each experiment and device; of many that are ranked, what to use.
 
     Args:
         results: the folder of the records.
@@ -114,11 +115,14 @@ def terminal_tables(
     Raises:
         LetheError: if there are no results, or one of them is damaged.
     """
-    found = (
-        compact(table, None if only is None else only.get(table.experiment, ()))
-        for table in load(results)
-    )
-    return [table for section in found if section for table in render_terminal(section)]
+    tables, found = load(results), []
+    if only is None and len(tables) > _IN_A_TERMINAL:
+        ranked = overview(tables, quality_record.read_all(results))
+        found = cards_section(ranked, because=False, caption=f"{_A_TABLE} --results {results}")
+    if not found:
+        shown = (compact(t, None if only is None else only.get(t.experiment, ())) for t in tables)
+        found = [section for section in shown if section]
+    return [table for section in found for table in render_terminal(section)]
 
 
 # --- what a board has ----------------------------------------------------------------------------

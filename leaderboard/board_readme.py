@@ -115,7 +115,7 @@ def readme(
         "Leaderboard",
         INTRODUCTION,
         (
-            *_cards(found),
+            *cards_section(found),
             _overview(found),
             Section(
                 answers.slug,
@@ -131,13 +131,18 @@ def readme(
     )
 
 
-def _cards(found: Overview) -> list[Section]:
-    """What to use for a kind of model, in a sentence each."""
+def cards_section(found: Overview, *, because: bool = True, caption: str = "") -> list[Section]:
+    """Answers for every kind of model, a line each, with or without a reason; none of no table."""
+    names = ("use", "speed-up", "because")[: 3 if because else 2]
     lines = [
-        Line(card.case, "", (Cell(card.answer), Cell(card.figure or NOTHING), Cell(card.text)))
+        Line(
+            card.case,
+            "",
+            (Cell(card.answer), Cell(card.figure or NOTHING), Cell(card.text))[: len(names)],
+        )
         for card in cards(found)
     ]
-    parts = (grid(("use", "speed-up", "because"), lines, "You have"),)
+    parts = (grid(names, lines, "You have", caption),)
     return [Section("cards", "What to use", parts=parts)] if lines else []
 
 

@@ -21,9 +21,8 @@ from leaderboard.model.table import load, measured, predicted_column
 from leaderboard.overview.cells import BY_KEY, Column, Line, Text
 from leaderboard.overview.overview import Overview, overview
 from leaderboard.overview.row import OverviewRow
-from leaderboard.render.latex import entry, tabular
-from leaderboard.render.markdown import pipe_table
-from leaderboard.render.spreadsheet import seeds_of
+from leaderboard.render.pages import pipe_table
+from leaderboard.render.tables import entry, seeds_of, tabular
 
 #: What a line of the table stands for.
 LINES = ("row", "method", "seed")

@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from benchmark.data.scenarios import Context as ScenarioContext
     from benchmark.data.scenarios import Scenario
     from benchmark.errors import AssumptionBroken, DidNotConverge, LetheError
-    from benchmark.metrics.attack_contract import ModelAttack, ModelCase, RowAttack, RowCase
+    from benchmark.metrics.attacks import ModelAttack, ModelCase, RowAttack, RowCase
     from benchmark.metrics.metric import Metric, NumberMetric, Numbers, Predictions
     from benchmark.problem.model import Predictor
-    from benchmark.problem.models.batch_norm import BatchNorm
+    from benchmark.problem.models.convolutional import BatchNorm
     from benchmark.problem.models.factory import Finding
     from benchmark.problem.models.spec import ModelSpec
     from benchmark.problem.objective import Loss
@@ -50,21 +50,18 @@ if TYPE_CHECKING:
     from benchmark.solvers.solver import Solver, System
     from benchmark.study.executors.executor import Asked as ExecutorSettings
     from benchmark.study.executors.executor import Executor
-    from benchmark.study.keep import run_unit
-    from benchmark.study.study import Study
-    from lethe.advice import Advice, Choice, advise
-    from lethe.evaluation import evaluate
-    from lethe.model import check_model
-    from lethe.problem import Problem
+    from benchmark.study.study import Study, run_unit
+    from lethe.evaluation import Advice, Choice, advise, evaluate
+    from lethe.problem import Problem, check_model
     from lethe.sklearn import Translation, from_sklearn
     from lethe.table import Row, Table
 
 #: The module of each public name.
 _MODULES = {
-    "Advice": "lethe.advice",
+    "Advice": "lethe.evaluation",
     "AssumptionBroken": "benchmark.errors",
-    "BatchNorm": "benchmark.problem.models.batch_norm",
-    "Choice": "lethe.advice",
+    "BatchNorm": "benchmark.problem.models.convolutional",
+    "Choice": "lethe.evaluation",
     "Claim": "benchmark.contract.claim",
     "Clock": "benchmark.contract.clock",
     "Constant": "benchmark.contract.claim",
@@ -85,8 +82,8 @@ _MODULES = {
     "Loss": "benchmark.problem.objective",
     "Method": "benchmark.contract.method",
     "Metric": "benchmark.metrics.metric",
-    "ModelAttack": "benchmark.metrics.attack_contract",
-    "ModelCase": "benchmark.metrics.attack_contract",
+    "ModelAttack": "benchmark.metrics.attacks",
+    "ModelCase": "benchmark.metrics.attacks",
     "ModelSpec": "benchmark.problem.models.spec",
     "NamedSet": "benchmark.data.named",
     "NoisyStep": "benchmark.contract.request",
@@ -101,8 +98,8 @@ _MODULES = {
     "Release": "benchmark.contract.request",
     "Request": "benchmark.contract.request",
     "Row": "lethe.table",
-    "RowAttack": "benchmark.metrics.attack_contract",
-    "RowCase": "benchmark.metrics.attack_contract",
+    "RowAttack": "benchmark.metrics.attacks",
+    "RowCase": "benchmark.metrics.attacks",
     "Rows": "benchmark.rows",
     "Scenario": "benchmark.data.scenarios",
     "ScenarioContext": "benchmark.data.scenarios:Context",
@@ -117,15 +114,15 @@ _MODULES = {
     "TableFeature": "benchmark.data.features",
     "Target": "benchmark.contract.claim",
     "Translation": "lethe.sklearn",
-    "advise": "lethe.advice",
+    "advise": "lethe.evaluation",
     "check_method": "benchmark.checks.rules",
-    "check_model": "lethe.model",
+    "check_model": "lethe.problem",
     "conjugate_gradients": "benchmark.curvature.krylov",
     "dataset_from_arrays": "benchmark.data.own.arrays:from_arrays",
     "descend": "benchmark.problem.training.descent",
     "evaluate": "lethe.evaluation",
     "from_sklearn": "lethe.sklearn",
-    "run_unit": "benchmark.study.keep",
+    "run_unit": "benchmark.study.study",
 }
 
 __all__ = [

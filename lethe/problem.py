@@ -1,11 +1,15 @@
-"""A learning problem of one's own: data, model and objective, before any seed divides the rows."""
+"""A learning problem of one's own, before any seed divides the rows, and a look at its net."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import nn
 
 from benchmark.data import catalogue
 from benchmark.data.dataset import Dataset
@@ -14,7 +18,81 @@ from benchmark.data.own.spec import Arrays
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment
 from benchmark.experiments.own import with_defaults
-from lethe.model import Model, spec_of
+from benchmark.problem.models import spec
+from benchmark.problem.models.factory import FactorySpec, Finding, built, look_at
+from benchmark.problem.models.spec import ModelSpec
+
+# A net of one's own, before anything is trained on it.
+
+
+#: A kind's name, a table of settings, a factory of nets, or a model itself.
+Model = str | dict[str, Any] | Callable[..., nn.Module] | ModelSpec
+
+
+def spec_of(model: Model) -> ModelSpec:
+    """The model that a caller means.
+
+    Args:
+        model: `softmax`, `my_package.nets:small_cnn`, a table as in an experiment's file, or a
+            function of (inputs, classes) that returns a net.
+
+    Raises:
+        LetheError: if there is none, or for settings that do not fit it.
+    """
+    if isinstance(model, str):
+        model = {"factory" if ":" in model else "kind": model}
+    elif callable(model) and not isinstance(model, ModelSpec):
+        return FactorySpec.of(model)
+    return model if isinstance(model, ModelSpec) else spec.spec_of(model)
+
+
+def check_model(
+    factory: str | Callable[..., nn.Module],
+    inputs: int | tuple[int, int, int],
+    classes: int,
+    *,
+    precision: str = "float64",
+    **args: Any,
+) -> list[Finding]:
+    """Say what is wrong with a net before it is trained: a line each, the worst first.
+
+    Args:
+        factory: a function of (inputs, classes, **args) that returns a torch module, or where it
+            is, as `my_package.nets:small_cnn`.
+        inputs: features of a row; of an image height, width and channels.
+        classes: number of labels.
+        precision: of rows and weights.
+        **args: of the factory.
+
+    Returns:
+        What was found; a net with a finding that is `refused` is not trained.
+
+    Raises:
+        LetheError: if there is no such function.
+
+    Example:
+        >>> from torch import nn
+        >>> def net(inputs, classes):
+        ...     return nn.Sequential(nn.Linear(inputs, 8), nn.ReLU(), nn.Linear(8, classes))
+        >>> for finding in check_model(net, 20, 3):
+        ...     print(finding.refused, finding.text[:40])
+        False ReLU (1) has no second derivative everyw
+    """
+    if isinstance(factory, str):
+        found: Any = spec.spec_of({"factory": factory})
+        function = found.function
+    else:
+        function = factory
+    images = not isinstance(inputs, int)
+
+    def build() -> nn.Module:
+        return built(function, inputs, classes, images=images, args=args)
+
+    return look_at(build, inputs, classes, getattr(torch, precision))
+
+
+# Data, model and objective.
+
 
 #: Rows to forget: by ids or numbers, so many at random, or a table as in an experiment's file.
 Forget = Sequence[str | int] | int | dict[str, Any] | None
@@ -162,10 +240,11 @@ class Problem:
             return self.request or {"share": _SHARE}
         if isinstance(forget, dict):
             return forget
-        if isinstance(forget, int):
-            return {"count": forget}
-        if isinstance(forget, str):
-            raise LetheError("forget is a list of ids or row numbers, not one text")
+        if isinstance(forget, Integral):
+            return {"count": forget if isinstance(forget, bool) else int(forget)}
+        if isinstance(forget, str) or not isinstance(forget, Iterable):
+            what = "one text" if isinstance(forget, str) else "another value"
+            raise LetheError(f"forget is a list of ids or row numbers, or how many, not {what}")
         names = [one.item() if hasattr(one, "item") else one for one in forget]
         return {"ids" if self.dataset.train.ids is not None else "rows": names}
 

@@ -18,9 +18,8 @@ from leaderboard.model import table as board
 from leaderboard.model.columns import BY_KEY, CONTROLS
 from leaderboard.model.numbers import Estimate, measured, number
 from leaderboard.model.table import any_column
-from leaderboard.render.latex import tabular
-from leaderboard.render.markdown import pipe_table
-from leaderboard.render.spreadsheet import render_seeds
+from leaderboard.render.pages import pipe_table
+from leaderboard.render.tables import render_seeds, tabular
 
 if TYPE_CHECKING:
     import pandas

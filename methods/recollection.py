@@ -42,7 +42,7 @@ class Recollection(Method):
     with a bound of use: retraining takes the same steps with the same divisor n, so the gradient it
     ends at is bounded, and Theorems 5 and 6 hold of the corrected weights. That bound is measured
     on the request, and so is the noise: a yardstick. The bound that follows the recursion, for any
-    batches, is above that of doing nothing (docs/theory/own-training.md).
+    batches, is above that of doing nothing (docs/theory/noisy-training.md).
     """
 
     name = "recollection"

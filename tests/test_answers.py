@@ -39,7 +39,7 @@ from leaderboard.answers import (
 )
 from leaderboard.answers.answer import TARGETS, Answer, folded, guaranteed
 from leaderboard.board import build, check
-from leaderboard.charts import scale as plot_of_scale
+from leaderboard.charts import costs
 from leaderboard.model.columns import BY_KEY
 from leaderboard.model.ranking import Offer, front, offers
 from leaderboard.model.section import Prose, Section, bullets, paragraph
@@ -1212,7 +1212,7 @@ def test_scale_tells_a_time_that_stays_from_one_that_grows_with_the_rows(tmp_pat
         (p.series, p.rows): p.seconds for p in chart.data[0] if p.seconds in (1.0, 10.0, 0.15)
     }
     assert series == {
-        (plot_of_scale.RETRAINING, 1000): 1.0,
+        (costs.RETRAINING, 1000): 1.0,
         ("Chord", 100_000): 10.0,
         ("Kept", 100_000): 0.15,
     }

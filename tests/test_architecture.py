@@ -61,7 +61,7 @@ BOARD = (
     ("leaderboard/render",),
     ("leaderboard/front",),
 )
-RENDERERS = ("html", "markdown", "terminal")
+RENDERERS = ("pages",)
 #: Package, and all of the project that anything in it may import.
 ALLOWED = {"benchmark/theory": ("benchmark.theory", "benchmark.errors")}
 

@@ -30,7 +30,7 @@ from benchmark.contract.seeds import Seeds
 from benchmark.errors import AssumptionBroken, LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.problem.model import AllCNNSpec, Model, ModelSpec, ResNet18Spec
-from benchmark.problem.models.batch_norm import BatchNorm
+from benchmark.problem.models.convolutional import BatchNorm
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.risk import Training
@@ -41,7 +41,8 @@ from benchmark.records import Record, Store, read_record
 from benchmark.rows import Rows
 from benchmark.studies import experiments as runner
 from methods.output_perturbation import OutputPerturbation
-from tests import fidelity, tiny_experiment
+from tests import tiny_experiment
+from tests.test_fidelity import batches_matter
 
 SHAPE = (8, 8, 3)
 KINDS = {"allcnn": AllCNNSpec, "resnet18": ResNet18Spec}
@@ -160,7 +161,7 @@ def test_a_row_is_scored_on_its_own_but_trained_on_with_its_batch() -> None:
     weights, x = some_weights(model), rows(9, 5).x.numpy()
 
     def matter(logits) -> bool:
-        return fidelity.batches_matter(
+        return batches_matter(
             lambda part: logits(weights, torch.from_numpy(part)).detach().numpy(), x, sizes=(2, 7)
         )
 

@@ -70,7 +70,7 @@ from leaderboard.board import build, check
 from leaderboard.charts import solvers as chart
 from leaderboard.model.section import Page
 from leaderboard.model.table import Evidence
-from leaderboard.render.markdown import render_markdown
+from leaderboard.render.pages import render_markdown
 from leaderboard.studies.solvers import (
     HEADING,
     MISSING,

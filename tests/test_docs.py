@@ -99,7 +99,7 @@ def test_every_page_that_code_names_is_there() -> None:
 
 
 def test_every_statement_is_on_the_page_of_methods() -> None:
-    page = (DOCS / "theory" / "methods.md").read_text(encoding="utf-8")
+    page = (DOCS / "theory" / "index.md").read_text(encoding="utf-8")
     cells = re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE)
     assert set(re.findall(r"`([\w-]+)`", " ".join(cells))) == set(NAMES)
 

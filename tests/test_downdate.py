@@ -350,7 +350,7 @@ def test_a_ridge_that_drowns_in_round_off_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["digits-squared", "mnist-hog-squared"])
 def test_no_request_of_the_experiments_can_be_refused(name: str) -> None:
-    """The condition of docs/theory/squared-loss.md, from what the files declare."""
+    """The condition of docs/theory/kept-sums.md, from what the files declare."""
     experiment = load(name)
     problem, columns = experiment.problem, {"digits": 65, "mnist": 1177}[experiment.problem.data]
     mu, held = problem.objective.ridge, problem.training.gradient_bound

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from sklearn.linear_model import Lasso, LogisticRegression, Ridge, RidgeClassifier
@@ -18,7 +19,7 @@ from benchmark.checks.rules import check_method
 from benchmark.errors import AssumptionBroken, LetheError
 from leaderboard.model.columns import CONTROLS, Column
 from leaderboard.model.numbers import Estimate
-from lethe.advice import certifying
+from lethe.evaluation import certifying
 from lethe.table import Row
 from tests.plugin import Outside
 
@@ -130,6 +131,16 @@ def test_ids_name_the_rows_that_they_are_of() -> None:
     assert by_ids["retrain"]["accuracy_test"] == by_rows["retrain"]["accuracy_test"]
 
 
+def test_a_frame_of_several_types_and_numbers_of_numpy_are_what_they_look_like() -> None:
+    frame = pandas.DataFrame({"a": X[:, 0], "old": Y > 0})
+    frame["count"] = pandas.array(range(len(X)), dtype="Int64")
+    mixed = lethe.Problem.from_arrays(frame, Y, name="people")
+    plain = lethe.Problem.from_arrays(frame.astype(float), Y, name="people")
+    assert mixed.dataset.train.content_hash == plain.dataset.train.content_hash
+    found = lethe.evaluate(["retrain"], mixed, np.int64(3), seeds=np.int64(1))
+    assert found["retrain"].failure == ""
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
@@ -138,8 +149,12 @@ def test_ids_name_the_rows_that_they_are_of() -> None:
         ({"methods": [3]}, "3 is no method"),
         ({"methods": [type("Twin", (Faded,), {"name": "retrain"})]}, "there is a method 'retrain'"),
         ({"forget": ["u999"]}, "no row of people has this id"),
-        ({"forget": "u17"}, "a list of ids or row numbers, not one text"),
+        ({"forget": "u17"}, "a list of ids or row numbers, or how many, not one text"),
         ({"forget": ["u1", "u1"]}, "the same id as"),
+        ({"forget": 0.1}, "a list of ids or row numbers, or how many, not another value"),
+        ({"problem": (X, Y)}, "the problem is a lethe.Problem"),
+        ({"seeds": None}, "seeds is how many there are"),
+        ({"seeds": 1.5}, "seeds is how many there are"),
         ({"seeds": 0}, "seeds is how many there are"),
         ({"epsilon": 0.0}, "target.epsilon: Input should be greater than 0"),
         ({"device": "tpu"}, "unknown device 'tpu'"),
@@ -159,6 +174,11 @@ def test_what_is_wrong_is_one_line(asked: dict, words: str) -> None:
         ({"model": lambda inputs, classes: None}, "define it with def"),
         ({"objective": {}}, "objective is set by arguments of its own"),
         ({"features": "rgb"}, "features are "),
+        ({"name": 3}, "name is what the data are called, a text"),
+        ({"ranges": {"x0": None}}, r"the range of 'x0' is \[low, high\]"),
+        ({"ranges": {"x0": (6, -6)}}, r"the range of 'x0' is \[low, high\]"),
+        ({"ranges": {"x0": (-np.inf, np.inf)}}, "the range of 'x0' is wider than"),
+        ({"classes": [0, 1, 1]}, "a class is listed twice"),
         ({"ids": IDS[:3]}, "X has 120 rows and ids is of shape 3"),
     ],
 )

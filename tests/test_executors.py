@@ -23,9 +23,9 @@ from benchmark.experiments.experiment import Experiment
 from benchmark.files import locked
 from benchmark.records import Store
 from benchmark.studies import experiments as runner
-from benchmark.study.executors import cluster, slurm, submission
+from benchmark.study.executors import slurm, submission
 from benchmark.study.executors.slurm import Slurm
-from benchmark.study.executors.status import Progress, progress
+from benchmark.study.executors.submission import Progress, progress
 from benchmark.study.run import Shard
 from tests import tiny_experiment
 
@@ -34,9 +34,9 @@ QUIET = tiny_experiment.QUIET
 METHODS = ["nothing", "newton"]
 
 
-def read(path: Path) -> cluster.Cluster:
+def read(path: Path) -> slurm.Cluster:
     """What a file says of a cluster."""
-    return cluster.of_table(cluster.read(path), path)
+    return slurm.of_table(slurm.read(path), path)
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_the_file_in_the_documentation_is_valid(tmp_path: Path) -> None:
     (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     path = tmp_path / "cluster.toml"
     path.write_text(example, encoding="utf-8")
-    assert read(path).model_fields_set == set(cluster.Cluster.model_fields)
+    assert read(path).model_fields_set == set(slurm.Cluster.model_fields)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def submit(tiny: Experiment, tmp_path: Path, scripts: Scripts) -> Submit:
 
     def call(**more: object) -> list[str]:
         said: list[str] = []
-        executor = Slurm(cluster.Cluster(), "cpu", 1, "off", False, said.append)
+        executor = Slurm(slurm.Cluster(), "cpu", 1, "off", False, said.append)
         run(tiny, tmp_path / "runs", executor=executor, **more)
         return said
 
@@ -271,7 +271,7 @@ def test_an_interrupt_of_the_wait_says_that_the_jobs_go_on(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    executor = Slurm(cluster.Cluster(), "cpu", 1, "off", True, lambda line: None)
+    executor = Slurm(slurm.Cluster(), "cpu", 1, "off", True, lambda line: None)
 
     def interrupt(seconds: float) -> None:
         signal.raise_signal(signal.SIGINT)
@@ -456,7 +456,7 @@ def test_a_task_that_asks_for_too_little_is_refused(
     settings: dict, threads: int, device: str, words: str
 ) -> None:
     with pytest.raises(LetheError, match=words):
-        Slurm(cluster.Cluster(**settings), device, threads, "off", False, print)
+        Slurm(slurm.Cluster(**settings), device, threads, "off", False, print)
 
 
 def test_without_submitit_there_is_one_line(

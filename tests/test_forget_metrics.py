@@ -23,41 +23,52 @@ from sklearn.metrics import roc_curve
 
 import benchmark.attacks
 from benchmark import plugins
-from benchmark.attacks.population import Population
-from benchmark.attacks.rmia import RMIA
-from benchmark.attacks.ulira import ULiRA
+from benchmark.attacks.membership import RMIA, Population, ULiRA
 from benchmark.errors import LetheError
-from benchmark.metrics import attack_registry
-from benchmark.metrics.attack import auc
-from benchmark.metrics.attack_contract import Attack, ModelAttack, ModelCase, RowAttack, RowCase
-from benchmark.metrics.attack_run import Views, attack_models, attack_rows
+from benchmark.metrics import attacks as membership
+from benchmark.metrics.attacks import (
+    Attack,
+    ModelAttack,
+    ModelCase,
+    RowAttack,
+    RowCase,
+    Views,
+    attack_models,
+    attack_rows,
+)
 from benchmark.metrics.divergence import (
+    deterministic,
     jensen_shannon,
     jensen_shannon_to_retrain,
     kl_from_retrain,
+    klom,
+    klom_floor,
+    klom_measure,
     kullback_leibler,
+    margins,
 )
-from benchmark.metrics.klom import klom, klom_floor, klom_measure
-from benchmark.metrics.margins import deterministic, margins
 from benchmark.metrics.measure import Measure
-from benchmark.metrics.rates import (
+from benchmark.metrics.scores import (
+    RelearnTime,
     attack_measures,
+    auc,
     auc_interval,
     clopper_pearson,
     gap_to_retrain,
+    likelihood_ratio,
+    relearn_ratio,
+    relearn_time,
+    rmia,
     strongest,
     true_positives,
 )
-from benchmark.metrics.relearn import RelearnTime, relearn_ratio, relearn_time
-from benchmark.metrics.rmia import rmia
 from benchmark.metrics.statistics import (
     bootstrap_interval,
     paired_interval,
     tie_groups,
     verdict,
 )
-from benchmark.metrics.ulira import likelihood_ratio
-from tests.fidelity import alarm_rate, alters_inputs, batches_matter, order_matters
+from tests.test_fidelity import alarm_rate, alters_inputs, batches_matter, order_matters
 
 logits = arrays(np.float64, (4, 3), elements=st.floats(-30, 30))
 SEEDS = 100
@@ -651,7 +662,7 @@ def test_views_that_do_not_fit_are_refused() -> None:
 # --- the contract of attacks, over every attack there is
 
 
-ATTACKS = attack_registry.discover()
+ATTACKS = membership.discover()
 
 
 def case_for(attack: Attack, seed: int) -> RowCase | ModelCase:
@@ -720,7 +731,7 @@ def test_a_parameter_out_of_range_is_one_line() -> None:
 DROPPED_IN = """
 import numpy as np
 from benchmark.contract.method import Source
-from benchmark.metrics.attack_contract import RowAttack, RowCase
+from benchmark.metrics.attacks import RowAttack, RowCase
 class Entropy(RowAttack):
     '''The entropy of the prediction.'''
     name = "{name}"
@@ -741,10 +752,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_dropped_in_file_is_found_and_runs(folder: Path) -> None:
     (folder / "entropy_one.py").write_text(DROPPED_IN.format(name="entropy"))
-    attack = attack_registry.find("entropy").build({})
+    attack = membership.find("entropy").build({})
     ours, theirs = attack_rows(attack, *row_views(0, 5.0), np.random.default_rng(0))
     assert 0 <= attack_measures([(ours, theirs)])["auc"].value <= 1
-    assert {"population", "rmia", "u-lira"} <= set(attack_registry.discover())
+    assert {"population", "rmia", "u-lira"} <= set(membership.discover())
 
 
 @pytest.mark.parametrize(
@@ -758,22 +769,22 @@ def test_a_dropped_in_file_is_found_and_runs(folder: Path) -> None:
 def test_a_bad_file_is_named(folder: Path, file: str, content: str, message: str) -> None:
     (folder / file).write_text(content)
     with pytest.raises(LetheError, match=message):
-        attack_registry.discover()
+        membership.discover()
 
 
 def test_an_unknown_attack_has_a_near_one() -> None:
     with pytest.raises(LetheError, match="did you mean 'rmia'"):
-        attack_registry.find("rmai")
+        membership.find("rmai")
 
 
 def test_an_installed_plug_in_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     good = EntryPoint("b", "tests.test_forget_metrics:Broken", "lethe.attacks")
     bad = EntryPoint("b", "tests.test_forget_metrics:SEEDS", "lethe.attacks")
     monkeypatch.setattr(plugins, "entry_points", lambda group: [good])
-    assert attack_registry.find("broken").__name__ == "Broken"
+    assert membership.find("broken").__name__ == "Broken"
     monkeypatch.setattr(plugins, "entry_points", lambda group: [bad])
     with pytest.raises(LetheError, match="is not a RowAttack or ModelAttack"):
-        attack_registry.discover()
+        membership.discover()
 
 
 # --- relearn time

@@ -18,7 +18,7 @@ from benchmark.contract.seeds import Seeds
 from benchmark.data.scenarios import discover
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
-from benchmark.metrics.permutation import energy_test
+from benchmark.metrics.divergence import energy_test
 from benchmark.problem.model import Predictor
 from benchmark.records import Store, read_record
 from benchmark.runner.plans import plan_cells

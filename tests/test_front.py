@@ -33,11 +33,8 @@ from leaderboard.model.section import (
 )
 from leaderboard.model.table import load
 from leaderboard.overview.overview import Overview, overview
-from leaderboard.render.html import render_html
-from leaderboard.render.latex import entry, tabular, tex
-from leaderboard.render.markdown import render_markdown
-from leaderboard.render.spreadsheet import render_seeds
-from leaderboard.render.terminal import render_terminal
+from leaderboard.render.pages import render_html, render_markdown, render_terminal
+from leaderboard.render.tables import entry, render_seeds, tabular, tex
 from tests.conftest import Run
 from tests.test_cli import refused
 from tests.test_leaderboard import EVIL, PROVED, facts, failed, plan, record, store

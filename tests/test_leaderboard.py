@@ -39,7 +39,7 @@ from benchmark.studies.audit_record import AuditRecord, AuditStudy, Finding
 from benchmark.theory.gaussian import m_for
 from leaderboard.board import _place, build, check, terminal_tables
 from leaderboard.board_readme import column_meanings
-from leaderboard.charts import gaps
+from leaderboard.charts import tables as plots
 from leaderboard.experiments.problem import problem_page
 from leaderboard.model.columns import BY_KEY
 from leaderboard.model.numbers import arithmetic, geometric, measured, number, span
@@ -47,9 +47,8 @@ from leaderboard.model.ranking import entries, marks, yardsticks
 from leaderboard.model.section import Chart, _drawing
 from leaderboard.model.shown import erases_the_model, remarks
 from leaderboard.model.table import by_data_set, data_set, load, short
-from leaderboard.render.html import render_html
-from leaderboard.render.markdown import render_markdown
-from leaderboard.render.spreadsheet import render_csv
+from leaderboard.render.pages import render_html, render_markdown
+from leaderboard.render.tables import render_csv
 from leaderboard.studies.audit import audit_grid
 
 ROLES = {"retrain": "reference", "other-seed": "floor", "nothing": "ceiling"}
@@ -415,15 +414,15 @@ def test_a_plot_is_compared_and_drawn_anew_by_its_data(tmp_path):
 
 
 def test_a_plot_rests_on_the_code_that_orders_and_names_what_it_shows():
-    modules = _drawing("leaderboard.charts.gaps")
+    modules = _drawing("leaderboard.charts.tables")
     for name in ("ranking", "columns", "numbers", "words", "table"):
         assert f"leaderboard.model.{name}" in modules
-    assert {"leaderboard.charts.gaps", "leaderboard.charts.style"} <= set(modules)
+    assert {"leaderboard.charts.tables", "leaderboard.charts.style"} <= set(modules)
 
 
 def test_a_plot_of_something_whose_content_is_not_known_is_no_plot():
     with pytest.raises(TypeError, match="no plot is drawn from a object"):
-        _ = Chart("plots/x.svg", "x", gaps.draw, (object(),)).digest
+        _ = Chart("plots/x.svg", "x", plots.draw_gaps, (object(),)).digest
 
 
 @pytest.mark.parametrize("make", [True, False])

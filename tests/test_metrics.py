@@ -21,7 +21,7 @@ from benchmark.contract.guarantee import Gaussian
 from benchmark.contract.value import Value
 from benchmark.curvature.hessian import Differentiated
 from benchmark.errors import LetheError
-from benchmark.metrics.attack import auc, population_auc
+from benchmark.metrics.scores import auc, population_auc
 from benchmark.metrics.slack import distance_slack, realised_epsilon
 from benchmark.metrics.utility import accuracy, losses
 from benchmark.problem import products

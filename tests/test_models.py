@@ -15,8 +15,8 @@ from benchmark.curvature.convolutional import ConvolutionalHessian, has_rules
 from benchmark.curvature.hessian import Differentiated, Hessian, RowMean
 from benchmark.curvature.layers import nbytes, split
 from benchmark.problem.model import AllCNNSpec, Model, ModelSpec, Predictor, ResNet18Spec
-from benchmark.problem.models import batch_norm
 from benchmark.problem.models.convolutional import Images
+from benchmark.problem.models.convolutional import names as names_of_statistics
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.products import default
@@ -63,7 +63,7 @@ def test_ResNet18_is_torchvisions_but_for_its_first_layer() -> None:
     theirs.eval()
     published = ResNet18Spec(kind="resnet18", norm="batch", activation="relu")
     ours = published.module((32, 32, 3), 10).eval()
-    statistics = batch_norm.names(ours)
+    statistics = names_of_statistics(ours)
     trained = [p for name, p in ours.named_parameters() if name not in statistics]
     for a, b in zip(trained, theirs.parameters(), strict=True):
         assert a.shape == b.shape

@@ -8,6 +8,7 @@ from benchmark.contract.claim import Target
 from benchmark.contract.value import Value
 from benchmark.facts import Facts
 from benchmark.records import Record
+from leaderboard import board
 from leaderboard.model.numbers import request_in_words
 from leaderboard.model.table import Row, Table
 from leaderboard.overview.cells import cards
@@ -302,3 +303,16 @@ def test_forget_quality_of_other_parameters_says_nothing_of_a_row() -> None:
     stale = [record.model_copy(update={"method": other}) for record in attacked]
     (found,) = overview([table(row("sly"))], stale).rows
     assert found.forgotten is None
+
+
+def test_a_terminal_says_of_many_problems_what_to_use(tmp_path, monkeypatch) -> None:
+    found = [table(row("quick"), slug=f"toy-{place}") for place in range(7)]
+    for count in (6, 7):
+        monkeypatch.setattr(board, "load", lambda _, few=found[:count]: few)
+        shown = board.terminal_tables(tmp_path)
+        assert [str(one.title) for one in shown] == (
+            ["What to use"] if count == 7 else ["A title that says nothing (cpu)"] * 6
+        )
+    assert "lethe table EXPERIMENT" in str(shown[0].caption)
+    (asked,) = board.terminal_tables(tmp_path, {"toy-0": {"quick"}})
+    assert asked.columns[0].header == "Method"

@@ -313,6 +313,12 @@ WRONG = {
     "category": (None, {"categories": {"city": ["Ulm"]}}, r"a category that is not among data.cat"),
     "class": (None, {"classes": ["no", "maybe"]}, r"a class that is not among data.classes"),
     "content": (None, {"content_hash": "0" * 64}, r"the file has changed, or data.content_hash"),
+    "a number too large": (cell(9, "age", "1e200"), {}, r"line 11, column 'age': a number beyond"),
+    "range of texts": (
+        None,
+        {"ranges": {"city": [0, 1]}},
+        r"data.ranges names 'city', which holds",
+    ),
     "all dropped": (None, {"drop": ["age", "income", "city"]}, r"no column is left to learn from"),
 }
 
@@ -346,6 +352,10 @@ FILES = {
     "semicolons": (b"age;churn\n1;1\n", r"separated by ';': set data.separator = ';'"),
     "parquet": (b"PAR1....", r"no text: it looks like a file for data = \{ parquet"),
     "zip": (b"PK\x03\x04....", r"looks like a file for data = \{ npz"),
+    "damaged inside": (
+        gzip.compress(b"id,house,age,churn")[:12] + b"\xff" * 30,
+        r"cannot be read \(damaged\): correct its name, .* or write it again",
+    ),
     "damaged gzip": (b"\x1f\x8b....", r"cannot be read \(damaged\)|cannot be read"),
 }
 
@@ -374,6 +384,11 @@ def test_what_is_not_there_or_something_else_is_one_line(kind: str, tmp_path: Pa
     with pytest.raises(LetheError) as caught:
         read(tmp_path, **{kind: "folder"}, **target)
     assert "\n" not in str(caught.value)
+
+
+def test_a_name_with_a_nul_is_no_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(LetheError, match=r"its name has a NUL in it"):
+        read(tmp_path, csv="a\0b.csv", target="y")
 
 
 def test_a_folder_of_splits_says_to_name_one(tmp_path: Path) -> None:
@@ -412,6 +427,11 @@ def test_a_column_of_neither_numbers_nor_texts_is_refused(tmp_path: Path) -> Non
         (np.eye(4), [0, 1, 0, 1], {"ids": [1, None, 2, 3]}, "row 1, column 'id' is empty"),
         (np.arange(4), [0, 1, 0, 1], {}, "X has 1 dimensions: a table has 2"),
         (np.eye(4).astype(str), [0, 1, 0, 1], {}, "not of numbers: encode texts first"),
+        (None, [0, 1, 0, 1], {}, "X has 0 dimensions: a table has 2"),
+        (np.eye(4), None, {}, "X has 4 rows and y is no list: give one value a row"),
+        (torch.eye(4, requires_grad=True), [0, 1, 0, 1], {}, "X is no array: Can't call numpy"),
+        (np.eye(2), [0, 1], {"columns": ["a", "a"]}, "two columns are called 'a': rename one"),
+        (np.array([[1, None], [2, True]], dtype=object), [0, 1], {}, "row 0, column 'x1' is empty"),
         ([[1, 2], [3]], [0, 1], {}, "X is no array: its rows differ in length"),
         (np.zeros((4, 2, 2)), [0, 1, 0, 1], {}, "images of type float64: turn their pixels into"),
         (np.full((4, 2), np.nan), [0, 1, 0, 1], {}, "row 0, column 'x0' is empty"),
@@ -440,6 +460,16 @@ def test_wrong_arrays_are_one_line(x: Any, y: Any, more: dict, message: str) -> 
         (
             {"csv": "a.csv", "target": "y", "ranges": {"a": ["0", 1]}},
             "ranges.a.0: '0' is not a num",
+        ),
+        ({"csv": "a.csv", "target": "y", "ranges": {"a": [0, float("inf")]}}, "wider than"),
+        ({"csv": "a.csv", "target": "y", "categories": {"a": "some"}}, "are a list of texts, or"),
+        ({"csv": "a.csv", "target": "y", "categories": {"a": ["b", "b"]}}, "listed twice: list"),
+        ({"csv": "a.csv", "target": "y", "classes": ["b", "c", "b"]}, "a class is listed twice"),
+        ({"csv": "a.csv", "target": "y", "drop": ["y"]}, "data.target and data.drop both name 'y'"),
+        ({"csv": "a.csv", "target": "y", "group": "y"}, "data.target and data.group both name 'y'"),
+        (
+            {"csv": "a.csv", "target": "y", "ranges": {"a": [0, 1]}, "categories": {"a": "all"}},
+            "data.ranges and data.categories both name 'a'",
         ),
         ({"csv": "a.csv", "traget": "y"}, "did you mean 'target'"),
     ],
@@ -573,7 +603,9 @@ def write(
 def toml(value: Any) -> str:
     if isinstance(value, dict):
         return "{ " + ", ".join(f'"{k}" = {toml(v)}' for k, v in value.items()) + " }"
-    return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    return "inf" if value == float("inf") else json.dumps(value, ensure_ascii=False)
 
 
 def test_a_study_of_four_lines_runs_and_no_record_names_anybody(tmp_path: Path) -> None:
@@ -714,6 +746,8 @@ REQUESTS = {
     'rows = [1]\nids = ["secret-1"]': r"forget names rows and ids: name what to forget once",
     "rows = [1]\ncount = 2": r"takes neither count nor share",
     'rows = [1]\nscenario = "random"\ncount = 1': r"without a scenario",
+    'class = ["yes"]': r"forget.class is one label, as the data have it, not a list",
+    'ids = "a\\u0000b.csv"': r"cannot be read \(damaged\): correct its name",
     'class = "maybe"': r"unknown class in forget.class: 'maybe'",
     'scenario = "named"': r"name the rows to forget by rows or by ids",
 }
@@ -731,6 +765,13 @@ def test_a_wrong_request_is_one_line_that_names_nobody(forget: str, tmp_path: Pa
     assert "\n" not in said
     assert "secret" not in said
     assert "hush" not in said
+
+
+def test_a_study_of_no_method_is_refused(tmp_path: Path) -> None:
+    study = write(tmp_path)
+    study.write_text("methods = []\n" + study.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(LetheError, match=r"study lists no method: name one, or leave it out"):
+        tiny_experiment.run(study, folder=tmp_path / "r", seeds=[0])
 
 
 def test_ids_of_data_without_ids_are_refused(tmp_path: Path) -> None:

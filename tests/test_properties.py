@@ -45,7 +45,7 @@ from benchmark.properties.finding import Finding, Kept, Pair
 from benchmark.properties.monotone import Monotone, Sign, contradicts, outputs
 from benchmark.properties.property import Property
 from benchmark.properties.radius import Radius
-from benchmark.properties.slopes import Boxes, Net, _lines, slope_bounds
+from benchmark.properties.slopes import Boxes, Net, _relu_lines, _tanh_lines, slope_bounds
 from benchmark.records import Record, read_record
 from benchmark.registry import find
 from benchmark.rows import Rows
@@ -433,25 +433,60 @@ def test_bounds_are_rounded_outwards(activation: str, number: type) -> None:
     assert tight > 10 or activation == "relu"  # of a kink nothing is known but both sides
 
 
-@pytest.mark.parametrize("activation", ["tanh", "relu"])
-def test_lines_stay_on_their_side(activation: str) -> None:
+def ends_of_ranges() -> np.ndarray:
+    """Ranges (200, 2) of all sizes, around 0 and off it."""
     draws = np.random.default_rng(0)
-    ends = np.sort(draws.normal(size=(200, 2)) * 10.0 ** draws.integers(-8, 2, size=(200, 1)))
-    alpha, below, above = _lines(activation, ends[:, :1], ends[:, 1:])
-    alpha = alpha if activation == "relu" else np.stack([alpha, alpha])
+    return np.sort(draws.normal(size=(200, 2)) * 10.0 ** draws.integers(-8, 2, size=(200, 1)))
+
+
+def points_between(low: float, high: float) -> list[Decimal]:
+    """Some points of a range."""
+    points = [Decimal(low + share * (high - low)) for share in np.linspace(0, 1, 9)]
+    return [p for p in points if Decimal(low) <= p <= Decimal(high)]
+
+
+def test_lines_of_tanh_stay_on_their_side() -> None:
+    ends = ends_of_ranges()
+    alpha, below, above = _tanh_lines(ends[:, :1], ends[:, 1:])
     with localcontext(prec=60):
         for number, (low, high) in enumerate(ends):
-            for share in np.linspace(0, 1, 9):
-                p = Decimal(low + share * (high - low))
-                if not Decimal(low) <= p <= Decimal(high):
-                    continue
+            for p in points_between(low, high):
+                slope = 4 / (p.exp() + (-p).exp()) ** 2
+                line = Decimal(alpha[number, 0]) * p
+                assert line + Decimal(below[number, 0]) <= slope
+                assert slope <= line + Decimal(above[number, 0])
+
+
+def test_lines_of_relu_stay_on_their_side_up_to_the_longest() -> None:
+    ends, room = ends_of_ranges(), Decimal("1e-15")  # of the rounding of 1 / u: `_Sum.room` has it
+    up, down = (_relu_lines(np.full((200, 1), c), ends[:, :1], ends[:, 1:]) for c in (1.0, -1.0))
+    assert min((up > 0).sum(), (down > 0).sum()) > 50
+    with localcontext(prec=60):
+        for number, (low, high) in enumerate(ends):
+            off, on = Decimal(int(low > 0)), Decimal(int(high >= 0))
+            for p in points_between(low, high):
                 slope = Decimal(int(p > 0))
-                if activation == "tanh":
-                    slope = 4 / (p.exp() + (-p).exp()) ** 2
-                lines = [Decimal(a) * p for a in alpha[:, number, 0]]
-                room = 0 if activation == "tanh" else Decimal("1e-15")  # of 1 / u: slope_bounds
-                assert lines[0] + Decimal(below[number, 0]) <= slope + room
-                assert slope <= lines[1] + Decimal(above[number, 0]) + room
+                for share in (Decimal(0), Decimal("0.3"), Decimal(1)):
+                    assert share * Decimal(up[number, 0]) * p + off <= slope + room
+                    assert slope <= share * Decimal(down[number, 0]) * p + on + room
+
+
+def test_relu_units_that_take_turns_are_held_in_one_box() -> None:
+    """Of two units one is on everywhere, and outweighs a third: a sum of their lines shows it.
+
+    The first is off on the longer side of its range, where an alpha of 0 is the best by itself.
+    """
+    domain = domain_of(COLUMNS)
+    place = domain.number("a").places[0]
+    w = np.zeros((3, domain.inputs))
+    w[:, place] = 1.0, -1.0, 1.0
+    net = Net(
+        (w, np.array([[1.0, -1.0, -0.01]])), (np.array([-0.1, 0.3, 0.0]), np.zeros(1)), "relu"
+    )
+    (lower,), (upper,) = Boxes.whole(domain).ranges(w[:1], net.biases[0][:1])
+    assert upper < -lower
+    found = slope_bounds(net, Boxes.whole(domain), place, 1).values[0]
+    assert 0 <= found <= net.slopes(grid(domain).numpy(), place).min() + 1e-12
 
 
 @pytest.mark.parametrize("hidden", [(6,), (5, 4)])

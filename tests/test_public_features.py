@@ -26,7 +26,7 @@ from benchmark.data.split import SplitSpec, split
 from benchmark.errors import LetheError
 from benchmark.experiments.build import build, fitted_features
 from benchmark.experiments.experiment import ProblemSpec, load
-from benchmark.metrics.public_controls import score_public
+from benchmark.metrics.utility import score_public
 from benchmark.records import Store
 from benchmark.rows import FixedPoint
 from benchmark.runner.plans import plan_of

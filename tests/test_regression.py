@@ -423,7 +423,7 @@ def test_evaluate_and_advise_speak_of_numbers() -> None:
     advice = lethe.advise(problem, 10, methods=["downdate"], seeds=2)
     assert advice.best is not None
     assert "test R²" in str(advice)
-    assert "downdate-fast" not in lethe.advice.certifying(problem)
+    assert "downdate-fast" not in lethe.evaluation.certifying(problem)
 
 
 def test_advice_does_not_call_a_loss_what_has_no_number() -> None:

@@ -327,7 +327,7 @@ def test_a_stream_composes_and_ends_where_retraining_on_the_rest_does(tmp_path: 
         assert step.steps >= 1
     composed = [step.composed_epsilon for step in record.stream]
     assert all(a < b for a, b in pairwise(composed))
-    # four releases of m are one of 2 m (docs/theory/streams.md)
+    # four releases of m are one of 2 m (docs/theory/noise.md)
     assert composed[3] == pytest.approx(epsilon_for(2 * m, 1e-5), rel=1e-6)
     measured = [step.measured_epsilon for step in record.stream]
     assert all(a < b for a, b in zip(measured, composed, strict=True)), "none used up its distance"

@@ -21,12 +21,16 @@ from benchmark.data.forget import ForgetSpec
 from benchmark.data.scenarios import KIND, Context, Scenario, discover
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment
+from benchmark.experiments.experiment import Experiment
 from benchmark.graph.scenarios import WORDS
 from benchmark.problem import influence
+from benchmark.problem.model import Predictor
 from benchmark.problem.problem import Problem
+from benchmark.records import Store, read_record
 from benchmark.runner import plans
 from benchmark.runner.plans import plan_cells
 from benchmark.runner.workbench import Workbench
+from benchmark.studies import experiments as runner
 from tests import problems, tiny_experiment
 
 N, CLASSES = 60, 4
@@ -278,6 +282,62 @@ def test_mislabelled_rows_are_those_that_are_forgotten() -> None:
     assert (counts[1:] - 300).abs().max() < 4 * (900 * 2 / 9) ** 0.5, "any other label, alike"
     assert torch.equal(wrong, chosen.training_labels(labels, CLASSES, Seeds()))
     assert not torch.equal(wrong, chosen.training_labels(labels, CLASSES, Seeds(forget=1)))
+
+
+@pytest.fixture(scope="module")
+def corrected(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    """A study in which two requests of three rows each are corrections."""
+    text = tiny_experiment.TOML.replace('"random"\ncount = 5', '"rectify"\ncount = 3\nrequests = 2')
+    study = tmp_path_factory.mktemp("rectify") / "tiny.toml"
+    study.write_text(text, encoding="utf-8")
+    return experiment.load(str(study))
+
+
+def test_a_correction_alters_rows_and_loses_none(corrected: Experiment) -> None:
+    (cell,) = plan_cells(corrected, "cpu", ["newton"], [0])
+    bench = Workbench(cell.inputs, torch.device("cpu"), None)
+    assert [len(rows) for rows in (*bench.requests, *bench.altered)] == [0, 0, 3, 3]
+    assert torch.equal(bench.retain, bench.rows)
+    before, between, after = (problem.train for problem in bench.problems)
+    right = bench.problems[-1].train
+    assert torch.equal(before.y, right.y)
+    for rows, old, new in zip(bench.altered, (before, between), (between, after), strict=True):
+        others = bench.rows[~torch.isin(bench.rows, rows)]
+        assert torch.equal(old.x[others], new.x[others])
+        assert torch.equal(new.x[rows], right.x[rows])
+        assert not torch.equal(old.x[rows], new.x[rows])
+        # wrong inputs are those of another row, so that every bound on a row holds for them
+        assert all((right.x == wrong).all(dim=1).any() for wrong in before.x[rows])
+    assert (
+        len(bench.predict(Predictor(bench.problem.model, bench.reference[0])).losses["forget"]) == 6
+    )
+    request = bench.request(0, bench.original[0])
+    assert torch.equal(request.forget_rows.x, before.x[bench.altered[0]])
+    assert torch.equal(request.altered_rows.x, right.x[bench.altered[0]])
+
+
+def test_corrections_are_certified_or_refused_by_name(
+    corrected: Experiment, tmp_path: Path
+) -> None:
+    names = ["nothing", "newton", "newton-chord", "sekhari", "recollection", "retrain"]
+    runner.run(
+        [corrected],
+        Store(tmp_path),
+        torch.device("cpu"),
+        methods=names,
+        seeds=[0],
+        console=tiny_experiment.QUIET,
+    )
+    store = Store(tmp_path)
+    found = {name: read_record(store.cell_path(corrected.name, name, 0)) for name in names}
+    assert found["recollection"].failure.type == "AssumptionBroken"
+    assert "this request alters 3 that stay" in found["recollection"].failure.message
+    for name in ("newton", "newton-chord", "sekhari"):
+        assert found[name].metrics["slack"].value >= 1, name
+        assert found[name].verdict in ("proved", "conditional")
+    assert found["newton"].metrics["distance"].value < 1e-3
+    assert found["nothing"].metrics["distance"].value > 1e-3
+    assert found["retrain"].data.forget == 6
 
 
 def test_other_scenarios_leave_the_labels_alone() -> None:

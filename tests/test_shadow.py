@@ -17,7 +17,7 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import DidNotConverge, LetheError
-from benchmark.metrics.margins import margins
+from benchmark.metrics.divergence import margins
 from benchmark.problem.model import MLPSpec, Model, Predictor, SoftmaxSpec
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem

@@ -43,7 +43,7 @@ from benchmark.studies.soundness import (
 from benchmark.studies.soundness_record import Check, SoundnessRecord, Tally, added
 from benchmark.study.run import run
 from leaderboard.board import build, check
-from leaderboard.charts.slack import reading
+from leaderboard.studies.slack import reading
 from methods.newton import Newton
 from tests import tiny_experiment
 

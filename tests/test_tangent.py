@@ -200,6 +200,29 @@ def test_a_sample_stands_for_all_rows_that_it_is_drawn_from() -> None:
     assert len(kinds) == len(index)
 
 
+def test_a_request_pays_for_no_hessian_product_in_double_precision(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not even where Theorem 6 might do without a step: the step and its gradient take less."""
+    problem, method, seen = problems.tangent(ridge=0.01, clip=1.0), TangentNewton(), []
+    request = asked(method, problem, [3], distance=1.0)
+    weights = request.original.weights
+    step = float((weights - problem.fit(request.retain, torch.Generator())).norm())
+    plain = float(problem.gradient(weights, request.retain_rows).norm()) / 0.01
+    assert step < plain / 1.2
+    request = asked(method, problem, [3], distance=(step * plain) ** 0.5)
+    product = TangentHessian.__matmul__
+
+    def multiplied(self: TangentHessian, vector: Tensor) -> Tensor:
+        seen.append(vector.dtype)
+        return product(self, vector)
+
+    monkeypatch.setattr(TangentHessian, "__matmul__", multiplied)
+    evidence = method.answer(request).claim.evidence
+    assert evidence.theorem == "thm5"
+    assert set(seen) == {torch.float32}
+
+
 def asked(method: Method, problem: Problem, forget: list[int], distance: float) -> Request:
     state = method.train(problem, problems.every_row(problem), Seeds(), Clock())
     state = method.prepare(problem, state, Seeds(), Clock())

@@ -1,6 +1,6 @@
-"""Membership attacks: one file each, found by being here.
+"""Membership attacks: classes found by being here.
 
-A file declares one subclass of `RowAttack` or `ModelAttack` (benchmark/metrics/attack_contract.py)
-with a name, a title, a source and `score`. Packages outside this repository register theirs through
-the entry-point group `lethe.attacks`. The contract tests run over every attack without an edit.
+An attack is a subclass of `RowAttack` or `ModelAttack` (benchmark/metrics/attacks.py) with
+a name, a title, a source and `score`. Packages outside this repository register theirs through the
+entry-point group `lethe.attacks`. The contract tests run over every attack without an edit.
 """

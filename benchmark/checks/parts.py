@@ -17,7 +17,7 @@ from benchmark.data.features import ImageFeature, TableFeature
 from benchmark.data.named import NamedSet
 from benchmark.data.scenarios import Context, Scenario
 from benchmark.errors import LetheError
-from benchmark.metrics.attack_contract import Attack, ModelAttack, ModelCase, RowCase
+from benchmark.metrics.attacks import Attack, ModelAttack, ModelCase, RowCase
 from benchmark.metrics.metric import Metric, NumberMetric, Numbers, Predictions
 from benchmark.problem.domain import Domain, Feature
 from benchmark.problem.model import Predictor

@@ -108,7 +108,7 @@ def gradient_residual(problem: Problem, weights: Tensor, gradient: Tensor) -> Bo
     """Theorem 5 for weights in the ball of training, if it has one.
 
     Where training is constrained its gradient does not vanish, and the residual of the variational
-    inequality takes the gradient's place (docs/theory/residual-bounds.md).
+    inequality takes the gradient's place (docs/theory/bounds.md).
 
     Args:
         problem: strongly convex, trained to a tolerance.

@@ -76,7 +76,7 @@ def measured_spectrum(
     steps: int,
     failure_probability: float,
 ) -> Spectrum:
-    """Bounds on the spectrum of Hess L(weights, rows) by Lanczos (docs/theory/spectrum.md).
+    """Bounds on the spectrum of Hess L(weights, rows) by Lanczos (docs/theory/nets.md).
 
     Args:
         problem: with the model and the objective.

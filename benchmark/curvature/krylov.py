@@ -192,7 +192,7 @@ def extreme_eigenvalues(operator: Operator, start: Tensor, steps: int) -> tuple[
     """Smallest and largest Ritz value of a symmetric operator, with full reorthogonalisation.
 
     Ritz values lie inside the spectrum: the smallest is an *upper* bound on the smallest
-    eigenvalue, so a certificate that uses it is conditional (docs/theory/spectrum.md).
+    eigenvalue, so a certificate that uses it is conditional (docs/theory/nets.md).
 
     Args:
         operator: symmetric, on (d,).

@@ -146,6 +146,12 @@ class ForgetSpec(BaseModel):
         return kind is not None and kind.relabels
 
     @property
+    def corrects(self) -> bool:
+        """Whether the requests put the inputs of rows right, and lose none."""
+        kind = self._kind
+        return kind is not None and kind.corrects
+
+    @property
     def of_classes(self) -> bool:
         """Whether rows are chosen, or altered, by their classes."""
         kind = self._kind
@@ -225,6 +231,22 @@ class ForgetSpec(BaseModel):
             return labels
         rows = torch.cat(self.draw(torch.arange(len(labels)), seeds))
         return kind.labels(labels, rows, classes, seeds.generator("forget", "labels"))
+
+    def training_inputs(self, inputs: Tensor, seeds: Seeds) -> Tensor:
+        """(n, ...) inputs to train with before the requests: `inputs`, but for what they correct.
+
+        Args:
+            inputs: (n, ...) right inputs of all training rows.
+            seeds: of which the forget seed counts.
+
+        Raises:
+            LetheError: if the requests name too many rows.
+        """
+        kind = self._kind
+        if kind is None or not kind.corrects:
+            return inputs
+        rows = torch.cat(self.draw(torch.arange(len(inputs)), seeds))
+        return kind.inputs(inputs, rows, seeds.generator("forget", "inputs"))
 
     def _count(self, rows: int) -> int | None:
         return self.count if self.share is None else max(1, round(self.share * rows))

@@ -59,6 +59,8 @@ class Scenario(ABC):
         sized: whether an experiment says how many rows a request names.
         relabels: whether the rows of the requests are trained on with other labels than theirs.
             They must then be drawn without a context.
+        corrects: whether they are trained on with other inputs than theirs, which the requests put
+            right: no row is lost. They must then be drawn without a context, too.
         single: whether it is of one request, which a stream cannot go on from.
         of_classes: whether rows are chosen, or altered, by their classes.
     """
@@ -68,6 +70,7 @@ class Scenario(ABC):
     source: ClassVar[str]
     sized: ClassVar[bool] = True
     relabels: ClassVar[bool] = False
+    corrects: ClassVar[bool] = False
     single: ClassVar[bool] = False
     of_classes: ClassVar[bool] = False
 
@@ -105,6 +108,17 @@ class Scenario(ABC):
             generator: of the forget seed, for the labels alone.
         """
         return labels
+
+    @classmethod
+    def inputs(cls, inputs: Tensor, rows: Tensor, generator: Generator) -> Tensor:
+        """(n, ...) inputs to train with before the requests, where the scenario corrects.
+
+        Args:
+            inputs: (n, ...) right ones, as the model sees them.
+            rows: (m,) of all requests.
+            generator: of the forget seed, for the inputs alone.
+        """
+        return inputs
 
 
 KIND = plugins.Kind[Scenario](

@@ -270,7 +270,10 @@ def split(dataset: Dataset, spec: SplitSpec, seeds: Seeds) -> Split:
     wanted = (spec.train if spec.train is not None else there - held + len(kept)) - len(kept)
     if wanted < 0 or wanted + len(kept) < 2 or held + wanted > there:
         asked = held + max(wanted, 2) + total - there
-        raise LetheError(f"the split asks for {asked} rows of {dataset.name}, which has {total}")
+        raise LetheError(
+            f"the split asks for {asked} rows of {dataset.name}, which has {total}, named rows "
+            "and whole groups included: make problem.split smaller, or name fewer rows to forget"
+        )
     negatives, test, validation, public = (
         order[start:end].sort().values for start, end in pairwise(ends)
     )

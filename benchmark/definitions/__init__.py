@@ -1,1 +1,1 @@
-"""Definitions of unlearning: one file each, found by being here."""
+"""Definitions of unlearning, found by being here; see `benchmark.contract.definition`."""

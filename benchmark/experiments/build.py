@@ -14,6 +14,7 @@ from torch import Tensor
 
 from benchmark.contract.seeds import Seeds
 from benchmark.data import catalogue, features
+from benchmark.data.array_file import WeightFiles
 from benchmark.data.dataset import SCALE_CAVEAT, Dataset, Part
 from benchmark.data.fitted.features import BITS, CLIP, FittedCache
 from benchmark.data.fitted.spec import PublicFeatures, PublicPart
@@ -29,7 +30,6 @@ from benchmark.problem.problem import Problem
 from benchmark.problem.tangent import PublicNet, Tangent
 from benchmark.problem.training.public_net import train_public
 from benchmark.rows import Declared, FixedPoint, Rows
-from benchmark.weights import WeightFiles
 
 #: Raise this when a change to the public training changes weights.
 RECIPE = 1

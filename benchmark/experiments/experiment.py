@@ -393,6 +393,8 @@ class Experiment(BaseModel):
         for name in methods:
             own = [row for row in self.rows if row.method == name]
             rows += own or [Row(method=name, label=name)]
+        if not rows:
+            raise LetheError(f"experiment {self.name} lists no method: name one, or leave it out")
         labels = [row.label for row in rows]
         for label in labels:
             if labels.count(label) > 1:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from benchmark.data import catalogue
 from benchmark.data.dataset import Dataset, hashed, text_of
-from benchmark.data.own.csv_file import read_csv
+from benchmark.data.own.files import read_csv
 from benchmark.data.own.spec import Arrays, OwnData
 from benchmark.data.split import SplitSpec
 from benchmark.errors import LetheError, explain, present, unknown
@@ -169,6 +169,8 @@ def _label(value: Any, dataset: Dataset) -> int:
             "name forget.rows or forget.ids, or take a scenario"
         )
     names = dataset.label_names or tuple(map(str, range(dataset.classes)))
+    if not isinstance(value, str | int | float):
+        raise LetheError("forget.class is one label, as the data have it, not a list")
     if isinstance(value, bool) or text_of(value) not in names:
         raise unknown("class in forget.class:", str(value), names)
     return names.index(text_of(value))

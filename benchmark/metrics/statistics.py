@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from benchmark.errors import LetheError
-from benchmark.metrics.outputs import scores
+from benchmark.metrics.measure import scores
 
 LEVEL = 0.95
 

@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 from benchmark.curvature.tangent import TangentMap
 from benchmark.errors import AssumptionBroken, LetheError
-from benchmark.problem.models import batch_norm
+from benchmark.problem.models import convolutional
 from benchmark.problem.models.convolutional import AllCNNSpec, ResNet18Spec
 from benchmark.problem.models.fully_connected import MLPSpec, SoftmaxSpec, TangentSpec
 from benchmark.problem.models.spec import Inputs, ModelSpec, Shape
@@ -74,7 +74,7 @@ class Model:
         self._shapes = {name: p.shape for name, p in self._module.named_parameters()}
         self._sizes = [shape.numel() for shape in self._shapes.values()]
         self.dimension = sum(self._sizes)
-        self._statistics = batch_norm.names(self._module)
+        self._statistics = convolutional.names(self._module)
         self.statistics = self._where(self._statistics) if self._statistics else None
 
     def __call__(self, weights: Tensor, x: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ class Model:
         """
         if self.statistics is None:
             return weights
-        found = batch_norm.population(
+        found = convolutional.population(
             self._module, lambda part: self.in_training(weights, part), x.split(batch)
         )
         named = self.named(weights) | found

@@ -19,6 +19,9 @@ from benchmark.properties import round_off
 FUNCTION = 2.0**-47
 #: Likewise the offset of a line, as a multiple of 1 plus the largest |p|.
 OFFSET = 2.0**-44
+#: Steps by which lines of ReLU are bettered, and the share of sum_h |c_h| that they aim at.
+_STEPS = 12
+_AIM = 1e-3
 
 
 @dataclass(frozen=True)
@@ -234,19 +237,89 @@ def _one_layer(
     """The larger of interval arithmetic and of one linear functional, minimised over the box."""
     lower, upper, flat, steep = known
     plain = np.where(coefficient > 0, coefficient * flat, coefficient * steep).sum(axis=1)
-    alpha, below, above = _lines(activation, lower, upper)
-    chosen = alpha if alpha.ndim == 2 else np.where(coefficient > 0, alpha[0], alpha[1])
-    offset = np.where(coefficient > 0, coefficient * below, coefficient * above)
-    v = (coefficient * chosen) @ w
-    constant = (coefficient * chosen) @ b + offset.sum(axis=1)
-    linear, where = boxes.least(v)
+    total = _Sum(w, b, coefficient, boxes)
+    if activation == "tanh":
+        alpha, below, above = _tanh_lines(lower, upper)
+        offset = np.where(coefficient > 0, coefficient * below, coefficient * above).sum(axis=1)
+        line, where = total.least(alpha, offset)
+    else:
+        longest = _relu_lines(coefficient, lower, upper)
+        line, where = _best_lines(total, longest, plain, (lower, upper))
+    plain -= total.room * total.total
     gap = np.abs(coefficient) * (steep - flat)
     score = gap @ np.abs(w) * _widths(boxes)
-    room = round_off.share(sum(w.shape) + 8)
-    plain -= room * np.abs(coefficient).sum(axis=1)
-    sizes = 2 * (1 + np.abs(chosen) * boxes.sizes(w, b))
-    line = linear + constant - room * (np.abs(coefficient) * sizes).sum(axis=1)
     return Bounds(np.maximum(plain, line), where, score)
+
+
+class _Sum:
+    """sum_h c_h (alpha_h p_h + o_h) over boxes, with p = W x + b.
+
+    Args:
+        w, b: (units, inputs) and (units,).
+        coefficient: c, (m, units).
+        boxes: m of them.
+    """
+
+    def __init__(self, w: np.ndarray, b: np.ndarray, coefficient: np.ndarray, boxes: Boxes) -> None:
+        self.w, self.b, self.coefficient, self.boxes = w, b, coefficient, boxes
+        self.room = round_off.share(sum(w.shape) + 8) * 2
+        self.total, self.sizes = np.abs(coefficient).sum(axis=1), boxes.sizes(w, b)
+
+    def least(self, alpha: np.ndarray, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The least value over each box, (m,), rounded outwards, and where it is, (m, inputs).
+
+        Args:
+            alpha: (m, units).
+            offset: (m,) the sum of c_h o_h.
+        """
+        scaled = self.coefficient * alpha
+        linear, where = self.boxes.least(scaled @ self.w)
+        sizes = self.total + (np.abs(scaled) * self.sizes).sum(axis=1)
+        return linear + scaled @ self.b + offset - self.room * sizes, where
+
+    def take(self, index: np.ndarray) -> _Sum:
+        """The sum over the boxes of these numbers."""
+        return _Sum(self.w, self.b, self.coefficient[index], self.boxes.take(index))
+
+
+def _best_lines(
+    total: _Sum, longest: np.ndarray, offset: np.ndarray, ends: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The largest found of the bounds by lines of ReLU, (m,), and where the first one is attained.
+
+    The bound is concave in alpha, and c_h p_h at its minimum is a supergradient. Steps are those of
+    Polyak, towards a value that is a little positive, along coordinates in units of `longest`.
+    They end where the bound is not negative: more is not asked. It is sound at any alpha.
+
+    Args:
+        total: whose alpha are chosen.
+        longest: (m, units) the largest alpha; the least is 0.
+        offset: (m,).
+        ends: of the ranges of p, (m, units) each. The line starts up where the longer side has it.
+    """
+    lower, upper = ends
+    rising = total.coefficient > 0
+    alpha = np.where(rising == (upper >= -lower), longest, 0.0)
+    best, first = total.least(alpha, offset)
+    values, where, todo = best.copy(), first, np.arange(len(best))
+    aim = _AIM * total.total
+    for _ in range(_STEPS):
+        keep = np.flatnonzero(best[todo] < 0)
+        if len(keep) == 0:
+            break
+        if len(keep) < len(todo):
+            todo, total = todo[keep], total.take(keep)
+            alpha, values, where = alpha[keep], values[keep], where[keep]
+        top = longest[todo]
+        slope = total.coefficient * (where @ total.w.T + total.b)
+        free = np.where(slope < 0, alpha > 0, alpha < top)
+        step = np.where(free, slope, 0.0) * top**2
+        gain = (step * slope).sum(axis=1)
+        share = np.divide(aim[todo] - values, gain, out=np.zeros_like(gain), where=gain > 1e-200)
+        alpha = np.clip(alpha + share[:, None] * step, 0.0, top)
+        values, where = total.least(alpha, offset[todo])
+        best[todo] = np.fmax(best[todo], values)
+    return best, first
 
 
 def _widths(boxes: Boxes) -> np.ndarray:
@@ -258,17 +331,12 @@ def _widths(boxes: Boxes) -> np.ndarray:
     return width
 
 
-def _lines(
-    activation: str, lower: np.ndarray, upper: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lines alpha p + below <= act'(p) <= alpha p + above on [lower, upper].
+def _tanh_lines(lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lines alpha p + below <= 1 - tanh^2 p <= alpha p + above on [lower, upper].
 
-    Of tanh alpha is the chord, the same for both lines, and the offsets are exact but for rounding
-    outwards: between the ends act'(p) - alpha p is extreme where t = tanh p solves
-    t^3 - t - alpha / 2 = 0. Of ReLU alpha is (2, m, units), of the line below and of that above.
+    Their alpha is the chord, and the offsets are exact but for rounding outwards: between the ends
+    1 - tanh^2 p - alpha p is extreme where t = tanh p solves t^3 - t - alpha / 2 = 0.
     """
-    if activation == "relu":
-        return _relu_lines(lower, upper)
     ends = [1 - np.tanh(end) ** 2 for end in (lower, upper)]
     width = upper - lower
     alpha = np.divide(ends[1] - ends[0], width, out=np.zeros_like(width), where=width > 1e-9)
@@ -284,19 +352,15 @@ def _lines(
     return alpha, low - room, high + room
 
 
-def _relu_lines(lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """P / u <= 1[p > 0] <= 1 - p / l on [l, u] around 0, and constants where those are better.
+def _relu_lines(coefficient: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    """The largest alpha of the lines of ReLU's derivative on [lower, upper], (m, units).
 
-    The first runs down to l / u, the second up to 1 + u / -l, so the longer side decides.
+    Around 0, alpha p <= 1[p > 0] for 0 <= alpha <= 1 / u and 1[p > 0] <= 1 + alpha p for
+    0 <= alpha <= -1 / l. The sign of the coefficient says which one is asked for.
     """
-    on, off = lower > 0, upper < 0
-    rising = ~(on | off) & (upper > 1e-9) & (upper >= -lower)
-    falling = ~(on | off) & (lower < -1e-9) & (upper <= -lower)
-    rise = np.divide(1.0, upper, out=np.zeros_like(upper), where=rising)
-    fall = np.divide(-1.0, lower, out=np.zeros_like(lower), where=falling)
-    below = on.astype(np.float64)
-    above = np.where(off, 0.0, 1.0)
-    return np.stack([rise, fall]), below, above
+    side = np.where(coefficient > 0, upper, -lower)
+    around = (lower <= 0) & (upper >= 0) & (side > 1e-9)
+    return np.divide(1.0, side, out=np.zeros_like(side), where=around)
 
 
 def _derivative_range(

@@ -16,7 +16,7 @@ from benchmark.audit.published_noise import SUSPICIOUS, NoiseAudit, audit_noise
 from benchmark.contract.claim import Claim, Distance, Target
 from benchmark.contract.request import Release, Request
 from benchmark.contract.value import Direction, Value
-from benchmark.metrics.attack import population_auc
+from benchmark.metrics.scores import population_auc
 from benchmark.metrics.slack import distance_slack, realised_epsilon
 from benchmark.metrics.utility import accuracy
 from benchmark.problem.model import Predictor

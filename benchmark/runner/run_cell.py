@@ -27,7 +27,7 @@ from benchmark.ends import kept_alive
 from benchmark.errors import explain
 from benchmark.files import DiskError
 from benchmark.metrics.metric import Predictions
-from benchmark.metrics.public_controls import score_public
+from benchmark.metrics.utility import score_public
 from benchmark.predictions import content_of
 from benchmark.problem.model import Predictor
 from benchmark.records import Envelope, Failure, Record, Step, Times, fingerprint
@@ -44,8 +44,7 @@ from benchmark.runner.evaluate import (
     score_restored,
     score_stream,
 )
-from benchmark.runner.graph_bounds import with_published
-from benchmark.runner.graph_metrics import graph_metrics
+from benchmark.runner.graphs import graph_metrics, with_published
 from benchmark.runner.properties import became_of
 from benchmark.runner.workbench import Workbench
 

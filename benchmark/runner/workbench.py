@@ -18,6 +18,7 @@ from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.data import catalogue
+from benchmark.data.array_file import WeightFiles
 from benchmark.data.scenarios import Context
 from benchmark.data.split import Split
 from benchmark.errors import LetheError, present
@@ -33,7 +34,6 @@ from benchmark.rows import Rows
 from benchmark.runner.cell import Inputs, fingerprint
 from benchmark.runner.evaluate import Outputs, predict
 from benchmark.shadow.store import ModelStore, label_margins, leave_out_effect, shadow_bank
-from benchmark.weights import WeightFiles
 
 # The controls of a problem with public rows: models that have seen no private row.
 
@@ -131,14 +131,17 @@ class Workbench:
             self.problem, self.split = build(inputs.problem, inputs.seeds, device)
         self.rows = torch.arange(len(self.problem.train))
         correct = self.problem.train
-        self._corrupt_labels()
+        self._corrupt()
         self._seal.put_problem(lambda: self.problem)
         self._seal.put("row numbers", lambda: self.rows)
         #: For each request, the rows that are lost and those that it alters.
         self.requests, self.altered = self._requests(correct)
-        self.forget = torch.cat(self.requests).sort().values
+        #: The problem before all requests, that after the first, ...: of rows always the same.
+        self.problems = self._problems(correct)
+        #: All rows that are lost, and those whose inputs are corrected, which stay.
+        self.forget = torch.cat([*self.requests, *self._corrected]).sort().values
         self.split.refuse_public(self.forget)
-        self.retain = self.rows[~torch.isin(self.rows, self.forget)]
+        self.retain = self.rows[~torch.isin(self.rows, torch.cat(self.requests))]
         #: Of the forgotten rows, (n,), where they are trained on with wrong ones; else None.
         self.true_labels = correct.take(self.forget).y if self._relabelled else None
         self._seal.put("rows to forget", lambda: torch.cat([*self.requests, self.forget]))
@@ -151,22 +154,16 @@ class Workbench:
             _ = problem.row_norm, problem.fixed_point
 
     @property
-    def problems(self) -> tuple[Problem, ...]:
-        """The problem before all requests, that after the first, ...: of rows always the same."""
-        if self.stream is None:
-            return (self.problem,) * (len(self.requests) + 1)
-        return tuple(world.problem for world in self.stream.worlds)
-
-    @property
     def after(self) -> Problem:
         """The problem after all requests: what every model is scored on."""
         return self.problems[-1]
 
     def request(self, number: int, state: State, **more: Any) -> Request:
         """The request of that number in the stream, from the `state` that the last one left."""
-        before = self.problems[number].train if self.stream is not None else None
+        old, new = self.problems[number : number + 2]
+        before = old.train if new is not old else None
         return Request.of(
-            self.problems[number + 1],
+            new,
             state,
             self.requests[number],
             altered=self.altered[number],
@@ -193,6 +190,8 @@ class Workbench:
         if self.stream is not None:  # members and non-members as they were when it was trained
             old = {"forgotten": self.problem.train.take(self.forget)}
             old["negatives"] = self.problem.negatives
+        elif self._corrected:  # forgotten is what was wrong
+            old = {"forgotten": self.problem.train.take(self.forget)}
         return predict(predictor, self.after, self.forget, self.retain, **old)
 
     @classmethod
@@ -200,11 +199,13 @@ class Workbench:
         """The same for a study that takes requests to name whole rows.
 
         Raises:
-            LetheError: if the data are a graph; or see the class.
+            LetheError: if the data are a graph, or rows are corrected; or see the class.
         """
-        if inputs.problem.graph is not None:
+        graph = inputs.problem.graph is not None
+        if graph or inputs.forget.corrects:
             raise LetheError(
-                "this study is of requests that name whole rows, and here they change a graph: "
+                "this study is of requests that name whole rows, and here they change "
+                f"{'a graph' if graph else 'their inputs'}: "
                 "take an experiment on rows, such as digits-softmax"
             )
         return cls(inputs, device, folder)
@@ -304,19 +305,39 @@ class Workbench:
             numbers=tuple(self.split.train.tolist()),
             ids=self._ids(),
         )
-        lost = self._inputs.forget.draw(self.rows, self._inputs.seeds, context)
-        return lost, (lost[0][:0],) * len(lost)
+        named = self._inputs.forget.draw(self.rows, self._inputs.seeds, context)
+        none = (named[0][:0],) * len(named)
+        return (none, named) if self._inputs.forget.corrects else (named, none)
+
+    @property
+    def _corrected(self) -> tuple[Tensor, ...]:
+        """For each request, the rows whose inputs it puts right."""
+        return self.altered if self._inputs.forget.corrects else ()
+
+    def _problems(self, correct: Rows) -> tuple[Problem, ...]:
+        if self.stream is not None:
+            return tuple(world.problem for world in self.stream.worlds)
+        found = [self.problem]
+        for rows in self.altered:
+            before = found[-1]
+            if len(rows):
+                x, places = before.train.x.clone(), rows.to(correct.x.device)
+                x[places] = correct.x[places]
+                before = replace(before, train=Rows(x, before.train.y))
+            found.append(before)
+        return tuple(found)
 
     @property
     def _relabelled(self) -> bool:
         return self._inputs.forget.relabels
 
-    def _corrupt_labels(self) -> None:
-        """Give rows the labels that the scenario has for them, before anything trains."""
-        if self._relabelled:
-            train, seeds = self.problem.train, self._inputs.seeds
-            y = self._inputs.forget.training_labels(train.y, self.problem.model.classes, seeds)
-            self.problem = replace(self.problem, train=Rows(train.x, y))
+    def _corrupt(self) -> None:
+        """Give rows the labels and inputs that the scenario has for them, to train with."""
+        forget, train, seeds = self._inputs.forget, self.problem.train, self._inputs.seeds
+        if forget.relabels or forget.corrects:
+            y = forget.training_labels(train.y, self.problem.model.classes, seeds)
+            x = forget.training_inputs(train.x, seeds)
+            self.problem = replace(self.problem, train=Rows(x, y))
 
     def _leave_out_effect(self) -> Tensor:
         """(n,) by the probability of the label; trains most of a shadow bank."""
@@ -383,7 +404,7 @@ class Workbench:
         }
         if self._relabelled:  # then what is forgotten decides what is trained on
             content["labels"] = hashlib.sha256(self.problem.train.y.cpu().numpy().data).hexdigest()
-        if self.stream is not None:  # what is propagated is a function of the request
+        if self.stream is not None or self._corrected:  # inputs are a function of the request
             x = (problem or self.problem).train.take(rows).x
             content["features"] = hashlib.sha256(x.cpu().numpy().tobytes()).hexdigest()
         if shown := self.problem.model.shown:

@@ -180,6 +180,27 @@ class Mislabelled(Random):
         return wrong
 
 
+class Rectify(Random):
+    """Each request `count` random rows, put right: until then they have another row's inputs.
+
+    The other row is random, so whatever bounds the norm of the rows bounds that of the wrong ones.
+    """
+
+    name = "rectify"
+    title = "rows whose inputs were wrong"
+    source = "the suite's own"
+    corrects = True
+
+    @classmethod
+    def inputs(cls, inputs: Tensor, rows: Tensor, generator: Generator) -> Tensor:
+        """Inputs of `rows`, each replaced by those of a random other row."""
+        n = len(inputs)
+        others = (rows + torch.randint(1, n, (len(rows),), generator=generator)) % n
+        wrong = inputs.clone()
+        wrong[rows.to(inputs.device)] = inputs[others.to(inputs.device)]
+        return wrong
+
+
 class Influential(Scenario):
     """The rows whose removal moves the model most; a stream takes them from the top down.
 

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 
 from benchmark.contract.seeds import Seeds
+from benchmark.data.array_file import WeightFiles
 from benchmark.errors import LetheError
-from benchmark.metrics.margins import margins
+from benchmark.metrics.divergence import margins
 from benchmark.problem.model import Predictor
 from benchmark.problem.problem import Problem, Seal
 from benchmark.problem.training.newton import DirectTraining, NewtonTraining
 from benchmark.rows import Rows
 from benchmark.shadow.training import Run, train
-from benchmark.weights import WeightFiles
 
 # Trained models on disk, each under the hash of everything that determines it.
 

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from benchmark.errors import LetheError
 from benchmark.experiments.experiment import Experiment
-from benchmark.metrics.rates import clopper_pearson
+from benchmark.metrics.scores import clopper_pearson
 from benchmark.metrics.statistics import LEVEL
 from benchmark.records import Store
 from benchmark.studies.forget_quality import ForgetQuality

@@ -17,9 +17,9 @@ from torch import Tensor
 from benchmark.contract.method import Method, Source
 from benchmark.errors import LetheError, present
 from benchmark.experiments.experiment import Distinct
-from benchmark.metrics import attack_registry
-from benchmark.metrics.attack_contract import Attack, RowAttack
-from benchmark.metrics.relearn import RelearnTime
+from benchmark.metrics import attacks as membership
+from benchmark.metrics.attacks import Attack, RowAttack
+from benchmark.metrics.scores import RelearnTime
 from benchmark.metrics.statistics import LEVEL
 from benchmark.problem.model import Predictor
 from benchmark.records import Store, fingerprint
@@ -146,7 +146,7 @@ class ForgetQuality(Study[Row, QualityRecord]):
                     f"forget quality compares probabilities of classes, and {one.name} predicts a "
                     "number: take an experiment of classes; lethe run attacks it by its residuals"
                 )
-        attacks = tuple(attack() for attack in attack_registry.discover().values())
+        attacks = tuple(attack() for attack in membership.discover().values())
         units = units_of(self.experiments, device, self.methods, self.seeds)
         return [
             Unit(group_of(unit.group), unit.part, [self._row(c, attacks) for c in unit.pieces])
@@ -170,7 +170,7 @@ class ForgetQuality(Study[Row, QualityRecord]):
     def again(cls, record: QualityRecord, device: str) -> tuple[Row, list[str]]:
         """The row of a record, with the attacks as they are now."""
         cell, remarks = cell_again(record.inputs["cell"], device, record.experiment, record.method)
-        found = attack_registry.discover()
+        found = membership.discover()
         attacks = tuple(found[name]() for name in record.inputs["attacks"] if name in found)
         row = Row(cell, record.runs, record.inputs["shadows"], attacks)
         for name, inputs in record.inputs["attacks"].items():
@@ -227,7 +227,7 @@ class SharedModels:
             LetheError: also if the requests lose no row, so that there is none to attack.
         """
         bench = Workbench(self._inputs, self._device, self._folder)
-        if len(bench.forget) == 0:
+        if len(bench.forget) == 0 or self._inputs.forget.corrects:
             raise LetheError(
                 "this study attacks rows that are lost, and these requests lose none: take one "
                 "that names nodes, such as cora-sgc-inductive"

@@ -14,22 +14,35 @@ from torch import Tensor
 
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import LetheError, present
-from benchmark.metrics.attack import auc
-from benchmark.metrics.attack_contract import Attack, ModelAttack, RowAttack
-from benchmark.metrics.attack_run import FOLDS, Views, attack_models, attack_rows
-from benchmark.metrics.divergence import jensen_shannon_to_retrain, kl_from_retrain
-from benchmark.metrics.klom import klom, klom_measure
-from benchmark.metrics.margins import margins
+from benchmark.metrics.attacks import (
+    FOLDS,
+    Attack,
+    ModelAttack,
+    RowAttack,
+    Views,
+    attack_models,
+    attack_rows,
+)
+from benchmark.metrics.divergence import (
+    energy_test,
+    jensen_shannon_to_retrain,
+    kl_from_retrain,
+    klom,
+    klom_measure,
+    margins,
+)
 from benchmark.metrics.measure import Measure
-from benchmark.metrics.permutation import energy_test
-from benchmark.metrics.rates import (
+from benchmark.metrics.scores import (
     FALSE_POSITIVE_RATES,
+    RelearnTime,
     attack_measures,
+    auc,
     auc_interval,
     gap_to_retrain,
+    relearn_ratio,
+    relearn_time,
     strongest,
 )
-from benchmark.metrics.relearn import RelearnTime, relearn_ratio, relearn_time
 from benchmark.metrics.statistics import bootstrap_interval
 from benchmark.metrics.utility import accuracy, losses
 from benchmark.problem.model import Predictor

@@ -13,7 +13,7 @@ from scipy.stats import combine_pvalues
 from benchmark.contract.seeds import Seeds
 from benchmark.contract.value import Direction, Number
 from benchmark.errors import present
-from benchmark.metrics.margins import RESOLUTION
+from benchmark.metrics.divergence import RESOLUTION
 from benchmark.metrics.statistics import LEVEL
 from benchmark.metrics.statistics import verdict as against_floor
 from benchmark.records import Envelope, MethodInfo, Store

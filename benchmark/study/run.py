@@ -25,8 +25,7 @@ from benchmark.console import marked
 from benchmark.errors import LetheError, present
 from benchmark.records import Envelope, Store
 from benchmark.study.executors.executor import Executor, on_this_machine
-from benchmark.study.keep import Event
-from benchmark.study.study import Study
+from benchmark.study.study import Event, Study
 from benchmark.tracking import Tracker
 
 T = TypeVar("T")

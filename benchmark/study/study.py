@@ -1,19 +1,20 @@
-"""Studies: the contract of all that is run piece by piece, and its units of work."""
+"""Studies: what is run piece by piece, its units of work, and the loop that keeps or runs them."""
 
 from __future__ import annotations
 
+import gc
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Literal, Protocol, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from benchmark import plugins
+from benchmark import plugins, predictions
 from benchmark.contract.method import Source
 from benchmark.errors import LetheError, unknown
 from benchmark.records import Contents, Envelope, Plan, Store
@@ -231,3 +232,74 @@ def find(name: str) -> type[Study]:
 def of_kind(kind: str | None) -> type[Study] | None:
     """The study whose records are of a kind; None if there is none."""
     return {_kind_of(study): study for study in discover().values()}.get(kind or "")
+
+
+# Keep or run: the one loop over the pieces of a unit, and what it tells meanwhile.
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a piece.
+
+    Attributes:
+        kind: it `begins` a phase, was `kept` or `ran`.
+        where: the piece, in words.
+        phase: that it begins.
+        record: of a piece that was kept or ran, safely written.
+    """
+
+    kind: Literal["begins", "kept", "ran"]
+    where: str
+    phase: str = ""
+    record: Envelope | None = None
+
+
+def run_unit(
+    study: type[Study],
+    unit: Unit,
+    store: Store,
+    device: torch.device,
+    fresh: bool,
+    tell: Callable[[Event], None],
+) -> None:
+    """Run what is missing; data and models are only touched if there is something.
+
+    Args:
+        study: that the unit is of.
+        unit: to run.
+        store: where records go, one after each piece, so that a stop loses one at most.
+        device: where to compute.
+        fresh: run again what is there, trained models too.
+        tell: hears of every piece.
+
+    Raises:
+        LetheError: for anything wrong with the data or the disk.
+    """
+    bench: Bench | None = None
+    for piece in unit.pieces:
+        kept = store.kept(piece.path, study.record, piece.key)  # refuses what is of a newer version
+        if kept is not None and not fresh:
+            tell(Event("kept", piece.where, record=kept))
+            continue
+
+        def begins(phase: str, where: str = piece.where) -> None:
+            tell(Event("begins", where, phase))
+
+        begins("data")
+        if bench is None:
+            bench = study.open(unit.pieces, device, None if fresh else store.artifacts)
+        record = bench.run(piece, begins)
+        if record.status == "failed" and not bench.intact:
+            bench = None  # what the method left of it is not given to the next
+        if (content := record.taken_beside()) is not None:
+            predictions.write(store.folder, record.key, content)
+        store.put(piece.path, record)
+        tell(Event("ran", piece.where, record=record))
+    if bench is not None:  # gigabytes in a cycle of references, which the next unit needs
+        del bench
+        gc.collect()
+
+
+def is_done(study: type[Study], unit: Unit, store: Store) -> bool:
+    """Whether every piece has a current record, failed or not."""
+    return all(store.kept(p.path, study.record, p.key) is not None for p in unit.pieces)

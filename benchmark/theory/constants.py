@@ -1,6 +1,6 @@
 """Exact constants of linear heads, from the largest row norm.
 
-Proofs are in docs/theory/constants.md. A row x is what the linear layer sees, its bias column
+Proofs are in docs/theory/bounds.md. A row x is what the linear layer sees, its bias column
 included, and R bounds ||x||.
 """
 

@@ -6,7 +6,7 @@ at the trained weights w* (Zhang et al. 2024). Every bound is of one form,
     (B (damping + M B / 2) + error) / (damping + lambda_min),
 
 and the theorems differ in what they charge as error. The numbering is that of
-docs/theory/damped-newton.md. Distances are L2 norms of weight vectors, before release noise.
+docs/theory/nets.md. Distances are L2 norms of weight vectors, before release noise.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def model_clipping_m(*, radius: float, steps: int, sigma: float) -> float:
     """A GDP parameter of model clipping: at every epsilon the Gaussian's delta at m is no smaller.
 
     From about the m that fits at epsilon = 0, raised until a grid of epsilons with a bound between
-    its points, and one for its tail, confirm it (docs/theory/noisy-fine-tuning.md). The last step
+    its points, and one for its tail, confirm it (docs/theory/noisy-training.md). The last step
     alone gives m = 2 C2 / sigma, so the result is never above that.
 
     Raises:

@@ -1,6 +1,6 @@
 """What float64 may lose of kept sums: normal equations, and derivatives of logistic losses.
 
-Proofs are in docs/theory/squared-loss.md. The bounds hold for whatever order sums are taken
+Proofs are in docs/theory/kept-sums.md. The bounds hold for whatever order sums are taken
 in, with or without fused multiplications; no product may be by a fast algorithm such as Strassen's.
 """
 

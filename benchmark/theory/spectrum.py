@@ -3,7 +3,7 @@
 Ritz values lie inside the spectrum, so the smallest is an *upper* bound on lambda_min. With a
 start drawn uniformly from the sphere the error is bounded whatever the spectrum is, except with
 a probability that is chosen here (Kuczynski & Wozniakowski 1992; sharper form and proof in
-docs/theory/spectrum.md).
+docs/theory/nets.md).
 """
 
 from __future__ import annotations

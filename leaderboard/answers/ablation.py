@@ -10,7 +10,7 @@ from typing import Any
 from benchmark.errors import present
 from benchmark.records import Record
 from leaderboard.answers.answer import Answer, counted, unanswered
-from leaderboard.charts import ablation as plot
+from leaderboard.charts import settings as plots
 from leaderboard.model.numbers import number
 from leaderboard.model.ranking import entries
 from leaderboard.model.section import Cell, Chart, Line, grid
@@ -35,7 +35,7 @@ SLUG = "answer-ablation"
 QUESTION = "What do damping, norm bound, noise, chains, depth and the number forgotten change?"
 COMMAND = "make ablation RESULTS=leaderboard/results"
 
-SETTINGS = plot.SETTINGS
+SETTINGS = plots.SETTINGS
 
 _COLUMNS = (
     "from → to",
@@ -184,4 +184,4 @@ def _change(ends: list[list[Point]], read: Callable[[Point], float | None]) -> s
 
 def _chart(device: str, varied: dict[str, list[Point]]) -> Chart:
     suffix = "" if device == "cpu" else f"-{device.split()[0]}"
-    return Chart(f"plots/{plot.NAME}{suffix}.svg", plot.CAPTION, plot.draw, (varied,))
+    return Chart(f"plots/ablation{suffix}.svg", plots.ABLATION, plots.draw_ablation, (varied,))

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from benchmark.metrics.margins import RESOLUTION
+from benchmark.metrics.divergence import RESOLUTION
 from benchmark.metrics.statistics import LEVEL, verdict
 from benchmark.studies.quality_record import QualityRecord, known, own
 from leaderboard.answers.answer import Answer, counted, folded, problem, unanswered

@@ -15,7 +15,7 @@ from leaderboard.answers.answer import (
     seeds,
     unanswered,
 )
-from leaderboard.charts import budget as plot
+from leaderboard.charts import costs as plots
 from leaderboard.model.columns import BY_KEY
 from leaderboard.model.numbers import Estimate, arithmetic, measured, number
 from leaderboard.model.ranking import entries
@@ -224,16 +224,16 @@ def _charts(tables: list[Table]) -> Iterator[Chart]:
         drawn = [point for table in members for point in points(table)]
         if drawn:
             suffix = "" if device == "cpu" else f"-{device.split()[0]}"
-            yield Chart(f"plots/{plot.NAME}{suffix}.svg", plot.CAPTION, plot.draw, (drawn,))
+            yield Chart(f"plots/budget{suffix}.svg", plots.BUDGET, plots.draw_budget, (drawn,))
 
 
-def points(table: Table) -> Iterator[plot.Point]:
+def points(table: Table) -> Iterator[plots.BudgetPoint]:
     """Every seed of every row, if the table's budget is known."""
     for epochs, retrained in _budget(table):
         theirs = retrained.values(_ACCURACY)
         for row in (retrained, *entries(table)):
             for seed, ours in row.values(_ACCURACY).items():
-                yield plot.Point(
+                yield plots.BudgetPoint(
                     problem=table.known.problem,
                     series="" if row is retrained else row.title,
                     epochs=epochs,

@@ -17,7 +17,7 @@ from leaderboard.answers.answer import (
     unanswered,
     verdict,
 )
-from leaderboard.charts import nonconvergence as plot
+from leaderboard.charts import settings as plots
 from leaderboard.model.numbers import number, span
 from leaderboard.model.ranking import entries
 from leaderboard.model.section import Cell, Chart, Line, grid
@@ -158,8 +158,8 @@ def _charts(tables: list[Table]) -> list[Chart]:
         points = [p for table in members for row in entries(table) for p in _points(row)]
         if points:
             suffix = "" if device == "cpu" else f"-{members[0].device.split()[0]}"
-            path = f"plots/{plot.NAME}{suffix}.svg"
-            charts.append(Chart(path, plot.CAPTION, plot.draw, (points,)))
+            path = f"plots/nonconvergence{suffix}.svg"
+            charts.append(Chart(path, plots.NONCONVERGENCE, plots.draw_nonconvergence, (points,)))
     return charts
 
 

@@ -19,7 +19,7 @@ from leaderboard.answers.answer import (
     single,
 )
 from leaderboard.answers.utility import COMMAND, missing
-from leaderboard.charts import pareto
+from leaderboard.charts import costs
 from leaderboard.model.ranking import Offer, entries, front, offers
 from leaderboard.model.section import Cell, Chart, Line, grid
 from leaderboard.model.shown import definitions, erases_the_model
@@ -81,7 +81,7 @@ def _contested(found: list[Offer]) -> bool:
 def _charts(problems: list[tuple[str, list[Offer]]]) -> tuple[Chart, ...]:
     if not problems:
         return ()
-    return (Chart(f"plots/{pareto.NAME}.svg", pareto.CAPTION, pareto.draw, (problems,)),)
+    return (Chart("plots/pareto.svg", costs.PARETO, costs.draw_pareto, (problems,)),)
 
 
 def _points(evidence: Evidence, ahead: dict[tuple[str, str], Offer]) -> Iterator[str]:

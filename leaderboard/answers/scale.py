@@ -18,7 +18,7 @@ from leaderboard.answers.answer import (
     seeds,
     unanswered,
 )
-from leaderboard.charts import scale as plot
+from leaderboard.charts import costs as plots
 from leaderboard.model.columns import BY_KEY
 from leaderboard.model.numbers import number, span
 from leaderboard.model.ranking import entries
@@ -221,16 +221,16 @@ def _charts(tables: list[Table]) -> Iterator[Chart]:
         drawn = [p for t in sorted(members, key=_train) for p in _drawn(t)]
         if drawn:
             suffix = "" if device == "cpu" else f"-{device.split()[0]}"
-            yield Chart(f"plots/{plot.NAME}{suffix}.svg", plot.CAPTION, plot.draw, (drawn,))
+            yield Chart(f"plots/scale{suffix}.svg", plots.SCALE, plots.draw_scale, (drawn,))
 
 
-def _drawn(table: Table) -> Iterator[plot.Point]:
+def _drawn(table: Table) -> Iterator[plots.ScalePoint]:
     """Every seed of the rows that are proved or exact, and of the retraining beside them."""
     problem, rows = table.known.problem, _train(table)
     retrained: dict[int, float] = {}
     for row in filter(guaranteed, entries(table)):
         for seed, seconds in row.values(BY_KEY["unlearn"]).items():
-            yield plot.Point(problem, row.title, rows, seconds)
+            yield plots.ScalePoint(problem, row.title, rows, seconds)
             retrained.setdefault(seed, present(row.done[seed].times).retrain)
     for seconds in retrained.values():
-        yield plot.Point(problem, plot.RETRAINING, rows, seconds)
+        yield plots.ScalePoint(problem, plots.RETRAINING, rows, seconds)

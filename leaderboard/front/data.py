@@ -16,7 +16,7 @@ from leaderboard.model.words import BADGES
 from leaderboard.overview.cells import COLUMNS, FORGOTTEN, break_even
 from leaderboard.overview.overview import Overview, Standing
 from leaderboard.overview.row import OverviewRow, Track
-from leaderboard.render.latex import entry
+from leaderboard.render.tables import entry
 
 #: Significant digits that a page needs: it combines numbers, and rounds to three as this side does.
 _DIGITS = 7

@@ -23,7 +23,7 @@ from leaderboard.model.table import Table, ordered, short
 from leaderboard.overview.cells import COLUMNS, Line, cards, points
 from leaderboard.overview.overview import RULE, Overview
 from leaderboard.overview.row import OverviewRow, Track
-from leaderboard.render.html import GENERATOR
+from leaderboard.render.pages import GENERATOR
 
 #: How the data begin in the page.
 _DATA = '<script type="text/plain" id="data">'

@@ -20,7 +20,7 @@ from benchmark.experiments import experiment as experiments
 from benchmark.records import Record, Store
 from benchmark.studies import experiments as runner
 from benchmark.study.executors import submission
-from benchmark.study.executors.status import Progress, progress
+from benchmark.study.executors.submission import Progress, progress
 from tests import tiny_experiment
 
 ROOT = Path(__file__).resolve().parents[2]

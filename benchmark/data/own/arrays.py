@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,8 @@ from benchmark.data.own.table import (
     TASKS,
     Roles,
     Table,
+    check_different,
+    check_range,
     dataset,
     described,
 )
@@ -33,6 +36,8 @@ from benchmark.errors import LetheError, unknown
 TARGET, ID, GROUP = "target", "id", "group"
 #: The arrays of an npz file, by the role they have.
 ARRAYS = {"X": "rows", "y": "labels", "ids": "ids", "groups": "groups", "columns": "names"}
+#: Types of missing cells, by their names: pandas is slow to import.
+_MISSING = ("NoneType", "NAType", "NaTType")
 #: Sets that come with scikit-learn, each with its task.
 BUNDLED = {
     "breast_cancer": CLASSIFICATION,
@@ -64,18 +69,19 @@ class Given:
     task: str | None = None
 
     def __post_init__(self) -> None:
-        n = len(self.x) if self.x.ndim else 0
-        for name, other in {"y": self.y, "ids": self.ids, "groups": self.groups}.items():
-            if other is not None and other.shape != (n,):
-                raise LetheError(
-                    f"{self.where}: X has {n} rows and {name} is of shape "
-                    f"{'x'.join(map(str, other.shape))}: give one value a row"
-                )
         if self.x.ndim not in (2, 3, 4):
             raise LetheError(
                 f"{self.where}: X has {self.x.ndim} dimensions: a table has 2, rows x columns, "
-                "and images have 3 or 4"
+                "and images have 3 or 4; make a sparse matrix dense"
             )
+        n = len(self.x)
+        for name, other in {"y": self.y, "ids": self.ids, "groups": self.groups}.items():
+            if other is not None and other.shape != (n,):
+                raise LetheError(
+                    f"{self.where}: X has {n} rows and {name} is "
+                    + (f"of shape {'x'.join(map(str, other.shape))}" if other.ndim else "no list")
+                    + ": give one value a row"
+                )
         if self.is_images and self.x.dtype != np.uint8:
             raise LetheError(
                 f"{self.where}: X holds images of type {self.x.dtype}: turn their pixels into "
@@ -91,6 +97,8 @@ class Given:
                 f"{self.where}: {len(self.names)} names for {self.x.shape[1]} columns: give one "
                 "name a column"
             )
+        if twice := [one for one, count in Counter(self.names or ()).items() if count > 1]:
+            raise LetheError(f"{self.where}: two columns are called '{twice[0]}': rename one")
 
     @property
     def is_images(self) -> bool:
@@ -129,10 +137,18 @@ def from_arrays(
     """
     if task not in (None, *TASKS):
         raise unknown("task", task, TASKS)
+    if not isinstance(name, str):
+        raise LetheError("name is what the data are called, a text")
+    try:
+        for column, ends in (ranges or {}).items():
+            check_range(column, ends)
+        check_different("a class", classes or ())
+    except ValueError as error:
+        raise LetheError(f"{name}: {error}") from error
     names = getattr(x, "columns", None) if columns is None else columns  # a data frame has them
     given = Given(
         name,
-        _array(x, "X", name),
+        _numbers(_array(x, "X", name)),
         _array(y, "y", name),
         None if ids is None else _array(ids, "ids", name),
         None if groups is None else _array(groups, "groups", name),
@@ -267,6 +283,18 @@ def _array(value: Any, name: str, where: str) -> np.ndarray:
         return np.asarray(value)
     except (ValueError, TypeError) as error:
         raise LetheError(f"{where}: {name} is no array: its rows differ in length") from error
+    except RuntimeError as error:  # of torch, whose words say what to do
+        raise LetheError(f"{where}: {name} is no array: {error}") from error
+
+
+def _numbers(cells: np.ndarray) -> np.ndarray:
+    """The cells, as float64 where they are objects that are all numbers, truths or missing."""
+    kinds = {type(cell) for cell in cells.flat} if cells.dtype == object else {str}
+    numbers = (bool, np.bool_, int, float, np.number)
+    if not all(kind.__name__ in _MISSING or issubclass(kind, numbers) for kind in kinds):
+        return cells
+    known = [np.nan if type(cell).__name__ in _MISSING else float(cell) for cell in cells.flat]
+    return np.array(known).reshape(cells.shape)
 
 
 def _cells(values: np.ndarray) -> np.ndarray:

@@ -21,9 +21,8 @@ from pydantic import (
 
 from benchmark.data.dataset import Dataset, refuse_other_content, text_of
 from benchmark.data.own.arrays import bundled, of_arrays, of_table, read_npz
-from benchmark.data.own.arrow_file import read_parquet, read_saved
-from benchmark.data.own.csv_file import read_csv
-from benchmark.data.own.table import ALL, REGRESSION, Roles
+from benchmark.data.own.files import read_csv, read_parquet, read_saved
+from benchmark.data.own.table import ALL, REGRESSION, Roles, check_different, check_range
 from benchmark.errors import LetheError, present
 
 KINDS = ("csv", "parquet", "npz", "datasets", "sklearn")
@@ -98,10 +97,41 @@ class OwnData(BaseModel):
     @field_validator("ranges")
     @classmethod
     def _ascending(cls, ranges: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-        for name, (low, high) in ranges.items():
-            if not low < high:
-                raise ValueError(f"the range of '{name}' is [low, high] with low below high")
+        for name, ends in ranges.items():
+            check_range(name, ends)
         return ranges
+
+    @field_validator("categories", mode="before")
+    @classmethod
+    def _listed(cls, categories: Any) -> Any:
+        for name, texts in categories.items() if isinstance(categories, dict) else ():
+            if texts != ALL and (isinstance(texts, str) or not isinstance(texts, list | tuple)):
+                raise ValueError(f"the categories of '{name}' are a list of texts, or '{ALL}'")
+            if texts != ALL:
+                check_different(f"a category of '{name}'", texts)
+        return categories
+
+    @field_validator("classes")
+    @classmethod
+    def _different(cls, classes: tuple[Cell, ...] | None) -> tuple[Cell, ...] | None:
+        check_different("a class", classes or ())
+        return classes
+
+    @model_validator(mode="after")
+    def _one_role(self) -> OwnData:
+        """Refuse a column that is to be two things at a time."""
+        singles = {"target": self.target, "id": self.id, "group": self.group}
+        roles = [(role, name) for role, name in singles.items() if name is not None]
+        roles += [("drop", name) for name in dict.fromkeys(self.drop)]
+        first: dict[str, str] = {}
+        for role, name in roles:
+            if (other := first.setdefault(name, role)) != role:
+                raise ValueError(f"data.{other} and data.{role} both name '{name}': leave one out")
+        if both := [name for name in self.ranges if name in self.categories]:
+            raise ValueError(
+                f"data.ranges and data.categories both name '{both[0]}': leave one out"
+            )
+        return self
 
     @model_serializer(mode="wrap")
     def _portable(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -198,6 +228,7 @@ class OwnData(BaseModel):
             newest = max((one.stat() for one in _files(path)), key=lambda s: s.st_mtime_ns)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is an empty folder"
+            reason = "its name has a NUL in it" if "\0" in str(path) else reason
             raise LetheError(
                 f"data file {path} cannot be read ({reason}): correct problem.data.{self.kind}, "
                 "which starts from the experiment's folder"

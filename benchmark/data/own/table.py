@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,8 @@ _MOST_CATEGORIES, _MOST_SHARE = 1000, 0.5
 _MOST_CLASSES = 1000
 #: Whole numbers of more values than this may be classes or a number to predict: it is to be said.
 _MOST_NUMBERED = 20
+#: Squares of larger numbers, summed over rows and columns, need not be finite.
+LARGEST = 1e100
 CLASSIFICATION, REGRESSION = TASKS = ("classification", "regression")
 #: In `Roles.categories`: every text that occurs.
 ALL = "all"
@@ -78,6 +81,35 @@ class Roles:
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
     task: str | None = None
+
+
+def check_range(name: str, ends: Any) -> None:
+    """Hold the declared range of a column to be one.
+
+    Raises:
+        ValueError: if it is not two numbers, in order and not too large.
+    """
+    try:
+        low, high = map(float, ends)
+    except (TypeError, ValueError):
+        low, high = 0.0, 0.0
+    if not low < high:
+        raise ValueError(f"the range of '{name}' is [low, high] with low below high")
+    if max(-low, high) > LARGEST:
+        raise ValueError(
+            f"the range of '{name}' is wider than +-{LARGEST:g}: declare what can occur"
+        )
+
+
+def check_different(what: str, texts: Iterable[object]) -> None:
+    """Hold declared texts to be different.
+
+    Raises:
+        ValueError: if one is there twice.
+    """
+    names = list(map(text_of, texts))
+    if len(set(names)) < len(names):
+        raise ValueError(f"{what} is listed twice: list each once")
 
 
 def dataset(table: Table, roles: Roles, name: str, *, constant: bool = False) -> Dataset:
@@ -230,6 +262,11 @@ class _Reader:
                 )
             numbers = None if name in self.roles.categories else self._numbers(name, cells)
             if numbers is None:
+                if name in self.roles.ranges:
+                    raise LetheError(
+                        f"{self.where}: data.ranges names '{name}', which holds texts: take it out "
+                        "of data.ranges"
+                    )
                 texts = np.array([text_of(cell) for cell in cells], dtype=object)
                 columns.append(Column(name, len(self._categories(name, texts))))
                 blocks.append(texts)
@@ -410,6 +447,12 @@ class _Reader:
             raise LetheError(
                 f"{self.where}: {self.table.row(int(wrong[0]))}, column '{name}': not a finite "
                 "number: mend it or leave the row out"
+            )
+        large = np.flatnonzero(np.abs(numbers) > LARGEST)
+        if len(large):
+            raise LetheError(
+                f"{self.where}: {self.table.row(int(large[0]))}, column '{name}': a number beyond "
+                f"+-{LARGEST:g}: mend it, or write the column in another unit"
             )
 
     def _input_names(self) -> list[str]:

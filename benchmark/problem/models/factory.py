@@ -24,8 +24,7 @@ from benchmark import code
 from benchmark.code import package_of
 from benchmark.ends import kept_alive
 from benchmark.errors import LetheError
-from benchmark.problem.models.batch_norm import BatchNorm
-from benchmark.problem.models.convolutional import Images
+from benchmark.problem.models.convolutional import BatchNorm, Images
 from benchmark.problem.models.spec import Built, Inputs, ModelSpec, columns, image
 
 # What is wrong with a net of one's own, found before anything is trained on it.

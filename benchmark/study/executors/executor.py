@@ -24,8 +24,7 @@ from benchmark import ends, plugins
 from benchmark.errors import LetheError, present, unknown
 from benchmark.records import Store
 from benchmark.runner.device import prepare, refuse_count
-from benchmark.study.keep import Event, run_unit
-from benchmark.study.study import Study, Unit
+from benchmark.study.study import Event, Study, Unit, run_unit
 
 # Several units at a time, each in a process of its own.
 

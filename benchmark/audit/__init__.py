@@ -1,1 +1,0 @@
-"""Lower bounds on epsilon, measured from what was actually released."""

@@ -1,1 +1,0 @@
-"""The contract of methods as checks that anybody can run on theirs."""

@@ -1,1 +1,0 @@
-"""From a problem and weights to a claim."""

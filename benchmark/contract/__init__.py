@@ -1,1 +1,0 @@
-"""The contract between methods and the benchmark."""

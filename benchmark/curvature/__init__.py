@@ -1,1 +1,0 @@
-"""Hessian products, linear solves and extreme eigenvalues."""

@@ -1,1 +1,0 @@
-"""Data sets: loading, content hashes, canonical order, splits, fixed features."""

@@ -1,1 +1,0 @@
-"""Features that are fitted on public rows, and on nothing else."""

@@ -1,1 +1,0 @@
-"""Graphs: what is asked of them, fixed propagation, and the worlds before and after a request."""

@@ -1,1 +1,0 @@
-"""Metrics: pure functions, one idea a file, each with a declared direction and bounds."""

@@ -1,1 +1,0 @@
-"""Learning problems: rows, models, objective and training."""

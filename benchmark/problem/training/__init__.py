@@ -1,1 +1,0 @@
-"""Training algorithms: how a problem's weights come about."""

@@ -1,1 +1,0 @@
-"""Running experiments cell by cell."""

@@ -1,1 +1,0 @@
-"""Theorems and accountants: scalars in, scalars out."""

@@ -1,0 +1,258 @@
+"""The plots of a table: gaps, times, bounds."""
+
+from __future__ import annotations
+
+import math
+from statistics import fmean
+
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from benchmark.contract.claim import Distance
+from leaderboard.charts import style
+from leaderboard.model.columns import BY_KEY, TEST_GAP, Column
+from leaderboard.model.numbers import number
+from leaderboard.model.ranking import YARDSTICKS, in_order
+from leaderboard.model.section import Chart
+from leaderboard.model.table import Row, Table
+
+# Distance to retraining: test accuracy and attack, a line for each method.
+
+
+GAPS = (
+    "gaps to the retrained model, mean and 95 % interval over seeds; each dot is a seed; "
+    "nearer to 0 is better"
+)
+
+# points of accuracy beyond which the axis turns logarithmic
+_WIDE = 5
+
+
+def has_gaps(table: Table) -> bool:
+    """Whether a row has a gap."""
+    return not all(row.void for row in in_order(table))
+
+
+def draw_gaps(table: Table) -> bytes:
+    """Two panels side by side."""
+    rows = in_order(table)
+    with style.look():
+        figure = Figure(figsize=(7.8, 1.5 + 0.38 * len(rows)), layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True)
+        _gaps(left, rows, TEST_GAP)
+        _gaps(right, rows, BY_KEY["attack_gap"])
+        _wide_or_linear(left)
+        left.set(xlabel=left.get_xlabel() + " (percentage points)", title=_what_is_measured(table))
+        right.set(xlabel="|AUC − AUC of retrain|", title="Membership attack")
+        style.say_void(left, rows)
+        style.label_rows(left, rows)
+        right.grid(axis="y", visible=False)
+        style.legend(figure, [style.kind(row) for row in rows if not row.void])
+        return style.to_svg(figure)
+
+
+def _what_is_measured(table: Table) -> str:
+    return "Test R²" if table.facts is not None and table.facts.number else "Test accuracy"
+
+
+def _gaps(axes: Axes, rows: list[Row], column: Column) -> None:
+    # dots of seeds stand a little below their mean, which would hide them
+    points = [
+        (value, y + 0.2) for y, row in enumerate(rows) for value in row.values(column).values()
+    ]
+    sns.scatterplot(
+        x=[value for value, _ in points],
+        y=[y for _, y in points],
+        ax=axes,
+        color="#8a8a8a",
+        alpha=0.8,
+        s=14,
+        linewidth=0,
+        legend=False,
+    )
+    for y, row in enumerate(rows):
+        if estimate := row.estimate(column):
+            name = style.kind(row)
+            axes.errorbar(
+                estimate.mean,
+                y,
+                xerr=estimate.spread or None,
+                fmt=style.marker(name),
+                color=style.colour(name),
+                markersize=6,
+                capsize=2.5,
+                elinewidth=1.4,
+            )
+    axes.axvline(0, color=style.INK, linewidth=0.8, zorder=0)
+    axes.set(xlabel="", ylabel="")
+
+
+def _wide_or_linear(axes: Axes) -> None:
+    """A linear axis, or one that is logarithmic away from 0 where a method fell far."""
+    reach = max(map(abs, axes.get_xlim()))
+    axes.set_xlabel("gap to retrain")
+    if reach <= _WIDE:
+        return
+    low, high = axes.get_xlim()
+    axes.set_xscale("symlog", linthresh=1, linscale=0.8)
+    powers = [10.0**k for k in range(math.ceil(math.log10(reach)) + 1)]
+    ticks = [*(-power for power in powers), 0.0, *powers]
+    axes.set_xlim(min(low, -1.5) * 1.6, max(high, 1.5) * 1.6)
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}".replace("-", "−")))
+    axes.set_xlabel("gap to retrain, log beyond ±1")
+
+
+# What an answer costs in time, beside retraining.
+
+
+TIMES = (
+    "mean seconds to unlearn; the line is retraining; further left is faster; yardsticks in grey"
+)
+
+
+def has_times(table: Table) -> bool:
+    """Whether anything was timed."""
+    return bool(_means(in_order(table)))
+
+
+def draw_times(table: Table) -> bytes:
+    """Dots on a logarithmic axis, which has no zero that a bar could begin at."""
+    rows = in_order(table)
+    means = _means(rows)
+    retrain = _retraining(table)
+    with style.look():
+        figure = Figure(figsize=(5.4, 1.1 + 0.34 * len(rows)), layout="constrained")
+        axes = figure.subplots()
+        axes.set_xscale("log")
+        reach = [seconds for seconds in (*means.values(), retrain) if seconds > 0]
+        axes.set_xlim(min(reach) / 2, max(reach) * 2)
+        grey = [rows[y].role in YARDSTICKS for y in means]
+        colours = ["#9a9a9a" if one else style.BLUE for one in grey]
+        axes.scatter(list(means.values()), list(means), c=colours, s=42, zorder=3)
+        for y, mean in means.items():  # beside the plot, where nothing is in the way
+            axes.text(1.02, y, number(mean, 2), transform=axes.get_yaxis_transform(), va="center")
+        axes.axvline(retrain, color=style.INK, linewidth=1.2, linestyle="--")
+        axes.set(xlabel="time to unlearn (s)", ylabel="")
+        axes.set_title(f"Dashed: retraining, {number(retrain, 2)} s")
+        style.say_void(axes, rows)
+        style.label_rows(axes, rows)
+        axes.grid(axis="y", visible=True)  # a dot is led to its name
+        return style.to_svg(figure)
+
+
+def _retraining(table: Table) -> float:
+    """Mean seconds to train the reference model, each seed counted once."""
+    times: dict[int, list[float]] = {}
+    for row in table.rows:
+        for seed, record in row.done.items():
+            if record.times:
+                times.setdefault(seed, []).append(record.times.retrain)
+    return fmean([fmean(times[seed]) for seed in sorted(times)])
+
+
+def _means(rows: list[Row]) -> dict[int, float]:
+    """Seconds, above 0, by the row's place."""
+    found = {y: e.mean for y, row in enumerate(rows) if (e := row.estimate(BY_KEY["unlearn"]))}
+    return {y: mean for y, mean in found.items() if mean > 0}
+
+
+# Proved bound on a release against its measured distance: how much caution a bound spends.
+
+
+BOUNDS = (
+    "proved bound on each release against its measured distance to the retrained weights, a marker "
+    "for each seed; in the red field, below slack 1, the bound is violated"
+)
+
+
+def has_bounds(table: Table) -> bool:
+    """Whether there is anything to place."""
+    return bool(_all_points(table))
+
+
+def draw_bounds(table: Table) -> bytes:
+    """A logarithmic plane with the lines of slack 1 and 10."""
+    distances, bounds, names = (list(axis) for axis in zip(*_all_points(table), strict=True))
+    with style.look():
+        figure = Figure(figsize=(5.2, 4.2), layout="constrained")
+        axes = figure.subplots()
+        axes.set(xscale="log", yscale="log")
+        left, right = _decades(distances)
+        low, high = _decades(bounds)
+        low, high = min(low, left), max(high, 10 * right)
+        axes.set(xlim=(left, right), ylim=(low, high))
+        sns.scatterplot(
+            x=distances,
+            y=bounds,
+            hue=names,
+            style=names,
+            ax=axes,
+            s=46,
+            legend=False,
+            palette={name: style.colour(name) for name in sorted(set(names))},
+            markers={name: style.marker(name) for name in sorted(set(names))},
+        )
+        for slack, line in ((1, "-"), (10, ":")):
+            ends = (slack * left, slack * right)
+            axes.plot((left, right), ends, color=style.INK, linewidth=1, linestyle=line, zorder=1)
+            axes.annotate(
+                f"slack {slack}",
+                (right, ends[1]),
+                (4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+            )
+        axes.fill_between((left, right), (left, right), low, color=style.RED, alpha=0.06, zorder=0)
+        axes.minorticks_off()
+        axes.set(xlabel="measured distance (L2)", ylabel="proved bound (L2)")
+        style.legend(figure, names)
+        return style.to_svg(figure)
+
+
+def _decades(values: list[float]) -> tuple[float, float]:
+    """The powers of ten around some positive numbers, and a little away from them."""
+    return (
+        10.0 ** math.floor(math.log10(min(values) / 1.2)),
+        10.0 ** math.ceil(math.log10(max(values) * 1.2)),
+    )
+
+
+def _all_points(table: Table) -> list[tuple[float, float, str]]:
+    """Distance, bound and kind of every row's seeds."""
+    return [point for row in in_order(table) for point in _points(row)]
+
+
+def _points(row: Row) -> list[tuple[float, float, str]]:
+    """Distance, bound and kind of each seed that has both, and neither 0."""
+    points: list[tuple[float, float, str]] = []
+    for seed, record in row.done.items():
+        distance = record.metrics.get("distance")
+        evidence = record.claim.evidence if record.claim else None
+        if not isinstance(evidence, Distance) or distance is None or not distance.value:
+            continue
+        if evidence.reached > 0:
+            name = "violated" if seed in row.violations else record.verdict
+            points.append((distance.value, evidence.reached, name))
+    return points
+
+
+# All of them.
+
+
+def draw_charts(table: Table) -> list[Chart]:
+    """The plots that the table has numbers for."""
+    kinds = (
+        ("gaps", GAPS, has_gaps, draw_gaps),
+        ("times", TIMES, has_times, draw_times),
+        ("bounds", BOUNDS, has_bounds, draw_bounds),
+    )
+    return [
+        Chart(f"plots/{table.slug}-{name}.svg", f"{table.title}: {caption}", draw, (table,))
+        for name, caption, has, draw in kinds
+        if has(table)
+    ]

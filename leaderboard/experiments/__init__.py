@@ -1,1 +1,0 @@
-"""What the board says of one experiment on one device."""
