@@ -244,15 +244,15 @@ class _Steps:
     def all_from(self, point: Point) -> Tensor:
         """(d,) of the way from a point to where the gradient is within the goal, or stalls.
 
-        The last step is neither searched nor looked at where a solve as loose as any reaches the
-        goal: the caller's gradient in double precision judges it.
+        Where the share that a solve leaves reaches the goal, the step is the last one, and neither
+        searched nor looked at: the caller's gradient in double precision judges it.
         """
         start, gradient = point.weights.float(), point.gradient.float()
         moved, at, logits = torch.zeros_like(start), self._at(start), None
         first = norm = float(gradient.norm())
         self._sample = self._sample or self._drawn(at.logits)
         while True:
-            last = LOOSE * norm <= self._goal
+            last = TIGHT * norm <= self._goal
             if logits is None and not last:  # else those of the sample suffice
                 logits = at.logits
             if not self._renewed and norm <= FALLEN * first:
