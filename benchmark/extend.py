@@ -57,13 +57,15 @@ def write(kind: str, name: str, to: Path | None) -> Path:
         the file.
 
     Raises:
-        LetheError: if the name cannot be one, or the file is there already.
+        LetheError: if the name cannot be one or is another's, or the file is there already.
     """
     if (wrong := names.complaint(name)) or not re.fullmatch(names.LABEL, name):
         raise LetheError(f"'{name}' cannot be a name: {wrong or 'use letters, digits, . _ -'}")
     module = re.sub(r"\W", "_", name).lower()
     if not module.isidentifier() or keyword.iskeyword(module):
         raise LetheError(f"'{name}' cannot be a name: a file {module}.py cannot be imported")
+    if name in _known():
+        raise LetheError(f"there is a plug-in or method '{name}': choose another name")
     words = re.split(r"[^A-Za-z0-9]+", name)
     cls = "".join(word[:1].upper() + word[1:] for word in words)
     title = " ".join(words).capitalize()
@@ -125,11 +127,16 @@ def _named(what: str, *, images: bool) -> list[Any]:
         holder, _, name = what.partition(":")
         found = getattr(import_module(holder), name, None)
         return [found if _is_plugin(found) else spec_of({"factory": what, "images": images})]
-    known = {name: cls for kind in plugins.kinds().values() for name, cls in kind.classes().items()}
-    known |= {name: found.method for name, found in registry.discover().items()}
+    known = _known()
     if what not in known:
         raise unknown("method or plug-in", what, known)
     return [known[what]]
+
+
+def _known() -> dict[str, type[Any]]:
+    """Every plug-in, then every method, by its name."""
+    known = {name: cls for kind in plugins.kinds().values() for name, cls in kind.classes().items()}
+    return known | {name: found.method for name, found in registry.discover().items()}
 
 
 def _kind_of(cls: type[Any]) -> plugins.Kind[Any] | None:

@@ -288,6 +288,7 @@ def test_what_is_written_keeps_the_contract(
 def test_a_name_that_cannot_be_one_is_refused(lethe: Run, tmp_path: Path) -> None:
     refused(lethe("new", "method", "../x"), "cannot be a name")
     refused(lethe("new", "method", "class"), "class.py cannot be imported")
+    refused(lethe("new", "method", "retrain"), "there is a plug-in or method 'retrain': choose")
     refused(lethe("new", "method", "mine", "--to", "absent"), "there is no folder absent")
     (tmp_path / "mine.py").write_text("")
     refused(lethe("new", "method", "mine"), "mine.py is there already")
