@@ -186,6 +186,8 @@ def run(
     from benchmark.runner.plans import with_yardsticks
     from benchmark.studies.experiments import Experiments, given
 
+    if only and not method:
+        raise LetheError("--only is for --method: name what is to run without the yardsticks")
     loaded, device = _load(_asked(experiment or [], group or [], profile), device, _gpus(how))
     refuse_precision(device, (one.problem.precision for one in loaded))
     loaded = [with_seeds(one, seed or ()) for one in loaded]

@@ -8,11 +8,12 @@ import hashlib
 import os
 import re
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from benchmark.errors import LetheError
 
@@ -84,6 +85,20 @@ def text_in(content: bytes, what: str) -> str:
         line = content[: error.start].count(b"\n") + 1
         other = f"another encoding, perhaps Latin-1 (byte {content[error.start]:#x} in line {line})"
     raise LetheError(f"{what} is not UTF-8 but {other}: save it as UTF-8")
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """What a TOML file says; see `read_text`.
+
+    Raises:
+        LetheError: if it cannot be read or is no TOML.
+    """
+    text = read_text(path, what)
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise LetheError(f"{what} {path} is not valid TOML: {reason}") from error
 
 
 def as_bytes(text: str) -> bytes:

@@ -231,6 +231,31 @@ def test_the_global_generator_is_never_used() -> None:
                 assert call not in text, f"{path.relative_to(ROOT)} calls {call})"
 
 
+def test_text_is_read_written_and_piped_in_an_encoding_that_is_named() -> None:
+    """Else it is the locale's, and what one machine writes is another text on the next."""
+    assert [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for package in ("benchmark", "methods", "baselines", "benches", "leaderboard", "lethe")
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if _leaves_it_to_the_locale(node.func.attr, node)
+    ] == []
+
+
+def _leaves_it_to_the_locale(name: str, call: ast.Call) -> bool:
+    options = {keyword.arg for keyword in call.keywords}
+    words = [one.value for one in call.args if isinstance(one, ast.Constant)]
+    if "encoding" in options:
+        return False
+    if name in ("open", "fdopen"):
+        return any(re.fullmatch(r"[rwax]\+?t?", str(word)) for word in words)
+    if name in ("run", "Popen", "check_output"):
+        return "text" in options
+    positional = {"read_text": 1, "write_text": 2}
+    return len(call.args) < positional.get(name, 0)
+
+
 # --- How the project puts things into words ------------------------------------------------------
 
 PACKAGES = ("baselines", "benches", "benchmark", "docs", "leaderboard", "lethe", "methods", "tests")

@@ -273,6 +273,27 @@ def test_with_every_unit_it_is_the_influence_update(monkeypatch: pytest.MonkeyPa
     assert torch.allclose(LCodec(**settings).answer(request).state.weights, whole, atol=1e-10)
 
 
+@pytest.mark.parametrize("method", [Influence, LCodec])
+def test_new_versions_of_altered_rows_are_subtracted(
+    method: type[Method], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At an optimum that leaves the step along the gradient on the rows as they are now."""
+    before = problems.softmax()
+    original = LCodec().train(before, problems.every_row(before), Seeds(), Clock())
+    lost, altered = FORGET[:2], FORGET[2:]
+    x = before.train.x.clone()
+    x[altered] = 0.5 * x[altered].flip(1)
+    after = replace(before, train=Rows(x, before.train.y))
+    request = Request.of(after, original, lost, altered=altered, before=before.train)
+    hessian, w = after.hessian(original.weights, request.retain_rows), original.weights
+    dense = torch.stack([hessian @ row for row in torch.eye(len(w), dtype=w.dtype)])
+    dense += 0.1 * torch.eye(len(w), dtype=w.dtype)
+    step = torch.linalg.solve(dense, hessian.gradient)
+    monkeypatch.setattr(LCodec, "_blanket", lambda self, request, units: [0, 1, 2])
+    found = method(damping=0.1, tolerance=1e-12).answer(request).state.weights
+    assert torch.allclose(found, w - step, atol=1e-9)
+
+
 # --- The uncertified baselines on a convolutional net, which they know as a function of w---------
 
 ENTRIES = [

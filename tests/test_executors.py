@@ -139,8 +139,11 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(LetheError, match="cannot be read"):
         read(tmp_path / "absent.toml")
     (tmp_path / "latin.toml").write_bytes(b"partition = '\xe9t\xe9'")
-    with pytest.raises(LetheError, match="is not valid TOML"):
+    with pytest.raises(LetheError, match=r"latin\.toml is not UTF-8 .*save it as UTF-8"):
         read(tmp_path / "latin.toml")
+    (tmp_path / "deep.toml").write_text(f"x = {'[' * 3000}{']' * 3000}", encoding="utf-8")
+    with pytest.raises(LetheError, match=r"deep\.toml is not valid TOML: nested too deeply"):
+        read(tmp_path / "deep.toml")
 
 
 # --- a Slurm of scripts ---------------------------------------------------------------------------
@@ -570,6 +573,7 @@ def test_on_submits_and_says_where_to_look(
         (("--on", "absent.toml"), "absent.toml cannot be read"),
         (("--on", "cluster.toml", "--fresh"), "--fresh is for runs here"),
         (("--shard", "3/2"), "--shard is i/n"),
+        (("--only",), "--only is for --method"),
     ],
 )
 def test_options_that_do_not_go_together_are_one_line(

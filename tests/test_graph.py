@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import sparse
 
+from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request, State
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import LetheError
@@ -255,6 +256,13 @@ def test_a_world_makes_requests() -> None:
     )
     assert request.forget.tolist() == [0, 1]
     assert torch.equal(request.forget_rows.x, before.problem.train.x[:2])
+
+
+def test_an_edit_is_timed_by_the_clock_of_everything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In processor seconds on one thread, which other programs do not lengthen."""
+    seconds = iter([5.0, 7.0])
+    monkeypatch.setattr(Clock, "now", lambda self: next(seconds))
+    assert path_world().after(Change(nodes=[0])).seconds == 2.0
 
 
 def test_features_go_and_the_label_stays_or_goes() -> None:

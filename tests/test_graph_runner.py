@@ -160,6 +160,14 @@ def test_the_published_bounds_stand_beside_ours(tmp_path: Path, scenario: str) -
     assert "chien22-data" not in {a.theorem for a in softmax.claim.evidence.alternatives}
 
 
+def test_the_spectral_norm_of_the_published_bounds(tmp_path: Path) -> None:
+    bench = bench_of(tmp_path)
+    x = bench.after.train.x[bench.retain]
+    rows = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], dim=1)
+    norm = float(torch.linalg.matrix_norm(rows, ord=2))
+    assert bench.spectral_norm == pytest.approx(norm, rel=1e-12)
+
+
 def test_a_record_names_the_graph(tmp_path: Path) -> None:
     record = records(tmp_path, ["nothing"], "edges")["nothing"]
     assert set(record.data.content_hash) == {"graph"}

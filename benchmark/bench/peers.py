@@ -161,7 +161,7 @@ class Worker:
             "b": system.b,
             "threads": torch.get_num_threads(),
         }
-        self._log = (Path(self._folder.name) / "log").open("w+")
+        self._log = (Path(self._folder.name) / "log").open("w+", encoding="utf-8", errors="replace")
         path = Path(self._folder.name) / "system.pt"
         torch.save(content, path)
         self._process = subprocess.Popen(
@@ -170,6 +170,8 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
+            encoding="utf-8",
+            errors="replace",
         )
 
     def solve(self, damping: float, iterations: int) -> Tensor:

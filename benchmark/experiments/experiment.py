@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -46,7 +45,7 @@ from benchmark.experiments.profile import (
     variants,
 )
 from benchmark.experiments.properties import read as read_property
-from benchmark.files import read_text
+from benchmark.files import read_toml
 from benchmark.graph.scenarios import WORDS
 from benchmark.parameters import refuse_conversions
 from benchmark.problem.models import spec
@@ -483,12 +482,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         LetheError: if it cannot be read or is no TOML.
     """
-    text = read_text(path, "experiment file")
-    try:
-        return {"name": path.stem, **tomllib.loads(text)}
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise LetheError(f"experiment file {path.name} is not valid TOML: {reason}") from error
+    return {"name": path.stem, **read_toml(path, "experiment file")}
 
 
 def _experiment(content: dict[str, Any], found: Variant, path: Path, where: str) -> Experiment:

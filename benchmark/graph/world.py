@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmark.contract.clock import Clock
 from benchmark.errors import LetheError
 from benchmark.graph.graph import NO_LABEL, Change, Graph
 from benchmark.graph.net import GraphRows
@@ -85,7 +85,8 @@ class World:
         Raises:
             LetheError: if the request does not fit the graph.
         """
-        began = time.perf_counter()
+        clock = Clock(self.problem.device)
+        began = clock.now()
         graph = self.graph.without(change)
         changed = self.propagation.changed(self.graph, graph, change)
         roles = self.roles.with_label(graph.y)
@@ -93,7 +94,7 @@ class World:
         used = used[graph.there[used]]
         sums: Any = self.propagation.sums_after(self.sums, self.graph, graph, change)
         features = _Features(used, self._finished(self.propagation.rows(graph, used, sums)))
-        seconds = time.perf_counter() - began  # the rest copies rows that stay as they were
+        seconds = clock.now() - began  # the rest copies rows that stay as they were
         held_out: dict[str, Any] = {
             name: self._held_out(name, getattr(roles, name), features)
             for name in ("negatives", "test", "validation")
@@ -148,7 +149,7 @@ class Edit:
         lost: (f,) sorted training rows that are gone.
         altered: (c,) sorted training rows that stay with other features.
         nodes: whose row of Z may have changed, training rows or not.
-        seconds: that the edit of the graph and the propagation took.
+        seconds: that the edit of the graph and the propagation took, see `Clock`.
     """
 
     world: World

@@ -144,10 +144,9 @@ def _one_step(claim: Claim) -> bool:
 def _of_data(bench: Workbench, step: Tensor) -> float:
     problem = bench.after
     rows = with_bias(problem.train.take(bench.retain).x)
-    spectral = float(torch.linalg.matrix_norm(rows, ord=2))
     return sum(
         data_dependent_bound(
-            spectral_norm=spectral,
+            spectral_norm=bench.spectral_norm,
             step_norm=float(x.norm()),
             moved_norm=float((rows @ x).norm()),
             rows=len(rows),

@@ -17,6 +17,7 @@ from torch import Tensor
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request, State
 from benchmark.contract.seeds import Seeds
+from benchmark.curvature.kept_sums import with_bias
 from benchmark.data import catalogue
 from benchmark.data.array_file import WeightFiles
 from benchmark.data.scenarios import Context
@@ -223,6 +224,13 @@ class Workbench:
         weights, seconds = self._trained(self.retain, self.after)
         self._seal.put("weights of the retrained model", lambda: weights)
         return weights, seconds
+
+    @cached_property
+    def spectral_norm(self) -> float:
+        """The largest singular value of the retained rows, with their bias, after the requests."""
+        rows = with_bias(self.after.train.take(self.retain).x).double()
+        gram = rows @ rows.T if len(rows) < rows.shape[1] else rows.T @ rows
+        return float(torch.linalg.eigvalsh(gram)[-1]) ** 0.5
 
     def check(self, who: str) -> None:
         """Compare what every method is given with what it was when it was made.

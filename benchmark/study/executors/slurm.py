@@ -6,7 +6,6 @@ import shlex
 import shutil
 import sys
 import time
-import tomllib
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -26,7 +25,7 @@ from pydantic import (
 
 from benchmark import ends, tracking
 from benchmark.errors import LetheError, explain, present
-from benchmark.files import locked
+from benchmark.files import locked, read_toml
 from benchmark.records import Store
 from benchmark.runner.device import prepare
 from benchmark.study.executors import submission
@@ -109,12 +108,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         LetheError: if there is no such file, or it is no TOML.
     """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise LetheError(f"cluster file {path} cannot be read ({error.strerror})") from error
-    except ValueError as error:  # TOML's errors, and bytes that are no UTF-8
-        raise LetheError(f"cluster file {path} is not valid TOML: {error}") from error
+    return read_toml(path, "cluster file")
 
 
 def of_table(settings: dict[str, Any], path: Path) -> Cluster:

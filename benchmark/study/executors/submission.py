@@ -207,7 +207,12 @@ def _ask(*command: str) -> str:
     """What a command of Slurm prints."""
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, encoding="utf-8", timeout=PATIENCE
+            command,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=PATIENCE,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         reason = getattr(error, "strerror", None) or f"no answer in {PATIENCE} s"
