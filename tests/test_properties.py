@@ -326,6 +326,21 @@ def test_a_small_budget_says_unknown_whatever_the_load() -> None:
     assert many == declared.certify(predictor, problem, 20_000)
 
 
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_held_to_nothing(wrong: float) -> None:
+    for spec in (None, MLPSpec(kind="mlp", hidden=(3,), activation="tanh")):
+        problem = table(spec)
+        weights = torch.ones(problem.model.dimension, dtype=torch.float64)
+        weights[0] = wrong
+        for declared in (
+            Monotone(increasing=("b",)),
+            Monotone(increasing=("b",), whole=("a", "b")),
+            *([Radius(radius=0.1)] if spec is None else []),
+        ):
+            found = declared.certify(Predictor(problem.model, weights), problem, 1_000)
+            assert (found.verdict, found.margin) == ("unknown", None)
+
+
 def test_a_member_that_falls_ends_the_search_where_the_ensemble_rises() -> None:
     """Nothing can be held any more, and no pair of the ensemble is there to be found."""
     problem = table(MLPSpec(kind="mlp", hidden=(2,), activation="tanh"))

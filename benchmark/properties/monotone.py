@@ -133,15 +133,18 @@ class Monotone(Property):
         return None
 
     def certify(self, predictor: Predictor, problem: Problem, budget: int) -> Finding:
-        """The finding: members one by one; where one is not monotone, a pair of the ensemble."""
-        if _is_head(problem.model):
+        """The finding: members one by one; where one is not monotone, a pair of the ensemble.
+
+        Of weights that are not finite nothing is known.
+        """
+        finite, domain = bool(predictor.members.isfinite().all()), self.over(problem)
+        if finite and _is_head(problem.model):
             return self._of_head(predictor, problem)
-        domain = self.over(problem)
         if self._why(predictor, problem) == "constructed":
             return Finding(
                 verdict="constructed", margin=0.0, tolerance=TOLERANCE, work=0, domain=domain.words
             )
-        if not _is_net(problem.model):
+        if not (finite and _is_net(problem.model)):
             return Finding(
                 verdict="unknown", margin=None, tolerance=TOLERANCE, work=0, domain=domain.words
             )

@@ -42,9 +42,12 @@ class Radius(Property):
             raise LetheError("property radius is for softmax heads: set model.kind = 'softmax'")
 
     def certify(self, predictor: Predictor, problem: Problem, budget: int) -> Finding:
-        """The least radius of a test row minus the one asked for; `unknown` for an ensemble."""
+        """The least radius of a test row minus the one asked for.
+
+        It is `unknown` for an ensemble, and of weights that are not finite.
+        """
         words = f"{len(problem.test)} test rows, moved by {self.radius:g} at most"
-        if len(predictor.members) > 1:
+        if len(predictor.members) > 1 or not bool(predictor.members.isfinite().all()):
             return Finding(
                 verdict="unknown", margin=None, tolerance=TOLERANCE, work=0, domain=words
             )
