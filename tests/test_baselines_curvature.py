@@ -277,7 +277,7 @@ def test_with_every_unit_it_is_the_influence_update(monkeypatch: pytest.MonkeyPa
 def test_new_versions_of_altered_rows_are_subtracted(
     method: type[Method], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At an optimum that leaves the step along the gradient on the rows as they are now."""
+    """Steps from an optimum are along the gradient on the rows as they are now."""
     before = problems.softmax()
     original = LCodec().train(before, problems.every_row(before), Seeds(), Clock())
     lost, altered = FORGET[:2], FORGET[2:]

@@ -259,7 +259,7 @@ def test_a_world_makes_requests() -> None:
 
 
 def test_an_edit_is_timed_by_the_clock_of_everything_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In processor seconds on one thread, which other programs do not lengthen."""
+    """Seconds of `Clock`: of the processor on one thread, which other programs do not lengthen."""
     seconds = iter([5.0, 7.0])
     monkeypatch.setattr(Clock, "now", lambda self: next(seconds))
     assert path_world().after(Change(nodes=[0])).seconds == 2.0

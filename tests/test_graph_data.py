@@ -96,6 +96,9 @@ def test_a_file_that_is_no_graph_is_one_line(tmp_path: Path) -> None:
     np.savez(path, y=np.zeros(3, dtype=int), edges=np.zeros((0, 2)))
     with pytest.raises(LetheError, match="neither x nor x_data"):
         read_npz(path)
+    np.savez(path, y=np.zeros(1, dtype=int), edges=np.zeros((0, 2)), x=np.array([["a"]]))
+    with pytest.raises(LetheError, match=r"of numbers, not \(1, 1\) of <U1"):
+        read_npz(path)
     np.savez(path, y=np.array([object()]), edges=np.zeros((0, 2)), x=np.eye(1))
     with pytest.raises(LetheError, match="without objects"):
         read_npz(path)

@@ -277,7 +277,9 @@ def _read_file(path: Path, changed: int) -> GraphData:
 def _features(arrays: dict[str, np.ndarray]) -> sparse.csr_array:
     if "x" in arrays:
         if arrays["x"].ndim != 2 or arrays["x"].dtype.kind not in "iufb":
-            raise LetheError(f"x is (nodes, inputs) of numbers, not {arrays['x'].shape}")
+            raise LetheError(
+                f"x is (nodes, inputs) of numbers, not {arrays['x'].shape} of {arrays['x'].dtype}"
+            )
         return sparse.csr_array(arrays["x"].astype(np.float64))
     if missing := [name for name in FEATURES if name not in arrays]:
         raise LetheError(f"it has neither x nor {missing[0]}: give the features, dense or as CSR")
