@@ -510,7 +510,7 @@ def test_lines_of_relu_stay_on_their_side_up_to_the_longest() -> None:
 
 
 def test_relu_units_that_take_turns_are_held_in_one_box() -> None:
-    """Of two units one is on everywhere, and outweighs a third: a sum of their lines shows it.
+    """One of two units is on everywhere, and outweighs a third: a sum of their lines shows it.
 
     The first is off on the longer side of its range, where an alpha of 0 is the best by itself.
     """
