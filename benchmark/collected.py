@@ -52,8 +52,15 @@ def find(path: Path) -> tuple[str, str] | None:
 
 def paths(folder: Path, pattern: str) -> list[Path]:
     """The files below `folder` that a glob pattern of as many parts fits, there or in a line."""
-    there = set(folder.glob(pattern)) | {folder / name for name in below(folder)}
-    return sorted(path for path in there if _fits(path.relative_to(folder), pattern))
+    first, *rest = pattern.split("/")
+    lines = (
+        f"{top}/{name}"
+        for top, within in _by_top(folder).items()
+        if fnmatchcase(top, first)
+        for name in within
+        if _fits(name, rest)
+    )
+    return sorted({*folder.glob(pattern), *map(folder.joinpath, lines)})
 
 
 def below(folder: Path) -> dict[str, Line]:
@@ -62,19 +69,29 @@ def below(folder: Path) -> dict[str, Line]:
     Raises:
         LetheError: if a file cannot be read, or a line is damaged or comes twice.
     """
+    states = _states(folder)
+    return _below(folder, states) if states else {}
+
+
+#: Name, time and size of each file of lines in a folder.
+_States = tuple[tuple[str, int, int], ...]
+
+
+def _states(folder: Path) -> _States:
+    """States of the folder's files of lines, by name; none where there is no folder."""
     try:
         with os.scandir(folder) as entries:
             found = [one for one in entries if one.name.endswith(SUFFIX) and one.is_file()]
         states = [(one.name, one.stat().st_mtime_ns, one.stat().st_size) for one in found]
     except (FileNotFoundError, NotADirectoryError):
-        return {}
+        return ()
     except OSError as error:
         raise LetheError(f"{folder} cannot be read ({error.strerror})") from error
-    return _below(folder, tuple(sorted(states))) if states else {}
+    return tuple(sorted(states))
 
 
 @lru_cache(maxsize=16)  # by time and size as well: files that have changed are others
-def _below(folder: Path, states: tuple[tuple[str, int, int], ...]) -> dict[str, Line]:
+def _below(folder: Path, states: _States) -> dict[str, Line]:
     found: dict[str, Line] = {}
     for name, modified, size in states:
         if not _is_ours(folder / name):
@@ -85,6 +102,21 @@ def _below(folder: Path, states: tuple[tuple[str, int, int], ...]) -> dict[str, 
                 raise LetheError(
                     f"{folder / name}:{number} holds the record of {lines}:{first}: delete one"
                 )
+    return found
+
+
+def _by_top(folder: Path) -> dict[str, list[str]]:
+    """What follows the first part of the paths that lines stand for, by that part."""
+    states = _states(folder)
+    return _grouped(folder, states) if states else {}
+
+
+@lru_cache(maxsize=16)
+def _grouped(folder: Path, states: _States) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for path in _below(folder, states):
+        top, _, rest = path.partition("/")
+        found.setdefault(top, []).append(rest)
     return found
 
 
@@ -130,9 +162,9 @@ def _read(lines: Path, modified: int, size: int) -> dict[str, tuple[int, str]]:
     return found
 
 
-def _fits(path: Path, pattern: str) -> bool:
-    parts = pattern.split("/")
-    return len(parts) == len(path.parts) and all(map(fnmatchcase, path.parts, parts))
+def _fits(name: str, pattern: list[str]) -> bool:
+    parts = name.split("/")
+    return len(parts) == len(pattern) and all(map(fnmatchcase, parts, pattern))
 
 
 def collect(folder: Path, together: Mapping[str, str] | None = None) -> list[tuple[Path, int]]:

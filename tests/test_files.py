@@ -456,3 +456,20 @@ def test_a_copy_within_another_repository_has_no_revision(
             assert device._git() == (None, None)
     finally:
         device._git.cache_clear()
+
+
+def test_a_pattern_is_answered_from_the_lines_of_its_folders_alone(tmp_path: Path) -> None:
+    """A look at every line for each of many experiments would take the square of the time."""
+    names = [f"{top}/{row}/seed-{seed}.json" for top in "abc" for row in "xy" for seed in (0, 1)]
+    for name in names:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}", encoding="utf-8")
+    collect(tmp_path)
+    assert not (tmp_path / "b").exists()
+    found = collected.paths(tmp_path, "b/*/seed-*.json")
+    assert found == [tmp_path / name for name in names if name.startswith("b/")]
+    assert collected.paths(tmp_path, "*/x/seed-1.json") == [
+        tmp_path / f"{top}/x/seed-1.json" for top in "abc"
+    ]
+    assert collected.paths(tmp_path, "b/*") == []

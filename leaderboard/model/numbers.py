@@ -14,6 +14,7 @@ from scipy.stats import t as student
 from benchmark.audit.published_noise import SUSPICIOUS
 from benchmark.contract.claim import Claim
 from benchmark.data import scenarios
+from benchmark.errors import LetheError
 from benchmark.facts import Facts
 from benchmark.records import Record
 
@@ -179,8 +180,10 @@ def _of_graph(facts: Facts) -> str:
 
 def _rows(facts: Facts) -> str:
     """The scenario's title with the number of rows in it; a plug-in's may be gone by now."""
-    scenario = scenarios.discover().get(facts.scenario)
-    title = scenario.title if scenario else f"{facts.scenario} rows"
+    try:
+        title = scenarios.find(facts.scenario).title
+    except LetheError:
+        title = f"{facts.scenario} rows"
     if facts.share is not None:
         return f"{number(100 * facts.share)} %, {title}"
     if facts.forgotten is None:
