@@ -120,8 +120,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     On an error or an interrupt `path` is as before, and nothing is left behind.
 
     Raises:
-        OSError: if the folder cannot be written or the disk is full.
+        OSError: if the folder cannot be written, the disk is full, or the name has a NUL in it.
     """
+    if "\0" in str(path):
+        raise OSError(errno.EINVAL, "its name has a NUL in it")
     path.parent.mkdir(parents=True, exist_ok=True)
     with _temporary_beside(path) as (handle, temporary):
         try:

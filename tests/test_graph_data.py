@@ -87,8 +87,13 @@ def test_a_malformed_file_is_one_line(
 
 def test_a_file_that_is_no_graph_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "small.npz"
-    path.write_bytes(b"no archive")
-    with pytest.raises(LetheError, match="cannot be read"):
+    for junk in (b"no archive", b"\x93NUMPY junk", b"PK\x03\x04junk"):
+        path.write_bytes(junk)
+        with pytest.raises(LetheError, match="is no npz file without pickles, or a damaged one"):
+            read_npz(path)
+    with path.open("wb") as file:
+        np.save(file, np.eye(3))
+    with pytest.raises(LetheError, match="is no npz file without pickles, or a damaged one"):
         read_npz(path)
     np.savez(path, x=np.eye(3))
     with pytest.raises(LetheError, match="has no arrays y and edges"):

@@ -1,9 +1,11 @@
-"""Arrays on disk behind checksums: large ones that are mapped when read, and trained weights."""
+"""Arrays on disk: large ones that are mapped when read, trained weights, and those of others."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
+import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +16,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
+from benchmark.errors import LetheError
 from benchmark.files import DiskError, replace_file, replacing, seal, sweep, unsealed
 
 # Large arrays: written some rows at a time, mapped when read.
@@ -154,3 +157,32 @@ class WeightFiles:
             buffer = io.BytesIO()
             np.savez(buffer, weights=weights.detach().cpu().numpy(), seconds=seconds)
             replace_file(path, seal(buffer.getvalue()))
+
+
+# Arrays that somebody else wrote.
+
+
+def read_npz(path: Path, what: str, advice: str) -> dict[str, np.ndarray]:
+    """The arrays in an npz file that somebody else wrote, by name; nothing in it is unpickled.
+
+    Args:
+        path: of the file.
+        what: it is, for messages.
+        advice: how to write it.
+
+    Raises:
+        LetheError: if it cannot be read, is another kind of file, is damaged or holds objects.
+    """
+    try:
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise ValueError("a single array")
+        with file:
+            return {name: file[name] for name in file.files}
+    except OSError as error:
+        reason = error.strerror or "damaged"
+        raise LetheError(f"{what} {path} cannot be read ({reason}): {advice}") from error
+    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError, zlib.error) as error:
+        raise LetheError(
+            f"{path.name} is no npz file without pickles, or a damaged one: {advice}"
+        ) from error

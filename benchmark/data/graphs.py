@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
-from zipfile import BadZipFile
 
 import numpy as np
 from pydantic import Field, PrivateAttr
 from scipy import sparse
 
-from benchmark.data import graph_downloads
+from benchmark.data import array_file, graph_downloads
 from benchmark.data.digits_graph import digits_graph
 from benchmark.data.images import local_folder
 from benchmark.errors import LetheError, present, unknown
@@ -240,16 +239,9 @@ def read_npz(path: Path) -> GraphData:
     Raises:
         LetheError: if it cannot be read, lacks an array or holds a graph that is wrong.
     """
-    where = f"graph file {path.name}"
-    try:
-        with np.load(path) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise LetheError(
-            f"{where} cannot be read ({reason}): save numbers with numpy.savez, without objects"
-        ) from error
-    if not isinstance(found, dict) or {"y", "edges"} - set(found):
+    where, advice = f"graph file {path.name}", "save numbers with numpy.savez, without objects"
+    found = array_file.read_npz(path, "graph file", advice)
+    if {"y", "edges"} - set(found):
         raise LetheError(f"{where} has no arrays y and edges: it needs both, and x")
     try:
         graph = Graph.of(_features(found), found["y"], found["edges"])

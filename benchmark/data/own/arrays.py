@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.data import array_file
 from benchmark.data.dataset import (
     Dataset,
     Part,
@@ -36,6 +36,8 @@ from benchmark.errors import LetheError, unknown
 TARGET, ID, GROUP = "target", "id", "group"
 #: The arrays of an npz file, by the role they have.
 ARRAYS = {"X": "rows", "y": "labels", "ids": "ids", "groups": "groups", "columns": "names"}
+#: How arrays are to be written.
+_HOW = "write it with numpy.savez(file, X=..., y=...)"
 #: Types of missing cells, by their names: pandas is slow to import.
 _MISSING = ("NoneType", "NAType", "NaTType")
 #: Sets that come with scikit-learn, each with its task.
@@ -203,25 +205,10 @@ def read_npz(path: Path) -> Given:
     Raises:
         LetheError: if the file cannot be read, is none, or lacks one.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise ValueError("a single array")
-            found = {name: file[name] for name in file.files}
-    except OSError as error:
-        reason = error.strerror or "damaged"
-        raise LetheError(f"data file {path} cannot be read ({reason})") from error
-    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise LetheError(
-            f"{path.name} is no npz file without pickles, or a damaged one: write it with "
-            "numpy.savez(file, X=..., y=...), texts as arrays of dtype str"
-        ) from error
+    found = array_file.read_npz(path, "data file", f"{_HOW}, texts as arrays of dtype str")
     for name in ("X", "y"):
         if name not in found:
-            raise LetheError(
-                f"{path.name}: there is no array '{name}' in it: write it with "
-                "numpy.savez(file, X=..., y=...)"
-            )
+            raise LetheError(f"{path.name}: there is no array '{name}' in it: {_HOW}")
     other = next((name for name in found if name not in ARRAYS), None)
     if other is not None:
         raise unknown(f"array in {path.name}:", other, ARRAYS)
