@@ -18,7 +18,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from benchmark import collected, console, files, json_file
+from benchmark import collected, console, json_file
 from benchmark import files as files_of_text
 from benchmark.collected import collect
 from benchmark.data import images
@@ -477,4 +477,4 @@ def test_a_pattern_is_answered_from_the_lines_of_its_folders_alone(tmp_path: Pat
 
 def test_a_name_with_a_nul_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(LetheError, match="its name has a NUL in it"):
-        files.replace_file(tmp_path / "a\0b", b"")
+        files_of_text.replace_file(tmp_path / "a\0b", b"")
