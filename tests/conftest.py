@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,8 +27,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 @pytest.fixture(scope="session", autouse=True)
 def _warm() -> None:
-    """The processor as every run prepares it."""
+    """The processor as every run prepares it, and a process that hears an interrupt.
+
+    What a shell starts in the background is deaf to one, and so would be its tests.
+    """
     prepare("cpu", threads=1)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
