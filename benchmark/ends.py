@@ -104,6 +104,11 @@ def check() -> None:
         raise Stopped(_received[0])
 
 
+def came() -> bool:
+    """Whether a signal came that ends the program, and no `program` block has ended since."""
+    return bool(_received)
+
+
 @contextmanager
 def kept_alive() -> Iterator[None]:
     """Refuse attempts to end the program, as by `sys.exit` or `os._exit`, within the block.

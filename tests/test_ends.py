@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from benchmark.contract.request import Release, Request
 from benchmark.errors import LetheError
 from benchmark.records import read_record
 from benchmark.runner.run_cell import describe_failure
+from benchmark.study.executors import executor
 from benchmark.study.run import Tally
 from tests import tiny_experiment
 
@@ -532,3 +534,25 @@ def test_an_interrupt_of_any_command_is_one_line(
         cli.main()
     assert caught.value.code == 130
     assert capsys.readouterr().err == "stopped: the same command goes on from here\n"
+
+
+@pytest.mark.parametrize("signalled", [True, False])
+def test_a_process_leaves_quietly_where_c_code_swallowed_the_signal(
+    signalled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Pipe:
+        def recv(self) -> None:
+            if signalled:
+                ends._received.append(signal.SIGTERM)
+            raise RuntimeError("an error of C code")
+
+    def leave(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(ends, "_received", [])
+    monkeypatch.setattr(ends, "leave", leave)
+    monkeypatch.setattr(ends, "listen", dict)
+    monkeypatch.setattr(executor, "_end_with_the_run", lambda: None)
+    monkeypatch.setattr(executor, "prepare", lambda *_: torch.device("cpu"))
+    with pytest.raises(SystemExit if signalled else RuntimeError):
+        executor._serve(Pipe(), SimpleNamespace(threads=1))

@@ -414,5 +414,5 @@ def test_the_projects_experiments_on_public_features_are_valid(name: str) -> Non
         mirrored = (spec.features.patches, spec.features.net)
         assert all(part.mirrored == (name == "cifar10") for part in mirrored if part)
         plan = plan_of(experiment)
-        assert plan.facts.features.startswith("public-patches")
+        assert plan.facts.features.startswith("public-")
         assert "public" in plan.settings

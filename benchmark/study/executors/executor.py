@@ -204,6 +204,10 @@ def _serve(pipe: Connection, work: _Work) -> None:
         tell(error)
     except (ends.Stopped, EOFError):
         ends.leave(os.EX_UNAVAILABLE)
+    except Exception:
+        if ends.came():  # C code may turn what the signal raised within it into an error of its own
+            ends.leave(os.EX_UNAVAILABLE)
+        raise
 
 
 def _end_with_the_run() -> None:
