@@ -88,16 +88,19 @@ def hash_of(sources: list[bytes], theory: dict[str, str] | None = None) -> str:
 def hash_beside(module: str) -> str | None:
     """The hash of a module, and of what that imports of its own package or folder.
 
-    None of a module that lies in no file.
+    Of a module of `SHARED` only its folder counts: a `RECIPE` vouches for the rest. None of a
+    module that lies in no file.
     """
     path = file_of(module)
     if path is None:
         return None
     package, folder = package_of(module), path.parent
+    if package == SHARED:
+        package = module.rpartition(".")[0]
     installed = "site-packages" in path.parts
 
     def belongs(name: str) -> bool:
-        if package_of(name) == package:
+        if f"{name}.".startswith(f"{package}."):
             return True
         beside = None if installed or "." in module else file_of(package_of(name))
         return beside is not None and beside.parent == folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from baselines.fine_tune import FineTune
+from benchmark import code
 from benchmark.cli import app
 from benchmark.contract.request import Release, Request
 from benchmark.contract.seeds import Seeds
@@ -290,6 +292,26 @@ def test_what_is_missing_damaged_or_out_of_date_is_made_again(tmp_path: Path) ->
     path.write_text(json.dumps({"kind": "other"}))
     with pytest.raises(LetheError, match="schema"):
         Store(results).read(path, QualityRecord)
+
+
+def test_an_edit_of_the_attacks_puts_a_row_out_of_date_and_a_comment_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = experiments.load(str(tiny(tmp_path, '"nothing"')))
+    row = ForgetQuality(experiments=(loaded,), runs=8, shadows=8).units("cpu")[0].pieces[0]
+    attacks = inspect.getmodule(type(row.attacks[0]))
+    text, real = inspect.getsource(attacks), code.file_of
+
+    def key(module: str, edited: str) -> str:
+        copy = tmp_path / "edited.py"
+        copy.write_text(edited, encoding="utf-8")
+        monkeypatch.setattr(code, "file_of", lambda name: copy if name == module else real(name))
+        return row.key
+
+    before = row.key
+    assert key(attacks.__name__, f"{text}\n# a comment\n") == before
+    assert key(attacks.__name__, f"{text}\nANOTHER = 1\n") != before
+    assert key("benchmark.metrics.scores", "ANOTHER = 1\n") == before, "RECIPE vouches for it"
 
 
 def test_a_row_that_fails_is_recorded_and_shown(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from benchmark.code import hash_beside
 from benchmark.contract.claim import Target
 from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method
@@ -235,7 +233,7 @@ def _method_key(store: ModelStore, method: Method, seeds: Seeds, **content: Any)
     """The key of something that a method computed."""
     return store.key(
         method=method.name,
-        source=hashlib.sha256(Path(inspect.getfile(type(method))).read_bytes()).hexdigest(),
+        source=hash_beside(type(method).__module__),
         params=method.model_dump(mode="json"),
         seeds=seeds.model_dump(mode="json"),
         **content,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmark.code import hash_beside
 from benchmark.contract.method import Method, Source
 from benchmark.errors import LetheError, present
 from benchmark.experiments.experiment import Distinct
@@ -392,9 +391,8 @@ def _wanted(attacks: tuple[Attack, ...], shadows: int, scenario: str) -> int:
 
 
 def _attack_inputs(attack: Attack) -> dict[str, Any]:
-    source = Path(inspect.getfile(type(attack))).read_bytes()
     return {
-        "source": hashlib.sha256(source).hexdigest(),
+        "source": hash_beside(type(attack).__module__),
         "params": attack.model_dump(mode="json"),
     }
 
