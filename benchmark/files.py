@@ -91,14 +91,28 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     """What a TOML file says; see `read_text`.
 
     Raises:
-        LetheError: if it cannot be read or is no TOML.
+        LetheError: if it cannot be read or is no TOML, whose whole numbers have 64 bits.
     """
     text = read_text(path, what)
     try:
-        return tomllib.loads(text)
+        content = tomllib.loads(text)
+        _refuse_long(content)
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else error
         raise LetheError(f"{what} {path} is not valid TOML: {reason}") from error
+    return content
+
+
+def _refuse_long(value: Any, key: str = "") -> None:
+    """Refuse a whole number that does not fit into 64 bits, which Python's reader passes on."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            _refuse_long(part, f"{key}.{name}" if key else name)
+    elif isinstance(value, list):
+        for part in value:
+            _refuse_long(part, key)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(f"{key} is no whole number of 64 bits: write a smaller one")
 
 
 def as_bytes(text: str) -> bytes:

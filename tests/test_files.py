@@ -25,6 +25,8 @@ from benchmark.data import images
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.experiments.experiment import load
+from benchmark.problem.model import Model
+from benchmark.problem.models.fully_connected import MLPSpec
 from benchmark.records import Store, read_record
 from benchmark.runner import device
 from benchmark.runner.device import prepare
@@ -296,10 +298,24 @@ def test_what_is_nested_too_deeply_is_one_line(tmp_path: Path) -> None:
         json_file.load(path, "record")
 
 
-def test_a_number_of_many_digits_is_one_line(tmp_path: Path) -> None:
-    toml = tiny_experiment.write(tmp_path, ("count = 5", f"count = {'9' * 5000}"))
-    with pytest.raises(LetheError, match=r"tiny\.toml"):
-        load(str(toml))
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("count = 5", f"count = {'9' * 5000}", r"tiny\.toml"),
+        ("count = 5", f"count = {2**63}", "forget.count is no whole number of 64 bits"),
+        ("seeds = [0, 1]", f"seeds = [0, {2**64}]", "seeds is no whole number of 64 bits"),
+    ],
+)
+def test_a_number_of_many_digits_is_one_line(
+    tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    with pytest.raises(LetheError, match=words):
+        load(str(tiny_experiment.write(tmp_path, (old, new))))
+
+
+def test_a_net_that_no_machine_holds_is_one_line() -> None:
+    with pytest.raises(LetheError, match=r"problem\.model is too large for any machine"):
+        Model(MLPSpec(kind="mlp", hidden=(2**60,)), 64, 10)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,20 @@ __all__ = [
 ]
 
 
+def _without_weights(spec: ModelSpec, inputs: Inputs, classes: int) -> nn.Module:
+    """The net on the meta device: no weight is drawn, the global generator stays untouched."""
+    try:
+        with torch.device("meta"):
+            return spec.module(inputs, classes)
+    except RuntimeError as error:
+        if "overflow" not in str(error):
+            raise
+        raise LetheError(
+            f"problem.model is too large for any machine ({str(error).splitlines()[0]}): make it "
+            "smaller"
+        ) from error
+
+
 class Model:
     """A net without weights: `model(weights, x)` gives the logits.
 
@@ -61,9 +75,7 @@ class Model:
         self.inputs = inputs
         self.classes = classes
         self.chunk = spec.chunk
-        # On the meta device no weight is drawn, so the global generator stays untouched.
-        with torch.device("meta"):
-            self._module = spec.module(inputs, classes)
+        self._module = _without_weights(spec, inputs, classes)
         buffers = [name for name, _ in self._module.named_buffers()]
         if buffers:
             others = f" and {len(buffers) - 1} more" if len(buffers) > 1 else ""
