@@ -19,7 +19,7 @@ from benchmark.data import catalogue
 from benchmark.data.dataset import Dataset
 from benchmark.data.fitted import features as cached
 from benchmark.data.fitted.features import Fitted, FittedCache
-from benchmark.data.fitted.net import Net
+from benchmark.data.fitted.net import Net, _augmented
 from benchmark.data.fitted.patches import Patches
 from benchmark.data.fitted.spec import NetSpec, PatchesSpec, PublicFeatures, PublicPart, planes
 from benchmark.data.split import SplitSpec, split
@@ -179,6 +179,56 @@ def test_the_net_has_the_weights_and_features_that_the_docs_say() -> None:
     net = Net.fit(NetSpec(epochs=1, batch=6), PublicPart(images, np.arange(12) % 10, 10, 255))
     assert sum(weights.numel() for weights in net.weights.values()) == 70_890
     assert net.features(planes(images, 255)).shape == (12, 3 * 64 * 16 + 10)
+
+
+def test_convolutions_of_ones_own_and_coarser_cells() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (12, 16, 16), dtype=np.uint8)
+    spec = NetSpec(epochs=1, batch=6, convolutions=((8, 3, 1), (8, 3, 2), (16, 3, 1), (24, 1, 1)))
+    spec = spec.model_copy(update={"pool": 2})
+    net = Net.fit(spec, PublicPart(images, np.arange(12) % 3, 3, 255))
+    kernels = 9 * (1 * 8 + 8 * 8 + 8 * 16) + 16 * 24
+    others = 3 * (8 + 8 + 16 + 24) + 24 * 3 + 3
+    assert sum(weights.numel() for weights in net.weights.values()) == kernels + others
+    assert net.features(planes(images, 255)).shape == (12, (8 + 16 + 24) * 4 + 3)
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_maps_of_a_mirrored_image_are_those_of_the_image_mirrored(mirrored: bool) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (6, 16, 16), dtype=np.uint8)
+    part = PublicPart(images, np.arange(6) % 3, 3, 255)
+    net = Net.fit(NetSpec(epochs=1, batch=6, mirrored=mirrored), part)
+    pixels = planes(images, 255)
+    there, back = (net.features(x)[:, :-3].view(6, -1, 4, 4) for x in (pixels, pixels.flip(3)))
+    assert torch.allclose(there, back.flip(3), atol=1e-5) == mirrored
+
+
+@pytest.mark.parametrize("side", [3, 4])
+def test_a_square_of_each_image_is_blotted_out(side: int) -> None:
+    images, centre = torch.zeros(400, 2, 10, 12), torch.ones(1, 2, 1, 1)
+    draws, spec = torch.Generator().manual_seed(0), NetSpec(shift=0, cutout=side)
+    seen = _augmented(images, spec, centre, draws)
+    assert torch.equal(seen[:, 0], seen[:, 1]), "all channels at the same places"
+    covered = seen[:, 0].sum(dim=(1, 2))
+    assert covered.max() == side**2, "whole squares"
+    assert covered.min() < covered.max(), "and squares across an edge"
+    assert (seen[:, 0].mean(dim=0) > 0).all(), "anywhere"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("convolutions", [[12, 3, 1]] * 3, "multiple of 8"),
+        ("convolutions", [[8, 3, 1]] * 2, "at least 3 items"),
+        ("pool", 0, "greater than or equal to 1"),
+        ("cutout", -1, "greater than or equal to 0"),
+    ],
+)
+def test_settings_of_a_net_that_make_none_are_one_line(
+    setting: str, value: Any, words: str
+) -> None:
+    with pytest.raises(LetheError, match=words) as caught:
+        load("digits-public", changes={f"problem.features.net.{setting}": value})
+    assert "\n" not in str(caught.value)
 
 
 def test_the_net_learns_its_public_rows() -> None:

@@ -120,7 +120,7 @@ class Fitted:
             spec,
             levels,
             None if spec.patches is None else Patches.of_arrays(spec.patches, within("patches")),
-            None if spec.net is None else Net.of_arrays(within("net")),
+            None if spec.net is None else Net.of_arrays(spec.net, within("net")),
             torch.from_numpy(arrays["mean"]),
             torch.from_numpy(arrays["scale"]),
         )

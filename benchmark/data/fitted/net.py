@@ -13,13 +13,11 @@ from torch.nn import functional as F
 from benchmark.data.array_file import tracked
 from benchmark.data.fitted.spec import NetSpec, PublicPart, planes
 
-VERSION = 1
-#: Width, side and stride of each convolution.
-_LAYERS = ((32, 3, 1), (32, 3, 2), (64, 3, 2), (64, 3, 1), (64, 1, 1))
+VERSION = 2
 #: Channels that are normalised together.
 _GROUP = 8
-#: The first of the layers whose maps are features, and the cells that they keep along a side.
-_FIRST, _POOL = 2, 4
+#: Convolutions whose maps are features: the last ones.
+_LAST = 3
 #: Images of one pass. All passes have as many: an image's numbers must not depend on others.
 _BATCH = 100
 _SMOOTHING = 0.1
@@ -29,13 +27,15 @@ _SMOOTHING = 0.1
 class Net:
     """Convolutions, each with GroupNorm and SiLU, and a linear layer on the mean of the last maps.
 
-    With three channels and ten classes it has 70,890 weights.
+    With three channels, ten classes and `CONVOLUTIONS` it has 70,890 weights.
 
     Attributes:
+        spec: the settings.
         weights: by name: `conv0`, `scale0`, `shift0`, ..., `bias0`, `head`, `head_bias`.
         centre, spread: (1, channel, 1, 1), what pixels are centred and scaled by.
     """
 
+    spec: NetSpec
     weights: dict[str, Tensor]
     centre: Tensor
     spread: Tensor
@@ -47,15 +47,14 @@ class Net:
         generator = torch.Generator().manual_seed(spec.seed)
         centre = images.mean(dim=(0, 2, 3), keepdim=True)
         spread = images.std(dim=(0, 2, 3), keepdim=True).clamp_min(1)
-        net = cls(_start(images.shape[1], public.classes, generator), centre, spread)
+        net = cls(spec, _start(spec, images.shape[1], public.classes, generator), centre, spread)
         for tensor in net.weights.values():
             tensor.requires_grad_()
-        net._train(spec, images, labels, generator)
-        return cls({name: w.detach() for name, w in net.weights.items()}, centre, spread)
+        net._train(images, labels, generator)
+        return cls(spec, {name: w.detach() for name, w in net.weights.items()}, centre, spread)
 
-    def _train(
-        self, spec: NetSpec, images: Tensor, labels: Tensor, generator: torch.Generator
-    ) -> None:
+    def _train(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> None:
+        spec = self.spec
         size, rate = min(spec.batch, len(images)), spec.learning_rate
         steps = spec.epochs * (len(images) // size)
         optimiser = torch.optim.AdamW(
@@ -65,7 +64,8 @@ class Net:
         for _ in tracked(range(spec.epochs), "training the net of public rows"):
             order = torch.randperm(len(images), generator=generator)
             for rows in order[: len(order) // size * size].split(size):
-                logits, _ = self._passed(_augmented(images[rows], spec, generator))
+                seen = _augmented(images[rows], spec, self.centre, generator)
+                logits, _ = self._passed(seen)
                 loss = F.cross_entropy(logits, labels[rows], label_smoothing=_SMOOTHING)
                 optimiser.zero_grad()
                 loss.backward()
@@ -91,21 +91,28 @@ class Net:
         for part in images.split(_BATCH):
             whole = F.pad(part, (0, 0) * 3 + (0, _BATCH - len(part)))
             outputs, maps = self._passed(whole)
-            pooled = [F.adaptive_avg_pool2d(m, min(_POOL, m.shape[-1])).flatten(1) for m in maps]
+            if self.spec.mirrored:
+                _, others = self._passed(whole.flip(3))
+                maps = [(one + other.flip(3)) / 2 for one, other in zip(maps, others, strict=True)]
+            pooled = [self._pooled(one) for one in maps]
             logits.append(outputs[: len(part)])
             seen.append(torch.cat([*pooled, outputs], dim=1)[: len(part)])
         return torch.cat(logits), torch.cat(seen)
+
+    def _pooled(self, maps: Tensor) -> Tensor:
+        """(n, width * cells): means of `maps` (n, width, height, width) over cells."""
+        return F.adaptive_avg_pool2d(maps, min(self.spec.pool, maps.shape[-1])).flatten(1)
 
     def _passed(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Logits (n, classes), and the maps of the last layers."""
         w, maps = self.weights, []
         x = (images - self.centre) / self.spread
         x = x.contiguous(memory_format=torch.channels_last)  # a quarter less time on a CPU
-        for i, (width, side, stride) in enumerate(_LAYERS):
+        for i, (width, side, stride) in enumerate(self.spec.convolutions):
             x = F.conv2d(x, w[f"conv{i}"], w[f"bias{i}"], stride=stride, padding=side // 2)
             x = F.silu(F.group_norm(x, width // _GROUP, w[f"scale{i}"], w[f"shift{i}"]))
             maps.append(x)
-        return F.linear(x.mean(dim=(2, 3)), w["head"], w["head_bias"]), maps[_FIRST:]
+        return F.linear(x.mean(dim=(2, 3)), w["head"], w["head_bias"]), maps[-_LAST:]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What was fitted, for a file."""
@@ -113,17 +120,19 @@ class Net:
         return {name: tensor.numpy() for name, tensor in (self.weights | own).items()}
 
     @classmethod
-    def of_arrays(cls, arrays: dict[str, np.ndarray]) -> Net:
+    def of_arrays(cls, spec: NetSpec, arrays: dict[str, np.ndarray]) -> Net:
         """The same from a file."""
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         centre, spread = tensors.pop("centre"), tensors.pop("spread")
-        return cls(tensors, centre, spread)
+        return cls(spec, tensors, centre, spread)
 
 
-def _start(channels: int, classes: int, generator: torch.Generator) -> dict[str, Tensor]:
+def _start(
+    spec: NetSpec, channels: int, classes: int, generator: torch.Generator
+) -> dict[str, Tensor]:
     """Starting weights: He's, and a head of zeros."""
     weights = {}
-    for i, (width, side, _) in enumerate(_LAYERS):
+    for i, (width, side, _) in enumerate(spec.convolutions):
         deviation = math.sqrt(2 / (channels * side**2))
         shape = (width, channels, side, side)
         weights[f"conv{i}"] = deviation * torch.randn(shape, generator=generator)
@@ -141,8 +150,15 @@ def _cycle(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
 
-def _augmented(images: Tensor, spec: NetSpec, generator: torch.Generator) -> Tensor:
-    """Images (n, channel, height, width), each shifted and perhaps mirrored at random."""
+def _augmented(images: Tensor, spec: NetSpec, centre: Tensor, generator: torch.Generator) -> Tensor:
+    """Images (n, channel, height, width), each shifted, mirrored and blotted out at random.
+
+    Args:
+        images: to change.
+        spec: by how much.
+        centre: (1, channel, 1, 1), the colour of a blot.
+        generator: of shifts, mirrors and places.
+    """
     n, channels, height, width = images.shape
     if spec.shift:
         padded = F.pad(images, (spec.shift,) * 4, mode="replicate")
@@ -153,4 +169,14 @@ def _augmented(images: Tensor, spec: NetSpec, generator: torch.Generator) -> Ten
     if spec.mirrored:
         chosen = torch.rand(n, generator=generator) < 0.5
         images = torch.where(chosen.view(-1, 1, 1, 1), images.flip(3), images)
+    if spec.cutout:
+        down, across = torch.rand(2, n, 1, generator=generator)
+        rows, columns = _covered(down, height, spec), _covered(across, width, spec)
+        images = torch.where((rows[:, :, None] & columns[:, None])[:, None], centre, images)
     return images
+
+
+def _covered(place: Tensor, length: int, spec: NetSpec) -> Tensor:
+    """(n, length) bool: the pixels along a side that a square around `place` (n, 1) covers."""
+    within = torch.arange(length) - (length * place).floor() + spec.cutout // 2
+    return (within >= 0) & (within < spec.cutout)

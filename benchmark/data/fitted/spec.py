@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -50,27 +50,46 @@ class PatchesSpec(BaseModel):
     seed: int = Field(0, ge=0)
 
 
+_Width = Annotated[int, Field(ge=8, multiple_of=8)]
+_Side = Annotated[int, Field(ge=1, le=7)]
+_Stride = Annotated[int, Field(ge=1, le=4)]
+#: Width, side and stride of each convolution of a net, unless its settings say otherwise.
+CONVOLUTIONS = ((32, 3, 1), (32, 3, 2), (64, 3, 2), (64, 3, 1), (64, 1, 1))
+
+
+def _unless(default: Any, **limits: Any) -> Any:
+    """A field that is written only where it is not `default`."""
+    return Field(default, exclude_if=lambda value: value == default, **limits)
+
+
 class NetSpec(BaseModel):
     """Pooled maps and logits of a small net that is trained: see `benchmark.data.fitted.net`.
 
     Attributes:
+        convolutions: width, side in pixels and stride of each; a width is a multiple of 8.
+        pool: cells along a side that the maps of the last three are averaged over.
         epochs: over the public rows.
         batch: rows of a step.
         learning_rate: the highest; it rises over the first fifth of the steps and falls after.
         weight_decay: of all weights.
         shift: pixels that an image is shifted by at most, anew in each epoch.
-        mirrored: whether every second image is mirrored, likewise.
-        seed: of starting weights, batches, shifts and mirrors.
+        mirrored: whether every second image is mirrored, likewise. Each map is then averaged with
+            that of the mirrored image.
+        cutout: pixels along a side of a square that is blotted out of each image, likewise.
+        seed: of starting weights, batches, shifts, mirrors and squares.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    convolutions: tuple[tuple[_Width, _Side, _Stride], ...] = _unless(CONVOLUTIONS, min_length=3)
+    pool: int = _unless(4, ge=1)
     epochs: int = Field(50, ge=1)
     batch: int = Field(64, ge=2)
     learning_rate: float = Field(5e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     shift: int = Field(4, ge=0)
     mirrored: bool = False
+    cutout: int = _unless(0, ge=0)
     seed: int = Field(0, ge=0)
 
 
