@@ -19,7 +19,7 @@ from benchmark.data import catalogue
 from benchmark.data.dataset import Dataset
 from benchmark.data.fitted import features as cached
 from benchmark.data.fitted.features import Fitted, FittedCache
-from benchmark.data.fitted.net import Net, _augmented
+from benchmark.data.fitted.net import Net, _augmented, _start
 from benchmark.data.fitted.patches import Patches
 from benchmark.data.fitted.spec import NetSpec, PatchesSpec, PublicFeatures, PublicPart, planes
 from benchmark.data.split import SplitSpec, split
@@ -179,6 +179,15 @@ def test_the_net_has_the_weights_and_features_that_the_docs_say() -> None:
     net = Net.fit(NetSpec(epochs=1, batch=6), PublicPart(images, np.arange(12) % 10, 10, 255))
     assert sum(weights.numel() for weights in net.weights.values()) == 70_890
     assert net.features(planes(images, 255)).shape == (12, 3 * 64 * 16 + 10)
+
+
+def test_cifar_10_has_the_weights_and_features_that_the_docs_say() -> None:
+    spec = load("cifar10-public").problem.features
+    assert [width for width, *_ in spec.net.convolutions[-3:]] == [128] * 3
+    weights = _start(spec.net, 3, 10, torch.Generator().manual_seed(0))
+    assert sum(one.numel() for one in weights.values()) == 296_650
+    patches, maps = 2 * spec.patches.filters * spec.patches.pool**2, 3 * 128 * spec.net.pool**2
+    assert patches + maps + 10 == 7_946
 
 
 def test_convolutions_of_ones_own_and_coarser_cells() -> None:
