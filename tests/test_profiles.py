@@ -24,7 +24,7 @@ from benchmark.data.features import compute
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.experiments.build import build
-from benchmark.experiments.experiment import load, load_here, names
+from benchmark.experiments.experiment import every, load, load_here, names
 from benchmark.experiments.profile import merged
 from benchmark.features.pixels import MEAN, STD
 from benchmark.files import DiskError
@@ -158,7 +158,7 @@ def test_records_of_two_profiles_never_share_a_folder(tmp_path: Path) -> None:
 
 # --- the project's own --------------------------------------------------------------------------
 
-SCALES = [(name, scale) for name in names() for scale in (None, *load(name).profiles)]
+SCALES = [(one.path.stem, one.place.profile) for one in every()]
 
 
 @pytest.mark.parametrize(("name", "scale"), SCALES)
