@@ -10,8 +10,9 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache, lru_cache
+from importlib import metadata
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
@@ -249,6 +250,29 @@ def in_order(package: str) -> list[ModuleType]:
     """
     found = (module for module in _modules_in(package) if hasattr(module, "ORDER"))
     return sorted(found, key=lambda module: (module.ORDER, module.__name__))
+
+
+def entry_points(group: str) -> list[EntryPoint]:
+    """The entry points of a group, of every installed package.
+
+    To read them all takes longer than all else that loading an experiment does. So they are read
+    again only where the path, or what a folder on it lists, has changed.
+    """
+    return _entry_points(tuple((place, _changed(place)) for place in sys.path)).get(group, [])
+
+
+@lru_cache(maxsize=1)
+def _entry_points(path: tuple[tuple[str, int], ...]) -> dict[str, list[EntryPoint]]:
+    found = metadata.entry_points()
+    return {group: list(found.select(group=group)) for group in found.groups}
+
+
+def _changed(place: str) -> int:
+    """When an entry of the path last changed, in ns; 0 where there is none."""
+    try:
+        return Path(place).stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def in_entry_points(kind: Kind[Any]) -> Iterator[Found]:

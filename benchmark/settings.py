@@ -28,11 +28,6 @@ class _Setting(NamedTuple):
     put: Callable[[Any], object]
 
 
-def _deterministic() -> tuple[bool, bool]:
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    return torch.are_deterministic_algorithms_enabled(), warn_only
-
-
 def _put_device(device: torch.device) -> None:
     # the processor is where tensors are made anyhow: to name it would slow every call down
     torch.set_default_device(None if device.type == "cpu" else device)
@@ -145,8 +140,7 @@ _SETTINGS = {
     "the default device": _Setting(torch.get_default_device, _put_device),
     "the number of threads": _Setting(torch.get_num_threads, torch.set_num_threads),
     "deterministic mode": _Setting(
-        _deterministic,
-        lambda mode: torch.use_deterministic_algorithms(mode[0], warn_only=mode[1]),
+        torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode
     ),
     "gradient mode": _Setting(torch.is_grad_enabled, lambda mode: torch.set_grad_enabled(mode)),
     "anomaly mode": _Setting(

@@ -40,7 +40,7 @@ def _warm() -> None:
 def _as_prepared() -> None:
     """What a test before may have left otherwise."""
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    torch.set_deterministic_debug_mode("warn" if torch.cuda.is_available() else "error")
 
 
 @pytest.fixture(scope="session", autouse=True)

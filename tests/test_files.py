@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -433,9 +435,12 @@ def test_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def png(*size: int) -> bytes:
+    """An image of 8 x 8 pixels whose header says that it is of this size."""
     file = io.BytesIO()
-    Image.new("1", size).save(file, format="png")
-    return file.getvalue()
+    Image.new("1", (8, 8)).save(file, format="png")
+    content = file.getvalue()
+    header = b"IHDR" + struct.pack(">II", *size) + content[24:29]
+    return content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from benchmark.plugins import kinds
 from benchmark.runner.plans import plan_cells
 from benchmark.runner.run_cell import run_cell
 from benchmark.runner.workbench import Workbench
+from tests.conftest import Run
 from tests.test_docs import BLOCK
 
 # What README.md, docs/your-model.md and docs/extend.md show runs as it stands, elsewhere.
@@ -59,10 +60,30 @@ def written(page: str, folder: Path) -> None:
     (folder / "requests.csv").write_text("id\nu17\nu81\n", encoding="utf-8")
 
 
-def python(folder: Path, *arguments: str, path: str = "") -> str:
-    """What Python prints, in a folder outside the project."""
+#: Runs what `python ...` would for each list of arguments, one after the other.
+PROGRAM = """
+import json, runpy, sys
+for first, *rest in json.loads(sys.argv[1]):
+    sys.argv = rest if first == "-m" else [first, *rest]
+    try:
+        if first == "-m":
+            runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(first, run_name="__main__")
+    except SystemExit as stopped:
+        if stopped.code:
+            raise
+    print("-- next --", flush=True)
+"""
+
+
+def python(folder: Path, *commands: list[str], path: str = "") -> list[str]:
+    """What Python prints for each of its command lines, in a folder outside the project.
+
+    One process runs them all: what they import takes longer than most of them.
+    """
     done = subprocess.run(
-        [sys.executable, *arguments],
+        [sys.executable, "-c", PROGRAM, json.dumps(commands)],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{path}", "COLUMNS": "200"},
         capture_output=True,
@@ -71,35 +92,39 @@ def python(folder: Path, *arguments: str, path: str = "") -> str:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    *printed, _ = done.stdout.split("-- next --\n")
+    return printed
 
 
 def test_the_examples_of_the_readme_run_as_they_stand(tmp_path: Path) -> None:
     written("README", tmp_path)
-    out = python(tmp_path, "-m", "lethe", "run", "churn.toml", "--seed", "0", "--no-board")
-    assert re.search(r"[1-9]\d cells run, 0 kept, 0 failed", out)
-    out = python(tmp_path, "churn.py")
+    run = ["-m", "lethe", "run", "churn.toml", "--seed", "0", "--no-board"]
+    ran, out = python(tmp_path, run, ["churn.py"])
+    assert re.search(r"[1-9]\d cells run, 0 kept, 0 failed", ran)
     assert re.search(r"Chord Newton +conditional", out), "the columns' mean is fitted"
     assert "features are standardised" in out
     assert "for 50 requests" in out
     assert (tmp_path / "report.html").is_file()
 
 
-def test_the_study_runs_as_it_stands(tmp_path: Path) -> None:
+def test_the_page_on_a_model_of_ones_own_runs_as_it_stands(tmp_path: Path) -> None:
     written("your-model", tmp_path)
-    (command, *_) = blocks("your-model", "sh")
+    command, check = blocks("your-model", "sh")[:2]
     assert command == "lethe run churn.toml --seed 0\n"
     own = ["--method", "newton-chord", "--no-board"]
-    out = python(tmp_path, "-m", "lethe", *shlex.split(command)[1:], *own)
-    assert "3 cells run, 0 kept, 0 failed" in out
-    found = {path.parent.name for path in (tmp_path / "runs").rglob("seed-0.json")}
+    study, out, net, checked = python(
+        tmp_path,
+        ["-m", "lethe", *shlex.split(command)[1:], *own],
+        ["churn.py"],
+        ["-m", "lethe", "run", "net.toml", "--no-board"],
+        ["-m", *shlex.split(check)],
+    )
+    assert "3 cells run, 0 kept, 0 failed" in study
+    found = {path.parent.name for path in (tmp_path / "runs" / "churn").rglob("seed-0.json")}
     assert found == {"newton-chord", "retrain", "nothing"}
     assert "u17" not in "".join(path.read_text() for path in (tmp_path / "runs").rglob("*.json"))
-
-
-def test_the_script_runs_as_it_stands(tmp_path: Path) -> None:
-    written("your-model", tmp_path)
-    out = python(tmp_path, "churn.py")
+    assert "5 cells run, 0 kept, 0 failed" in net
+    assert "The contract is kept." in checked
     assert re.search(r"Chord Newton +proved", out)
     assert re.search(r"Retrain +exact", out)
     assert re.search(r"Shrink the weights +none", out)
@@ -109,28 +134,20 @@ def test_the_script_runs_as_it_stands(tmp_path: Path) -> None:
     assert "u17" not in page
 
 
-def test_the_net_runs_as_it_stands(tmp_path: Path) -> None:
-    written("your-model", tmp_path)
-    out = python(tmp_path, "-m", "lethe", "run", "net.toml", "--no-board")
-    assert "5 cells run, 0 kept, 0 failed" in out
-    check = blocks("your-model", "sh")[1]
-    out = python(tmp_path, "-m", *shlex.split(check))
-    assert "The contract is kept." in out
-
-
-def test_a_table_of_ten_methods_from_a_csv_takes_two_files(tmp_path: Path) -> None:
+def test_a_table_of_ten_methods_from_a_csv_takes_two_files(lethe: Run, tmp_path: Path) -> None:
     """The table and the study; the command is `lethe run`."""
     from sklearn.datasets import load_breast_cancer
 
     found = load_breast_cancer()
     names = [name.replace(" ", "_") for name in found.feature_names]
-    pairs = zip(found.data, found.target, strict=True)
+    pairs = zip(found.data[:200], found.target[:200], strict=True)
     rows = [[*map(float, x), found.target_names[y]] for x, y in pairs]
     lines = [",".join(map(str, row)) for row in [[*names, "diagnosis"], *rows]]
     (tmp_path / "cancer.csv").write_text("\n".join(lines), encoding="utf-8")
     study = '[problem]\ndata = { csv = "cancer.csv", target = "diagnosis" }\n[forget]\nrows = [3]\n'
     (tmp_path / "cancer.toml").write_text(study, encoding="utf-8")
-    out = python(tmp_path, "-m", "lethe", "run", "cancer.toml", "--seed", "0", "--no-board")
+    code, out, error = lethe("run", "cancer.toml", "--seed", "0", "--no-board")
+    assert code == 0, error
     ran = int(re.search(r"(\d+) cells run, 0 kept, 0 failed", out)[1])
     assert ran >= 10
 
@@ -214,9 +231,19 @@ def package(tmp_path: Path) -> Path:
 
 
 def test_a_package_with_one_of_each_kind_is_found(package: Path, tmp_path: Path) -> None:
-    out = python(tmp_path, "-m", "lethe", "list", path=str(package))
+    _, study = blocks("extend", "toml")
+    (tmp_path / "mine.toml").write_text(study, encoding="utf-8")
+    command = shlex.split(blocks("extend", "sh")[1].splitlines()[0])
+    listed, checked, ran, table = python(
+        tmp_path,
+        ["-m", "lethe", "list"],
+        ["-m", "lethe", "check", "my-method"],
+        ["-m", "lethe", "run", "mine.toml"],
+        ["-m", *command],
+        path=str(package),
+    )
     there = {
-        kind: re.search(rf"^{name} +{kind} .*my-package *$", out, re.MULTILINE)
+        kind: re.search(rf"^{name} +{kind} .*my-package *$", listed, re.MULTILINE)
         for kind, name in {
             "attack": "my-attack",
             "data set": "my-set",
@@ -234,17 +261,11 @@ def test_a_package_with_one_of_each_kind_is_found(package: Path, tmp_path: Path)
     }
     assert set(there) == set(kinds())
     assert all(there.values()), there
-    assert re.search(r"^my-method +my-package", out, re.MULTILINE)
-    checked = python(tmp_path, "-m", "lethe", "check", "my-method", path=str(package))
+    assert re.search(r"^my-method +my-package", listed, re.MULTILINE)
     assert "The contract is kept." in checked  # tests/test_own_models.py checks the others
-    _, study = blocks("extend", "toml")
-    (tmp_path / "mine.toml").write_text(study, encoding="utf-8")
-    out = python(tmp_path, "-m", "lethe", "run", "mine.toml", path=str(package))
-    assert "2 cells run, 0 kept, 0 failed" in out
+    assert "2 cells run, 0 kept, 0 failed" in ran
     board = (tmp_path / "runs" / "leaderboard" / "board.csv").read_text(encoding="utf-8")
     assert "My method" in board
-    command = shlex.split(blocks("extend", "sh")[1].splitlines()[0])
-    table = python(tmp_path, "-m", *command, path=str(package))
     assert "| My method |" in table
     assert "not kept" not in table
 

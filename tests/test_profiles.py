@@ -24,10 +24,11 @@ from benchmark.data.features import compute
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.experiments.build import build
-from benchmark.experiments.experiment import load, load_here, names
+from benchmark.experiments.experiment import every, load, load_here, names
 from benchmark.experiments.profile import merged
 from benchmark.features.pixels import MEAN, STD
 from benchmark.files import DiskError
+from benchmark.problem.training import optimisers
 from benchmark.records import Store, read_record
 from benchmark.runner.cell import Inputs
 from benchmark.runner.plans import plan_cells
@@ -158,7 +159,7 @@ def test_records_of_two_profiles_never_share_a_folder(tmp_path: Path) -> None:
 
 # --- the project's own --------------------------------------------------------------------------
 
-SCALES = [(name, scale) for name in names() for scale in (None, *load(name).profiles)]
+SCALES = [(one.path.stem, one.place.profile) for one in every()]
 
 
 @pytest.mark.parametrize(("name", "scale"), SCALES)
@@ -407,6 +408,37 @@ def test_a_board_is_made_without_torch() -> None:
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         check=True,
     )
+
+
+def test_a_run_starts_without_torchs_compiler() -> None:
+    """Two seconds of every process, for what is compiled nowhere."""
+    code = (
+        "import sys; from benchmark.runner.device import prepare; "
+        "prepare('cpu', threads=1); sys.exit('torch._dynamo' in sys.modules)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD"])
+def test_an_optimiser_that_is_not_compiled_does_what_torchs_does(name: str) -> None:
+    def descended(kind: type[torch.optim.Optimizer]) -> torch.Tensor:
+        weights = torch.ones(3, requires_grad=True)
+        optimiser = kind([weights], lr=0.1, weight_decay=0.01)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=5)
+        for _ in range(5):
+            optimiser.zero_grad()
+            (weights - torch.arange(3.0)).pow(4).sum().backward()
+            optimiser.step()
+            schedule.step()
+        return weights
+
+    ours, theirs = getattr(optimisers, name), getattr(torch.optim, name)
+    assert descended(ours).equal(descended(theirs))
 
 
 def test_the_version_is_that_of_the_package() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import json
 import multiprocessing
+import shutil
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -103,6 +104,37 @@ def go(study: Study, folder: Path, **more: object) -> Tally:
     return run(study, Store(folder), CPU, console=Console(file=io.StringIO()), **more)
 
 
+@dataclass
+class Done:
+    """What one run of a study left, what it counted, and what a tracker heard meanwhile."""
+
+    folder: Path
+    tally: Tally | None = None
+    heard: list[Envelope] = field(default_factory=list)
+
+    def log(self, record: Envelope) -> None:
+        self.heard.append(record)
+
+
+@pytest.fixture(scope="module")
+def runs() -> dict[str, Done]:
+    """Of every study that was run already."""
+    return {}
+
+
+@pytest.fixture
+def done(
+    study: Study, runs: dict[str, Done], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Done:
+    """A whole run of the study, in a folder of the test's own; each study is run once for all."""
+    if study.name not in runs:
+        made = Done(tmp_path_factory.mktemp(study.name))
+        made.tally = go(study, made.folder, tracker=made)
+        runs[study.name] = made
+    made = runs[study.name]
+    return replace(made, folder=Path(shutil.copytree(made.folder, tmp_path / "runs")))
+
+
 def pieces(study: Study) -> list[Piece]:
     return [piece for unit in study.units("cpu") for piece in unit.pieces]
 
@@ -117,11 +149,8 @@ def numbers(study: Study, folder: Path) -> dict[str, dict]:
     return {path: record.numbers() for path, record in kept(study, folder).items()}
 
 
-def test_what_is_there_is_kept_and_what_is_damaged_is_made_again(
-    study: Study, tmp_path: Path
-) -> None:
-    folder, count = tmp_path / "runs", len(pieces(study))
-    first = go(study, folder)
+def test_what_is_there_is_kept_and_what_is_damaged_is_made_again(study: Study, done: Done) -> None:
+    folder, first, count = done.folder, done.tally, len(pieces(study))
     assert (first.ran, first.kept, first.failed) == (count, 0, [])
     before = numbers(study, folder)
     assert len(before) == count
@@ -165,9 +194,8 @@ def test_what_was_finished_before_a_kill_stays(study: Study, tmp_path: Path) -> 
     assert {path: (folder / path).read_bytes() for path in there} == there
 
 
-def test_collected_records_are_kept(study: Study, tmp_path: Path) -> None:
-    folder = tmp_path / "runs"
-    go(study, folder)
+def test_collected_records_are_kept(study: Study, done: Done) -> None:
+    folder = done.folder
     before = numbers(study, folder)
     assert list(collected.collect(folder))
     assert not any((folder / path).exists() for path in before)
@@ -175,21 +203,16 @@ def test_collected_records_are_kept(study: Study, tmp_path: Path) -> None:
     assert numbers(study, folder) == before
 
 
-def test_a_record_is_made_again_from_its_inputs_alone(study: Study, tmp_path: Path) -> None:
-    folder = tmp_path / "runs"
-    go(study, folder)
-    first = recorded_in(folder / pieces(study)[0].path)
+def test_a_record_is_made_again_from_its_inputs_alone(study: Study, done: Done) -> None:
+    first = recorded_in(done.folder / pieces(study)[0].path)
     again, remarks = reproduce(first, CPU, lambda _: None)
     assert all(one.agrees for one in compare(first, again, 0.0))
     assert [one for one in remarks if "has changed" in one] == []
     assert compare(first, again, 0.0), "there is something to compare"
 
 
-def test_a_record_that_lies_elsewhere_or_was_forged_is_refused(
-    study: Study, tmp_path: Path
-) -> None:
-    folder = tmp_path / "runs"
-    go(study, folder)
+def test_a_record_that_lies_elsewhere_or_was_forged_is_refused(study: Study, done: Done) -> None:
+    folder = done.folder
     path = folder / pieces(study)[0].path
     content = path.read_text()
     elsewhere = path.with_name(path.name.replace(".json", "0.json"))
@@ -226,16 +249,9 @@ def test_a_submission_names_the_same_pieces(study: Study) -> None:
     assert keys == [piece.key for piece in pieces(study)]
 
 
-def test_a_tracker_hears_of_every_record_in_flat_numbers(study: Study, tmp_path: Path) -> None:
-    heard: list[Envelope] = []
-
-    class Sink:
-        def log(self, record: Envelope) -> None:
-            heard.append(record)
-
-    go(study, tmp_path / "runs", tracker=Sink())
-    assert [record.path for record in heard] == [piece.path for piece in pieces(study)]
-    for record in heard:
+def test_a_tracker_hears_of_every_record_in_flat_numbers(study: Study, done: Done) -> None:
+    assert [record.path for record in done.heard] == [piece.path for piece in pieces(study)]
+    for record in done.heard:
         assert all(isinstance(value, int | float | str) for value in record.summary().values())
         assert record.group != record.title
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import LetheError
-from benchmark.experiments import profile
+from benchmark.experiments import facts, profile
 from benchmark.experiments.experiment import Experiment, every, load, load_here, names
 from benchmark.experiments.facts import facts_of, groups, members
 from benchmark.experiments.profile import PAPER, SMALLER, at
@@ -305,7 +305,11 @@ def test_a_group_is_its_files_and_the_points_of_its_sweeps() -> None:
         members("xyz")
 
 
-def test_a_file_without_the_scale_that_is_asked_for_is_as_it_stands() -> None:
+def test_a_file_without_the_scale_that_is_asked_for_is_as_it_stands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    everything = list(every())
+    monkeypatch.setattr(facts, "every", lambda: everything)  # read once for all the groups
     mnist = ("mnist-pooled", "mnist-softmax", "mnist-mlp")
     assert members("mnist", "cpu") == [(name, None) for name in mnist]
     assert members("mnist", "smoke") == [(name, "smoke") for name in mnist]
@@ -329,9 +333,6 @@ def test_committed_plans_are_what_the_files_say() -> None:
         assert plan == made
 
 
-PROFILES = {one.place.profile for one in every() if one.place.profile}
-
-
 def test_every_group_is_a_target_of_make_which_names_no_experiment() -> None:
     text = (ROOT / "Makefile").read_text()
     (listed,) = re.findall(r"^GROUPS\s*:= (.*)$", text, re.MULTILINE)
@@ -339,7 +340,9 @@ def test_every_group_is_a_target_of_make_which_names_no_experiment() -> None:
     described = dict(re.findall(r"^([a-z0-9-]+):.*## (.+)$", text, re.MULTILINE))
     assert set(groups()) <= set(described), "make help lists them"
     code = re.sub("#.*", "", text)
-    for name in {*names(), *(one.name for one in every()), *(str(p) for p in PROFILES)}:
+    everything = list(every())
+    profiles = {one.place.profile for one in everything if one.place.profile}
+    for name in {*names(), *(one.name for one in everything), *profiles}:
         assert not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", code), name
 
 

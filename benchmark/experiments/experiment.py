@@ -431,12 +431,15 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
+def _file(name: str) -> Path:
+    return FOLDER / f"{name}.toml"
+
+
 def every() -> Iterator[Experiment]:
     """All experiments of the project: each file as it stands, then with each of its profiles."""
-    for name in names():
-        base = load(name)
-        yield base
-        yield from (load(name, profile) for profile in base.profiles)
+    for path in map(_file, names()):
+        for found in variants(read(path)).values():
+            yield _experiment(found, path, {})
 
 
 def load(
@@ -462,18 +465,10 @@ def load(
     path, own = _place(name)
     if own is not None and profile is not None:
         raise LetheError(f"experiment {name} is a profile of {path.stem}: name that one")
-    profile = profile or own
-    where = f"experiment file {path.name}" + (f", profile {profile}" if profile else "")
     try:
-        found = variant(read(path), profile)
-        content = found.content
-        for setting, value in (changes or {}).items():
-            content = merged(content, at(setting, value))
-        experiment = _experiment(content, found, path, where)
-        experiment._changes = dict(changes or {})
-        return experiment
+        return _experiment(variant(read(path), profile or own), path, changes or {})
     except RecursionError as error:
-        raise LetheError(f"{where}: it is nested too deeply") from error
+        raise LetheError(f"experiment file {path.name}: it is nested too deeply") from error
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -485,7 +480,11 @@ def read(path: Path) -> dict[str, Any]:
     return {"name": path.stem, **read_toml(path, "experiment file")}
 
 
-def _experiment(content: dict[str, Any], found: Variant, path: Path, where: str) -> Experiment:
+def _experiment(found: Variant, path: Path, changes: Mapping[str, Any]) -> Experiment:
+    profile, content = found.place.profile, found.content
+    for setting, value in changes.items():
+        content = merged(content, at(setting, value))
+    where = f"experiment file {path.name}" + (f", profile {profile}" if profile else "")
     if "dropped" in content:
         raise LetheError(f"{where}: 'dropped' is not set by a file: list methods, or only_rows")
     rest = {key: value for key, value in content.items() if key not in ("rows", "only_rows")}
@@ -497,6 +496,7 @@ def _experiment(content: dict[str, Any], found: Variant, path: Path, where: str)
     rest = {"title": content["name"], **rest, "rows": rows, "dropped": dropped}
     experiment = of_tables(rest, path.parent, where)
     experiment._path, experiment._place = path.resolve(), found.place
+    experiment._changes = dict(changes)
     return experiment
 
 
@@ -548,13 +548,15 @@ def _place(name: str) -> tuple[Path, str | None]:
     Raises:
         LetheError: if there is none.
     """
-    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+    path = Path(name) if name.endswith(".toml") else _file(name)
     if path.is_file():
         return path, None
     if name.endswith(".toml"):
         what = "is a folder" if path.is_dir() else "does not exist"
         raise LetheError(f"experiment file {name} {what}")
-    for path in sorted(FOLDER.glob("*.toml")):
+    paths = sorted(FOLDER.glob("*.toml"))
+    paths.sort(key=lambda path: not name.startswith(path.stem))  # as most profiles are called
+    for path in paths:
         for profile, one in variants(read(path)).items():
             if one.name == name:
                 return path, profile

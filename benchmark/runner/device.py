@@ -79,7 +79,7 @@ def prepare(name: str, threads: int) -> torch.device:
     torch.set_num_threads(threads)
     threadpool_limits(limits=threads)  # SciPy's BLAS has threads of its own
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
+    torch.set_deterministic_debug_mode("error" if device.type == "cpu" else "warn")
     _warm_up(device)
     return device
 

@@ -14,6 +14,7 @@ from benchmark.problem.convex import ball_residual
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.training.adam import AdamTraining
+from benchmark.problem.training.optimisers import Adam
 
 # Many small nets of one architecture as one batched program over stacked weights.
 
@@ -133,7 +134,7 @@ class StackedDescent:
         self.weights = weights
         self.weights.grad = torch.empty_like(weights)
         rate = self._training.learning_rate
-        self._optimiser = torch.optim.Adam([weights], lr=rate, fused=True)
+        self._optimiser = Adam([weights], lr=rate, fused=True)
 
     def _step(self, part: Tensor) -> None:
         flat, weights = part.flatten(), self.weights

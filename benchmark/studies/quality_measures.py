@@ -48,6 +48,7 @@ from benchmark.metrics.utility import accuracy, losses
 from benchmark.problem.model import Predictor
 from benchmark.problem.problem import Problem
 from benchmark.problem.training.descent import batches
+from benchmark.problem.training.optimisers import Adam
 from benchmark.rows import Rows
 from benchmark.shadow.store import ShadowBank, log_probabilities
 
@@ -101,7 +102,7 @@ def _epochs(
 ) -> Callable[[], float]:
     """A function that trains for one epoch more and gives the loss afterwards."""
     weights = predictor.members.detach().clone().requires_grad_()
-    optimiser = torch.optim.Adam([weights], lr=LEARNING_RATE, fused=True)
+    optimiser = Adam([weights], lr=LEARNING_RATE, fused=True)
 
     def loss(part: Rows) -> Tensor:
         return torch.stack([problem.loss(w, part) for w in weights]).sum()

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from benchmark.data.array_file import tracked
 from benchmark.data.fitted.spec import NetSpec, PublicPart, planes
+from benchmark.problem.training.optimisers import AdamW
 
 VERSION = 2
 #: Channels that are normalised together.
@@ -57,9 +58,7 @@ class Net:
         spec = self.spec
         size, rate = min(spec.batch, len(images)), spec.learning_rate
         steps = spec.epochs * (len(images) // size)
-        optimiser = torch.optim.AdamW(
-            self.weights.values(), lr=rate, weight_decay=spec.weight_decay
-        )
+        optimiser = AdamW(self.weights.values(), lr=rate, weight_decay=spec.weight_decay)
         cycle = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _cycle(step, steps))
         for _ in tracked(range(spec.epochs), "training the net of public rows"):
             order = torch.randperm(len(images), generator=generator)

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from benchmark.problem.convex import ConvexSet, project
 from benchmark.problem.model import Model
+from benchmark.problem.training.optimisers import Adam
 from benchmark.rows import Rows
 
 # Minibatch Adam on a flat weight vector: the inner loop of training and of fine-tuning.
@@ -61,7 +62,7 @@ def descend(
     2.0
     """
     weights = start.detach().clone().requires_grad_()
-    optimiser = torch.optim.Adam([weights], lr=learning_rate, fused=True)
+    optimiser = Adam([weights], lr=learning_rate, fused=True)
     scheduler = _scheduler(schedule, optimiser, epochs * math.ceil(len(rows) / batch))
     for epoch in range(epochs):
         for part in batches(rows, batch, generator):

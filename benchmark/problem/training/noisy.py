@@ -11,6 +11,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from benchmark.errors import LetheError
 from benchmark.problem.training.descent import endless
+from benchmark.problem.training.optimisers import SGD
 from benchmark.rows import Rows
 
 if TYPE_CHECKING:
@@ -117,9 +118,7 @@ def private_descent(
     net = GradSampleModule(module)
     if start.device.type != "cpu":
         noise = torch.Generator(start.device).manual_seed(noise.initial_seed())
-    descent = torch.optim.SGD(
-        net.parameters(), lr=learning_rate, weight_decay=problem.objective.ridge
-    )
+    descent = SGD(net.parameters(), lr=learning_rate, weight_decay=problem.objective.ridge)
     optimiser = DPOptimizer(
         descent,
         noise_multiplier=noise_multiplier,
