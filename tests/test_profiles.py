@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import collected
+from benchmark import collected, optimisers
 from benchmark.contract.seeds import Seeds
 from benchmark.data.features import compute
 from benchmark.errors import LetheError
@@ -28,7 +28,6 @@ from benchmark.experiments.experiment import every, load, load_here, names
 from benchmark.experiments.profile import merged
 from benchmark.features.pixels import MEAN, STD
 from benchmark.files import DiskError
-from benchmark.problem.training import optimisers
 from benchmark.records import Store, read_record
 from benchmark.runner.cell import Inputs
 from benchmark.runner.plans import plan_cells

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from benchmark.errors import DidNotConverge, LetheError, present
+from benchmark.optimisers import Adam
 from benchmark.problem.convex import ball_residual
 from benchmark.problem.objective import Objective
 from benchmark.problem.problem import Problem
 from benchmark.problem.training.adam import AdamTraining
-from benchmark.problem.training.optimisers import Adam
 
 # Many small nets of one architecture as one batched program over stacked weights.
 

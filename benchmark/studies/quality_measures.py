@@ -45,10 +45,10 @@ from benchmark.metrics.scores import (
 )
 from benchmark.metrics.statistics import bootstrap_interval
 from benchmark.metrics.utility import accuracy, losses
+from benchmark.optimisers import Adam
 from benchmark.problem.model import Predictor
 from benchmark.problem.problem import Problem
 from benchmark.problem.training.descent import batches
-from benchmark.problem.training.optimisers import Adam
 from benchmark.rows import Rows
 from benchmark.shadow.store import ShadowBank, log_probabilities
 

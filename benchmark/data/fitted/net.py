@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from benchmark.data.array_file import tracked
 from benchmark.data.fitted.spec import NetSpec, PublicPart, planes
-from benchmark.problem.training.optimisers import AdamW
+from benchmark.optimisers import AdamW
 
 VERSION = 2
 #: Channels that are normalised together.

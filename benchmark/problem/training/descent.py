@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
+from benchmark.optimisers import Adam
 from benchmark.problem.convex import ConvexSet, project
 from benchmark.problem.model import Model
-from benchmark.problem.training.optimisers import Adam
 from benchmark.rows import Rows
 
 # Minibatch Adam on a flat weight vector: the inner loop of training and of fine-tuning.

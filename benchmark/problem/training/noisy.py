@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from benchmark.errors import LetheError
+from benchmark.optimisers import SGD
 from benchmark.problem.training.descent import endless
-from benchmark.problem.training.optimisers import SGD
 from benchmark.rows import Rows
 
 if TYPE_CHECKING:
