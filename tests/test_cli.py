@@ -31,6 +31,12 @@ def run(lethe: Run, folder: Path, *changes: tuple[str, str], more: tuple[str, ..
     return lethe("run", str(toml), "--seed", "0", "--method", "newton", "--only", *more)
 
 
+def record(lethe: Run, folder: Path) -> Path:
+    """The record of one run, which made no board."""
+    run(lethe, folder, more=("--no-board",))
+    return folder / "runs" / "tiny" / "newton" / "seed-0.json"
+
+
 def test_run_prints_the_table_and_the_page_and_keeps_what_is_there(
     lethe: Run, tmp_path: Path
 ) -> None:
@@ -73,8 +79,7 @@ def test_list_names_everything(lethe: Run) -> None:
 def test_reproduce_allows_for_round_off_and_no_more(
     lethe: Run, tmp_path: Path, factor: float, agrees: bool
 ) -> None:
-    run(lethe, tmp_path)
-    path = tmp_path / "runs" / "tiny" / "newton" / "seed-0.json"
+    path = record(lethe, tmp_path)
     content = json.loads(path.read_text())
     content["metrics"]["distance"]["value"] *= factor
     del content["digest"]  # else it is refused as edited by hand
@@ -113,8 +118,7 @@ def test_a_command_that_is_printed_can_be_copied(lethe: Run, tmp_path: Path) -> 
 
 
 def test_reproduce_takes_the_settings_that_are_given(lethe: Run, tmp_path: Path) -> None:
-    run(lethe, tmp_path)
-    path = str(tmp_path / "runs" / "tiny" / "newton" / "seed-0.json")
+    path = str(record(lethe, tmp_path))
     refused(lethe("reproduce", path, "--threads", "0"), "threads must be 1 or more, not 0")
     refused(lethe("reproduce", path, "--device", ""), "'cpu' or 'cuda'")
 
@@ -144,7 +148,7 @@ def test_calibrate_measures_every_product_and_names_the_default(lethe: Run, tmp_
 
 
 def test_leaderboard_check(lethe: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(lethe, tmp_path)
+    record(lethe, tmp_path)
     where = ("--results", "runs", "--to", "board")
     assert lethe("leaderboard", *where)[0] == 0
     assert lethe("leaderboard", *where, "--check")[0] == 0
@@ -232,8 +236,7 @@ def test_no_network(lethe: Run, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_corrupt_record(lethe: Run, tmp_path: Path) -> None:
-    run(lethe, tmp_path)
-    path = tmp_path / "runs" / "tiny" / "newton" / "seed-0.json"
+    path = record(lethe, tmp_path)
     path.write_text(path.read_text()[:100])
     refused(lethe("reproduce", str(path)), "seed-0.json", "damaged")
     refused(lethe("leaderboard", "--results", "runs", "--to", "board"), "damaged")
@@ -270,7 +273,7 @@ def test_a_seed_that_the_experiment_does_not_have(lethe: Run, tmp_path: Path) ->
     result = lethe("forget-quality", toml, "--seed", "1", "--seed", "99")
     refused(result, "experiment tiny has no seed 99: its seeds are 0, 1")
     assert not (tmp_path / "runs").exists()
-    own = ("--method", "newton", "--only")
+    own = ("--method", "newton", "--only", "--no-board")
     code, out, error = lethe("run", toml, "--seed", "7", *own)
     assert code == 0, error
     assert "1 cells run" in out
@@ -285,7 +288,8 @@ def test_a_method_runs_beside_the_yardsticks(lethe: Run, tmp_path: Path) -> None
     assert "3 cells run" in out
     for title in ("Single-step Newton", "Retrain", "Do nothing"):
         assert title in out
-    assert "0 cells run, 1 kept" in run(lethe, tmp_path)[1], "--only leaves them out"
+    again = run(lethe, tmp_path, more=("--no-board",))
+    assert "0 cells run, 1 kept" in again[1], "--only leaves them out"
 
 
 def test_a_broken_plug_in_is_said_before_a_table(

@@ -187,13 +187,15 @@ def test_studies_of_whole_rows_refuse_a_graph(tmp_path: Path) -> None:
 #: Six of each kind of request is enough to see a bound that leaves something out.
 FEW = range(36)
 #: The quick ones are asked about 300 problems between them, one from the kept gradient.
-MORE = {"newton": range(150), "newton-chord": range(150, 300)}
+SEEDS = {"newton": range(150), "newton-chord": range(150, 300)}
+#: These take a third of a second each; a bound of Rewind's is never within forty of the truth.
+SEEDS |= {"newton-lissa": range(18), "rewind": range(12)}
 ASKED = [method for method in methods() if kind(method) == "any" and method.can_alter()]
 
 
 @pytest.mark.parametrize("method", ASKED, ids=lambda method: method.name)
 def test_no_bound_is_below_the_distance(method: object) -> None:
-    checked, refusals, seeds = [], [], MORE.get(method.name, FEW)
+    checked, refusals, seeds = [], [], SEEDS.get(method.name, FEW)
     for seed in seeds:
         try:
             checked += random_graph.checks(seed, method)
@@ -202,7 +204,7 @@ def test_no_bound_is_below_the_distance(method: object) -> None:
     assert not [check for check in checked if check.violated]
     answered = {check.seed for check in checked}
     assert len(answered) >= len(seeds) // 3, "it was hardly asked"
-    if method.name in MORE:
+    if len(seeds) > len(FEW):
         assert answered == set(seeds), "it was asked about every problem"
     assert not [refusal for refusal in refusals if "\n" in refusal]
 
