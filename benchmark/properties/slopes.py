@@ -73,6 +73,8 @@ class Boxes:
     def whole(cls, domain: Domain) -> Boxes:
         """The one box that is the domain."""
         low, high = (side.numpy()[None, :].copy() for side in domain.box)
+        chosen = domain.choices.ravel()
+        low[:, chosen] = high[:, chosen]
         return cls(domain, low, high, np.ones_like(low, dtype=bool))
 
     def __len__(self) -> int:
@@ -99,19 +101,25 @@ class Boxes:
         Args:
             v: (m, inputs), or (1, inputs) for the same in all boxes.
         """
-        x = np.zeros_like(self.low)
-        v = np.broadcast_to(v, x.shape)
-        for one in self.domain.features:
-            places = np.array(one.places)
-            if not one.categorical:
-                down = v[:, places] >= 0
-                x[:, places] = np.where(down, self.low[:, places], self.high[:, places])
-                continue
-            gain = np.where(self.open[:, places], v[:, places] * self.high[:, places], np.inf)
-            chosen = places[gain.argmin(axis=1)]
-            rows = np.arange(len(x))
-            x[rows, chosen] = self.high[rows, chosen]
+        v = np.broadcast_to(v, self.low.shape)
+        ends = np.where(v >= 0, self.low, self.high)
+        x = self.choose(ends, -np.where(self.open, v * ends, np.inf))
         return (v * x).sum(axis=1), x
+
+    def choose(self, x: np.ndarray, worth: np.ndarray) -> np.ndarray:
+        """Points x (m, inputs) with the category of each column that has the largest worth."""
+        choices, rows = self.domain.choices, np.arange(len(x))[:, None]
+        best = choices[np.arange(len(choices)), worth[:, choices].argmax(axis=2)]
+        x = x.copy()
+        x[:, choices.ravel()] = 0.0
+        x[rows, best] = self.high[rows, best]
+        return x
+
+    def widths(self) -> np.ndarray:
+        """(m, inputs) how far each input can move."""
+        width, chosen = self.high - self.low, self.domain.choices.ravel()
+        width[:, chosen] = self.high[:, chosen]
+        return width
 
     def ranges(self, w: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(m, out) ranges of W x + b over each box: exact, but for rounding outwards."""
@@ -209,21 +217,9 @@ def slope_bounds(net: Net, boxes: Boxes, place: int, sign: int) -> Bounds:
     first = np.abs(net.weights[0])
     outgoing = np.abs(net.weights[1]).sum(axis=0)
     spread = (gap + (upper - lower)) * outgoing
-    score = spread @ first * _widths(boxes)
-    middle = _admissible(boxes, (boxes.low + boxes.high) / 2)
+    score = spread @ first * boxes.widths()
+    middle = boxes.choose((boxes.low + boxes.high) / 2, boxes.open)
     return Bounds(worst[:, 0], middle, score)
-
-
-def _admissible(boxes: Boxes, x: np.ndarray) -> np.ndarray:
-    """Points (m, inputs) with the categories set to the first that is admissible."""
-    x = x.copy()
-    rows = np.arange(len(x))
-    for one in boxes.domain.categories:
-        places = np.array(one.places)
-        x[:, places] = 0.0
-        chosen = places[boxes.open[:, places].argmax(axis=1)]
-        x[rows, chosen] = boxes.high[rows, chosen]
-    return x
 
 
 def _one_layer(
@@ -247,7 +243,7 @@ def _one_layer(
         line, where = _best_lines(total, longest, plain, (lower, upper))
     plain -= total.room * total.total
     gap = np.abs(coefficient) * (steep - flat)
-    score = gap @ np.abs(w) * _widths(boxes)
+    score = gap @ np.abs(w) * boxes.widths()
     return Bounds(np.maximum(plain, line), where, score)
 
 
@@ -320,15 +316,6 @@ def _best_lines(
         values, where = total.least(alpha, offset[todo])
         best[todo] = np.fmax(best[todo], values)
     return best, first
-
-
-def _widths(boxes: Boxes) -> np.ndarray:
-    """(m, inputs) how far each input can move."""
-    width = boxes.high - boxes.low
-    for one in boxes.domain.categories:
-        places = np.array(one.places)
-        width[:, places] = boxes.high[:, places]
-    return width
 
 
 def _tanh_lines(lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
