@@ -160,7 +160,7 @@ def test_no_bound_is_above_a_slope_in_its_box(activation: str, hidden: tuple[int
                     inside[:, places] = (x[:, places] == 0) | boxes.open[number, places]
                 if inside.all(axis=1).any():
                     assert bound <= slopes[inside.all(axis=1)].min() + 1e-12
-            boxes = boxes.halves(found.score)
+            boxes, _ = boxes.halves(found.score)
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])

@@ -67,6 +67,14 @@ class Domain:
         rows = [one.places + one.places[-1:] * (most - len(one.places)) for one in self.categories]
         return np.array(rows, dtype=np.int64).reshape(-1, most)
 
+    @cached_property
+    def owners(self) -> np.ndarray:
+        """(features, inputs) bool: whose each input is."""
+        found = np.zeros((len(self.features), self.inputs), dtype=bool)
+        for row, one in zip(found, self.features, strict=True):
+            row[list(one.places)] = True
+        return found
+
     def number(self, name: str) -> Feature:
         """The column of numbers called so.
 
