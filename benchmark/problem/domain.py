@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -58,6 +59,21 @@ class Domain:
     def categories(self) -> tuple[Feature, ...]:
         """The other columns."""
         return tuple(one for one in self.features if one.categorical)
+
+    @cached_property
+    def choices(self) -> np.ndarray:
+        """(columns, most) the places of each column of categories; short rows repeat the last."""
+        most = max((len(one.places) for one in self.categories), default=1)
+        rows = [one.places + one.places[-1:] * (most - len(one.places)) for one in self.categories]
+        return np.array(rows, dtype=np.int64).reshape(-1, most)
+
+    @cached_property
+    def owners(self) -> np.ndarray:
+        """(features, inputs) bool: whose each input is."""
+        found = np.zeros((len(self.features), self.inputs), dtype=bool)
+        for row, one in zip(found, self.features, strict=True):
+            row[list(one.places)] = True
+        return found
 
     def number(self, name: str) -> Feature:
         """The column of numbers called so.

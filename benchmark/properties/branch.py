@@ -34,6 +34,21 @@ class Outcome:
     pair: Pair | None = None
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Boxes that are still to be bounded.
+
+    Attributes:
+        boxes: m of them.
+        above: (m,) bounds of the boxes that they were cut from.
+        lines: (m, ...) of those, to go on from; None at the start.
+    """
+
+    boxes: Boxes
+    above: np.ndarray
+    lines: np.ndarray | None
+
+
 def least_slope(
     net: Net,
     domain: Domain,
@@ -59,16 +74,16 @@ def least_slope(
         tolerance: positive.
         show: finds a pair near a point (inputs,) that contradicts monotonicity, or None.
     """
-    stack = [(np.array([-np.inf]), Boxes.whole(domain))]
+    stack = [_Part(Boxes.whole(domain), np.array([-np.inf]), None)]
     settled, boxes, stuck, tried = np.inf, 0, False, 0
     while stack:
         if boxes >= budget:
-            margin = min(settled, *(float(above.min()) for above, _ in stack))
+            margin = min(settled, *(float(part.above.min()) for part in stack))
             return Outcome(margin, boxes, done=False)
-        above, chunk = stack.pop()
-        found = slope_bounds(net, chunk, place, sign)
-        values = np.maximum(found.values, above)
-        boxes += len(chunk)
+        part = stack.pop()
+        found = slope_bounds(net, part.boxes, place, sign, part.lines)
+        values = np.maximum(found.values, part.above)
+        boxes += len(part.boxes)
         bad = np.flatnonzero(values < -tolerance)
         settled = min(settled, *np.delete(values, bad), np.inf)
         if len(bad) == 0:
@@ -78,14 +93,13 @@ def least_slope(
         if slopes[worst] < -tolerance:
             tried, pair = tried + 1, show(found.where[bad[worst]])
             if pair is not None or tried == _TRIES:
-                pending = [float(one.min()) for one, _ in stack]
+                pending = [float(one.above.min()) for one in stack]
                 return Outcome(min(settled, *values[bad], *pending), boxes, False, pair)
-        halves = chunk.take(bad).halves(found.score[bad])
+        halves, of = part.boxes.take(bad).halves(found.score[bad])
         if len(halves) < 2 * len(bad):  # a point that cannot be cut: nothing is proved of it
             stuck, settled = True, min(settled, float(values[bad].min()))
-        bounds = np.tile(values[bad], 2) if len(halves) == 2 * len(bad) else None
         for start in range(0, len(halves), _CHUNK):
-            part = np.arange(start, min(start + _CHUNK, len(halves)))
-            inherited = np.full(len(part), -np.inf) if bounds is None else bounds[part]
-            stack.append((inherited, halves.take(part)))
+            chunk = slice(start, start + _CHUNK)
+            whole = bad[of[chunk]]
+            stack.append(_Part(halves.take(chunk), values[whole], found.lines[whole]))
     return Outcome(float(settled), boxes, done=not stuck)

@@ -7,7 +7,6 @@ given float64 numbers. The proof is in docs/properties.md, "Round-off".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +19,7 @@ FUNCTION = 2.0**-47
 #: Likewise the offset of a line, as a multiple of 1 plus the largest |p|.
 OFFSET = 2.0**-44
 #: Steps by which lines of ReLU are bettered, and the share of sum_h |c_h| that they aim at.
-_STEPS = 12
+_STEPS = 4
 _AIM = 1e-3
 
 
@@ -60,7 +59,8 @@ class Boxes:
 
     Attributes:
         domain: which inputs are numbers, which categories.
-        low, high: (m, inputs): intervals of numbers; of categories the value where it is chosen.
+        low, high: (m, inputs): intervals of numbers; of categories both are the value where it is
+            chosen, the same in all boxes.
         open: (m, inputs) bool: the categories that are admissible; all True of numbers.
     """
 
@@ -73,25 +73,16 @@ class Boxes:
     def whole(cls, domain: Domain) -> Boxes:
         """The one box that is the domain."""
         low, high = (side.numpy()[None, :].copy() for side in domain.box)
+        chosen = domain.choices.ravel()
+        low[:, chosen] = high[:, chosen]
         return cls(domain, low, high, np.ones_like(low, dtype=bool))
 
     def __len__(self) -> int:
         return len(self.low)
 
-    def take(self, index: np.ndarray) -> Boxes:
+    def take(self, index: np.ndarray | slice) -> Boxes:
         """The boxes of these numbers."""
         return Boxes(self.domain, self.low[index], self.high[index], self.open[index])
-
-    @classmethod
-    def together(cls, parts: Sequence[Boxes]) -> Boxes:
-        """All boxes of some parts, at least one."""
-        return cls(
-            parts[0].domain,
-            *(
-                np.concatenate([getattr(p, name) for p in parts])
-                for name in ("low", "high", "open")
-            ),
-        )
 
     def least(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The least value of v . x over each box, (m,), and where it is, (m, inputs).
@@ -99,76 +90,69 @@ class Boxes:
         Args:
             v: (m, inputs), or (1, inputs) for the same in all boxes.
         """
-        x = np.zeros_like(self.low)
-        v = np.broadcast_to(v, x.shape)
-        for one in self.domain.features:
-            places = np.array(one.places)
-            if not one.categorical:
-                down = v[:, places] >= 0
-                x[:, places] = np.where(down, self.low[:, places], self.high[:, places])
-                continue
-            gain = np.where(self.open[:, places], v[:, places] * self.high[:, places], np.inf)
-            chosen = places[gain.argmin(axis=1)]
-            rows = np.arange(len(x))
-            x[rows, chosen] = self.high[rows, chosen]
+        ends = np.where(v >= 0, self.low, self.high)
+        x = self.choose(ends, -np.where(self.open, v * ends, np.inf))
         return (v * x).sum(axis=1), x
+
+    def choose(self, x: np.ndarray, worth: np.ndarray) -> np.ndarray:
+        """Points x (m, inputs) with the category of each column that has the largest worth."""
+        choices, rows = self.domain.choices, np.arange(len(x))[:, None]
+        best = choices[np.arange(len(choices)), worth[:, choices].argmax(axis=2)]
+        x = x.copy()
+        x[:, choices.ravel()] = 0.0
+        x[rows, best] = self.high[rows, best]
+        return x
+
+    def widths(self) -> np.ndarray:
+        """(m, inputs) how far each input can move."""
+        width, chosen = self.high - self.low, self.domain.choices.ravel()
+        width[:, chosen] = self.high[:, chosen]
+        return width
 
     def ranges(self, w: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(m, out) ranges of W x + b over each box: exact, but for rounding outwards."""
-        lower = np.tile(b, (len(self), 1))
-        upper = lower.copy()
         room = round_off.share(len(self.domain.features) + 4) * self.sizes(w, b)
-        for one in self.domain.features:
+        numbers = np.array([one.places[0] for one in self.domain.numbers], dtype=np.int64)
+        up, down = w[:, numbers].clip(min=0).T, w[:, numbers].clip(max=0).T
+        low, high = self.low[:, numbers], self.high[:, numbers]
+        lower, upper = low @ up + high @ down + b, high @ up + low @ down + b
+        for one in self.domain.categories:
             places = np.array(one.places)
-            low = self.low[:, None, places] * w[None, :, places]
-            high = self.high[:, None, places] * w[None, :, places]
-            if one.categorical:
-                shut = ~self.open[:, None, places]
-                lower += np.where(shut, np.inf, high).min(axis=2)
-                upper += np.where(shut, -np.inf, high).max(axis=2)
-            else:
-                lower += np.minimum(low, high)[:, :, 0]
-                upper += np.maximum(low, high)[:, :, 0]
+            value, shut = w[:, places] * self.high[:1, places], ~self.open[:, None, places]
+            lower += np.where(shut, np.inf, value).min(axis=2)
+            upper += np.where(shut, -np.inf, value).max(axis=2)
         return lower - room, upper + room
 
     def sizes(self, w: np.ndarray, b: np.ndarray) -> np.ndarray:
         """(m, out) the largest sum of the sizes of the terms of W x + b over each box."""
         return np.maximum(np.abs(self.low), np.abs(self.high)) @ np.abs(w).T + np.abs(b)
 
-    def halves(self, score: np.ndarray) -> Boxes:
+    def halves(self, score: np.ndarray) -> tuple[Boxes, np.ndarray]:
         """Each box cut in two where `score` (m, inputs), the gain of cutting an input, is largest.
 
         A box that is a point of all numbers with one category of each column is left out.
+
+        Returns:
+            the halves, and the number of the box that each is of.
         """
-        first, second = ((self.low.copy(), self.high.copy(), self.open.copy()) for _ in range(2))
-        gains = []
-        for one in self.domain.features:
-            places = np.array(one.places)
-            if one.categorical:
-                many = self.open[:, places].sum(axis=1) > 1
-                gains.append(np.where(many, (score[:, places] * self.open[:, places]).sum(1), -1.0))
-            else:
-                width = self.high[:, places[0]] - self.low[:, places[0]]
-                gains.append(np.where(width > 1e-12, score[:, places[0]], -1.0))
-        best, can = np.array(gains).argmax(axis=0), np.array(gains).max(axis=0) >= 0
-        for number, one in enumerate(self.domain.features):
-            rows = np.flatnonzero((best == number) & can)
-            if len(rows) == 0:
-                continue
-            places = np.array(one.places)
-            if not one.categorical:
-                place = places[0]
-                middle = (self.low[rows, place] + self.high[rows, place]) / 2
-                first[1][rows, place] = middle
-                second[0][rows, place] = middle
-                continue
-            admitted = self.open[np.ix_(rows, places)]
-            rank = admitted.cumsum(axis=1)
-            lower = rank <= (admitted.sum(axis=1, keepdims=True) // 2)
-            first[2][np.ix_(rows, places)] = admitted & lower
-            second[2][np.ix_(rows, places)] = admitted & ~lower
-        keep = np.flatnonzero(can)
-        return Boxes.together([Boxes(self.domain, *side).take(keep) for side in (first, second)])
+        owners = self.domain.owners
+        of = owners.T.astype(np.float64)
+        count, width = self.open @ of, (self.high - self.low) @ of
+        gains = np.where((count > 1) | (width > 1e-12), (score * self.open) @ of, -1.0)
+        keep = np.flatnonzero(gains.max(axis=1) >= 0)
+        best, whole = gains[keep].argmax(axis=1), self.take(keep)
+        cut = owners[best]
+        middle = (whole.low + whole.high) / 2  # of categories both are the same
+        admitted = whole.open & cut & (count[keep, best] > 1)[:, None]
+        rank = admitted.cumsum(axis=1)
+        late = rank > rank[:, -1:] // 2
+        halves = Boxes(
+            self.domain,
+            np.concatenate([whole.low, np.where(cut, middle, whole.low)]),
+            np.concatenate([np.where(cut, middle, whole.high), whole.high]),
+            np.concatenate([whole.open & ~(admitted & late), whole.open & ~(admitted & ~late)]),
+        )
+        return halves, np.tile(keep, 2)
 
 
 @dataclass(frozen=True)
@@ -179,22 +163,35 @@ class Bounds:
         values: (m,), sound.
         where: (m, inputs) a point of each box that looks bad.
         score: (m, inputs) what cutting each input may gain.
+        lines: (m, units) of ReLU, each alpha as a share of the largest; (m, 0) of others.
     """
 
     values: np.ndarray
     where: np.ndarray
     score: np.ndarray
+    lines: np.ndarray
 
 
-def slope_bounds(net: Net, boxes: Boxes, place: int, sign: int) -> Bounds:
-    """Lower bounds of sign * d output / d input `place` over each box."""
+def slope_bounds(
+    net: Net, boxes: Boxes, place: int, sign: int, lines: np.ndarray | None = None
+) -> Bounds:
+    """Lower bounds of sign * d output / d input `place` over each box.
+
+    Args:
+        net: with one output.
+        boxes: m of them.
+        place: of the input.
+        sign: 1 or -1.
+        lines: that steps start from, as those of the boxes that these were cut from; None for none.
+    """
     w, b = net.weights[0], net.biases[0]
     lower, upper = boxes.ranges(w, b)
     flat, steep = _derivative_range(net.activation, lower, upper)
-    tangent = np.broadcast_to(sign * w[:, place], lower.shape)
+    tangent = sign * w[:, place]
     if len(net.weights) == 2:
         coefficient = net.weights[1][0] * tangent
-        return _one_layer(net.activation, w, b, coefficient, boxes, (lower, upper, flat, steep))
+        known = (lower, upper, flat, steep)
+        return _one_layer(net.activation, w, b, coefficient, boxes, known, lines)
     low, high = _times(flat, steep, tangent, tangent)
     gap = (steep - flat) * np.abs(tangent)
     values = _activated(net.activation, lower, upper)
@@ -209,21 +206,9 @@ def slope_bounds(net: Net, boxes: Boxes, place: int, sign: int) -> Bounds:
     first = np.abs(net.weights[0])
     outgoing = np.abs(net.weights[1]).sum(axis=0)
     spread = (gap + (upper - lower)) * outgoing
-    score = spread @ first * _widths(boxes)
-    middle = _admissible(boxes, (boxes.low + boxes.high) / 2)
-    return Bounds(worst[:, 0], middle, score)
-
-
-def _admissible(boxes: Boxes, x: np.ndarray) -> np.ndarray:
-    """Points (m, inputs) with the categories set to the first that is admissible."""
-    x = x.copy()
-    rows = np.arange(len(x))
-    for one in boxes.domain.categories:
-        places = np.array(one.places)
-        x[:, places] = 0.0
-        chosen = places[boxes.open[:, places].argmax(axis=1)]
-        x[rows, chosen] = boxes.high[rows, chosen]
-    return x
+    score = spread @ first * boxes.widths()
+    middle = boxes.choose((boxes.low + boxes.high) / 2, boxes.open)
+    return Bounds(worst[:, 0], middle, score, np.empty((len(boxes), 0)))
 
 
 def _one_layer(
@@ -233,22 +218,26 @@ def _one_layer(
     coefficient: np.ndarray,
     boxes: Boxes,
     known: tuple[np.ndarray, ...],
+    start: np.ndarray | None,
 ) -> Bounds:
     """The larger of interval arithmetic and of one linear functional, minimised over the box."""
     lower, upper, flat, steep = known
     plain = np.where(coefficient > 0, coefficient * flat, coefficient * steep).sum(axis=1)
-    total = _Sum(w, b, coefficient, boxes)
+    total, lines = _Sum(w, b, coefficient, boxes, boxes.sizes(w, b)), np.empty((len(boxes), 0))
+    least = plain - total.room * total.total
     if activation == "tanh":
         alpha, below, above = _tanh_lines(lower, upper)
         offset = np.where(coefficient > 0, coefficient * below, coefficient * above).sum(axis=1)
-        line, where = total.least(alpha, offset)
+        line, where = total.least(coefficient * alpha, offset)
+        least = np.maximum(least, line)
     else:
         longest = _relu_lines(coefficient, lower, upper)
-        line, where = _best_lines(total, longest, plain, (lower, upper))
-    plain -= total.room * total.total
+        if start is None:  # up where the longer side has it
+            start = ((coefficient > 0) == (upper >= -lower)).astype(np.float64)
+        least, where, lines = _best_lines(total, coefficient * longest, plain, least, start)
     gap = np.abs(coefficient) * (steep - flat)
-    score = gap @ np.abs(w) * _widths(boxes)
-    return Bounds(np.maximum(plain, line), where, score)
+    score = gap @ np.abs(w) * boxes.widths()
+    return Bounds(least, where, score, lines)
 
 
 class _Sum:
@@ -256,79 +245,73 @@ class _Sum:
 
     Args:
         w, b: (units, inputs) and (units,).
-        coefficient: c, (m, units).
+        coefficient: c, (units,).
         boxes: m of them.
+        sizes: (m, units) of p, see `Boxes.sizes`.
     """
 
-    def __init__(self, w: np.ndarray, b: np.ndarray, coefficient: np.ndarray, boxes: Boxes) -> None:
-        self.w, self.b, self.coefficient, self.boxes = w, b, coefficient, boxes
+    def __init__(
+        self,
+        w: np.ndarray,
+        b: np.ndarray,
+        coefficient: np.ndarray,
+        boxes: Boxes,
+        sizes: np.ndarray,
+    ) -> None:
+        self.w, self.b, self.coefficient, self.boxes, self.sizes = w, b, coefficient, boxes, sizes
         self.room = round_off.share(sum(w.shape) + 8) * 2
-        self.total, self.sizes = np.abs(coefficient).sum(axis=1), boxes.sizes(w, b)
+        self.total = np.abs(coefficient).sum()
 
-    def least(self, alpha: np.ndarray, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def least(self, scaled: np.ndarray, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The least value over each box, (m,), rounded outwards, and where it is, (m, inputs).
 
         Args:
-            alpha: (m, units).
+            scaled: (m, units) c_h alpha_h.
             offset: (m,) the sum of c_h o_h.
         """
-        scaled = self.coefficient * alpha
         linear, where = self.boxes.least(scaled @ self.w)
         sizes = self.total + (np.abs(scaled) * self.sizes).sum(axis=1)
         return linear + scaled @ self.b + offset - self.room * sizes, where
 
     def take(self, index: np.ndarray) -> _Sum:
         """The sum over the boxes of these numbers."""
-        return _Sum(self.w, self.b, self.coefficient[index], self.boxes.take(index))
+        return _Sum(self.w, self.b, self.coefficient, self.boxes.take(index), self.sizes[index])
 
 
 def _best_lines(
-    total: _Sum, longest: np.ndarray, offset: np.ndarray, ends: tuple[np.ndarray, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The largest found of the bounds by lines of ReLU, (m,), and where the first one is attained.
+    total: _Sum, longest: np.ndarray, offset: np.ndarray, best: np.ndarray, share: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The largest found of the bounds by lines of ReLU, (m,), where the first is attained, lines.
 
     The bound is concave in alpha, and c_h p_h at its minimum is a supergradient. Steps are those of
-    Polyak, towards a value that is a little positive, along coordinates in units of `longest`.
-    They end where the bound is not negative: more is not asked. It is sound at any alpha.
+    Polyak, towards a value that is a little positive, along shares of the largest alpha. They end
+    where the bound is not negative: more is not asked. It is sound at any alpha.
 
     Args:
         total: whose alpha are chosen.
-        longest: (m, units) the largest alpha; the least is 0.
+        longest: (m, units) c_h times the largest alpha; the least is 0.
         offset: (m,).
-        ends: of the ranges of p, (m, units) each. The line starts up where the longer side has it.
+        best: (m,) bounds that are known.
+        share: (m, units) of the largest alpha, to start from.
     """
-    lower, upper = ends
-    rising = total.coefficient > 0
-    alpha = np.where(rising == (upper >= -lower), longest, 0.0)
-    best, first = total.least(alpha, offset)
-    values, where, todo = best.copy(), first, np.arange(len(best))
-    aim = _AIM * total.total
+    values, first = total.least(longest * share, offset)
+    best, lines = np.fmax(best, values), share.copy()
+    where, todo, aim = first, np.arange(len(best)), _AIM * total.total
     for _ in range(_STEPS):
         keep = np.flatnonzero(best[todo] < 0)
         if len(keep) == 0:
             break
         if len(keep) < len(todo):
-            todo, total = todo[keep], total.take(keep)
-            alpha, values, where = alpha[keep], values[keep], where[keep]
-        top = longest[todo]
-        slope = total.coefficient * (where @ total.w.T + total.b)
-        free = np.where(slope < 0, alpha > 0, alpha < top)
-        step = np.where(free, slope, 0.0) * top**2
-        gain = (step * slope).sum(axis=1)
-        share = np.divide(aim[todo] - values, gain, out=np.zeros_like(gain), where=gain > 1e-200)
-        alpha = np.clip(alpha + share[:, None] * step, 0.0, top)
-        values, where = total.least(alpha, offset[todo])
-        best[todo] = np.fmax(best[todo], values)
-    return best, first
-
-
-def _widths(boxes: Boxes) -> np.ndarray:
-    """(m, inputs) how far each input can move."""
-    width = boxes.high - boxes.low
-    for one in boxes.domain.categories:
-        places = np.array(one.places)
-        width[:, places] = boxes.high[:, places]
-    return width
+            todo, total, longest, offset = todo[keep], total.take(keep), longest[keep], offset[keep]
+            share, values, where = share[keep], values[keep], where[keep]
+        slope = longest * (where @ total.w.T + total.b)
+        slope[np.where(slope < 0, share <= 0, share >= 1)] = 0.0
+        gain = (slope * slope).sum(axis=1)
+        step = np.divide(aim - values, gain, out=np.zeros_like(gain), where=gain > 1e-200)
+        share = (share + step[:, None] * slope).clip(0.0, 1.0)
+        values, where = total.least(longest * share, offset)
+        best[todo], lines[todo] = np.fmax(best[todo], values), share
+    return best, first, lines
 
 
 def _tanh_lines(lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
