@@ -90,6 +90,8 @@ def explain(error: ValidationError, where: str, model: type[BaseModel] | None = 
 _WORDS = {
     "extra_forbidden": "there is no such setting",
     "missing": "this setting is missing",
+    "too_long": "{max_length} values are wanted at most, not {actual_length}",
+    "too_short": "{min_length} values are wanted at least, not {actual_length}",
     "tuple_type": "a list is wanted",
     "list_type": "a list is wanted",
     "dict_type": "a table is wanted",
@@ -105,8 +107,15 @@ def _fields(model: type[BaseModel], path: list[str]) -> set[str]:
     inside = {model}
     for part in path:
         fields = [one.model_fields[part] for one in inside if part in one.model_fields]
-        inside = {kind for field in fields for kind in _models(field.annotation)} or inside
+        inside = {kind for field in fields for kind in _models(field.annotation)} or {
+            one for one in inside if part in _tags(one)
+        }
     return {name for one in inside for name in one.model_fields}
+
+
+def _tags(model: type[BaseModel]) -> set[Any]:
+    """Values of a model's literal fields, by which a union tells its members apart."""
+    return {tag for field in model.model_fields.values() for tag in get_args(field.annotation)}
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

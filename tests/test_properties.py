@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -55,7 +57,9 @@ from benchmark.runner.workbench import Workbench
 from leaderboard.answers import properties as answer
 from leaderboard.model import properties as on_the_board
 from leaderboard.model.table import Evidence
+from tests.conftest import Run
 from tests.test_answers import lines, made, said, tables
+from tests.test_cli import refused
 from tests.test_leaderboard import facts
 from tests.test_own_docs import blocks, python, written
 
@@ -145,14 +149,18 @@ def test_the_domain_has_the_scale_of_declared_ranges() -> None:
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 @pytest.mark.parametrize("hidden", [(6,), (4, 3)])
 def test_no_bound_is_above_a_slope_in_its_box(activation: str, hidden: tuple[int, ...]) -> None:
+    """Wherever steps start: at the lines of the box before, or at any others."""
+    draws = np.random.default_rng(0)
     for seed in range(8):
         problem, weights = random_net(seed, hidden, activation)
         net, domain = as_net(problem, weights), problem.domain
-        boxes = Boxes.whole(domain)
+        boxes, lines = Boxes.whole(domain), None
         for _ in range(4):
-            found = slope_bounds(net, boxes, 0, 1)
+            found = slope_bounds(net, boxes, 0, 1, lines)
             x = grid(domain).numpy()
             slopes = net.slopes(x, 0)
+            other = slope_bounds(net, boxes, 0, 1, draws.uniform(size=found.lines.shape))
+            found = replace(found, values=np.maximum(found.values, other.values))
             for number, bound in enumerate(found.values):
                 inside = (x >= boxes.low[number] - 1e-9) & (x <= boxes.high[number] + 1e-9)
                 for one in domain.categories:
@@ -160,7 +168,53 @@ def test_no_bound_is_above_a_slope_in_its_box(activation: str, hidden: tuple[int
                     inside[:, places] = (x[:, places] == 0) | boxes.open[number, places]
                 if inside.all(axis=1).any():
                     assert bound <= slopes[inside.all(axis=1)].min() + 1e-12
-            boxes, _ = boxes.halves(found.score)
+            boxes, of = boxes.halves(found.score)
+            lines = found.lines[of]
+
+
+def test_no_step_along_lines_of_relu_bounds_too_much() -> None:
+    """Nets of many units, whose lines are bettered again and again; slopes at random inputs."""
+    seen = Counter()
+    for seed in range(40):
+        problem, weights = random_net(seed, (12,), "relu", scale=1.0)
+        net, domain = as_net(problem, weights), problem.domain
+        x = domain.draw(2000, torch.Generator().manual_seed(seed)).numpy()
+        slopes, numbers = net.slopes(x, 0), [one.places[0] for one in domain.numbers]
+        boxes, lines = Boxes.whole(domain), None
+        for _ in range(4):
+            found = slope_bounds(net, boxes, 0, 1, lines)
+            seen += Counter((found.values >= 0).tolist())
+            admitted = boxes.open[:, None] | (x == 0)
+            within = (x >= boxes.low[:, None]) & (x <= boxes.high[:, None])
+            admitted[:, :, numbers] = within[:, :, numbers]
+            least = np.where(admitted.all(axis=2), slopes, np.inf).min(axis=1)
+            assert (found.values <= least + 1e-12).all()
+            boxes, of = boxes.halves(found.score)
+            lines = found.lines[of]
+    assert min(seen.values()) > 100
+
+
+def test_halves_are_all_of_a_box_and_no_more() -> None:
+    """Each input is in one box, or at the border of two; what cannot be cut any more is left."""
+    domain, draws = domain_of(COLUMNS), np.random.default_rng(0)
+    x = domain.draw(500, torch.Generator().manual_seed(0)).numpy()
+    boxes, numbers = Boxes.whole(domain), [one.places[0] for one in domain.numbers]
+    for _ in range(7):
+        halves, of = boxes.halves(draws.uniform(size=boxes.low.shape))
+        assert len(halves) == 2 * len(boxes)
+        assert (halves.low >= boxes.low[of]).all()
+        assert (halves.high <= boxes.high[of]).all()
+        assert (halves.open <= boxes.open[of]).all()
+        cut = [getattr(halves, k) != getattr(boxes, k)[of] for k in ("low", "high", "open")]
+        assert np.any(cut, axis=(0, 2)).all()
+        boxes = halves
+        within = (x[:, None] >= boxes.low) & (x[:, None] <= boxes.high)
+        admitted = boxes.open | (x[:, None] == 0)
+        admitted[:, :, numbers] = within[:, :, numbers]
+        assert (admitted.all(axis=2).sum(axis=1) == 1).all()
+    point = Boxes(domain, x[:1], x[:1], x[:1] > 0)
+    point.open[:, numbers] = True
+    assert len(point.halves(np.ones_like(point.low))[0]) == 0
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
@@ -314,15 +368,21 @@ def test_a_net_that_passes_sampled_points_can_be_violated() -> None:
     assert contradicts(found.witness, predictor, 1)
 
 
-def test_a_small_budget_says_unknown_whatever_the_load() -> None:
+def test_a_small_budget_says_unknown_whatever_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a day passes between any two looks at a clock the findings are the same."""
     problem, weights = random_net(1, (4, 3), "tanh")
-    declared, predictor = Monotone(increasing=("a",)), Predictor(problem.model, weights)
-    few = [declared.certify(predictor, problem, 1) for _ in range(2)]
-    assert few[0] == few[1]
-    assert few[0].verdict == "unknown"
-    many = declared.certify(predictor, problem, 20_000)
-    assert many.verdict == "violated"
-    assert many == declared.certify(predictor, problem, 20_000)
+    predictor, verdicts = Predictor(problem.model, weights), []
+    asked = [Monotone(increasing=("a",), budget=budget) for budget in (1, 20_000)]
+    idle = [one.timed(predictor, problem) for one in asked]
+    days = itertools.count(0.0, 86_400.0)
+    for clock in ("time", "process_time", "perf_counter", "monotonic"):
+        monkeypatch.setattr(time, clock, lambda: next(days))
+    for one, before in zip(asked, idle, strict=True):
+        found = one.timed(predictor, problem)
+        assert found.seconds >= 86_400
+        assert found.model_copy(update={"seconds": before.seconds}) == before
+        verdicts.append(found.verdict)
+    assert verdicts == ["unknown", "violated"]
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf])
@@ -891,6 +951,48 @@ def test_what_contradicts_itself_is_refused(declared: dict, complaint: str) -> N
     with pytest.raises(LetheError, match=complaint) as error:
         properties.build("monotone", declared)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"increasing": '["bmy"]'}, "unknown feature of a property: 'bmy': did you mean 'bmi'?"),
+        ({"increasing": '["sex"]'}, "'sex' holds categories, which have no order"),
+        ({"increasing": '"bmi"'}, "increasing: a list is wanted"),
+        ({"increasing": "[]"}, "no feature has a sign"),
+        ({"decreasing": '["bmi"]'}, "'bmi' is named twice"),
+        ({"domain": "{ bmi = [20, 25] }"}, "the data leave the declared domain [20, 25] of 'bmi'"),
+        ({"domain": "{ bmi = [25, 20] }"}, "bmi = [25, 20] is empty: the lower end comes first"),
+        ({"domain": "{ bmi = [0, 99] }"}, "leaves the declared range [10, 50]: keep within it"),
+        ({"domain": "{ bmi = [20, 25, 30] }"}, "domain.bmi: 2 values are wanted at most, not 3"),
+        ({"domain": "{ sex = [0, 1] }"}, "name a column of numbers"),
+        ({"name": '"monotonic"'}, "unknown property 'monotonic': did you mean 'monotone'?"),
+        ({"name": "3"}, "set its name in a table, e.g. [property] name = 'monotone'"),
+        ({"weight": "10.0"}, "property.weight is of a penalty"),
+        ({"enforce": '"always"'}, "'never', 'release' or 'training'"),
+        ({"enforce": '"training"'}, "none of its methods goes with its problem (newton)"),
+        ({"problem": "3"}, "problem: a table is wanted"),
+        ({"problem": '{ data = "diabetes", features = "standardised" }'}, "a learnt scale depends"),
+        ({"problem": '{ data = "digits" }'}, "take a table whose numbers have ranges"),
+        (
+            {"problem": '{ training = { algorithm = "newton-cg", radius = 1 } }'},
+            "problem.training.newton-cg.radius: there is no such setting (and",
+        ),
+    ],
+)
+def test_a_file_that_says_what_cannot_be_is_refused_in_one_line(
+    changes: dict[str, str], complaint: str, lethe: Run
+) -> None:
+    said = {"name": '"monotone"', "increasing": '["bmi"]', "problem": '{ data = "diabetes" }'}
+    said |= changes
+    problem = said.pop("problem")
+    declared = "".join(f"{key} = {value}\n" for key, value in said.items())
+    Path("study.toml").write_text(
+        f'seeds = [0]\nmethods = ["newton"]\nproblem = {problem}\n'
+        f"[property]\n{declared}[forget]\ncount = 5\n[target]\ndistance = 1e-2\n",
+        encoding="utf-8",
+    )
+    refused(lethe("run", "study.toml", "--no-board"), complaint)
 
 
 def test_a_range_without_a_whole_number_is_refused() -> None:

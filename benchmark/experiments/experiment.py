@@ -511,10 +511,8 @@ def of_tables(content: dict[str, Any], folder: Path, where: str) -> Experiment:
     Raises:
         LetheError: for settings that are not valid, or data that cannot be read.
     """
-    if "property" in content:  # what is trained and released depends on it, so keys do
-        content = {key: value for key, value in content.items() if key != "property"} | {
-            "problem": {**content.get("problem", {}), "kept_property": content["property"]}
-        }
+    if "property" in content:
+        content = _with_property(content, where)
     search_beside(content.get("problem"), folder)
     if "problem" in content:
         content = content | {"problem": _with_graph(content["problem"], folder, where)}
@@ -525,6 +523,23 @@ def of_tables(content: dict[str, Any], folder: Path, where: str) -> Experiment:
     except ValidationError as error:
         raise explain(error, where, Experiment) from error
     return experiment
+
+
+def _with_property(content: dict[str, Any], where: str) -> dict[str, Any]:
+    """An experiment's settings, the property among the problem's: what is trained depends on it.
+
+    Raises:
+        LetheError: if it is none, or does not fit.
+    """
+    try:
+        declared = read_property(content["property"])
+    except ValueError as error:
+        raise LetheError(f"{where}: {error}") from error
+    rest = {key: value for key, value in content.items() if key != "property"}
+    problem = rest.get("problem", {})
+    if not isinstance(problem, dict):
+        return rest
+    return rest | {"problem": {**problem, "kept_property": declared}}
 
 
 def _with_graph(problem: Any, folder: Path, where: str) -> Any:

@@ -22,13 +22,14 @@ def read(value: Any) -> Any:
     """Read a property from a table of settings; errors are those that pydantic expects.
 
     Raises:
-        ValueError: for a table without a name, or one that does not fit a property.
+        ValueError: for anything but a property or its table, for a table without a name, or one
+            that does not fit a property.
     """
-    if not isinstance(value, dict):
+    if value is None or isinstance(value, Property):
         return value
-    name = value.get("name")
+    name = value.get("name") if isinstance(value, dict) else None
     if not isinstance(name, str):
-        raise ValueError("set name, e.g. [property] name = 'monotone'")
+        raise ValueError("property: set its name in a table, e.g. [property] name = 'monotone'")
     try:
         return build(name, {key: one for key, one in value.items() if key != "name"})
     except LetheError as error:

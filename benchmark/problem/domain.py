@@ -86,8 +86,8 @@ class Domain:
             raise unknown("feature of a property:", name, found)
         if found[name].categorical:
             raise LetheError(
-                f"property: '{name}' holds categories, which have no order: declare a sign for a "
-                "column of numbers"
+                f"property: '{name}' holds categories, which have no order: name a column of "
+                "numbers"
             )
         return found[name]
 
@@ -100,11 +100,14 @@ class Domain:
         for name, (low, high) in ranges.items():
             one = self.number(name)
             if not low < high:
-                raise LetheError(f"property.domain: {name} = [{low:g}, {high:g}] is empty")
+                raise LetheError(
+                    f"property.domain: {name} = [{low:g}, {high:g}] is empty: the lower end comes "
+                    "first"
+                )
             if low < one.low or high > one.high:
                 raise LetheError(
                     f"property.domain: {name} = [{low:g}, {high:g}] leaves the declared range "
-                    f"[{one.low:g}, {one.high:g}]"
+                    f"[{one.low:g}, {one.high:g}]: keep within it"
                 )
         return Domain(
             tuple(

@@ -19,6 +19,7 @@ from benchmark.problem.convex import Both, Box, ConvexSet, Ordered
 from benchmark.problem.domain import Domain, Feature
 from benchmark.problem.model import Model, Predictor
 from benchmark.problem.problem import Problem
+from benchmark.problem.training.adam import AdamTraining
 from benchmark.properties import round_off
 from benchmark.properties.branch import least_slope
 from benchmark.properties.finding import Finding, Pair
@@ -100,13 +101,24 @@ class Monotone(Property):
         if problem.domain is None:
             raise LetheError(
                 "property monotone needs a declared domain, because a learnt scale depends on rows "
-                "that may be forgotten: take a table, with problem.features = 'declared-ranges'"
+                "that may be forgotten: take a table whose numbers have ranges, with "
+                "problem.features = 'declared-ranges'"
             )
         return problem.domain.narrowed(self.domain)
 
     def check(self, problem: Problem) -> None:
-        """Refuse more classes than two, unknown columns, and data that leave the domain."""
+        """Refuse more classes than two, unknown columns, and data that leave the domain.
+
+        Refused as well is a penalty that training does not know of.
+        """
         domain, _ = self.over(problem), self.signs(problem)
+        if self.weight and (
+            _is_head(problem.model) or not isinstance(problem.training, AdamTraining)
+        ):
+            raise LetheError(
+                "property.weight is of a penalty that training.algorithm = 'adam' adds to the loss "
+                "of a net: leave it out"
+            )
         for name in self.whole:
             if _count(one := domain.number(name)) < 1:
                 raise LetheError(

@@ -144,15 +144,26 @@ def _public(experiment: Experiment) -> dict[str, str]:
 
 
 def rows_of(experiment: Experiment) -> list[Row]:
-    """Its rows: every method that can run on its problem, and whatever its file sets up."""
+    """Its rows: every method that can run on its problem, and whatever its file sets up.
+
+    Raises:
+        LetheError: if there is none.
+    """
     found = registry.discover()
     missing = PROBLEMS - experiment.problem.offers
     set_up = {row.method for row in experiment.rows}
-    return [
+    asked = experiment.rows_for(list(found))
+    rows = [
         row
-        for row in experiment.rows_for(list(found))
+        for row in asked
         if row.method in set_up or _fits(found[row.method].method, experiment, missing)
     ]
+    if not rows:
+        raise LetheError(
+            f"experiment {experiment.name}: none of its methods goes with its problem "
+            f"({', '.join(row.label for row in asked)}): list others"
+        )
+    return rows
 
 
 def _fits(method: type[Method], experiment: Experiment, missing: frozenset[str]) -> bool:
