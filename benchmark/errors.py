@@ -90,8 +90,8 @@ def explain(error: ValidationError, where: str, model: type[BaseModel] | None = 
 _WORDS = {
     "extra_forbidden": "there is no such setting",
     "missing": "this setting is missing",
-    "too_long": "{max_length} values are wanted at most, not {actual_length}",
-    "too_short": "{min_length} values are wanted at least, not {actual_length}",
+    "too_long": "{max_length} or fewer values are wanted, not {actual_length}",
+    "too_short": "{min_length} or more values are wanted, not {actual_length}",
     "tuple_type": "a list is wanted",
     "list_type": "a list is wanted",
     "dict_type": "a table is wanted",

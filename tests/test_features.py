@@ -333,7 +333,7 @@ def test_without_public_rows_nothing_changes() -> None:
         (1.5, "public is a number of rows, a share"),
         (True, "public is a number of rows, a share"),
         ("3", "public is a number of rows, a share"),
-        ({"rows": []}, "at least 1 item"),
+        ({"rows": []}, "1 or more values are wanted, not 0"),
         ({"rows": [1, 1]}, "named twice"),
         ({"rows": [-1]}, "greater than or equal to 0"),
         ({"columns": [1]}, "columns: there is no such setting"),
@@ -378,7 +378,7 @@ def test_a_file_of_row_numbers_lies_beside_the_experiment(tmp_path: Path) -> Non
         (None, "{ file = 'public.txt' }", "cannot be read"),
         ("1 two", "{ file = 'public.txt' }", "'two' is not the number of a row"),
         ("1", "{ file = 'public.txt', rows = [1] }", "takes exactly one of these"),
-        ("", "{ file = 'public.txt' }", "at least 1 item"),
+        ("", "{ file = 'public.txt' }", "1 or more values are wanted, not 0"),
     ],
 )
 def test_a_bad_file_is_one_line(

@@ -227,7 +227,7 @@ def test_a_square_of_each_image_is_blotted_out(side: int) -> None:
     ("setting", "value", "words"),
     [
         ("convolutions", [[12, 3, 1]] * 3, "multiple of 8"),
-        ("convolutions", [[8, 3, 1]] * 2, "3 values are wanted at least, not 2"),
+        ("convolutions", [[8, 3, 1]] * 2, "3 or more values are wanted, not 2"),
         ("pool", 0, "greater than or equal to 1"),
         ("cutout", -1, "greater than or equal to 0"),
     ],

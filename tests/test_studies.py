@@ -118,7 +118,7 @@ class Done:
 
 @pytest.fixture(scope="module")
 def runs() -> dict[str, Done]:
-    """Of every study that was run already."""
+    """The run of each study that was run already, by name."""
     return {}
 
 
