@@ -646,7 +646,7 @@ def test_nets_of_the_set_are_monotone_everywhere() -> None:
 # --- every input of COMPAS -----------------------------------------------------------------------
 
 #: Profiles of compas-monotone-mlp all of whose nets are held against every input of the declared
-#: domain, e.g. `LETHE_NETS=plain,penalty`: a minute a profile, which the nets take, not the inputs.
+#: domain, e.g. `LETHE_NETS=plain,penalty`: a processor minute each, which the nets take to train.
 NETS = os.environ.get("LETHE_NETS", "")
 PROFILES = {"plain": None} | {name: name for name in ("penalty", "release", "construction")}
 COUNTS = ("juv_fel_count", "juv_misd_count", "juv_other_count", "priors_count")
