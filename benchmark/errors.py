@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -107,15 +107,15 @@ def _fields(model: type[BaseModel], path: list[str]) -> set[str]:
     inside = {model}
     for part in path:
         fields = [one.model_fields[part] for one in inside if part in one.model_fields]
-        inside = {kind for field in fields for kind in _models(field.annotation)} or {
-            one for one in inside if part in _tags(one)
-        }
+        below = {kind for field in fields for kind in _models(field.annotation)}
+        inside = below or {one for one in inside if part in _tags(one)} or inside
     return {name for one in inside for name in one.model_fields}
 
 
 def _tags(model: type[BaseModel]) -> set[Any]:
-    """Values of a model's literal fields, by which a union tells its members apart."""
-    return {tag for field in model.model_fields.values() for tag in get_args(field.annotation)}
+    """Values of a model's literal fields, by which a union may tell its members apart."""
+    said = [field.annotation for field in model.model_fields.values()]
+    return {tag for one in said if get_origin(one) is Literal for tag in get_args(one)}
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
 import torch
+from pydantic import BaseModel, Field, ValidationError
 
 from benchmark import json_file, names, plugins, registry
 from benchmark.collected import collect, exists
-from benchmark.errors import LetheError
+from benchmark.errors import LetheError, explain
 from benchmark.experiments.experiment import load
 from benchmark.json_file import Sound
 from benchmark.records import Store, fingerprint, read_record
@@ -305,3 +307,29 @@ def test_a_flipped_bit_in_a_stored_model_means_training_again(tmp_path: Path) ->
     record.unlink()
     assert finish(toml, folder=results).failed == []
     assert json.loads(record.read_text())["metrics"] == then
+
+
+def test_a_mistyped_setting_of_either_kind_is_told_what_was_meant() -> None:
+    """A union without tags is searched through all members, one with tags where the tag says."""
+
+    class Ball(BaseModel, extra="forbid"):
+        kind: Literal["ball"] = "ball"
+        radius: float = 1.0
+
+    class Cone(BaseModel, extra="forbid"):
+        kind: Literal["cone"] = "cone"
+        aperture: float = 1.0
+
+    class Training(BaseModel):
+        within: Ball | Cone = Ball()
+        tagged: Annotated[Ball | Cone, Field(discriminator="kind")] = Ball()
+
+    for said, meant in (
+        ({"within": {"apertur": 2.0}}, "did you mean 'aperture'?"),
+        ({"tagged": {"kind": "cone", "apertur": 2.0}}, "did you mean 'aperture'?"),
+        ({"tagged": {"kind": "ball", "aperture": 2.0}}, "there is no such setting"),
+    ):
+        with pytest.raises(ValidationError) as error:
+            Training.model_validate(said)
+        told = str(explain(error.value, "study.toml", Training)).removesuffix(" (and 1 more)")
+        assert told.endswith(meant)
