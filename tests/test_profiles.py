@@ -395,32 +395,28 @@ def test_the_list_imports_only_what_methods_are_written_with(
     assert not modules & (HEAVY - {"torch", "numpy", "scipy"} | {"scipy.stats", "opacus"})
 
 
+def run_alone(code: str) -> None:
+    """Run code in a process of its own; what exits with anything but 0 is an error."""
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, check=True)
+
+
 def test_a_board_is_made_without_torch() -> None:
     """It takes half a gigabyte, and reading records needs none of it."""
     code = (
         "import sys, leaderboard, benchmark.records; from benchmark.contract import definition; "
         "definition.discover(); sys.exit('torch' in sys.modules)"
     )
-    subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        check=True,
-    )
+    run_alone(code)
 
 
 def test_a_run_starts_without_torchs_compiler() -> None:
-    """Two seconds of every process, for what is compiled nowhere."""
+    """Its import takes seconds, and nothing is compiled."""
     code = (
         "import sys; from benchmark.runner.device import prepare; "
         "prepare('cpu', threads=1); sys.exit('torch._dynamo' in sys.modules)"
     )
-    subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        check=True,
-    )
+    run_alone(code)
 
 
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD"])

@@ -192,8 +192,8 @@ def test_cifar_10_has_the_weights_and_features_that_the_docs_say() -> None:
 
 def test_convolutions_of_ones_own_and_coarser_cells() -> None:
     images = np.random.default_rng(0).integers(0, 256, (12, 16, 16), dtype=np.uint8)
-    spec = NetSpec(epochs=1, batch=6, convolutions=((8, 3, 1), (8, 3, 2), (16, 3, 1), (24, 1, 1)))
-    spec = spec.model_copy(update={"pool": 2})
+    convolutions = ((8, 3, 1), (8, 3, 2), (16, 3, 1), (24, 1, 1))
+    spec = NetSpec(epochs=1, batch=6, pool=2, convolutions=convolutions)
     net = Net.fit(spec, PublicPart(images, np.arange(12) % 3, 3, 255))
     kernels = 9 * (1 * 8 + 8 * 8 + 8 * 16) + 16 * 24
     others = 3 * (8 + 8 + 16 + 24) + 24 * 3 + 3

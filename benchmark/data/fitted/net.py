@@ -150,11 +150,11 @@ def _cycle(step: int, steps: int) -> float:
 
 
 def _augmented(images: Tensor, spec: NetSpec, centre: Tensor, generator: torch.Generator) -> Tensor:
-    """Images (n, channel, height, width), each shifted, mirrored and blotted out at random.
+    """Images that are shifted, mirrored and blotted out at random, each on its own.
 
     Args:
-        images: to change.
-        spec: by how much.
+        images: (n, channel, height, width) float32.
+        spec: says by how much.
         centre: (1, channel, 1, 1), the colour of a blot.
         generator: of shifts, mirrors and places.
     """
@@ -170,12 +170,19 @@ def _augmented(images: Tensor, spec: NetSpec, centre: Tensor, generator: torch.G
         images = torch.where(chosen.view(-1, 1, 1, 1), images.flip(3), images)
     if spec.cutout:
         down, across = torch.rand(2, n, 1, generator=generator)
-        rows, columns = _covered(down, height, spec), _covered(across, width, spec)
+        rows = _covered(down, height, spec.cutout)
+        columns = _covered(across, width, spec.cutout)
         images = torch.where((rows[:, :, None] & columns[:, None])[:, None], centre, images)
     return images
 
 
-def _covered(place: Tensor, length: int, spec: NetSpec) -> Tensor:
-    """(n, length) bool: the pixels along a side that a square around `place` (n, 1) covers."""
-    within = torch.arange(length) - (length * place).floor() + spec.cutout // 2
-    return (within >= 0) & (within < spec.cutout)
+def _covered(place: Tensor, length: int, side: int) -> Tensor:
+    """(n, length) bool: the pixels of a row or column that a square covers.
+
+    Args:
+        place: (n, 1) in 0..1, where the square's middle is.
+        length: of the row or column, in pixels.
+        side: of the square, in pixels.
+    """
+    within = torch.arange(length) - (length * place).floor() + side // 2
+    return (within >= 0) & (within < side)

@@ -73,9 +73,10 @@ class NetSpec(BaseModel):
         learning_rate: the highest; it rises over the first fifth of the steps and falls after.
         weight_decay: of all weights.
         shift: pixels that an image is shifted by at most, anew in each epoch.
-        mirrored: whether every second image is mirrored, likewise. Each map is then averaged with
-            that of the mirrored image.
-        cutout: pixels along a side of a square that is blotted out of each image, likewise.
+        mirrored: whether an image is mirrored with probability 1/2, likewise. Each map is then
+            averaged with that of the mirrored image.
+        cutout: pixels along a side of a square that is blotted out of each image, likewise. The
+            square may stand across the image's edge.
         seed: of starting weights, batches, shifts, mirrors and squares.
     """
 
