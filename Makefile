@@ -52,7 +52,7 @@ $(READY): pyproject.toml constraints.txt
 $(GROUPS): $(READY)
 	@$(RUN) --group $@ $(SCALE)
 
-demo: ## run the whole benchmark on scikit-learn's digits, about four minutes
+demo: ## run the whole benchmark on scikit-learn's digits, about three minutes
 mnist: ## the same on MNIST, from $LETHE_DATA or downloaded; PROFILE=smoke tries it out
 cifar10: ## AllCNN on CIFAR-10; PROFILE=smoke, cpu or paper (on a GPU)
 svhn: ## ResNet-18 on a part of SVHN, from $LETHE_DATA; PROFILE likewise
