@@ -7,7 +7,7 @@ import errno
 import hashlib
 import os
 import re
-import tempfile
+import secrets
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -139,33 +139,38 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     if "\0" in str(path):
         raise OSError(errno.EINVAL, "its name has a NUL in it")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _temporary_beside(path) as (handle, temporary):
-        try:
-            with os.fdopen(handle, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.chmod(0o644)  # mkstemp's own 0600 would hide results from others
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with _temporary_beside(path) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+        file.close()
+        temporary = Path(file.name)
+        temporary.chmod(0o644)  # whatever the umask: others may read results
+        temporary.replace(path)
 
 
 @contextmanager
-def _temporary_beside(path: Path) -> Iterator[tuple[int, Path]]:
-    """A new file's handle and path; held within, as a sign to `sweep` that somebody writes it."""
+def _temporary_beside(path: Path) -> Iterator[BinaryIO]:
+    """A new file; locked within, as a sign to `sweep` that somebody writes it.
+
+    At the end it is removed, unless it was renamed. Its name is known before it is there, so that
+    an interrupt at any moment leaves nothing.
+    """
     while True:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        if fcntl is None:
-            yield handle, Path(name)
-            return
-        with open(os.dup(handle), "rb") as held:  # noqa: PTH123
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(held, fcntl.LOCK_EX)
-            if os.fstat(handle).st_nlink:  # else a sweep came first
-                yield handle, Path(name)
-                return
-        os.close(handle)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        try:
+            with temporary.open("xb") as file:
+                if fcntl is None:
+                    yield file
+                    return
+                with open(os.dup(file.fileno()), "rb") as held:  # noqa: PTH123
+                    with suppress(OSError):  # a file system without locks
+                        fcntl.flock(held, fcntl.LOCK_EX)
+                    if os.fstat(held.fileno()).st_nlink:  # else a sweep came first
+                        yield file
+                        return
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _remove_if_abandoned(temporary: Path) -> None:

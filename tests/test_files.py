@@ -11,6 +11,8 @@ import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -298,6 +300,38 @@ def test_what_is_nested_too_deeply_is_one_line(tmp_path: Path) -> None:
     path.write_text("[" * 10**6)
     with pytest.raises(LetheError, match="damaged"):
         json_file.load(path, "record")
+
+
+def test_an_interrupt_at_any_line_of_a_write_leaves_no_temporary_file(tmp_path: Path) -> None:
+    class Interrupt(BaseException):
+        pass
+
+    parts, left = ("files.py", "contextlib.py"), 0
+
+    def interrupt(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal left
+        if Path(frame.f_code.co_filename).name not in parts:
+            return None
+        left -= event == "line"
+        if event == "line" and left == 0:
+            raise Interrupt
+        return interrupt
+
+    path, lines, before = tmp_path / "record.json", 0, sys.gettrace()
+    while left == 0:
+        path.write_bytes(b"before")
+        lines, left = lines + 1, lines + 1
+        try:
+            sys.settrace(interrupt)
+            files_of_text.replace_file(path, b"after")
+        except Interrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        assert list(tmp_path.iterdir()) == [path], f"line {lines}"
+        assert path.read_bytes() in (b"before", b"after")
+    assert lines > 20
+    assert path.read_bytes() == b"after"
 
 
 @pytest.mark.parametrize(
