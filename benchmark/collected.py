@@ -27,8 +27,8 @@ _LINE = re.compile(r'\{"path": ("(?:[^"\\]|\\.)*"), "content": (\{.*\})\}')
 
 _BEGIN = b'{"path": "'
 
-#: Where a line stands, and the JSON in it as text.
-Line = tuple[Path, int, str]
+#: Where a line stands, and the JSON in it in UTF-8: as text it would take up to twice the memory.
+Line = tuple[Path, int, bytes]
 
 
 def exists(path: Path) -> bool:
@@ -45,8 +45,8 @@ def find(path: Path) -> tuple[str, str] | None:
     for folder in list(path.parents)[1 : 1 + HIGHEST]:
         found = below(folder).get(path.relative_to(folder).as_posix())
         if found is not None:
-            lines, number, text = found
-            return text, f"{lines}:{number}"
+            lines, number, content = found
+            return content.decode(), f"{lines}:{number}"
     return None
 
 
@@ -96,9 +96,9 @@ def _below(folder: Path, states: _States) -> dict[str, Line]:
     for name, modified, size in states:
         if not _is_ours(folder / name):
             continue
-        for path, (number, text) in _read(folder / name, modified, size).items():
-            lines, first, other = found.setdefault(path, (folder / name, number, text))
-            if other != text:
+        for path, (number, content) in _read(folder / name, modified, size).items():
+            lines, first, other = found.setdefault(path, (folder / name, number, content))
+            if other != content:
                 raise LetheError(
                     f"{folder / name}:{number} holds the record of {lines}:{first}: delete one"
                 )
@@ -138,12 +138,13 @@ def read(lines: Path) -> dict[str, tuple[int, str]]:
         status = lines.stat()
     except OSError as error:
         raise LetheError(f"{lines} cannot be read ({error.strerror})") from error
-    return _read(lines, status.st_mtime_ns, status.st_size)
+    found = _read(lines, status.st_mtime_ns, status.st_size)
+    return {path: (number, content.decode()) for path, (number, content) in found.items()}
 
 
 @lru_cache(maxsize=256)
-def _read(lines: Path, modified: int, size: int) -> dict[str, tuple[int, str]]:
-    found: dict[str, tuple[int, str]] = {}
+def _read(lines: Path, modified: int, size: int) -> dict[str, tuple[int, bytes]]:
+    found: dict[str, tuple[int, bytes]] = {}
     text = read_text(lines, "file of records")
     # by line feeds alone: a text within a record may hold other ends of a line
     for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
@@ -158,7 +159,7 @@ def _read(lines: Path, modified: int, size: int) -> dict[str, tuple[int, str]]:
             raise LetheError(
                 f"{lines}:{number} holds the record of line {found[path][0]}: delete one"
             )
-        found[path] = (number, fitting[2])
+        found[path] = (number, fitting[2].encode())
     return found
 
 
@@ -185,7 +186,7 @@ def collect(folder: Path, together: Mapping[str, str] | None = None) -> list[tup
     files = {path.relative_to(folder).as_posix(): path for path in _loose(folder)}
     taken = {name: path.read_bytes() for name, path in files.items()}
     fresh = {name: _compact(files[name], content) for name, content in taken.items()}
-    old = {name: text for name, (_, _, text) in below(folder).items()}
+    old = {name: content.decode() for name, (_, _, content) in below(folder).items()}
     # first the old lines to where they belong: a stop leaves the same line twice at most
     changed = _arranged(folder, old, together or {})
     changed |= _arranged(folder, old | fresh, together or {})
