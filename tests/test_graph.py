@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from benchmark.experiments.facts import facts_of
 from benchmark.experiments.graphs import Stream, stream
 from benchmark.graph import propagation
 from benchmark.graph.graph import Change, Graph
+from benchmark.graph.net import Constant
 from benchmark.graph.propagation import Propagation
 from benchmark.graph.world import Roles, World
 from benchmark.problem.model import Model, SoftmaxSpec
@@ -428,6 +430,30 @@ def test_rows_that_no_request_reaches_stay_and_altered_ones_are_named(tmp_path: 
     same = found.start.problem.train.x == edit.world.problem.train.x
     assert torch.equal((~same[:, 0]).nonzero()[:, 0], edit.altered)
     assert 0 < len(edit.altered) < len(same)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_products_with_a_graph_are_those_of_coordinates_to_the_bit(dtype: torch.dtype) -> None:
+    """Also the gradient, and the gradient of something made of it."""
+    p = Propagation(normalisation="row").matrix(random_graph(0))
+    like = torch.zeros(1, dtype=dtype)
+    entries = p.tocoo()
+    places = torch.from_numpy(np.stack([entries.row, entries.col]).astype(np.int64))
+    values = torch.from_numpy(entries.data)
+    plain = torch.sparse_coo_tensor(places, values, p.shape, check_invariants=False).to(like)
+    draw = torch.Generator().manual_seed(0)
+    dense = torch.randn(3, 40, generator=draw, dtype=dtype).T.requires_grad_()
+    v = torch.randn(40, 3, generator=draw, dtype=dtype)
+
+    def found(product: Callable[[torch.Tensor], torch.Tensor]) -> list[torch.Tensor]:
+        out = product(dense)
+        (first,) = torch.autograd.grad(out.square().sum(), dense, create_graph=True)
+        return [out, first, *torch.autograd.grad((first * v).sum(), dense)]
+
+    ours = found(lambda x: Constant.of(p, like) @ x)
+    theirs = found(lambda x: torch.sparse.mm(plain.coalesce(), x))
+    for one, other in zip(ours, theirs, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_curvature_is_that_of_the_gradient(tmp_path: Path) -> None:

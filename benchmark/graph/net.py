@@ -55,10 +55,10 @@ class Constant:
 def _compressed(matrix: sparse.csr_array, like: Tensor) -> Tensor:
     """The matrix in torch's compressed rows."""
     matrix.sort_indices()
-    parts = (torch.from_numpy(part) for part in (matrix.indptr, matrix.indices, matrix.data))
+    ends, columns, values = map(torch.from_numpy, (matrix.indptr, matrix.indices, matrix.data))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        found = torch.sparse_csr_tensor(*parts, matrix.shape, check_invariants=False)
+        found = torch.sparse_csr_tensor(ends, columns, values, matrix.shape, check_invariants=False)
         return found.to(like)
 
 
