@@ -15,7 +15,7 @@ from benchmark.experiments.experiment import Experiment, ProblemSpec, Row
 from benchmark.experiments.facts import facts_of, features_in_words, number_of
 from benchmark.graph.scenarios import WORDS
 from benchmark.records import Plan, PlannedRow
-from benchmark.runner.cell import RETRAIN, Cell, describe
+from benchmark.runner.cell import Cell, describe
 
 
 def plan_cells(
@@ -25,8 +25,6 @@ def plan_cells(
     seeds: Sequence[int] | None = None,
 ) -> list[Cell]:
     """Every cell of an experiment, seed by seed, checked before the first one runs.
-
-    Retraining comes first: its answer is what the others are measured by, see `Workbench`.
 
     Raises:
         LetheError: for an unknown method, a wrong parameter or a negative seed.
@@ -39,7 +37,6 @@ def plan_cells(
         if name not in found:
             raise unknown("method", name, found)
     rows = [row for row in rows_of(experiment) if methods is None or row.method in methods]
-    rows.sort(key=lambda row: row.method != RETRAIN)
     return [
         Cell.of(experiment, row, found[row.method], seed, device)
         for seed in dict.fromkeys(seeds or experiment.seeds)
