@@ -19,7 +19,7 @@ from benchmark.experiments.facts import facts_of
 from benchmark.experiments.graphs import Stream, stream
 from benchmark.graph import propagation
 from benchmark.graph.graph import Change, Graph
-from benchmark.graph.net import Constant
+from benchmark.graph.net import times
 from benchmark.graph.propagation import Propagation
 from benchmark.graph.world import Roles, World
 from benchmark.problem.model import Model, SoftmaxSpec
@@ -31,6 +31,7 @@ from benchmark.rows import Declared, Rows
 from benchmark.runner.plans import plan_cells
 from benchmark.runner.run_cell import run_cell
 from benchmark.runner.workbench import Workbench
+from benchmark.sparse import SparseMatrix
 from leaderboard.overview.row import track
 from tests import problems
 
@@ -450,7 +451,7 @@ def test_products_with_a_graph_are_those_of_coordinates_to_the_bit(dtype: torch.
         (first,) = torch.autograd.grad(out.square().sum(), dense, create_graph=True)
         return [out, first, *torch.autograd.grad((first * v).sum(), dense)]
 
-    ours = found(lambda x: Constant.of(p, like) @ x)
+    ours = found(lambda x: times(SparseMatrix(p.astype(like.numpy().dtype), like.device), x))
     theirs = found(lambda x: torch.sparse.mm(plain.coalesce(), x))
     for one, other in zip(ours, theirs, strict=True):
         assert torch.equal(one, other)
