@@ -28,7 +28,7 @@ class SparseMatrix:
 
     @classmethod
     def within(cls, x: Tensor) -> SparseMatrix | None:
-        """Those of `x` (m, n) where they are few enough to pay on a CPU; else None."""
+        """Entries of `x` (m, n) where they are few enough to pay on a CPU; else None."""
         if x.device.type != "cpu" or int(x.count_nonzero()) > SPARSE * x.numel():
             return None
         return cls(sparse.csr_array(x.numpy()), x.device)

@@ -13,6 +13,7 @@ from scipy import sparse
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request, State
 from benchmark.contract.seeds import Seeds
+from benchmark.curvature.mlp import LinearHessian
 from benchmark.errors import LetheError
 from benchmark.experiments.experiment import load
 from benchmark.experiments.facts import facts_of
@@ -530,3 +531,22 @@ def test_a_net_on_a_graph_is_in_a_family_of_its_own(tmp_path: Path) -> None:
     assert found.problem == "small, GCN"
     assert track(found).slug == "graph-net-random-1"
     assert track(found).title == "Net on a graph: one request, ε = 1"
+
+
+def test_a_head_on_sparse_rows_is_that_on_dense_ones() -> None:
+    """Gradient and products, also of a part of the rows."""
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(60, 30, generator=draw, dtype=torch.float64)
+    x *= torch.rand(60, 30, generator=draw) < 0.2
+    y = torch.randint(3, (60,), generator=draw)
+    found = SparseMatrix.within(x)
+    assert found is not None
+    assert SparseMatrix.within(x + 1) is None
+    weights, v = torch.randn(2, 93, generator=draw, dtype=torch.float64)
+    part = torch.arange(0, 60, 2)
+    for index in (torch.arange(60), part):
+        taken = x[index], y[index], weights
+        dense = LinearHessian(*taken, loss="cross_entropy", ridge=1e-3)
+        sparse = LinearHessian(*taken, loss="cross_entropy", ridge=1e-3, sparse=found.take(index))
+        assert torch.allclose(dense.gradient, sparse.gradient, rtol=0, atol=1e-12)
+        assert torch.allclose(dense @ v, sparse @ v, rtol=0, atol=1e-12)
