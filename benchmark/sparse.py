@@ -21,21 +21,23 @@ class SparseMatrix:
     Attributes:
         entries: (m, n) in compressed rows with sorted columns, in the precision of the products.
         device: where products are computed.
+        dense: the same matrix with its zeros, where there is one.
     """
 
     entries: sparse.csr_array
     device: torch.device
+    dense: Tensor | None = None
 
     @classmethod
     def within(cls, x: Tensor) -> SparseMatrix | None:
         """Entries of `x` (m, n) where they are few enough to pay on a CPU; else None."""
         if x.device.type != "cpu" or int(x.count_nonzero()) > SPARSE * x.numel():
             return None
-        return cls(sparse.csr_array(x.numpy()), x.device)
+        return cls(sparse.csr_array(x.numpy()), x.device, x)
 
-    def take(self, index: Tensor) -> SparseMatrix:
-        """The rows at `index` (k,) int64."""
-        return SparseMatrix(self.entries[index.numpy()], self.device)
+    def take(self, index: Tensor, dense: Tensor) -> SparseMatrix:
+        """The rows at `index` (k,) int64, which are `dense` (k, n) as well."""
+        return SparseMatrix(self.entries[index.numpy()], self.device, dense)
 
     @cached_property
     def matrix(self) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,6 @@ from scipy import sparse
 from benchmark.contract.clock import Clock
 from benchmark.contract.request import Request, State
 from benchmark.contract.seeds import Seeds
-from benchmark.curvature.mlp import LinearHessian
 from benchmark.errors import LetheError
 from benchmark.experiments.experiment import load
 from benchmark.experiments.facts import facts_of
@@ -542,11 +542,31 @@ def test_a_head_on_sparse_rows_is_that_on_dense_ones() -> None:
     found = SparseMatrix.within(x)
     assert found is not None
     assert SparseMatrix.within(x + 1) is None
+    problem = Problem(
+        Model(SoftmaxSpec(), 30, 3),
+        Objective(loss="cross_entropy", ridge=1e-3),
+        NewtonTraining(tolerance=1e-10),
+        train=Rows(x, y, found),
+        negatives=Rows(x[:5], y[:5]),
+        test=Rows(x[:5], y[:5]),
+    )
     weights, v = torch.randn(2, 93, generator=draw, dtype=torch.float64)
-    part = torch.arange(0, 60, 2)
-    for index in (torch.arange(60), part):
-        taken = x[index], y[index], weights
-        dense = LinearHessian(*taken, loss="cross_entropy", ridge=1e-3)
-        sparse = LinearHessian(*taken, loss="cross_entropy", ridge=1e-3, sparse=found.take(index))
+    for index in (torch.arange(60), torch.arange(0, 60, 2)):
+        rows = problem.train.take(index)
+        plain = Rows(rows.x, rows.y)
+        assert rows.sparse is not None
+        assert plain.sparse is None
+        dense, sparse = problem.hessian(weights, plain), problem.hessian(weights, rows)
         assert torch.allclose(dense.gradient, sparse.gradient, rtol=0, atol=1e-12)
         assert torch.allclose(dense @ v, sparse @ v, rtol=0, atol=1e-12)
+        with torch.no_grad():
+            losses = problem.loss(weights, plain), problem.loss(weights, rows)
+        assert torch.allclose(*losses, rtol=1e-14, atol=0)
+
+
+def test_rows_forget_the_sparse_form_of_others() -> None:
+    x = torch.eye(5, dtype=torch.float64)
+    rows = Rows(x, torch.zeros(5, dtype=torch.int64), SparseMatrix.within(x))
+    assert rows.sparse is not None
+    assert replace(rows, y=rows.y + 1).sparse is rows.sparse
+    assert replace(rows, x=2 * x).sparse is None
