@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from benchmark.errors import AssumptionBroken, LetheError
+from benchmark.sparse import SparseMatrix
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,13 @@ class Rows:
 
     x: Tensor
     y: Tensor
+    #: `x` once more, of a linear head's training rows where most of it is zero; else None.
+    sparse: SparseMatrix | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Forget the sparse form of other rows, as `replace(rows, x=...)` hands on."""
+        if self.sparse is not None and self.sparse.dense is not self.x:
+            object.__setattr__(self, "sparse", None)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -34,7 +42,8 @@ class Rows:
         """The rows at `index` (m,) int64, as copies."""
         index = index.to(self.y.device)
         # index_select copies whole rows, twice as fast on a CPU as indexing
-        return Rows(self.x.index_select(0, index), self.y.index_select(0, index))
+        x, y = self.x.index_select(0, index), self.y.index_select(0, index)
+        return Rows(x, y, None if self.sparse is None else self.sparse.take(index, x))
 
     def split(self, size: int | None) -> list[Rows]:
         """Consecutive parts of `size` rows, the last one ragged; one part if None."""

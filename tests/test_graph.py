@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from benchmark.experiments.facts import facts_of
 from benchmark.experiments.graphs import Stream, stream
 from benchmark.graph import propagation
 from benchmark.graph.graph import Change, Graph
+from benchmark.graph.net import times
 from benchmark.graph.propagation import Propagation
 from benchmark.graph.world import Roles, World
 from benchmark.problem.model import Model, SoftmaxSpec
@@ -29,6 +32,7 @@ from benchmark.rows import Declared, Rows
 from benchmark.runner.plans import plan_cells
 from benchmark.runner.run_cell import run_cell
 from benchmark.runner.workbench import Workbench
+from benchmark.sparse import SparseMatrix
 from leaderboard.overview.row import track
 from tests import problems
 
@@ -430,6 +434,30 @@ def test_rows_that_no_request_reaches_stay_and_altered_ones_are_named(tmp_path: 
     assert 0 < len(edit.altered) < len(same)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_products_with_a_graph_are_those_of_coordinates_to_the_bit(dtype: torch.dtype) -> None:
+    """Also the gradient, and the gradient of something made of it."""
+    p = Propagation(normalisation="row").matrix(random_graph(0))
+    like = torch.zeros(1, dtype=dtype)
+    entries = p.tocoo()
+    places = torch.from_numpy(np.stack([entries.row, entries.col]).astype(np.int64))
+    values = torch.from_numpy(entries.data)
+    plain = torch.sparse_coo_tensor(places, values, p.shape, check_invariants=False).to(like)
+    draw = torch.Generator().manual_seed(0)
+    dense = torch.randn(3, 40, generator=draw, dtype=dtype).T.requires_grad_()
+    v = torch.randn(40, 3, generator=draw, dtype=dtype)
+
+    def found(product: Callable[[torch.Tensor], torch.Tensor]) -> list[torch.Tensor]:
+        out = product(dense)
+        (first,) = torch.autograd.grad(out.square().sum(), dense, create_graph=True)
+        return [out, first, *torch.autograd.grad((first * v).sum(), dense)]
+
+    ours = found(lambda x: times(SparseMatrix(p.astype(like.numpy().dtype), like.device), x))
+    theirs = found(lambda x: torch.sparse.mm(plain.coalesce(), x))
+    for one, other in zip(ours, theirs, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_curvature_is_that_of_the_gradient(tmp_path: Path) -> None:
     """Products for GIF go through the graph twice."""
     problem = worlds(tmp_path).start.problem
@@ -503,3 +531,42 @@ def test_a_net_on_a_graph_is_in_a_family_of_its_own(tmp_path: Path) -> None:
     assert found.problem == "small, GCN"
     assert track(found).slug == "graph-net-random-1"
     assert track(found).title == "Net on a graph: one request, ε = 1"
+
+
+def test_a_head_on_sparse_rows_is_that_on_dense_ones() -> None:
+    """Gradient and products, also of a part of the rows."""
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(60, 30, generator=draw, dtype=torch.float64)
+    x *= torch.rand(60, 30, generator=draw) < 0.2
+    y = torch.randint(3, (60,), generator=draw)
+    found = SparseMatrix.within(x)
+    assert found is not None
+    assert SparseMatrix.within(x + 1) is None
+    problem = Problem(
+        Model(SoftmaxSpec(), 30, 3),
+        Objective(loss="cross_entropy", ridge=1e-3),
+        NewtonTraining(tolerance=1e-10),
+        train=Rows(x, y, found),
+        negatives=Rows(x[:5], y[:5]),
+        test=Rows(x[:5], y[:5]),
+    )
+    weights, v = torch.randn(2, 93, generator=draw, dtype=torch.float64)
+    for index in (torch.arange(60), torch.arange(0, 60, 2)):
+        rows = problem.train.take(index)
+        plain = Rows(rows.x, rows.y)
+        assert rows.sparse is not None
+        assert plain.sparse is None
+        dense, sparse = problem.hessian(weights, plain), problem.hessian(weights, rows)
+        assert torch.allclose(dense.gradient, sparse.gradient, rtol=0, atol=1e-12)
+        assert torch.allclose(dense @ v, sparse @ v, rtol=0, atol=1e-12)
+        with torch.no_grad():
+            losses = problem.loss(weights, plain), problem.loss(weights, rows)
+        assert torch.allclose(*losses, rtol=1e-14, atol=0)
+
+
+def test_rows_forget_the_sparse_form_of_others() -> None:
+    x = torch.eye(5, dtype=torch.float64)
+    rows = Rows(x, torch.zeros(5, dtype=torch.int64), SparseMatrix.within(x))
+    assert rows.sparse is not None
+    assert replace(rows, y=rows.y + 1).sparse is rows.sparse
+    assert replace(rows, x=2 * x).sparse is None

@@ -17,12 +17,15 @@ import pytest
 import torch
 
 import baselines
+from baselines.nothing import Nothing
+from baselines.retrain import Retrain
 from benchmark import json_file
 from benchmark.contract.claim import Claim
 from benchmark.contract.request import Release, Request
 from benchmark.errors import LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.files import DiskError, replace_file
+from benchmark.problem.problem import Problem
 from benchmark.records import Record, Store, read_record
 from benchmark.runner.device import PeakMemory
 from benchmark.studies import experiments as runner
@@ -148,8 +151,6 @@ def test_training_that_misses_its_tolerance_fails_the_cell(tmp_path: Path) -> No
 
 
 def test_the_artifacts_spare_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmark.problem.problem import Problem
-
     run(tmp_path, methods=["nothing"], seeds=[0])
     cell(tmp_path, "nothing").unlink()
     monkeypatch.setattr(Problem, "fit", None)
@@ -159,6 +160,53 @@ def test_the_artifacts_spare_the_training(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.undo()
     cell(tmp_path, "nothing").unlink()
     assert run(tmp_path, methods=["nothing"], seeds=[0]).failed == []
+
+
+def test_the_row_of_retraining_gives_the_reference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody trains it again, and the others find the same numbers where they must."""
+    trained, fit = [], Problem.fit
+
+    def counted(problem: Problem, index: torch.Tensor, *args: object) -> torch.Tensor:
+        trained.append(len(index))
+        return fit(problem, index, *args)
+
+    monkeypatch.setattr(Problem, "fit", counted)
+    run(tmp_path, methods=["nothing", "retrain"], seeds=[0])
+    assert trained == [120, 115]
+    row, other = (read_record(cell(tmp_path, label)) for label in ("retrain", "nothing"))
+    assert row.times.unlearn == row.times.retrain == other.times.retrain
+    run(tmp_path / "alone", toml=tiny_experiment.write(tmp_path), methods=["nothing"], seeds=[0])
+    alone = read_record(cell(tmp_path / "alone", "nothing"))
+    assert trained == [120, 115] * 2
+    assert all(number.agrees for number in compare(other, alone, rtol=0))
+
+
+def test_no_other_row_gives_the_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a method says of its role."""
+    monkeypatch.setattr(Nothing, "role", "reference")
+    run(tmp_path, methods=["nothing", "newton"], seeds=[0])
+    assert read_record(cell(tmp_path, "nothing")).metrics["distance"].value > 1e-3
+    assert read_record(cell(tmp_path)).metrics["slack"].value >= 1
+
+
+def test_retraining_that_changes_its_inputs_gives_no_reference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retrained = Retrain.unlearn
+
+    def cheat(self: Retrain, request: Request) -> Release:
+        request.problem.train.x.mul_(0.5)
+        return retrained(self, request)
+
+    monkeypatch.setattr(Retrain, "unlearn", cheat)
+    run(tmp_path, methods=["retrain", "nothing"], seeds=[0])
+    assert "changed its inputs" in read_record(cell(tmp_path, "retrain")).failure.message
+    monkeypatch.undo()
+    run(tmp_path / "clean", toml=tiny_experiment.write(tmp_path), methods=["nothing"], seeds=[0])
+    found, clean = (read_record(cell(f, "nothing")) for f in (tmp_path, tmp_path / "clean"))
+    assert all(number.agrees for number in compare(found, clean, rtol=0))
 
 
 def test_a_new_file_in_baselines_gets_its_cells(

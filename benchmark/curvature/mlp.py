@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from benchmark.curvature.hessian import default_chunk, slices
 from benchmark.curvature.output_loss import Loss, loss_curvature, loss_error, loss_sizes
+from benchmark.sparse import SparseMatrix
 
 #: oneDNN's kernel, which torch's compiler calls as well. Of tall and narrow matrices it takes half
 #: of MKL's time on an AMD processor with AVX-512, whose vector units MKL does not use in full.
@@ -57,7 +58,8 @@ class LinearHessian:
         loss: of the objective.
         ridge: of the objective.
         shares: (n,) of each row in L, in place of 1 / n.
-        chunk: rows multiplied at a time; one that suits the device by default.
+        sparse: `x` once more; products with its entries alone are then taken, equal to round-off.
+        chunk: rows multiplied at a time; one that suits the device by default, all if `sparse`.
     """
 
     def __init__(
@@ -69,13 +71,17 @@ class LinearHessian:
         loss: Loss,
         ridge: float,
         shares: Tensor | None = None,
+        sparse: SparseMatrix | None = None,
         chunk: int | None = None,
     ) -> None:
         self._x, self._y, self._ridge, self._shares = x, y, ridge, shares
+        self._sparse = sparse
         self._loss = loss
         self._scale = 1 / len(x) if shares is None else 1.0
         self._classes = len(weights) // (x.shape[1] + 1)
         self._chunk = _head_chunk(x) if chunk is None else chunk
+        if sparse is not None:
+            self._chunk = max(1, len(x))
         self._p: list[Tensor | None] = []
         matrix, bias = self._split(weights.detach().unsqueeze(0))
         total = matrix.new_zeros(matrix.shape), bias.new_zeros(bias.shape)
@@ -117,7 +123,11 @@ class LinearHessian:
 
     def _logits(self, matrix: Tensor, bias: Tensor, rows: slice) -> Tensor:
         """(k, classes, rows)."""
-        flat = linear(matrix.flatten(0, 1), self._x[rows])
+        flat = matrix.flatten(0, 1)
+        if self._sparse is None:
+            flat = linear(flat, self._x[rows])
+        else:
+            flat = (self._sparse.matrix @ flat.T.contiguous()).T
         return flat.unflatten(0, matrix.shape[:2]).add_(bias)
 
     def _weighed(self, errors: Tensor, rows: slice) -> Tensor:
@@ -127,7 +137,12 @@ class LinearHessian:
     def _add_outer(self, total: tuple[Tensor, Tensor], error: Tensor, rows: slice) -> None:
         """Add the outer product of errors (k, classes, rows) with the rows and with 1."""
         matrix, bias = total
-        matrix.flatten(0, 1).add_(linear(error.flatten(0, 1), self._x[rows].T))
+        flat = error.flatten(0, 1)
+        if self._sparse is None:
+            product = linear(flat, self._x[rows].T)
+        else:
+            product = (self._sparse.transposed @ flat.T.contiguous()).T
+        matrix.flatten(0, 1).add_(product)
         bias += error.sum(dim=2, keepdim=True)
 
     def _join(self, total: tuple[Tensor, Tensor], vectors: Tensor) -> Tensor:

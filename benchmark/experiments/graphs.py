@@ -18,7 +18,7 @@ from benchmark.graph.graph import Change, Graph
 from benchmark.graph.net import GraphNet, GraphRows
 from benchmark.graph.propagation import Propagation
 from benchmark.graph.scenarios import trainable
-from benchmark.graph.world import Edit, Roles, World, finished
+from benchmark.graph.world import Edit, Roles, World, compressed, finished
 from benchmark.problem.model import Model
 from benchmark.problem.problem import Problem
 from benchmark.rows import Declared, Rows
@@ -160,6 +160,7 @@ def _world(
     parts = ("train", "negatives", "test", "validation")
     held: dict[str, Any] = {part: rows(getattr(roles, part)) for part in parts}
     problem = replace(bare, **held)
+    problem = replace(problem, train=compressed(problem, problem.train))
     return World(graph, propagation, roles, problem, sums)
 
 

@@ -6,6 +6,8 @@ whose neighbourhood a request does not touch keeps its row.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from scipy import sparse
@@ -16,9 +18,35 @@ from benchmark.graph.graph import Change, Graph
 from benchmark.graph.propagation import Propagation
 from benchmark.problem.model import Model
 from benchmark.problem.models.spec import ModelSpec
+from benchmark.sparse import SparseMatrix
 
 #: Whole numbers up to it are exact in single precision.
 _LARGEST = 2**24
+
+
+class _Product(torch.autograd.Function):
+    """A constant sparse matrix, or its transpose, times a dense one.
+
+    On a CPU a fifth of the time of `torch.sparse.mm` on coordinates, to the same bits: that calls
+    the library once an entry, and sorts the transpose in every backward pass.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, dense: Tensor, constant: SparseMatrix, flipped: bool) -> Tensor:
+        ctx.constant, ctx.flipped = constant, flipped
+        matrix = constant.transposed if flipped else constant.matrix
+        if dense.device.type != "cpu":
+            return matrix @ dense
+        return torch.sparse.mm(matrix, dense.contiguous(), "sum")
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        return _Product.apply(grads[0], ctx.constant, not ctx.flipped), None, None
+
+
+def times(constant: SparseMatrix, dense: Tensor) -> Tensor:
+    """The product (m, k) of (m, n) and (n, k); it can be differentiated as often as one likes."""
+    return _Product.apply(dense, constant, False)
 
 
 class GraphNet(Model):
@@ -40,8 +68,8 @@ class GraphNet(Model):
     ) -> None:
         super().__init__(spec, inputs, classes)
         self._propagation, self._like = propagation, like
-        self._steps: list[Tensor] = []
-        self._features: list[Tensor] = []
+        self._steps: list[SparseMatrix] = []
+        self._features: list[SparseMatrix] = []
         #: For each graph, (V,) the number of the first one in which each node's row is the same.
         self._versions: list[np.ndarray] = []
         self._graphs: list[Graph] = []
@@ -107,20 +135,13 @@ class GraphNet(Model):
     def _logits(self, weights: Tensor, number: int) -> Tensor:
         """Logits (V, classes) of all nodes of a graph."""
         first, first_bias, second, second_bias = self.named(weights).values()
-        hidden = torch.relu(torch.sparse.mm(self._features[number], first.T) + first_bias)
-        return torch.sparse.mm(self._steps[number], hidden @ second.T) + second_bias
+        hidden = torch.relu(times(self._features[number], first.T) + first_bias)
+        return times(self._steps[number], hidden @ second.T) + second_bias
 
-    def _sparse(self, matrix: sparse.csr_array) -> Tensor:
-        """The matrix in torch's form, in the precision of the weights."""
-        entries = matrix.tocoo()
-        places = np.stack([entries.row, entries.col]).astype(np.int64)
-        found = torch.sparse_coo_tensor(
-            torch.from_numpy(places),
-            torch.from_numpy(entries.data),
-            entries.shape,
-            check_invariants=False,
-        )
-        return found.to(self._like).coalesce()
+    def _sparse(self, matrix: sparse.csr_array) -> SparseMatrix:
+        """The matrix in the precision and the place of the weights."""
+        matrix.sort_indices()
+        return SparseMatrix(matrix.astype(str(self._like.dtype)[6:]), self._like.device)
 
 
 class GraphRows:

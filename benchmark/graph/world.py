@@ -16,6 +16,7 @@ from benchmark.graph.net import GraphRows
 from benchmark.graph.propagation import Propagation
 from benchmark.problem.problem import Problem
 from benchmark.rows import Rows
+from benchmark.sparse import SparseMatrix
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class World:
             x = x.clone() if x is self.problem.train.x else x
             x[lost] = 0
             y[lost] = 0
-        return Rows(x, y)
+        return compressed(self.problem, Rows(x, y))
 
     def _held_out(self, name: str, nodes: np.ndarray | None, features: _Features) -> Rows | None:
         """The rows of a part that is not trained on."""
@@ -175,6 +176,13 @@ class _Features:
         places = np.searchsorted(self.nodes, of[mine])
         x[torch.from_numpy(mine)] = self.x[torch.from_numpy(places)]
         return Rows(x, rows.y)
+
+
+def compressed(problem: Problem, rows: Rows) -> Rows:
+    """Training rows of a problem with their `sparse` form, where a linear head gains by it."""
+    if not problem.model.spec.linear:
+        return rows
+    return replace(rows, sparse=SparseMatrix.within(rows.x))
 
 
 def finished(z: np.ndarray, problem: Problem) -> Tensor:

@@ -150,7 +150,7 @@ def by_model(
     if model.tangent is not None:
         return TangentHessian(model.tangent, rows.x, rows.y, weights, chunk=chunk, **same)
     if model.spec.linear:
-        return LinearHessian(rows.x, rows.y, weights, chunk=chunk, **same)
+        return LinearHessian(rows.x, rows.y, weights, sparse=rows.sparse, chunk=chunk, **same)
     if model.spec.widths is not None:
         return by_units(problem, weights, rows, chunk, kept_rows, shares=shares)
     return ConvolutionalHessian(

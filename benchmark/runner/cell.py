@@ -195,6 +195,8 @@ def _try(method: Method, setting: Setting, request: Request) -> Trial:
 
 # A cell: one method on one experiment with one seed, and the key of its inputs.
 
+#: The method whose last answer is what all others are measured by.
+RETRAIN = "retrain"
 #: Raise this when a change to shared code changes results: every record is then out of date.
 RECIPE = 3
 

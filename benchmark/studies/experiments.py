@@ -17,7 +17,7 @@ from benchmark.experiments.build import fetch
 from benchmark.experiments.experiment import Distinct, Experiment
 from benchmark.files import as_bytes, read_text, replace_file
 from benchmark.records import SCHEMA, MethodInfo, Plan, Record, Store
-from benchmark.runner.cell import Cell, Inputs, describe
+from benchmark.runner.cell import RETRAIN, Cell, Inputs, describe
 from benchmark.runner.plans import plan_cells, plan_of, rows_of
 from benchmark.runner.run_cell import run_cell
 from benchmark.runner.source import source_hash
@@ -209,6 +209,8 @@ def units_of(
 ) -> list[Unit]:
     """The cells of every experiment and seed, in order; see `plan_cells`.
 
+    Within a unit retraining comes first: its answer is the reference, see `Workbench`.
+
     Raises:
         LetheError: also for a method that is in none of them.
     """
@@ -221,7 +223,7 @@ def units_of(
             lacking = _lacking(name, experiments)
             raise LetheError(f"no method '{name}' in {where}: {lacking}there is {', '.join(its)}")
     return [
-        Unit(experiment.name, f"seed {seed}", list(cells))
+        Unit(experiment.name, f"seed {seed}", sorted(cells, key=_after_retraining))
         for experiment, plan in zip(experiments, plans, strict=True)
         for seed, cells in groupby(plan, _seed)
     ]
@@ -290,3 +292,7 @@ def given(names: Sequence[Any] | None) -> tuple[Any, ...] | None:
 
 def _seed(cell: Cell) -> int:
     return cell.inputs.seeds.split
+
+
+def _after_retraining(cell: Cell) -> bool:
+    return cell.inputs.method != RETRAIN
