@@ -110,7 +110,7 @@ NEAR = [name for name in CERTIFYING if rules.near(METHODS[name].method)]
 
 
 @pytest.mark.parametrize("name", NEAR)
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(rules.SEEDS))
 def test_T2_the_bound_is_at_least_the_measured_distance(name: str, seed: int) -> None:
     rules.the_bound_holds(METHODS[name].method, seed)
 
