@@ -115,6 +115,8 @@ def kept_alive() -> Iterator[None]:
 
     Raises:
         Exited: for any exception that is no `Exception` and not asked for by a signal.
+        Stopped: if a signal came, whatever became of what it raised: the code may have swallowed
+            it, and C code may turn it into an error of its own.
     """
     owner = os.getpid()
 
@@ -134,6 +136,7 @@ def kept_alive() -> Iterator[None]:
         raise Exited(f"it raised {error!r}") from error
     finally:
         os._exit = _exit
+        check()
 
 
 def leave(code: int) -> None:

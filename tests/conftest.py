@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -32,6 +33,7 @@ def _warm() -> None:
     What a shell starts in the background is deaf to one, and so would be its tests.
     """
     prepare("cpu", threads=1)
+    gc.freeze()  # what was imported: a run looks for garbage after each of its units
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 
 import pytest
 import torch
@@ -263,6 +263,7 @@ def edit(original: State, kind: str, seed: int = 0, lost: Tensor = LOST) -> Requ
     return Request.of(new, original, lost, altered=ALTERED, before=old.train)
 
 
+@lru_cache(maxsize=128)
 def answered(method: Method, kind: str, seed: int = 0) -> tuple[Request, Release]:
     request = edit(trained(method, before(kind, seed)), kind, seed)
     return request, method.answer(request)

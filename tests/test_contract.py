@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from baselines.salun import SalUn
 from benchmark import registry
 from benchmark.checks import problems, rules
 from benchmark.checks.problems import KINDS, ask
-from benchmark.contract.method import Method
+from benchmark.contract.method import Method, Source
+from benchmark.contract.request import Release, Request
 from benchmark.errors import LetheError
 from benchmark.runner.source import Theory, files_of, hash_by, hash_of, source_hash
 from methods.blockwise import Blockwise
@@ -110,7 +113,7 @@ NEAR = [name for name in CERTIFYING if rules.near(METHODS[name].method)]
 
 
 @pytest.mark.parametrize("name", NEAR)
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(rules.SEEDS))
 def test_T2_the_bound_is_at_least_the_measured_distance(name: str, seed: int) -> None:
     rules.the_bound_holds(METHODS[name].method, seed)
 
@@ -128,6 +131,68 @@ def test_declarations_are_complete(name: str) -> None:
 @every_method
 def test_a_method_that_certifies_claims_something(name: str) -> None:
     rules.it_claims_what_it_declares(METHODS[name].method)
+
+
+# Of one that keeps no rule, each rule says so.
+
+WRONG: dict[str, tuple[Callable[[Request], object], Callable, str]] = {
+    "draws anew": (
+        lambda r: torch.randn((), generator=torch.Generator().manual_seed(next(COUNT))),
+        rules.same_seeds_give_the_same_bytes,
+        "two runs differ",
+    ),
+    "draws from all": (lambda r: torch.rand(()), rules.nothing_is_mutated, "global generator"),
+    "changes a row": (
+        lambda r: r.problem.train.x[0].zero_().sum(),
+        rules.nothing_is_mutated,
+        "it changed training rows in place",
+    ),
+    "changes the original": (
+        lambda r: r.original.weights.add_(1).sum(),
+        rules.nothing_is_mutated,
+        "it changed the original's weights in place",
+    ),
+    "looks at rows to keep": (
+        lambda r: r.problem.train.x[r.retain].sum(),
+        rules.what_it_does_not_need_does_not_matter,
+        "it looked at the rows to retain",
+    ),
+    "looks at their length": (
+        lambda r: r.problem.train.x[r.retain].norm(dim=1).max(),
+        rules.what_it_does_not_need_does_not_matter,
+        "it looked at the rows to retain",
+    ),
+    "looks at labels to keep": (
+        lambda r: r.problem.train.y[r.retain].sum(),
+        rules.what_it_does_not_need_does_not_matter,
+        "it looked at the rows to retain",
+    ),
+    "looks at rows to forget": (
+        lambda r: r.problem.train.x[r.forget].sum(),
+        rules.what_it_does_not_need_does_not_matter,
+        "it looked at the rows to forget",
+    ),
+}
+COUNT = itertools.count()
+
+
+@pytest.mark.parametrize("fault", WRONG)
+@pytest.mark.parametrize("kind", ["softmax", "squared"])
+def test_a_rule_that_is_broken_is_told(fault: str, kind: str) -> None:
+    wrong, rule, words = WRONG[fault]
+
+    class Wrong(Method):
+        """Do what no method may."""
+
+        name, title = "wrong", "Wrong"
+        source = Source(paper="None", url="https://example.org")
+        needs = frozenset()
+
+        def unlearn(self, request: Request) -> Release:
+            return request.release(request.original.weights * 0.9 + wrong(request))
+
+    with torch.random.fork_rng(), pytest.raises(rules.RuleBroken, match=words):
+        rule(Wrong, kind)
 
 
 # A method's key hashes what its code and its theory say, and nothing that says nothing.

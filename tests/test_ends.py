@@ -29,6 +29,7 @@ from benchmark.records import read_record
 from benchmark.runner.run_cell import describe_failure
 from benchmark.study.executors import executor
 from benchmark.study.run import Tally
+from methods.newton import Newton
 from tests import tiny_experiment
 
 ROOT = Path(__file__).parents[1]
@@ -209,6 +210,28 @@ def test_a_signal_that_a_method_swallowed_is_heard_after_it() -> None:
     with pytest.raises(SystemExit) as caught:
         program()
     assert caught.value.code == 143
+
+
+@pytest.mark.parametrize("met", ["swallowed", "an error of its own"])
+def test_no_record_is_made_of_a_method_that_met_a_signal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, met: str
+) -> None:
+    def interrupted(self: Newton, request: Request) -> Release:
+        with suppress(ends.Stopped):
+            signal.raise_signal(signal.SIGTERM)
+        if met != "swallowed":
+            raise SystemError("returned a result with an exception set")
+        return request.release(request.original.weights)
+
+    def program() -> None:
+        with ends.program():
+            finish(write(tmp_path, seeds=1), tmp_path / "runs")
+
+    monkeypatch.setattr(Newton, "unlearn", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        program()
+    assert caught.value.code == 143
+    assert "newton" not in {path.parent.name for path in records(tmp_path / "runs")}
 
 
 # --- code that ends the program -----------------------------------------------------------------

@@ -75,7 +75,8 @@ def _processes(
     world: int, spec: SystemSpec, meet: Path, vector: Tensor
 ) -> Iterator[list[Connection]]:
     """So many processes, which tell the seconds of their set-up; they end with the block."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # imports are made once, not once a process
     pipes, processes = [], []
     for rank in range(world):
         here, there = context.Pipe()

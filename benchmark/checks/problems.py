@@ -218,28 +218,31 @@ def ask(
     return request, method.answer(request)
 
 
-def stream(method: Method, problem: Problem, original: State) -> list[Release]:
-    """The answers to the usual request and a later one."""
-    _, first = ask(method, problem, original=original)
-    return [first, ask(method, problem, LATER, original=first.state, number=1)[1]]
+def later(method: Method, problem: Problem, first: Release) -> Release:
+    """The answer to a request after the usual one."""
+    return ask(method, problem, LATER, original=first.state, number=1)[1]
 
 
 @cache
-def problem_of(kind: str) -> Problem:
-    """One for all checks."""
-    return KINDS[kind]()
+def problem_of(kind: str, *, bounded: bool = False) -> Problem:
+    """One for all checks; `bounded` by what is declared of its rows after any request."""
+    problem = KINDS[kind]()
+    if not bounded:
+        return problem
+    return declared(problem, 30)
 
 
 @lru_cache(maxsize=512)
-def start_of(method: Method, kind: str) -> State:
+def start_of(method: Method, kind: str, *, bounded: bool = False) -> State:
     """What the method starts from on the problem of a kind, trained once for all checks."""
-    return trained(method, problem_of(kind), Seeds())
+    return trained(method, problem_of(kind, bounded=bounded), Seeds())
 
 
 @lru_cache(maxsize=512)
-def answer_of(method: Method, kind: str) -> tuple[Request, Release]:
+def answer_of(method: Method, kind: str, *, bounded: bool = False) -> tuple[Request, Release]:
     """The usual request and its answer, computed once for all checks."""
-    return ask(method, problem_of(kind), original=start_of(method, kind))
+    original = start_of(method, kind, bounded=bounded)
+    return ask(method, problem_of(kind, bounded=bounded), original=original)
 
 
 def same(a: Release, b: Release) -> bool:
