@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import sys
 import os
 import tempfile
 import time
@@ -75,8 +76,11 @@ def _processes(
     world: int, spec: SystemSpec, meet: Path, vector: Tensor
 ) -> Iterator[list[Connection]]:
     """So many processes, which tell the seconds of their set-up; they end with the block."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])  # imports are made once, not once a process
+    if sys.platform == "win32":
+        context = multiprocessing.get_context("spawn")
+    else:  # a server's imports are made once, not once a process
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__])
     pipes, processes = [], []
     for rank in range(world):
         here, there = context.Pipe()
