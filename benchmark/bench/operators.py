@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-import sys
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
