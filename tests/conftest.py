@@ -27,7 +27,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _warm() -> None:
+def _warm() -> Iterator[None]:
     """The processor as every run prepares it, and a process that hears an interrupt.
 
     What a shell starts in the background is deaf to one, and so would be its tests.
@@ -36,6 +36,8 @@ def _warm() -> None:
     gc.freeze()  # what was imported: a run looks for garbage after each of its units
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
