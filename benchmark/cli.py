@@ -184,7 +184,7 @@ def run(
     from benchmark.experiments.experiment import with_seeds
     from benchmark.runner.device import refuse_precision
     from benchmark.runner.plans import with_yardsticks
-    from benchmark.studies.experiments import Experiments, given
+    from benchmark.studies.experiments import Experiments, given, left_out
 
     if only and not method:
         raise LetheError("--only is for --method: name what is to run without the yardsticks")
@@ -193,6 +193,8 @@ def run(
     loaded = [with_seeds(one, seed or ()) for one in loaded]
     method = method if only or method is None else with_yardsticks(loaded, method)
     study = Experiments(experiments=tuple(loaded), methods=given(method), seeds=given(seed))
+    for line in left_out(loaded):
+        err.print(marked("yellow", "note", line))
     done = _carried_out(study, how, device, threads)
     if done is None:
         return

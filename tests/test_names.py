@@ -21,6 +21,7 @@ from benchmark.studies import quality_record
 from benchmark.study.reproduce import recorded_in
 from benchmark.study.run import Tally
 from tests import tiny_experiment
+from tests.conftest import Run
 from tests.plugin import Outside
 
 CPU = torch.device("cpu")
@@ -146,6 +147,22 @@ def test_a_method_that_no_study_has(tmp_path: Path) -> None:
     other = tiny_experiment.write(tmp_path, name="other")
     # one of several that has it is enough
     assert finish(toml, other, folder=tmp_path / "runs", methods=["retrain"]).ran == 1
+
+
+def test_a_listed_method_that_does_not_go_with_the_problem_is_named(
+    lethe: Run, tmp_path: Path
+) -> None:
+    listed = ("seeds = [0, 1]", 'seeds = [0]\nmethods = ["nothing", "downdate"]')
+    toml = tiny_experiment.write(tmp_path, listed)
+    code, out, err = lethe("run", str(toml), "--no-board")
+    assert code == 0
+    assert "1 cells run" in out
+    assert "note tiny lists downdate, which does not go with its problem" in err
+    assert "it needs a linear model with squared loss and a ridge and direct training" in err
+    alone = tiny_experiment.write(
+        tmp_path, (listed[0], 'seeds = [0]\nmethods = ["nothing"]'), name="alone"
+    )
+    assert "note" not in lethe("run", str(alone), "--no-board")[2]
 
 
 @pytest.mark.parametrize(

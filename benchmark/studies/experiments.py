@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations, groupby
 from pathlib import Path
 from typing import Any, ClassVar
@@ -254,6 +254,17 @@ def _lacking(name: str, experiments: Sequence[Experiment]) -> str:
         if need in found.method.demands() and all(need not in e.problem.offers for e in experiments)
     ]
     return f"it needs {' and '.join(needed)}; " if needed else ""
+
+
+def left_out(experiments: Iterable[Experiment]) -> list[str]:
+    """A line for each method that an experiment lists and that does not go with its problem."""
+    return [
+        f"{one.name} lists {name}, which does not go with its problem and takes no part"
+        + (f": {reason}" if (reason := _lacking(name, [one]).removesuffix("; ")) else "")
+        for one in experiments
+        for name in one.methods or ()
+        if name not in {row.method for row in rows_of(one)}
+    ]
 
 
 def cell_again(
