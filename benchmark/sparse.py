@@ -6,6 +6,7 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor
@@ -33,7 +34,12 @@ class SparseMatrix:
         """Entries of `x` (m, n) where they are few enough to pay on a CPU; else None."""
         if x.device.type != "cpu" or int(x.count_nonzero()) > SPARSE * x.numel():
             return None
-        return cls(sparse.csr_array(x.numpy()), x.device, x)
+        values = x.numpy()
+        there = values != 0  # half the time that SciPy takes, which goes by way of coordinates
+        ends = np.concatenate([[0], np.cumsum(np.count_nonzero(there, axis=1))])
+        columns = np.flatnonzero(there) % x.shape[1]
+        parts = values[there], columns.astype(np.int32), ends.astype(np.int32)
+        return cls(sparse.csr_array(parts, tuple(x.shape)), x.device, x)
 
     def take(self, index: Tensor, dense: Tensor) -> SparseMatrix:
         """The rows at `index` (k,) int64, which are `dense` (k, n) as well."""
