@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -27,17 +26,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _warm() -> Iterator[None]:
+def _warm() -> None:
     """The processor as every run prepares it, and a process that hears an interrupt.
 
     What a shell starts in the background is deaf to one, and so would be its tests.
     """
     prepare("cpu", threads=1)
-    gc.freeze()  # what was imported: a run looks for garbage after each of its units
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    gc.unfreeze()  # else a library tells at the end of what it takes for leaks
 
 
 @pytest.fixture(autouse=True)

@@ -275,6 +275,23 @@ def run_unit(
     Raises:
         LetheError: for anything wrong with the data or the disk.
     """
+    gc.freeze()  # what is there already, torch's classes and all, is not looked through below
+    try:
+        if _run_pieces(study, unit, store, device, fresh, tell):
+            gc.collect()  # gigabytes in a cycle of references, which the next unit needs
+    finally:
+        gc.unfreeze()
+
+
+def _run_pieces(
+    study: type[Study],
+    unit: Unit,
+    store: Store,
+    device: torch.device,
+    fresh: bool,
+    tell: Callable[[Event], None],
+) -> bool:
+    """Whether anything was missing, and has run; see `run_unit`."""
     bench: Bench | None = None
     for piece in unit.pieces:
         kept = store.kept(piece.path, study.record, piece.key)  # refuses what is of a newer version
@@ -295,9 +312,7 @@ def run_unit(
             predictions.write(store.folder, record.key, content)
         store.put(piece.path, record)
         tell(Event("ran", piece.where, record=record))
-    if bench is not None:  # gigabytes in a cycle of references, which the next unit needs
-        del bench
-        gc.collect()
+    return bench is not None
 
 
 def is_done(study: type[Study], unit: Unit, store: Store) -> bool:
