@@ -75,8 +75,12 @@ def program() -> Iterator[None]:
             signal.signal(signum, handler)
 
 
-def listen() -> dict[int, Any]:
+def listen(*, once: bool = False) -> dict[int, Any]:
     """Let signals raise `Stopped` in the main thread; what is ignored, as by nohup, stays so.
+
+    Args:
+        once: the first signal alone, so that the next does not end in disorder what that began:
+            for a process whose parent ends it by force if need be.
 
     Returns:
         the handlers that were there before, by signal.
@@ -84,7 +88,7 @@ def listen() -> dict[int, Any]:
     if threading.current_thread() is not threading.main_thread():
         return {}
     heard = [one for one in SIGNALS if signal.getsignal(one) not in (signal.SIG_IGN, None)]
-    return {one: signal.signal(one, _stop) for one in heard}
+    return {one: signal.signal(one, _stop_once if once else _stop) for one in heard}
 
 
 @contextmanager
@@ -162,3 +166,8 @@ def leave_tidily(code: int) -> None:
 def _stop(signum: int, _: FrameType | None) -> None:
     _received.append(signum)
     raise Stopped(signum)
+
+
+def _stop_once(signum: int, frame: FrameType | None) -> None:
+    if not _received:
+        _stop(signum, frame)

@@ -107,7 +107,8 @@ def test_so_has_every_release_of_a_stream_of_a_hundred(large: Problem, seed: int
             left = rest(large, order[: 7 * number + 7])
             assert data(release.predictor.weights) == data(fit(large, left))
     left = left[shuffled(len(left), 5)]
-    fresh = NormalEquations.of(*vars(large.train.take(left)).values(), large.model.classes)
+    rows = large.train.take(left)
+    fresh = NormalEquations.of(rows.x, rows.y, large.model.classes)
     assert kept(state.memory) == kept(fresh), "nothing is left of the rows that are gone"
     assert state.memory.rows == len(left)
 

@@ -579,3 +579,19 @@ def test_a_process_leaves_quietly_where_c_code_swallowed_the_signal(
     monkeypatch.setattr(executor, "prepare", lambda *_: torch.device("cpu"))
     with pytest.raises(SystemExit if signalled else RuntimeError):
         executor._serve(Pipe(), SimpleNamespace(threads=1))
+
+
+def test_a_second_signal_does_not_disturb_what_the_first_began(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A group of processes is told, and then each of them by the run."""
+    monkeypatch.setattr(ends, "_received", [])
+    before = ends.listen(once=True)
+    try:
+        with pytest.raises(ends.Stopped):
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        assert ends.came()
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

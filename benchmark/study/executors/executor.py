@@ -187,7 +187,7 @@ def _serve(pipe: Connection, work: _Work) -> None:
     """One process: unit after unit, until there is none, or nobody left to tell."""
     multiprocessing.current_process().daemon = False  # a piece may start processes of its own
     threading.Thread(target=_end_with_the_run, daemon=True).start()
-    ends.listen()
+    ends.listen(once=True)  # a group of processes is told, and then each of them by the run
 
     def tell(message: Event | LetheError | None) -> None:
         try:
