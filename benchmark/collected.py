@@ -27,7 +27,8 @@ _LINE = re.compile(r'\{"path": ("(?:[^"\\]|\\.)*"), "content": (\{.*\})\}')
 
 _BEGIN = b'{"path": "'
 
-#: Where a line stands, and the JSON in it in UTF-8: as text it would take up to twice the memory.
+#: Where a line stands, and the JSON in it in UTF-8. As text, one character beyond Latin-1 doubles
+#: its memory.
 Line = tuple[Path, int, bytes]
 
 

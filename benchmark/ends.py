@@ -79,8 +79,8 @@ def listen(*, once: bool = False) -> dict[int, Any]:
     """Let signals raise `Stopped` in the main thread; what is ignored, as by nohup, stays so.
 
     Args:
-        once: the first signal alone, so that the next does not end in disorder what that began:
-            for a process whose parent ends it by force if need be.
+        once: raise for the first signal alone. The next one then does not disturb a process that
+            leaves. Somebody else has to end it by force where it does not.
 
     Returns:
         the handlers that were there before, by signal.

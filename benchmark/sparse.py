@@ -31,7 +31,7 @@ class SparseMatrix:
 
     @classmethod
     def within(cls, x: Tensor) -> SparseMatrix | None:
-        """Entries of `x` (m, n) where they are few enough to pay on a CPU; else None."""
+        """Entries of `x` (m, n) on a CPU; None elsewhere, and for a share above `SPARSE`."""
         if x.device.type != "cpu" or int(x.count_nonzero()) > SPARSE * x.numel():
             return None
         values = x.numpy()

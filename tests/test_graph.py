@@ -534,7 +534,7 @@ def test_a_net_on_a_graph_is_in_a_family_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_head_on_sparse_rows_is_that_on_dense_ones() -> None:
-    """Gradient and products, also of a part of the rows."""
+    """Gradient, products and loss, also of a part of the rows."""
     draw = torch.Generator().manual_seed(0)
     x = torch.randn(60, 30, generator=draw, dtype=torch.float64)
     x *= torch.rand(60, 30, generator=draw) < 0.2

@@ -141,7 +141,8 @@ class GraphNet(Model):
     def _sparse(self, matrix: sparse.csr_array) -> SparseMatrix:
         """The matrix in the precision and the place of the weights."""
         matrix.sort_indices()
-        return SparseMatrix(matrix.astype(str(self._like.dtype)[6:]), self._like.device)
+        dtype = torch.empty(0, dtype=self._like.dtype).numpy().dtype
+        return SparseMatrix(matrix.astype(dtype), self._like.device)
 
 
 class GraphRows:

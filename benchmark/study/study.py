@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -254,6 +255,21 @@ class Event:
     record: Envelope | None = None
 
 
+@contextmanager
+def _tidied() -> Iterator[None]:
+    """Free what a block leaves in cycles of references, gigabytes that the next block may need.
+
+    What was there before it, torch's classes and all, is not looked through.
+    """
+    gc.freeze()
+    try:
+        yield
+        gc.collect()
+    finally:
+        gc.unfreeze()
+
+
+@_tidied()
 def run_unit(
     study: type[Study],
     unit: Unit,
@@ -275,23 +291,6 @@ def run_unit(
     Raises:
         LetheError: for anything wrong with the data or the disk.
     """
-    gc.freeze()  # what is there already, torch's classes and all, is not looked through below
-    try:
-        if _run_pieces(study, unit, store, device, fresh, tell):
-            gc.collect()  # gigabytes in a cycle of references, which the next unit needs
-    finally:
-        gc.unfreeze()
-
-
-def _run_pieces(
-    study: type[Study],
-    unit: Unit,
-    store: Store,
-    device: torch.device,
-    fresh: bool,
-    tell: Callable[[Event], None],
-) -> bool:
-    """Whether anything was missing, and has run; see `run_unit`."""
     bench: Bench | None = None
     for piece in unit.pieces:
         kept = store.kept(piece.path, study.record, piece.key)  # refuses what is of a newer version
@@ -312,7 +311,6 @@ def _run_pieces(
             predictions.write(store.folder, record.key, content)
         store.put(piece.path, record)
         tell(Event("ran", piece.where, record=record))
-    return bench is not None
 
 
 def is_done(study: type[Study], unit: Unit, store: Store) -> bool:
