@@ -44,7 +44,8 @@ def find(path: Path) -> tuple[str, str] | None:
         LetheError: if a file of lines cannot be read or one of them is damaged.
     """
     for folder in list(path.parents)[1 : 1 + HIGHEST]:
-        found = below(folder).get(path.relative_to(folder).as_posix())
+        name = path.relative_to(folder).as_posix()
+        found = _as_before(folder, name) or below(folder).get(name)
         if found is not None:
             lines, number, content = found
             return content.decode(), f"{lines}:{number}"
@@ -71,11 +72,34 @@ def below(folder: Path) -> dict[str, Line]:
         LetheError: if a file cannot be read, or a line is damaged or comes twice.
     """
     states = _states(folder)
-    return _below(folder, states) if states else {}
+    if not states:
+        return {}
+    found = _below(folder, states)
+    _LATEST[folder] = frozenset(states), found
+    return found
 
 
-#: Name, time and size of each file of lines in a folder.
-_States = tuple[tuple[str, int, int], ...]
+def _as_before(folder: Path, name: str) -> Line | None:
+    """The line that stood there at the last look, if its file is as it was; no other is read."""
+    states, lines = _LATEST.get(folder, (frozenset(), {}))
+    found = lines.get(name)
+    try:
+        same = found is not None and _state(found[0].name, found[0].stat()) in states
+    except OSError:  # gone
+        same = False
+    return found if same else None
+
+
+#: Name, time and size of a file of lines.
+_State = tuple[str, int, int]
+#: Those of each in a folder.
+_States = tuple[_State, ...]
+#: The states of a folder's files at the last look, and its lines.
+_LATEST: dict[Path, tuple[frozenset[_State], dict[str, Line]]] = {}
+
+
+def _state(name: str, status: os.stat_result) -> _State:
+    return name, status.st_mtime_ns, status.st_size
 
 
 def _states(folder: Path) -> _States:
@@ -83,7 +107,7 @@ def _states(folder: Path) -> _States:
     try:
         with os.scandir(folder) as entries:
             found = [one for one in entries if one.name.endswith(SUFFIX) and one.is_file()]
-        states = [(one.name, one.stat().st_mtime_ns, one.stat().st_size) for one in found]
+        states = [_state(one.name, one.stat()) for one in found]
     except (FileNotFoundError, NotADirectoryError):
         return ()
     except OSError as error:

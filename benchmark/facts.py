@@ -17,6 +17,7 @@ class Facts(BaseModel):
         linear: whether the model is, in its weights.
         strongly_convex: whether the objective is.
         train: rows to train on; None for all that there are.
+        scenario_title: what people call its rows, e.g. `random rows`; None on a graph.
         forgotten, share: rows of each request, or which share of the training rows; both None
             where the scenario decides.
         requests: how many, one after the other.
@@ -54,6 +55,7 @@ class Facts(BaseModel):
     value: float | str | None
     group: tuple[str, ...]
     trial: bool
+    scenario_title: str | None = Field(None, exclude_if=lambda value: value is None)
     graph: bool = Field(False, exclude_if=lambda value: not value)
     kept_property: str | None = Field(None, exclude_if=lambda value: value is None)
     enforce: str | None = Field(None, exclude_if=lambda value: value is None)

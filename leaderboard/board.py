@@ -24,6 +24,7 @@ from leaderboard.model.section import Cell, Chart, Line, Page, Section, grid, is
 from leaderboard.model.table import Evidence, Table, by_data_set, load, short
 from leaderboard.model.words import INTRODUCTION
 from leaderboard.overview.overview import overview
+from leaderboard.render.drawing import write_plots
 from leaderboard.render.pages import GENERATOR, render_html, render_markdown, render_terminal
 from leaderboard.render.tables import render_csv, render_seeds
 
@@ -77,6 +78,9 @@ def build(results: Path, out: Path) -> list[Path]:
                 "name another folder with --to"
             )
     _list(out, own | names)  # first, so that a board that is stopped here knows its files
+    write_plots(
+        [(out / name, chart) for name, chart in board.plots if not chart.is_in(_read(out / name))]
+    )
     for name, file in board.files.items():
         if content := file.instead_of(_read(out / name)):
             replace_file(out / name, content)
@@ -172,6 +176,10 @@ class _Board:
     @property
     def names(self) -> set[str]:
         return set(self.files)
+
+    @property
+    def plots(self) -> list[tuple[str, Chart]]:
+        return [(name, file.chart) for name, file in self.files.items() if isinstance(file, _Plot)]
 
     @property
     def _figures(self) -> list[Chart]:

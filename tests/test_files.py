@@ -530,6 +530,26 @@ def test_a_pattern_is_answered_from_the_lines_of_its_folders_alone(tmp_path: Pat
     assert collected.paths(tmp_path, "b/*") == []
 
 
+def test_a_line_that_moves_or_changes_is_found_as_it_is_now(tmp_path: Path) -> None:
+    """A look at one line asks only whether its own file is as it was."""
+
+    def lines(number: int, *paths: str) -> str:
+        return "".join(f'{{"path": "{one}", "content": {{"n": {number}}}}}\n' for one in paths)
+
+    first, second, path = (tmp_path / name for name in ("a.jsonl", "b.jsonl", "a/x/seed-0.json"))
+    first.write_text(lines(1, "a/x/seed-0.json"), encoding="utf-8")
+    second.write_text(lines(2, "b/x/seed-0.json"), encoding="utf-8")
+    assert [collected.find(path)] * 2 == [('{"n": 1}', f"{first}:1")] * 2
+    first.write_text(lines(33, "a/x/seed-0.json"), encoding="utf-8")
+    assert collected.find(path) == ('{"n": 33}', f"{first}:1")
+    second.write_text(lines(2, "b/x/seed-0.json", "a/x/seed-0.json"), encoding="utf-8")
+    first.write_text(lines(4, "a/y/seed-0.json", "a/z/seed-0.json"), encoding="utf-8")
+    assert collected.find(path) == ('{"n": 2}', f"{second}:2")
+    second.unlink()
+    assert collected.find(path) is None
+    assert collected.find(tmp_path / "a/y/seed-0.json") == ('{"n": 4}', f"{first}:1")
+
+
 def test_a_name_with_a_nul_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(LetheError, match="its name has a NUL in it"):
         files_of_text.replace_file(tmp_path / "a\0b", b"")

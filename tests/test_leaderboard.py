@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 import shutil
+import signal
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,7 @@ from leaderboard.model.ranking import entries, marks, yardsticks
 from leaderboard.model.section import Chart, _drawing
 from leaderboard.model.shown import erases_the_model, remarks
 from leaderboard.model.table import by_data_set, data_set, load, short
+from leaderboard.render import drawing
 from leaderboard.render.pages import render_html, render_markdown
 from leaderboard.render.tables import render_csv
 from leaderboard.studies.audit import audit_grid
@@ -411,6 +414,31 @@ def test_a_plot_is_compared_and_drawn_anew_by_its_data(tmp_path):
     assert check(results, out) == []
     drawn = {name for name, path in plots.items() if path.read_bytes() != other[name]}
     assert drawn == changed & set(plots)
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_plots_that_processes_draw_are_those_of_one(tmp_path, monkeypatch, dies):
+    results = store(tmp_path / "results", [record("newton"), record("retrain")])
+    build(results, tmp_path / "one")
+    monkeypatch.setattr(drawing, "_SHARE", 1)
+    monkeypatch.setattr(drawing, "_cores", lambda: 2)
+    ours, draw = os.getpid(), Chart.svg.func
+
+    def drawn(chart: Chart) -> bytes:
+        if dies and os.getpid() != ours:
+            os.kill(os.getpid(), signal.SIGKILL)
+        (tmp_path / f"by-{os.getpid()}").touch()
+        return draw(chart)
+
+    monkeypatch.setattr(Chart, "svg", property(drawn))
+    build(results, tmp_path / "many")
+    assert len(list(tmp_path.glob("by-*"))) == (1 if dies else 2)
+    one, many = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).rglob("*") if path.is_file()}
+        for name in ("one", "many")
+    )
+    assert one == many
+    assert sum(name.endswith(".svg") for name in one) == 2
 
 
 def test_a_plot_rests_on_the_code_that_orders_and_names_what_it_shows():

@@ -6,6 +6,7 @@ import pytest
 
 from benchmark.contract.claim import Target
 from benchmark.contract.value import Value
+from benchmark.data import scenarios
 from benchmark.facts import Facts
 from benchmark.records import Record
 from leaderboard import board
@@ -108,6 +109,7 @@ def test_a_track_is_told_by_facts_and_not_by_a_title() -> None:
         ({"forgotten": 20, "scenario": "subpopulation"}, "20 rows of a sub-population"),
         ({"forgotten": 20, "scenario": "influential"}, "the 20 most influential rows"),
         ({"forgotten": None, "share": 0.05, "scenario": "own"}, "5.00 %, own rows"),
+        ({"forgotten": 3, "scenario": "named"}, "3 named rows"),
         ({"graph": True, "scenario": "nodes", "forgotten": 10, "requests": 10}, "10 × 10 nodes"),
         ({"graph": True, "scenario": "edges", "forgotten": 1}, "1 edge"),
         ({"graph": True, "scenario": "features", "forgotten": 1}, "features of 1 node"),
@@ -116,7 +118,9 @@ def test_a_track_is_told_by_facts_and_not_by_a_title() -> None:
     ],
 )
 def test_a_request_in_words(changes: dict, words: str) -> None:
-    assert request_in_words(facts(**changes)) == words
+    scenario = scenarios.discover().get(facts(**changes).scenario)
+    title = scenario.title if scenario else None
+    assert request_in_words(facts(scenario_title=title, **changes)) == words
 
 
 def test_variations_and_untyped_tables_are_no_problems() -> None:

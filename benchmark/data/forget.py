@@ -134,6 +134,12 @@ class ForgetSpec(BaseModel):
         return scenarios.find(self.scenario) if of_rows else None
 
     @property
+    def title(self) -> str | None:
+        """What people call the scenario's rows; None where they are named, and on a graph."""
+        kind = self._kind
+        return kind.title if kind else None
+
+    @property
     def sized(self) -> bool:
         """Whether it is said how many rows a request names."""
         kind = self._kind

@@ -33,6 +33,7 @@ def facts_of(experiment: Experiment) -> Facts:
         ridge=problem.objective.ridge,
         train=problem.split.train,
         scenario=forget.scenario,
+        scenario_title=forget.title,
         forgotten=forget.count if forget.named is None else forget.named // forget.requests,
         share=forget.share,
         requests=forget.requests,

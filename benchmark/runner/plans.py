@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 
 from benchmark import registry
 from benchmark.contract.method import PROBLEMS, Method
-from benchmark.data import catalogue, graphs, scenarios
+from benchmark.data import catalogue, graphs
 from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.forget import ForgetSpec
 from benchmark.data.split import PublicIndex
-from benchmark.errors import LetheError, unknown
+from benchmark.errors import LetheError, present, unknown
 from benchmark.experiments.experiment import Experiment, ProblemSpec, Row
 from benchmark.experiments.facts import facts_of, features_in_words, number_of
 from benchmark.graph.scenarios import WORDS
@@ -198,7 +198,7 @@ def _rows_in_words(forget: ForgetSpec) -> str:
         rows = f"{forget.named} named rows" if forget.named > 1 else "one named row"
         return rows if forget.requests == 1 else f"together {rows}"
     if not forget.sized:
-        return scenarios.find(forget.scenario).title
+        return present(forget.title)
     count = forget.count if forget.share is None else f"{100 * forget.share:g} %"
     if forget.of_graph:
         return f"{count} {WORDS[forget.scenario]}"

@@ -247,17 +247,15 @@ def _offers(axes: Axes, title: str, found: list[Offer]) -> None:
     best = front(found)
     for offer in found:
         kind, full = style.kind(offer.row), offer in best
-        sns.scatterplot(
-            x=[offer.time],
-            y=[offer.lost],
-            ax=axes,
+        axes.scatter(
+            offer.time,
+            offer.lost,
             marker=style.marker(kind),
             facecolor=style.colour(kind) if full else "white",
             edgecolor=style.colour(kind),
             s=52 if full else 34,
             linewidth=1.3,
             zorder=4 if full else 3,
-            legend=False,
         )
     axes.axhline(0, color=style.INK, linewidth=0.8, zorder=1)
     axes.axvline(1, color=style.INK, linewidth=0.8, linestyle="--", zorder=1)

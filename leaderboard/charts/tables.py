@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from statistics import fmean
 
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -62,29 +61,27 @@ def _gaps(axes: Axes, rows: list[Row], column: Column) -> None:
     points = [
         (value, y + 0.2) for y, row in enumerate(rows) for value in row.values(column).values()
     ]
-    sns.scatterplot(
-        x=[value for value, _ in points],
-        y=[y for _, y in points],
-        ax=axes,
+    axes.scatter(
+        [value for value, _ in points],
+        [y for _, y in points],
         color="#8a8a8a",
         alpha=0.8,
         s=14,
         linewidth=0,
-        legend=False,
     )
-    for y, row in enumerate(rows):
-        if estimate := row.estimate(column):
-            name = style.kind(row)
-            axes.errorbar(
-                estimate.mean,
-                y,
-                xerr=estimate.spread or None,
-                fmt=style.marker(name),
-                color=style.colour(name),
-                markersize=6,
-                capsize=2.5,
-                elinewidth=1.4,
-            )
+    found = [(y, style.kind(row), e) for y, row in enumerate(rows) if (e := row.estimate(column))]
+    for name in dict.fromkeys(name for _, name, _ in found):
+        places = [(y, estimate) for y, kind, estimate in found if kind == name]
+        axes.errorbar(
+            [estimate.mean for _, estimate in places],
+            [y for y, _ in places],
+            xerr=[estimate.spread or math.nan for _, estimate in places],
+            fmt=style.marker(name),
+            color=style.colour(name),
+            markersize=6,
+            capsize=2.5,
+            elinewidth=1.4,
+        )
     axes.axvline(0, color=style.INK, linewidth=0.8, zorder=0)
     axes.set(xlabel="", ylabel="")
 
@@ -140,6 +137,7 @@ def draw_times(table: Table) -> bytes:
         axes.set_title(f"Dashed: retraining, {number(retrain, 2)} s")
         style.say_void(axes, rows)
         style.label_rows(axes, rows)
+        style.few_ticks(axes)
         axes.grid(axis="y", visible=True)  # a dot is led to its name
         return style.to_svg(figure)
 
@@ -176,7 +174,8 @@ def has_bounds(table: Table) -> bool:
 
 def draw_bounds(table: Table) -> bytes:
     """A logarithmic plane with the lines of slack 1 and 10."""
-    distances, bounds, names = (list(axis) for axis in zip(*_all_points(table), strict=True))
+    points = _all_points(table)
+    distances, bounds, names = (list(axis) for axis in zip(*points, strict=True))
     with style.look():
         figure = Figure(figsize=(5.2, 4.2), layout="constrained")
         axes = figure.subplots()
@@ -185,17 +184,16 @@ def draw_bounds(table: Table) -> bytes:
         low, high = _decades(bounds)
         low, high = min(low, left), max(high, 10 * right)
         axes.set(xlim=(left, right), ylim=(low, high))
-        sns.scatterplot(
-            x=distances,
-            y=bounds,
-            hue=names,
-            style=names,
-            ax=axes,
-            s=46,
-            legend=False,
-            palette={name: style.colour(name) for name in sorted(set(names))},
-            markers={name: style.marker(name) for name in sorted(set(names))},
-        )
+        for name in dict.fromkeys(names):
+            axes.scatter(
+                [x for x, _, kind in points if kind == name],
+                [y for _, y, kind in points if kind == name],
+                color=style.colour(name),
+                marker=style.marker(name),
+                s=46,
+                edgecolor="white",
+                linewidth=0.5,
+            )
         for slack, line in ((1, "-"), (10, ":")):
             ends = (slack * left, slack * right)
             axes.plot((left, right), ends, color=style.INK, linewidth=1, linestyle=line, zorder=1)

@@ -13,12 +13,11 @@ from scipy.stats import t as student
 
 from benchmark.audit.published_noise import SUSPICIOUS
 from benchmark.contract.claim import Claim
-from benchmark.data import scenarios
-from benchmark.errors import LetheError
 from benchmark.facts import Facts
 from benchmark.records import Record
 
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+#: Digits and the minus, raised.
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # powers of ten that are written out
 _PLAIN = range(-3, 5)
 
@@ -78,7 +77,7 @@ def _fixed(value: float, decimals: int) -> str:
 
 
 def _scaled(value: float, power: int, decimals: int) -> str:
-    return f"{_fixed(value / 10.0**power, decimals)}×10{str(power).translate(_SUPERSCRIPT)}"
+    return f"{_fixed(value / 10.0**power, decimals)}×10{str(power).translate(SUPERSCRIPT)}"
 
 
 #: Coverage of every interval on the board.
@@ -179,11 +178,8 @@ def _of_graph(facts: Facts) -> str:
 
 
 def _rows(facts: Facts) -> str:
-    """The scenario's title with the number of rows in it; a plug-in's may be gone by now."""
-    try:
-        title = scenarios.find(facts.scenario).title
-    except LetheError:
-        title = f"{facts.scenario} rows"
+    """The scenario's title with the number of rows in it."""
+    title = facts.scenario_title or f"{facts.scenario} rows"
     if facts.share is not None:
         return f"{number(100 * facts.share)} %, {title}"
     if facts.forgotten is None:
