@@ -30,7 +30,9 @@ def write_plots(plots: Sequence[Plot]) -> None:
     count = min(_cores(), len(plots) // _SHARE) if _can_fork() else 1
     own, *others = (plots[k :: max(1, count)] for k in range(max(1, count)))
     context = multiprocessing.get_context("fork") if others else multiprocessing
-    helpers = [context.Process(target=_help, args=(share,), daemon=True) for share in others]
+    helpers = [
+        context.Process(target=_help, args=(share, os.getpid()), daemon=True) for share in others
+    ]
     for helper in helpers:
         helper.start()
     try:
@@ -57,10 +59,12 @@ def _write(plots: Sequence[Plot]) -> None:
         replace_file(path, chart.svg)
 
 
-def _help(plots: Sequence[Plot]) -> None:
-    """Write, and be silent of what stops it: the board draws the rest and tells of errors."""
+def _help(plots: Sequence[Plot], board: int) -> None:
+    """Write while process `board` is there, and be silent of errors: it draws the rest and tells."""
     try:
-        _write(plots)
+        for plot in plots:
+            if os.getppid() == board:
+                _write([plot])
     except BaseException:
         os._exit(1)
     os._exit(0)
