@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import multiprocessing
 import os
 import shutil
 import signal
@@ -439,6 +440,18 @@ def test_plots_that_processes_draw_are_those_of_one(tmp_path, monkeypatch, dies)
     )
     assert one == many
     assert sum(name.endswith(".svg") for name in one) == 2
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_helper_draws_while_its_board_is_there(tmp_path, there):
+    chart = Chart("plots/x.svg", "x", lambda: b"<svg/>", ())
+    board = os.getpid() if there else os.getppid()
+    helper = multiprocessing.get_context("fork").Process(
+        target=drawing._help, args=([(tmp_path / "x.svg", chart)], board)
+    )
+    helper.start()
+    helper.join()
+    assert (tmp_path / "x.svg").exists() == there
 
 
 def test_a_plot_rests_on_the_code_that_orders_and_names_what_it_shows():
