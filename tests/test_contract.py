@@ -27,22 +27,13 @@ from methods.langevin import Langevin
 from methods.newton import Newton
 from methods.newton_lissa import NewtonLissa
 from methods.rewind import Rewind
+from tests.problems import QUICK
 
 # The contract, over every registered method: a new file is covered without an edit here.
 
 __all__ = ["KINDS", "METHODS", "ask", "kinds"]
 
 METHODS = registry.discover()
-#: Parameters off their defaults, for a test's time.
-QUICK: dict[str, dict[str, object]] = {
-    "descent-to-delete": {"steps": 40},
-    "dp-sgd": {"steps": 10},
-    "langevin": {"learning_steps": 30, "sigma": 2.0},
-    "newton-lissa": {"chains": 2, "depth": 20},
-    "recollection": {"steps": 40},
-    "rewind": {"steps": 40, "rewound": 30},
-    "sisa": {"shards": 3, "slices": 2},
-}
 every_method = pytest.mark.parametrize("name", METHODS)
 
 
