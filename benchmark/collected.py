@@ -83,12 +83,12 @@ def _states(folder: Path) -> _States:
     try:
         with os.scandir(folder) as entries:
             found = [one for one in entries if one.name.endswith(SUFFIX) and one.is_file()]
-        states = [(one.name, one.stat().st_mtime_ns, one.stat().st_size) for one in found]
+        stats = [(one.name, one.stat()) for one in found]
     except (FileNotFoundError, NotADirectoryError):
         return ()
     except OSError as error:
         raise LetheError(f"{folder} cannot be read ({error.strerror})") from error
-    return tuple(sorted(states))
+    return tuple(sorted((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats))
 
 
 @lru_cache(maxsize=16)  # by time and size as well: files that have changed are others
