@@ -164,6 +164,12 @@ NETS: dict[str, Callable[[], Net]] = {
 
 
 @cache
+def dense_hessian(name: str) -> Tensor:
+    """By brute force, once; each test has a net of its own, as some change its weights."""
+    return NETS[name]().dense()
+
+
+@cache
 def dense_gauss_newton(name: str) -> Tensor:
     """By brute force: the Jacobian of the logits, and each row's Hessian in its logits."""
     net = NETS[name]()
