@@ -34,6 +34,18 @@ from benchmark.rows import Rows
 __all__ = ["declared", "every_row", "mlp", "one_vs_rest", "rows", "softmax", "squared", "tangent"]
 
 
+#: Parameters off the methods' defaults, for a test's time: with fewer steps.
+QUICK: dict[str, dict[str, object]] = {
+    "descent-to-delete": {"steps": 40},
+    "dp-sgd": {"steps": 10},
+    "langevin": {"learning_steps": 30, "sigma": 5.0},
+    "newton-lissa": {"chains": 2, "depth": 20},
+    "recollection": {"steps": 40},
+    "rewind": {"steps": 40, "rewound": 30},
+    "sisa": {"shards": 3, "slices": 2},
+}
+
+
 def numbers(release: Release) -> dict[str, float]:
     """Every constant of the claim and every number measured for it, by its name."""
     evidence = release.claim.evidence
@@ -149,6 +161,12 @@ NETS: dict[str, Callable[[], Net]] = {
     "convolution": lambda: _image_net(_convolution, CONVOLUTION),
     "residual": lambda: _image_net(_residual, RESIDUAL),
 }
+
+
+@cache
+def dense_hessian(name: str) -> Tensor:
+    """By brute force, once; each test has a net of its own, as some change its weights."""
+    return NETS[name]().dense()
 
 
 @cache

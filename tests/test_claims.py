@@ -274,6 +274,10 @@ def kind_of(name: str) -> str:
     return asking.kinds(METHODS[name].method)[0]
 
 
+def made(name: str) -> Method:
+    return METHODS[name].method.build(problems.QUICK.get(name, {}))
+
+
 CAN = [name for name, found in METHODS.items() if found.method.can_alter()]
 REFUSE = [name for name in METHODS if name not in CAN]
 
@@ -328,7 +332,7 @@ def test_a_malformed_edit_is_one_line(
 
 @pytest.mark.parametrize("name", REFUSE)
 def test_who_cannot_alter_rows_says_so(name: str) -> None:
-    method, kind = METHODS[name].method(), kind_of(name)
+    method, kind = made(name), kind_of(name)
     request = edit(trained(method, before(kind)), kind)
     with pytest.raises(AssumptionBroken, match=f"{name} forgets whole rows, and this request"):
         method.answer(request)
@@ -336,7 +340,7 @@ def test_who_cannot_alter_rows_says_so(name: str) -> None:
 
 @pytest.mark.parametrize("name", CAN)
 def test_an_edit_is_answered_with_sound_weights(name: str) -> None:
-    request, release = answered(METHODS[name].method(), kind_of(name))
+    request, release = answered(made(name), kind_of(name))
     assert torch.isfinite(release.predictor.members).all()
     assert torch.equal(release.state.rows, request.retain)
 
@@ -344,7 +348,7 @@ def test_an_edit_is_answered_with_sound_weights(name: str) -> None:
 @pytest.mark.parametrize("name", [n for n in CAN if METHODS[n].method.evidence])
 @pytest.mark.parametrize("seed", range(3))
 def test_the_bound_holds_against_retraining_on_the_new_rows(name: str, seed: int) -> None:
-    method, kind = METHODS[name].method(), kind_of(name)
+    method, kind = made(name), kind_of(name)
     if method.role == "floor" or METHODS[name].method.evidence == "algorithm":
         pytest.skip("no distance to retraining is claimed")
     request, release = answered(method, kind, seed)
@@ -360,7 +364,7 @@ def test_the_bound_holds_against_retraining_on_the_new_rows(name: str, seed: int
 @pytest.mark.parametrize("name", CAN)
 def test_a_stream_goes_on_from_an_edit(name: str) -> None:
     """Back again: the altered rows get their old content, and another row is lost."""
-    method, kind = METHODS[name].method(), kind_of(name)
+    method, kind = made(name), kind_of(name)
     _, first = answered(method, kind)
     third = replace(after(kind), train=Rows(after(kind).train.x.clone(), after(kind).train.y))
     third.train.x[ALTERED] = before(kind).train.x[ALTERED]
@@ -438,7 +442,7 @@ def test_dp_sgd_adds_up_what_a_stream_alters() -> None:
 
 @pytest.mark.parametrize("name", ["rewind", "langevin", "descent-to-delete"])
 def test_counting_theorems_want_one_norm_for_old_and_new_rows(name: str) -> None:
-    method = METHODS[name].method()
+    method = made(name)
     old, new = (
         replace(p, declared=replace(p.declared, feature_norm=None))
         for p in (before("softmax"), after("softmax"))

@@ -7,6 +7,7 @@ import itertools
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from baselines.salun import SalUn
 from benchmark import registry
 from benchmark.checks import problems, rules
 from benchmark.checks.problems import KINDS, ask
+from benchmark.contract.claim import Target
 from benchmark.contract.method import Method, Source
 from benchmark.contract.request import Release, Request
 from benchmark.errors import LetheError
@@ -25,6 +27,7 @@ from methods.langevin import Langevin
 from methods.newton import Newton
 from methods.newton_lissa import NewtonLissa
 from methods.rewind import Rewind
+from tests.problems import QUICK
 
 # The contract, over every registered method: a new file is covered without an edit here.
 
@@ -39,6 +42,14 @@ def kinds(name: str) -> list[str]:
     return problems.kinds(METHODS[name].method)
 
 
+def made(name: str) -> Method:
+    """The method, with fewer steps than by default where it takes many.
+
+    No rule but that of the bound is about how many they are.
+    """
+    return METHODS[name].method.build(QUICK.get(name, {}))
+
+
 CERTIFYING = [name for name, found in METHODS.items() if found.method.evidence]
 on_every_problem = pytest.mark.parametrize(
     ("name", "kind"), [(name, kind) for name in METHODS for kind in kinds(name)]
@@ -50,55 +61,54 @@ certifying_on_every_problem = pytest.mark.parametrize(
 
 @on_every_problem
 def test_weights_are_finite_and_of_the_right_shape(name: str, kind: str) -> None:
-    rules.weights_are_sound(METHODS[name].method, kind)
+    rules.weights_are_sound(made(name), kind)
 
 
 @on_every_problem
 def test_same_seeds_give_the_same_bytes(name: str, kind: str) -> None:
-    rules.same_seeds_give_the_same_bytes(METHODS[name].method, kind)
+    rules.same_seeds_give_the_same_bytes(made(name), kind)
 
 
 @on_every_problem
 def test_another_noise_seed_changes_the_noise_and_nothing_else(name: str, kind: str) -> None:
-    rules.noise_follows_its_seed(METHODS[name].method, kind)
+    rules.noise_follows_its_seed(made(name), kind)
 
 
 @on_every_problem
 def test_T7_noise_differs_between_releases(name: str, kind: str) -> None:
-    rules.noise_differs_between_releases(METHODS[name].method, kind)
+    rules.noise_differs_between_releases(made(name), kind)
 
 
 @on_every_problem
 def test_inputs_and_the_global_generator_are_left_alone(name: str, kind: str) -> None:
-    rules.nothing_is_mutated(METHODS[name].method, kind)
+    rules.nothing_is_mutated(made(name), kind)
 
 
 @on_every_problem
 def test_it_does_something_unless_declared_otherwise(name: str, kind: str) -> None:
-    rules.it_does_something(METHODS[name].method, kind)
+    rules.it_does_something(made(name), kind)
 
 
 @on_every_problem
 def test_T13_forgetting_nothing_returns_the_original_up_to_release_noise(
     name: str, kind: str
 ) -> None:
-    rules.nothing_to_forget_changes_nothing(METHODS[name].method, kind)
+    rules.nothing_to_forget_changes_nothing(made(name), kind)
 
 
 @certifying_on_every_problem
 def test_an_observer_is_not_told_what_was_forgotten(name: str, kind: str) -> None:
-    rules.an_observer_is_not_told(METHODS[name].method, kind)
+    rules.an_observer_is_not_told(made(name), kind)
 
 
 @every_method
 def test_a_second_request_goes_on_from_the_first(name: str) -> None:
-    cls = METHODS[name].method
-    rules.a_second_request_goes_on(cls, problems.head(cls))
+    rules.a_second_request_goes_on(made(name), problems.head(METHODS[name].method))
 
 
 @on_every_problem
 def test_what_it_does_not_need_does_not_matter(name: str, kind: str) -> None:
-    rules.what_it_does_not_need_does_not_matter(METHODS[name].method, kind)
+    rules.what_it_does_not_need_does_not_matter(made(name), kind)
 
 
 PARAMETERS = [(n, p) for n, found in METHODS.items() for p in found.method.model_fields]
@@ -106,7 +116,7 @@ PARAMETERS = [(n, p) for n, found in METHODS.items() for p in found.method.model
 
 @pytest.mark.parametrize(("name", "parameter"), PARAMETERS)
 def test_every_parameter_changes_something(name: str, parameter: str) -> None:
-    rules.every_parameter_matters(METHODS[name].method, parameter)
+    rules.every_parameter_matters(made(name), parameter)
 
 
 NEAR = [name for name in CERTIFYING if rules.near(METHODS[name].method)]
@@ -115,22 +125,22 @@ NEAR = [name for name in CERTIFYING if rules.near(METHODS[name].method)]
 @pytest.mark.parametrize("name", NEAR)
 @pytest.mark.parametrize("seed", range(rules.SEEDS))
 def test_T2_the_bound_is_at_least_the_measured_distance(name: str, seed: int) -> None:
-    rules.the_bound_holds(METHODS[name].method, seed)
+    rules.the_bound_holds(METHODS[name].method(), seed)
 
 
 @certifying_on_every_problem
 def test_sigma_answers_the_target(name: str, kind: str) -> None:
-    rules.noise_answers_the_target(METHODS[name].method, kind)
+    rules.noise_answers_the_target(made(name), kind)
 
 
 @every_method
 def test_declarations_are_complete(name: str) -> None:
-    rules.declarations_are_complete(METHODS[name].method)
+    rules.declarations_are_complete(made(name))
 
 
 @every_method
 def test_a_method_that_certifies_claims_something(name: str) -> None:
-    rules.it_claims_what_it_declares(METHODS[name].method)
+    rules.it_claims_what_it_declares(made(name))
 
 
 # Of one that keeps no rule, each rule says so.
@@ -176,23 +186,79 @@ WRONG: dict[str, tuple[Callable[[Request], object], Callable, str]] = {
 COUNT = itertools.count()
 
 
+class Bad(Method):
+    """Do what no method may."""
+
+    name, title = "bad", "Bad"
+    source = Source(paper="None", url="https://example.org")
+    needs = frozenset()
+
+
 @pytest.mark.parametrize("fault", WRONG)
 @pytest.mark.parametrize("kind", ["softmax", "squared"])
 def test_a_rule_that_is_broken_is_told(fault: str, kind: str) -> None:
     wrong, rule, words = WRONG[fault]
 
-    class Wrong(Method):
-        """Do what no method may."""
-
-        name, title = "wrong", "Wrong"
-        source = Source(paper="None", url="https://example.org")
-        needs = frozenset()
-
+    class Wrong(Bad):
         def unlearn(self, request: Request) -> Release:
             return request.release(request.original.weights * 0.9 + wrong(request))
 
     with torch.random.fork_rng(), pytest.raises(rules.RuleBroken, match=words):
-        rule(Wrong, kind)
+        rule(Wrong(), kind)
+
+
+TELLING: dict[str, tuple[Callable[[Request], Target | None], str]] = {
+    "a target by the size": (
+        lambda r: r.target.model_copy(update={"distance": 1.0 + len(r.forget)}),
+        "depends on what is forgotten",
+    ),
+    "a target by the rows": (
+        lambda r: r.target.model_copy(update={"distance": 1.0 + float(r.forget_rows.x.norm())}),
+        "depends on what is forgotten",
+    ),
+    "no claim where much is asked": (
+        lambda r: r.target if len(r.forget) < 10 else None,
+        "some requests are answered with a claim, some without",
+    ),
+    "no claim where nothing is asked": (
+        lambda r: r.target if len(r.forget) else None,
+        "some requests are answered with a claim, some without",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", TELLING)
+def test_a_claim_that_tells_what_was_forgotten_is_told(fault: str) -> None:
+    target_of, words = TELLING[fault]
+
+    class Telling(Newton):
+        """Claim what follows from the request."""
+
+        name = "telling"
+
+        def unlearn(self, request: Request) -> Release:
+            target = target_of(request)
+            release = super().unlearn(replace(request, target=target or request.target))
+            return release if target else replace(release, claim=None)
+
+    rules.an_observer_is_not_told(Newton(), "softmax")
+    with pytest.raises(rules.RuleBroken, match=words):
+        rules.an_observer_is_not_told(Telling(), "softmax")
+
+
+def test_a_parameter_that_changes_nothing_is_told() -> None:
+    class Idle(Bad):
+        used: float = 0.5
+        unused: float = 0.5
+        rounded: int = 3
+
+        def unlearn(self, request: Request) -> Release:
+            return request.release(request.original.weights * (self.used + self.rounded // 10))
+
+    rules.every_parameter_matters(Idle(), "used")
+    for parameter in ("unused", "rounded"):
+        with pytest.raises(rules.RuleBroken, match=f"parameter {parameter} changes nothing"):
+            rules.every_parameter_matters(Idle(), parameter)
 
 
 # A method's key hashes what its code and its theory say, and nothing that says nothing.
@@ -324,20 +390,24 @@ def hashes(theory: Theory) -> dict[type[Method], str]:
     return {method: hash_by(method, theory) for method in HASHED_METHODS}
 
 
+@pytest.fixture(scope="module")
+def unedited() -> dict[type[Method], str]:
+    return hashes(Theory(ROOT))
+
+
 @pytest.fixture
-def affected(tmp_path: Path) -> Callable[..., set[type[Method]]]:
+def affected(tmp_path: Path, unedited: dict[type[Method], str]) -> Callable[..., set[type[Method]]]:
     """The methods whose hash is another once some text of a theory's file is replaced."""
     for package in ("theory", "claims", "definitions", "contract"):
         shutil.copytree(ROOT / "benchmark" / package, tmp_path / "benchmark" / package)
 
     def edited(file: str, old: str, new: str) -> set[type[Method]]:
-        before = hashes(Theory(tmp_path))
         path = tmp_path / "benchmark" / file
         text = path.read_text(encoding="utf-8")
         assert old in text
         path.write_text(text.replace(old, new, 1), encoding="utf-8")
         after = hashes(Theory(tmp_path))
-        return {method for method in HASHED_METHODS if before[method] != after[method]}
+        return {method for method in HASHED_METHODS if unedited[method] != after[method]}
 
     return edited
 

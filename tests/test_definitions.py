@@ -55,19 +55,13 @@ CERTIFIED = [name for name, one in registry.discover().items() if one.method.evi
 ON_NETS = [n for n in CERTIFIED if not registry.find(n).method.needs & {"strong_convexity", "cone"}]
 ON_DISTANCE = [name for name in CERTIFIED if registry.find(name).method.evidence == "distance"]
 #: Off their defaults, for a test's time, or for training as loose as some problems have it.
-PARAMS = {
+PARAMS = problems.QUICK | {
     "blockwise": {"batch": 512},
     "certified-removal": {"output_sigma": 1e3},
-    "descent-to-delete": {"steps": 40},
-    "dp-sgd": {"steps": 10},
-    "langevin": {"learning_steps": 40, "sigma": 2.0},
     "model-clipping": {"batch": 512},
-    "newton-lissa": {"chains": 2, "depth": 20},
     "noisy-fine-tune": {"batch": 512},
     "noisy-fine-tune-within": {"batch": 512},
     "output-perturbation": {"batch": 512},
-    "recollection": {"steps": 40},
-    "rewind": {"steps": 40, "rewound": 30},
     "sisa": {"shards": 2, "slices": 1},
 }
 #: What a hypothesis that fails is refused with: no other refusal is expected.

@@ -281,6 +281,13 @@ def test_checks_find_what_the_contract_tests_do() -> None:
     assert broken == {"ValueError: not today"}
 
 
+def test_an_instance_is_checked_with_its_own_parameters() -> None:
+    assert all(outcome.kept for outcome in check_method(Faded))
+    broken = [outcome.broken for outcome in check_method(Faded(factor=1.0)) if not outcome.kept]
+    assert broken
+    assert all("declare does_nothing" in words for words in broken)
+
+
 def test_a_method_that_refuses_everything_or_claims_nothing_does_not_pass() -> None:
     class Refusing(Faded):
         """Refuse every request."""

@@ -229,7 +229,7 @@ def test_a_net_with_running_statistics_is_refused() -> None:
 def test_scores_do_not_depend_on_batch_or_order_and_move_nothing(name: str) -> None:
     kind = test_contract.kinds(name)[-1]
     problem = test_contract.KINDS[kind]()
-    _, release = test_contract.ask(METHODS[name].method(), problem)
+    _, release = test_contract.ask(test_contract.made(name), problem)
     members, predictor = release.predictor.members.clone(), release.predictor
     scores = predictor.log_probabilities if problem.target is None else predictor.numbers
 
@@ -263,7 +263,7 @@ def test_every_metric_has_a_value_within_its_bounds_or_a_reason(
 ) -> None:
     of_classes = [kind for kind in test_contract.kinds(name) if kind != "real"]
     store, setting = bench[of_classes[-1]]
-    problem, method = store.problem, METHODS[name].method()
+    problem, method = store.problem, test_contract.made(name)
     retain = torch.tensor([k for k in problems.every_row(problem) if k not in FORGET])
     answers = unlearned(store, method, (FORGET,), Seeds(), RUNS)
     models = Models(setting, [answer.predictor for answer in answers])

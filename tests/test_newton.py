@@ -308,7 +308,9 @@ def test_lissa_that_diverges_says_so_where_its_step_is_all_there_is() -> None:
 
 @pytest.mark.parametrize("depth", [5, 50, 200, 1000])
 def test_lissa_that_diverges_ends_within_the_public_distance_all_the_same(depth: int) -> None:
-    request, release = ask(NewtonLissa(scale=1.0, depth=depth), problems.softmax(ridge=0.1))
+    request, release = ask(
+        NewtonLissa(scale=1.0, depth=depth, chains=2), problems.softmax(ridge=0.1)
+    )
     assert away(request, release) <= release.claim.evidence.reached <= 1e-3
     assert numbers(release)["further_steps"] >= 1
     assert release.claim.public() == ask(Newton(), problems.softmax(ridge=0.1))[1].claim.public()

@@ -33,7 +33,7 @@ from benchmark.rows import Rows
 from benchmark.solvers.solver import System
 from benchmark.solvers.svrg import effective_number, inclusion, svrg, systematic_sample
 from tests import problems
-from tests.problems import FORMS, NETS, ROWS, Net, dense_gauss_newton
+from tests.problems import FORMS, NETS, ROWS, Net, dense_gauss_newton, dense_hessian
 
 # Every product against the brute-force Hessian in float64, on small nets.
 
@@ -82,7 +82,20 @@ def mlp(net: Net, rows: Rows, **options: object) -> MLPHessian:
 
 def columns(operator: Differentiated, net: Net) -> Tensor:
     """(d, d), one product a row; not symmetrised."""
-    return torch.stack([operator @ e for e in torch.eye(len(net.weights)).double()])
+    return products(operator, directions(net, "whole"))
+
+
+def directions(net: Net, form: str) -> Tensor:
+    """Every axis for the rows as a whole; some random vectors where they are cut."""
+    d = len(net.weights)
+    if form == "whole":
+        return torch.eye(d).double()
+    return torch.randn(4, d, generator=torch.Generator().manual_seed(9)).double()
+
+
+def products(operator: Differentiated, vectors: Tensor) -> Tensor:
+    """(k, d), not symmetrised."""
+    return torch.stack([operator @ v for v in vectors])
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -91,9 +104,10 @@ def test_the_product_is_the_brute_force_hessian(name: str, form: str) -> None:
     net = NETS[name]()
     build = by_autograd if net.problem is None else by_problem
     hessian = build(net, net.rows, **FORMS[form])
-    matrix = columns(hessian, net)
-    assert torch.allclose(matrix, net.dense(), rtol=0, atol=1e-13)
-    assert torch.allclose(matrix, matrix.T, rtol=0, atol=1e-13), "symmetric"
+    v = directions(net, form)
+    found = products(hessian, v)
+    assert torch.allclose(found, v @ dense_hessian(name), rtol=0, atol=1e-13)
+    assert torch.allclose(found @ v.T, v @ found.T, rtol=0, atol=1e-13), "symmetric"
     assert torch.allclose(hessian.gradient, net.gradient(), rtol=0, atol=1e-14)
 
 
@@ -101,13 +115,14 @@ def test_the_product_is_the_brute_force_hessian(name: str, form: str) -> None:
 @pytest.mark.parametrize("name", NETS)
 def test_the_gauss_newton_product_is_the_brute_force_one(name: str, form: str) -> None:
     net = NETS[name]()
-    expected = dense_gauss_newton(name)
+    v = directions(net, form)
+    expected = v @ dense_gauss_newton(name)
     operator = gauss_newton(net, net.rows, **FORMS[form])
-    assert torch.allclose(columns(operator, net), expected, rtol=0, atol=1e-13)
+    assert torch.allclose(products(operator, v), expected, rtol=0, atol=1e-13)
     assert torch.allclose(operator.gradient, net.gradient(), rtol=0, atol=1e-14)
     if name in ("tanh", "relu"):
         closed = mlp(net, net.rows, gauss_newton=True, **FORMS[form])
-        assert torch.allclose(columns(closed, net), expected, rtol=0, atol=1e-13)
+        assert torch.allclose(products(closed, v), expected, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("hidden", [(4,), (5, 4, 3)])
@@ -200,7 +215,7 @@ def test_a_block_of_products_is_the_products(name: str) -> None:
 def test_the_assembled_matrix_is_the_hessian(name: str, block: int) -> None:
     net = NETS[name]()
     matrix = dense_matrix(by_problem(net, net.rows), net.weights, block=block)
-    assert torch.allclose(matrix, net.dense(), rtol=0, atol=1e-13)
+    assert torch.allclose(matrix, dense_hessian(name), rtol=0, atol=1e-13)
     assert torch.equal(matrix, matrix.T)
 
 

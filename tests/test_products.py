@@ -26,7 +26,7 @@ from benchmark.problem.products import PRODUCTS, default, serving
 from benchmark.problem.variants import AnyNet, PerturbedProblem, gauss_newton
 from benchmark.rows import Rows
 from tests import problems
-from tests.problems import FORMS, NETS, ROWS, Net, dense_gauss_newton
+from tests.problems import FORMS, NETS, ROWS, Net, dense_gauss_newton, dense_hessian
 
 # --- Every product by its name, against the brute-force Hessian in float64, on small nets --------
 
@@ -65,7 +65,7 @@ def test_a_product_by_name_is_the_brute_force_hessians(name: str, product: str, 
     hessian = problem_of(net).hessian(net.weights, net.rows, product=product, **FORMS[form])
     vectors = torch.randn(3, len(net.weights), generator=torch.Generator().manual_seed(9)).double()
     found = torch.stack([hessian @ v for v in vectors])
-    assert torch.allclose(found, vectors @ net.dense(), rtol=0, atol=1e-13)
+    assert torch.allclose(found, vectors @ dense_hessian(name), rtol=0, atol=1e-13)
     assert torch.allclose(hessian.gradient, net.gradient(), rtol=0, atol=1e-14)
 
 

@@ -136,11 +136,11 @@ def to_tolerance(problem: Problem, tolerance: float, max_epochs: int = 2000) -> 
 @pytest.mark.parametrize("radius", [None, 40.0])
 def test_descent_to_a_tolerance_ends_where_the_problem_ends_it(radius: float | None) -> None:
     """Each model leaves the stack at an epoch of its own, and the others go on as before."""
-    problem = to_tolerance(adam_problem(radius=radius), 1e-2)
-    together = train(problem, runs(5))
-    torch.testing.assert_close(together, separately(problem, runs(5)), rtol=1e-7, atol=1e-8)
-    for run, w in zip(runs(5), together, strict=True):
-        assert float(problem.gradient(w, problem.train.take(run.rows)).norm()) <= 1e-2
+    problem = to_tolerance(adam_problem(radius=radius), 2e-2)
+    together = train(problem, runs(3))
+    torch.testing.assert_close(together, separately(problem, runs(3)), rtol=1e-7, atol=1e-8)
+    for run, w in zip(runs(3), together, strict=True):
+        assert float(problem.gradient(w, problem.train.take(run.rows)).norm()) <= 2e-2
 
 
 def test_a_schedule_is_followed() -> None:

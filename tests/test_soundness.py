@@ -46,6 +46,7 @@ from leaderboard.board import build, check
 from leaderboard.studies.slack import reading
 from methods.newton import Newton
 from tests import tiny_experiment
+from tests.problems import QUICK
 
 # No proved bound is below the true distance, on any problem that can be drawn.
 
@@ -71,8 +72,10 @@ def sound(answers: list[Answer]) -> bool:
     return not refused and not any(c.violated for answer in answers for c in answer.checks)
 
 
-def asked(names: set[str]) -> list[Method]:
-    return [method for method in methods() if method.name in names]
+def asked(names: set[str], *, quick: bool = False) -> list[Method]:
+    """The methods as they are; `quick`, with fewer steps where they take many."""
+    found = [method for method in methods() if method.name in names]
+    return [one.build(QUICK.get(one.name, {})) for one in found] if quick else found
 
 
 #: Problems on which a bound comes close to the truth: for each bound the closest of sixty that
@@ -99,7 +102,7 @@ def test_T2_no_bound_is_below_the_true_distance_and_none_is_refused(seed: int) -
 
 @pytest.mark.parametrize("seed", [0, 3, 4, 8])
 def test_T2_no_slow_methods_bound_is_either(seed: int) -> None:
-    assert sound(examine(seed, asked(SLOW)))
+    assert sound(examine(seed, asked(SLOW, quick=True)))
 
 
 @pytest.mark.parametrize("seed", [BALL * factor for factor in range(1, 6)])
@@ -112,7 +115,7 @@ def test_T2_nor_is_one_in_a_ball(seed: int) -> None:
 @pytest.mark.parametrize("seed", [0, 1, 2, 3])
 def test_T2_nor_is_one_in_a_stream(seed: int) -> None:
     """Four requests. The study asks for ten."""
-    found = {a.method: a for a in examine(seed, asked(UNIFORM | {"rewind"}), 4)}
+    found = {a.method: a for a in examine(seed, asked(UNIFORM | {"rewind"}, quick=True), 4)}
     assert sound(list(found.values()))
     for name in UNIFORM:
         assert sum(c.bound == "certified" for c in found[name].checks) == 4
@@ -288,21 +291,41 @@ QUIET = tiny_experiment.QUIET
 HEADING = "How slack the bounds are"
 
 
-@pytest.fixture
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cut_down(folder: Path, patch: pytest.MonkeyPatch) -> Path:
     """The study cut down to the tiny experiment and two of its settings; a plan to show it by."""
     row = '[rows.newton]\nparams = { noise = "measured" }\n'
-    toml = tiny_experiment.write(tmp_path, ("delta = 1e-5\n", f"delta = 1e-5\n{row}"))
+    toml = tiny_experiment.write(folder, ("delta = 1e-5\n", f"delta = 1e-5\n{row}"))
     _, ridge, damping, *_ = SWEEPS
     sweeps = (
         replace(ridge, experiment=str(toml), values=(1e-2, 1e-1)),
         replace(damping, experiment=str(toml), values=(1e-2, 1.0)),
     )
-    monkeypatch.setattr(slack, "SWEEPS", sweeps)
-    results = tmp_path / "results"
+    patch.setattr(slack, "SWEEPS", sweeps)
+    results = folder / "results"
     experiment = experiments.load(str(toml))
     json_file.write(records.Store(results).plan_path("tiny"), plan_of(experiment))
     return results
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return cut_down(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def run_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of the study; changed by no test."""
+    with pytest.MonkeyPatch.context() as patch:
+        results = cut_down(tmp_path_factory.mktemp("slack"), patch)
+        measure(results)
+    return results
+
+
+@pytest.fixture
+def measured(tiny: Path, run_once: Path) -> Path:
+    """A copy of results that are there."""
+    shutil.copytree(run_once, tiny, dirs_exist_ok=True)
+    return tiny
 
 
 def measure(results: Path) -> SlackStudy:
@@ -310,22 +333,26 @@ def measure(results: Path) -> SlackStudy:
     return slack_record.read(results)
 
 
-def test_a_point_is_what_a_run_of_that_cell_records(tiny: Path, tmp_path: Path) -> None:
-    study = measure(tiny)
+def test_a_point_is_what_a_run_of_that_cell_records(measured: Path, tmp_path: Path) -> None:
+    study = slack_record.read(measured)
     experiment = experiments.load(str(tmp_path / "tiny.toml"))
     run_experiments(
-        [experiment], records.Store(tiny), torch.device("cpu"), methods=["newton"], console=QUIET
+        [experiment],
+        records.Store(measured),
+        torch.device("cpu"),
+        methods=["newton"],
+        console=QUIET,
     )
     (point,) = [p for p in study.panels[0].points if (p.value, p.seed) == (1e-2, 1)]
-    path = records.Store(tiny).cell_path("tiny", "newton", 1)
+    path = records.Store(measured).cell_path("tiny", "newton", 1)
     record = records.read_record(path)
     assert point.distance == pytest.approx(record.metrics["distance"].value)
     assert point.bounds["proved"] == record.claim.bound
     assert point.slack("proved") == pytest.approx(record.metrics["slack"].value)
 
 
-def test_bounds_hold_and_the_first_one_is_the_least_that_is_proved(tiny: Path) -> None:
-    for panel in measure(tiny).panels:
+def test_bounds_hold_and_the_first_one_is_the_least_that_is_proved(measured: Path) -> None:
+    for panel in slack_record.read(measured).panels:
         for point in panel.points:
             proved = min(point.bounds["thm5"], point.bounds["thm6"])
             assert point.bounds["proved"] == proved < point.bounds["zhang24"]
@@ -377,19 +404,18 @@ def test_an_answer_that_fails_is_recorded_and_said(
     monkeypatch.undo()
 
 
-def test_results_folders_do_not_take_it_for_an_experiment(tiny: Path) -> None:
-    measure(tiny)
-    assert [plan.experiment for plan in records.Store(tiny).plans()] == ["tiny"]
+def test_results_folders_do_not_take_it_for_an_experiment(measured: Path) -> None:
+    assert [plan.experiment for plan in records.Store(measured).plans()] == ["tiny"]
 
 
 # --- the board ----------------------------------------------------------------------------------
 
 
-def test_the_board_shows_the_study_and_check_covers_it(tiny: Path, tmp_path: Path) -> None:
-    study = measure(tiny)
+def test_the_board_shows_the_study_and_check_covers_it(measured: Path, tmp_path: Path) -> None:
+    study = slack_record.read(measured)
     first, second = tmp_path / "first", tmp_path / "second"
-    names = [path.relative_to(first) for path in build(tiny, first)]
-    build(tiny, second)
+    names = [path.relative_to(first) for path in build(measured, first)]
+    build(measured, second)
     assert Path("plots/slack.svg") in names
     assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
     page, text = ((first / name).read_text() for name in ("site/study-slack.html", "README.md"))
@@ -397,24 +423,23 @@ def test_the_board_shows_the_study_and_check_covers_it(tiny: Path, tmp_path: Pat
     assert f"{HEADING}: " in text
     assert "](plots/slack.svg)" in text
     assert reading(study) in text
-    assert check(tiny, first) == []
+    assert check(measured, first) == []
     (first / "plots" / "slack.svg").write_text("<svg/>")
-    assert check(tiny, first) == ["plots/slack.svg"], "the site has a plot of its own"
+    assert check(measured, first) == ["plots/slack.svg"], "the site has a plot of its own"
 
 
-def test_without_a_study_there_is_no_section(tiny: Path, tmp_path: Path) -> None:
-    measure(tiny)
-    build(tiny, tmp_path / "board")
-    shutil.rmtree(tiny / "slack.study")
-    assert "plots/slack.svg" in check(tiny, tmp_path / "board")
-    build(tiny, tmp_path / "board")
+def test_without_a_study_there_is_no_section(measured: Path, tmp_path: Path) -> None:
+    build(measured, tmp_path / "board")
+    shutil.rmtree(measured / "slack.study")
+    assert "plots/slack.svg" in check(measured, tmp_path / "board")
+    build(measured, tmp_path / "board")
     assert not (tmp_path / "board" / "plots" / "slack.svg").exists()
     for name in ("index.html", "README.md"):
         assert HEADING not in (tmp_path / "board" / name).read_text()
 
 
-def test_the_reading_has_a_sentence_for_each_experiment_with_its_numbers(tiny: Path) -> None:
-    study = measure(tiny)
+def test_the_reading_has_a_sentence_for_each_experiment_with_its_numbers(measured: Path) -> None:
+    study = slack_record.read(measured)
     points = [
         point.model_copy(update={"distance": 1.0, "bounds": {"proved": b, "thm5": 9.0}})
         for point, b in zip(study.panels[0].points, [1.0, 2.0, 1.5] * 2, strict=True)
@@ -440,19 +465,18 @@ def test_the_reading_has_a_sentence_for_each_experiment_with_its_numbers(tiny: P
     ],
 )
 def test_a_damaged_study_is_one_line(
-    tiny: Path,
+    measured: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     change: dict[str, object] | None,
     words: str,
 ) -> None:
-    measure(tiny)
-    path = next((tiny / "slack.study").glob("*/*.json"))
+    path = next((measured / "slack.study").glob("*/*.json"))
     content = json.loads(path.read_text())
     path.write_text("{" if change is None else json.dumps(content | change))
     with pytest.raises(LetheError, match=words):
-        slack_record.read(tiny)
-    where = ("--results", str(tiny), "--to", str(tiny.parent / "board"))
+        slack_record.read(measured)
+    where = ("--results", str(measured), "--to", str(measured.parent / "board"))
     monkeypatch.setattr(sys, "argv", ["lethe", "leaderboard", *where])
     with pytest.raises(SystemExit) as caught:
         cli.main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pytest
@@ -524,20 +525,27 @@ def test_ball_residual_is_the_least_that_its_inequality_allows(seed: int, inside
     assert float(rates.max()) >= residual - 0.15 * float(q.norm())
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("products", [2, 5, 400])
-def test_step_residual_bounds_the_true_distance_on_an_active_ball(seed: int, products: int) -> None:
+@cache
+def on_a_ball(seed: int) -> tuple[Case, float, Tensor, Tensor]:
+    """A case, the radius of an active ball, and the minimisers in it on both sets of rows."""
     case = make_case(seed=seed, **CASE)
     radius = 0.5 * float(min(case.original.norm(), case.retrained.norm()))
-    smoothness = case.constants.gradient_lipschitz
 
     def train(rows: Rows) -> Tensor:
         w = torch.zeros_like(case.original)
         for _ in range(1000):
-            w = project(w - case.problem.gradient(w, rows) / smoothness, radius)
+            step = case.problem.gradient(w, rows) / case.constants.gradient_lipschitz
+            w = project(w - step, radius)
         return w
 
-    original, retrained = train(case.problem.train), train(case.retain)
+    return case, radius, train(case.problem.train), train(case.retain)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("products", [2, 5, 400])
+def test_step_residual_bounds_the_true_distance_on_an_active_ball(seed: int, products: int) -> None:
+    case, radius, original, retrained = on_a_ball(seed)
+    smoothness = case.constants.gradient_lipschitz
     assert float(retrained.norm()) == pytest.approx(radius)  # the constraint is active
     damping = 0.05
     hessian = case.hessian(original)

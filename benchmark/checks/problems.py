@@ -8,6 +8,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmark.contract.claim import Claim
 from benchmark.contract.clock import Clock
@@ -146,7 +147,7 @@ def declared(problem: Problem, rows_at_least: int) -> Problem:
     return replace(problem, declared=Declared(rows_at_least, norm, problem.declared.fixed_point))
 
 
-def every_row(problem: Problem) -> torch.Tensor:
+def every_row(problem: Problem) -> Tensor:
     """Indices of all training rows."""
     return torch.arange(len(problem.train))
 
@@ -205,7 +206,7 @@ def trained(method: Method, problem: Problem, seeds: Seeds) -> State:
 def ask(
     method: Method,
     problem: Problem,
-    forget: torch.Tensor = FORGET,
+    forget: Tensor = FORGET,
     seeds: Seeds | None = None,
     original: State | None = None,
     **more: Any,
@@ -232,10 +233,36 @@ def problem_of(kind: str, *, bounded: bool = False) -> Problem:
     return declared(problem, 30)
 
 
+@lru_cache(maxsize=64)
+def fitted(problem: Problem, left_out: tuple[int, ...] = ()) -> Tensor:
+    """Weights (d,) of the training that methods without one of their own share, fitted once."""
+    rows = every_row(problem)
+    kept = rows[~torch.isin(rows, torch.tensor(left_out, dtype=torch.int64))]
+    return problem.fit(kept, Seeds().generator("training"))
+
+
+def begun(
+    method: Method, problem: Problem, seeds: Seeds | None = None, copy: Problem | None = None
+) -> State:
+    """What the method starts from, of its own training or with a copy of what is `fitted`.
+
+    Args:
+        method: which is trained and prepared.
+        problem: that it is trained on.
+        seeds: of its own training and of what it prepares; shared training has seed 0.
+        copy: of the problem, which the method sees in its place.
+    """
+    seen, seeds = copy or problem, seeds or Seeds()
+    if method.has_own_training():
+        return trained(method, seen, seeds)
+    original = State(fitted(problem).clone(), every_row(problem))
+    return method.prepare(seen, original, seeds, Clock())
+
+
 @lru_cache(maxsize=512)
 def start_of(method: Method, kind: str, *, bounded: bool = False) -> State:
-    """What the method starts from on the problem of a kind, trained once for all checks."""
-    return trained(method, problem_of(kind, bounded=bounded), Seeds())
+    """What the method starts from on the problem of a kind, begun once for all checks."""
+    return begun(method, problem_of(kind, bounded=bounded))
 
 
 @lru_cache(maxsize=512)

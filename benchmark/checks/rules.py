@@ -10,6 +10,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmark import registry, settings
 from benchmark.checks.problems import (
@@ -19,7 +20,9 @@ from benchmark.checks.problems import (
     NOTHING,
     answer_of,
     ask,
+    begun,
     every_row,
+    fitted,
     head,
     kinds,
     later,
@@ -27,7 +30,6 @@ from benchmark.checks.problems import (
     rests_on,
     same,
     start_of,
-    trained,
 )
 from benchmark.contract.claim import Target
 from benchmark.contract.clock import Clock
@@ -36,6 +38,7 @@ from benchmark.contract.method import Method
 from benchmark.contract.request import Release
 from benchmark.contract.seeds import Seeds
 from benchmark.errors import AssumptionBroken, LetheError, present
+from benchmark.problem.problem import Problem
 from benchmark.rows import Rows
 
 # The rules of the contract, each a check of a method on a small problem.
@@ -55,10 +58,10 @@ def hold(kept: bool, text: str) -> None:
         raise RuleBroken(text)
 
 
-def weights_are_sound(cls: type[Method], kind: str) -> None:
+def weights_are_sound(method: Method, kind: str) -> None:
     """Weights are finite and of the right shape, and the state holds the retained rows."""
     problem = problem_of(kind)
-    request, release = answer_of(cls(), kind)
+    request, release = answer_of(method, kind)
     members = release.predictor.members
     hold(members.shape[1] == problem.model.dimension, f"weights have shape {members.shape}")
     hold(bool(torch.isfinite(members).all()), "weights are not finite")
@@ -72,16 +75,17 @@ def weights_are_sound(cls: type[Method], kind: str) -> None:
     )
 
 
-def same_seeds_give_the_same_bytes(cls: type[Method], kind: str) -> None:
+def same_seeds_give_the_same_bytes(method: Method, kind: str) -> None:
     """Same seeds, same bytes."""
-    first, (second, _) = answer_of(cls(), kind)[1], _watched(cls(), kind)
+    first, (second, _) = answer_of(method, kind)[1], _watched(method, kind)
     hold(same(first, second), "two runs differ: draw from request.generator(axis, ...) alone")
 
 
-def noise_follows_its_seed(cls: type[Method], kind: str) -> None:
+def noise_follows_its_seed(method: Method, kind: str) -> None:
     """Another noise seed changes the noise and nothing else."""
-    method, problem = cls(), problem_of(kind)
-    first, second = answer_of(method, kind)[1], ask(method, problem, seeds=Seeds(noise=1))[1]
+    problem, other = problem_of(kind), Seeds(noise=1)
+    first = answer_of(method, kind)[1]
+    second = ask(method, problem, seeds=other, original=begun(method, problem, other))[1]
     hold(first.claim == second.claim, "the claim changes with the seed of the noise")
     if rests_on(first.claim) != "algorithm":
         hold(
@@ -97,17 +101,16 @@ def noise_follows_its_seed(cls: type[Method], kind: str) -> None:
     )
 
 
-def noise_differs_between_releases(cls: type[Method], kind: str) -> None:
+def noise_differs_between_releases(method: Method, kind: str) -> None:
     """Two requests of a stream share no draw of noise."""
-    method, problem = cls(), problem_of(kind)
     _, first = answer_of(method, kind)
-    _, second = ask(method, problem, original=start_of(method, kind), number=1)
     if rests_on(first.claim) not in ("distance", "algorithm"):
         hold(
             torch.equal(first.predictor.weights, first.state.weights),
             "what is published is not the state, and no claim says why",
         )
         return
+    _, second = ask(method, problem_of(kind), original=start_of(method, kind), number=1)
     if rests_on(first.claim) == "algorithm":  # between steps: tests/test_noisy_methods.py
         same_again = bool(torch.isclose(first.predictor.weights, second.predictor.weights).all())
         # a model that was trained with all the noise there is may be published twice
@@ -118,9 +121,9 @@ def noise_differs_between_releases(cls: type[Method], kind: str) -> None:
     hold(not torch.isclose(noise, other).any(), "two requests of a stream share their noise")
 
 
-def nothing_is_mutated(cls: type[Method], kind: str) -> None:
+def nothing_is_mutated(method: Method, kind: str) -> None:
     """Inputs and the global random generator are left alone."""
-    _, harm = _watched(cls(), kind)
+    _, harm = _watched(method, kind)
     hold(not harm, harm)
 
 
@@ -131,7 +134,7 @@ def _watched(method: Method, kind: str) -> tuple[Release, str]:
     The harm is "" where there is none.
     """
     problem, global_state = KINDS[kind](), torch.get_rng_state()
-    original = trained(method, problem, Seeds())
+    original = begun(method, problem_of(kind), copy=problem)
     held = {
         "training rows": problem.train.x,
         "training labels": problem.train.y,
@@ -151,9 +154,8 @@ def _watched(method: Method, kind: str) -> tuple[Release, str]:
     return release, ""
 
 
-def it_does_something(cls: type[Method], kind: str) -> None:
+def it_does_something(method: Method, kind: str) -> None:
     """The weights change unless `does_nothing` is declared."""
-    method = cls()
     request, release = answer_of(method, kind)
     unchanged = torch.equal(release.state.weights, request.original.weights)
     hold(
@@ -164,9 +166,8 @@ def it_does_something(cls: type[Method], kind: str) -> None:
     )
 
 
-def nothing_to_forget_changes_nothing(cls: type[Method], kind: str) -> None:
+def nothing_to_forget_changes_nothing(method: Method, kind: str) -> None:
     """Forgetting nothing returns the original, up to release noise."""
-    method = cls()
     request, release = ask(method, problem_of(kind), NOTHING, original=start_of(method, kind))
     if method.role == "floor":  # another training seed is what this row is about
         hold(
@@ -188,9 +189,9 @@ def nothing_to_forget_changes_nothing(cls: type[Method], kind: str) -> None:
     )
 
 
-def an_observer_is_not_told(cls: type[Method], kind: str) -> None:
+def an_observer_is_not_told(method: Method, kind: str) -> None:
     """What is public of a claim is the same whatever is forgotten."""
-    method, problem = cls(), problem_of(kind, bounded=True)
+    problem = problem_of(kind, bounded=True)
     original = start_of(method, kind, bounded=True)
     made = [answer_of(method, kind, bounded=True)[1].claim] + [
         ask(method, problem, forget, original=original)[1].claim
@@ -212,9 +213,9 @@ def an_observer_is_not_told(cls: type[Method], kind: str) -> None:
     )
 
 
-def a_second_request_goes_on(cls: type[Method], kind: str) -> None:
+def a_second_request_goes_on(method: Method, kind: str) -> None:
     """A second request goes on from the first."""
-    method, problem = cls(), problem_of(kind)
+    problem = problem_of(kind)
     _, first = answer_of(method, kind)
     request, second = ask(method, problem, LATER, original=first.state, number=1)
     hold(
@@ -225,18 +226,19 @@ def a_second_request_goes_on(cls: type[Method], kind: str) -> None:
     hold(len(request.retain) == left, "the second request does not start from the first's rows")
 
 
-def what_it_does_not_need_does_not_matter(cls: type[Method], kind: str) -> None:
+def what_it_does_not_need_does_not_matter(method: Method, kind: str) -> None:
     """Rows that `needs` leaves out may have other features and labels, in a stream of two requests.
 
     Where the rows' norm is declared; without, it is that of all rows at hand.
     """
-    method, problem = cls(), problem_of(kind, bounded=True)
+    unneeded = {"retain", "forget"} - method.needs
+    if not unneeded:
+        return
+    problem = problem_of(kind, bounded=True)
     original = start_of(method, kind, bounded=True)
     _, first = answer_of(method, kind, bounded=True)
     plain = [first, later(method, problem, first)]
-    for part in ("retain", "forget"):
-        if part in method.needs:
-            continue
+    for part in sorted(unneeded, reverse=True):
         spoilt, labels = problem.train.x.clone(), problem.train.y.clone()
         # the later request's rows are retained by the first one
         rows = every_row(problem)
@@ -255,18 +257,19 @@ def what_it_does_not_need_does_not_matter(cls: type[Method], kind: str) -> None:
         )
 
 
-def every_parameter_matters(cls: type[Method], parameter: str) -> None:
+def every_parameter_matters(method: Method, parameter: str) -> None:
     """A parameter with another value changes what is published or claimed, on some problem."""
-    beside = _BESIDE.get((cls.name, parameter), {})
-    before = cls.build(beside)
-    changed = cls.build(beside | {parameter: _another_value(cls, parameter)})
-    for kind in kinds(cls):
-        if (rows := _ROWS.get((cls.name, parameter))) is not None:
+    beside = _BESIDE.get((method.name, parameter), {})
+    given = {name: getattr(method, name) for name in type(method).model_fields} | beside
+    before = method.build(given)
+    changed = method.build(given | {parameter: _another_value(method, parameter)})
+    for kind in kinds(type(method)):
+        if (rows := _ROWS.get((method.name, parameter))) is not None:
             problem = KINDS[kind](n=rows)
-            plain = ask(before, problem)[1]
+            plain, other = (ask(one, problem)[1] for one in (before, changed))
         else:
-            problem, plain = problem_of(kind), answer_of(before, kind)[1]
-        other = ask(changed, problem)[1]
+            plain, problem = answer_of(before, kind)[1], problem_of(kind)
+            other = ask(changed, problem, original=begun(changed, problem))[1]
         if plain.predictor.members.shape != other.predictor.members.shape:
             return
         if not same(plain, other) or plain.claim != other.claim:
@@ -274,11 +277,9 @@ def every_parameter_matters(cls: type[Method], parameter: str) -> None:
     raise RuleBroken(f"parameter {parameter} changes nothing: leave it out")
 
 
-def the_bound_holds(cls: type[Method], seed: int) -> None:
-    """The claimed distance is at least the measured one, on a random problem.
-
-    Against A(D_r), where A is the method's own training if it has one.
-    """
+@lru_cache(maxsize=64)
+def _drawn(kind: str, seed: int) -> tuple[Problem, Tensor]:
+    """A random problem, and up to five rows to forget."""
     generator = torch.Generator().manual_seed(seed)
     n = int(torch.randint(30, 120, (), generator=generator))
     sizes = {
@@ -287,17 +288,26 @@ def the_bound_holds(cls: type[Method], seed: int) -> None:
         "classes": int(torch.randint(2, 6, (), generator=generator)),
         "ridge": 10 ** float(-3 + 2.5 * torch.rand((), generator=generator)),
     }
-    kind = head(cls)
     problem = KINDS[kind](seed, **({} if kind == "mlp" else sizes))
-    forget = torch.randperm(len(problem.train), generator=generator)[: int(1 + seed % 5)]
-    method = cls()
-    request, release = ask(method, problem, forget)
+    return problem, torch.randperm(len(problem.train), generator=generator)[: int(1 + seed % 5)]
+
+
+def the_bound_holds(method: Method, seed: int) -> None:
+    """The claimed distance is at least the measured one, on a random problem.
+
+    Against A(D_r), where A is the method's own training if it has one.
+    """
+    problem, forget = _drawn(head(type(method)), seed)
+    request, release = ask(method, problem, forget, original=begun(method, problem))
     if release.claim is None:
         return
     if method.does_nothing and rests_on(release.claim) == "algorithm":
         return  # all noise is in training: no weights before it, no distance that is claimed
-    retrained = method.train(problem, request.retain, Seeds(), Clock())
-    distance = float((release.state.weights - retrained.weights).norm())
+    if method.has_own_training():
+        retrained = method.train(problem, request.retain, Seeds(), Clock()).weights
+    else:
+        retrained = fitted(problem, tuple(forget.tolist()))
+    distance = float((release.state.weights - retrained).norm())
     if rests_on(release.claim) == "construction":
         hold(distance == 0, f"it claims to be exact, and is {distance:.3g} from retraining")
         return
@@ -310,13 +320,11 @@ def the_bound_holds(cls: type[Method], seed: int) -> None:
     hold(verdict(release.claim) != "none", "the claim has no verdict")
 
 
-def noise_answers_the_target(cls: type[Method], kind: str) -> None:
+def noise_answers_the_target(method: Method, kind: str) -> None:
     """A tighter target gets a tighter guarantee, and more noise."""
-    method, problem = cls(), problem_of(kind)
-    loose, tight = (
-        ask(method, problem, target=target, original=start_of(method, kind))[1].claim
-        for target in (Target(epsilon=8, delta=1e-5), Target(epsilon=0.5, delta=1e-6))
-    )
+    target, original = Target(epsilon=0.5, delta=1e-6), start_of(method, kind)
+    loose = answer_of(method, kind)[1].claim
+    tight = ask(method, problem_of(kind), target=target, original=original)[1].claim
     if loose is None or tight is None:
         return
     if rests_on(tight) == "construction":
@@ -335,12 +343,12 @@ def noise_answers_the_target(cls: type[Method], kind: str) -> None:
     )
 
 
-def it_claims_what_it_declares(cls: type[Method]) -> None:
+def it_claims_what_it_declares(method: Method) -> None:
     """It claims something on some problem if it declares evidence, and nowhere if it does not."""
     refusals, claims = [], []
-    for kind in kinds(cls):
+    for kind in kinds(type(method)):
         try:
-            claims.append(answer_of(cls(), kind)[1].claim)
+            claims.append(answer_of(method, kind)[1].claim)
         except AssumptionBroken as refusal:
             refusals.append(str(refusal))
     why = f": {refusals[0]}" if refusals else ""
@@ -348,16 +356,17 @@ def it_claims_what_it_declares(cls: type[Method]) -> None:
     claimed = any(claim is not None for claim in claims)
     what = "something" if claimed else f"nothing{why}"
     hold(
-        claimed == bool(cls.evidence), f"it declares evidence = {cls.evidence!r} and claims {what}"
+        claimed == bool(method.evidence),
+        f"it declares evidence = {method.evidence!r} and claims {what}",
     )
 
 
-def declarations_are_complete(cls: type[Method]) -> None:
+def declarations_are_complete(method: Method) -> None:
     """Docstring, title and source are there."""
-    hold(bool(cls.__doc__), "the class has no docstring: say in a sentence what it does")
-    hold(bool(cls.title), "title is empty")
-    hold(bool(cls.source.paper), "source.paper is empty")
-    hold(cls.source.url.startswith("https://"), "source.url is no https address")
+    hold(bool(method.__doc__), "the class has no docstring: say in a sentence what it does")
+    hold(bool(method.title), "title is empty")
+    hold(bool(method.source.paper), "source.paper is empty")
+    hold(method.source.url.startswith("https://"), "source.url is no https address")
 
 
 #: Other parameters that a parameter needs in order to matter.
@@ -375,22 +384,23 @@ _BESIDE: dict[tuple[str, str], dict[str, Any]] = {
 _ROWS = {("newton-kept", "reach"): 2000}
 
 
-def _another_value(cls: type[Method], parameter: str) -> object:
-    """A value of the parameter that is not its default."""
-    info = cls.model_fields[parameter]
-    if info.examples:
-        return info.examples[0]
-    kind, default = info.annotation, info.default
+def _another_value(method: Method, parameter: str) -> object:
+    """A value of the parameter that is not the method's."""
+    info, given = type(method).model_fields[parameter], getattr(method, parameter)
+    for example in info.examples or ():
+        if example != given:
+            return example
+    kind = info.annotation
     united = typing.get_origin(kind) in (typing.Union, types.UnionType)
-    if not united and default is not None:
+    if not united and given is not None:
         if typing.get_origin(kind) is typing.Literal:
-            return next(value for value in typing.get_args(kind) if value != default)
+            return next(value for value in typing.get_args(kind) if value != given)
         if kind is bool:
-            return not default
+            return not given
         if kind is int:
-            return default + 1
+            return given + 1
         if kind is float:
-            return default * 2 if default else 1.0
+            return given * 2 if given else 1.0
     raise RuleBroken(f"parameter {parameter} wants another value in Field(examples=[...])")
 
 
@@ -436,8 +446,8 @@ def check_method(method: str | type[Method] | Method) -> list[Outcome]:
     """Hold a method against every rule of the contract, on small problems; some seconds.
 
     Args:
-        method: its name as `lethe list` has it, its class, or an instance of that, whose parameters
-            are the defaults' again.
+        method: its name as `lethe list` has it or its class, for the defaults of its parameters, or
+            an instance of it.
 
     Raises:
         LetheError: if there is no such method, or it can run on none of the problems.
@@ -448,27 +458,29 @@ def check_method(method: str | type[Method] | Method) -> list[Outcome]:
     """
     if isinstance(method, str):
         method = registry.find(method).method
-    cls = method if isinstance(method, type) else type(method)
-    if not kinds(cls):
-        raise LetheError(f"{cls.name} needs {', '.join(sorted(cls.needs))}, which no check has")
-    return [_outcome(cls, rule, on, check) for rule, on, check in _checks(cls)]
+    made = method.build({}) if isinstance(method, type) else method
+    if not kinds(type(made)):
+        raise LetheError(f"{made.name} needs {', '.join(sorted(made.needs))}, which no check has")
+    return [_outcome(made, rule, on, check) for rule, on, check in _checks(made)]
 
 
-def _checks(cls: type[Method]) -> Iterator[tuple[Callable, str, Callable[[], None]]]:
+def _checks(method: Method) -> Iterator[tuple[Callable, str, Callable[[], None]]]:
     """Each rule, what it is checked on, and the check."""
-    yield declarations_are_complete, "", partial(declarations_are_complete, cls)
-    yield it_claims_what_it_declares, "", partial(it_claims_what_it_declares, cls)
-    claims = OF_CLAIMS if cls.evidence else ()
+    cls = type(method)
+    yield declarations_are_complete, "", partial(declarations_are_complete, method)
+    yield it_claims_what_it_declares, "", partial(it_claims_what_it_declares, method)
+    claims = OF_CLAIMS if method.evidence else ()
     for kind in kinds(cls):
-        yield from ((rule, kind, partial(rule, cls, kind)) for rule in ON_EVERY_PROBLEM + claims)
+        yield from ((rule, kind, partial(rule, method, kind)) for rule in ON_EVERY_PROBLEM + claims)
     goes_on = a_second_request_goes_on
-    yield goes_on, head(cls), partial(goes_on, cls, head(cls))
+    yield goes_on, head(cls), partial(goes_on, method, head(cls))
     for parameter in cls.model_fields:
         matters = every_parameter_matters
-        yield matters, parameter, partial(matters, cls, parameter)
+        yield matters, parameter, partial(matters, method, parameter)
     if near(cls):
         holds = the_bound_holds
-        yield from ((holds, f"problem {seed}", partial(holds, cls, seed)) for seed in range(SEEDS))
+        for seed in range(SEEDS):
+            yield holds, f"problem {seed}", partial(holds, method, seed)
 
 
 def near(cls: type[Method]) -> bool:
@@ -480,10 +492,10 @@ def near(cls: type[Method]) -> bool:
     return bool(cls.evidence) and cls.role != "floor" and not cls.control
 
 
-def _outcome(cls: type[Method], rule: Callable, on: str, check: Callable[[], None]) -> Outcome:
+def _outcome(method: Method, rule: Callable, on: str, check: Callable[[], None]) -> Outcome:
     text = present(rule.__doc__).splitlines()[0].rstrip(".")
     try:
-        with settings.kept(cls.name):
+        with settings.kept(method.name):
             check()
     except AssumptionBroken as error:
         return Outcome(text, on, refused=str(error))

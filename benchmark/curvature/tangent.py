@@ -169,12 +169,16 @@ class TangentHessian:
         self._logits = logits
 
     @cached_property
+    def _parts(self) -> list[tuple[slice, TangentRows]]:
+        """Rows multiplied at a time, and their parts."""
+        return [(part, self._tangent.rows(self._x[part])) for part in self._slices]
+
+    @cached_property
     def gradient(self) -> Tensor:
         """Gradient of L at w, (d,); every row is read once, for its logits as well."""
         weights, total = self._tangent.layers(self._weights), torch.zeros_like(self._weights)
         layers, found = self._tangent.layers(total), []
-        for part in self._slices:
-            rows = self._tangent.rows(self._x[part])
+        for part, rows in self._parts:
             if self._logits is None:
                 logits = rows.scale * (rows.offset + self._tangent.push(weights, rows))
             else:
@@ -206,8 +210,7 @@ class TangentHessian:
         """The Hessian of L at w times `vector`, (d,)."""
         direction, total = self._tangent.layers(vector.detach()), torch.zeros_like(vector)
         layers = self._tangent.layers(total)
-        for part in self._slices:
-            rows = self._tangent.rows(self._x[part])
+        for part, rows in self._parts:
             change = rows.scale * self._tangent.push(direction, rows)
             p = None if self._p is None else self._p[part]
             self._backward(loss_curvature(self._loss, p, change, dim=-1), rows, part, layers)
@@ -216,8 +219,7 @@ class TangentHessian:
     def change(self, v: Tensor, offset: float = 0.0) -> Tensor:
         """C J v of every row, (n, classes); with so much of the offset c f."""
         layers, parts = self._tangent.layers(v), []
-        for part in self._slices:
-            rows = self._tangent.rows(self._x[part])
+        for _, rows in self._parts:
             change = self._tangent.push(layers, rows)
             parts.append(change.add_(rows.offset, alpha=offset).mul_(rows.scale))
         return torch.cat(parts)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest, norm, rankdata
+from scipy.stats import binomtest, norm
 
 from benchmark.errors import LetheError, present
 from benchmark.metrics.divergence import deterministic
@@ -37,9 +37,9 @@ def auc(members: np.ndarray, others: np.ndarray) -> float:
             raise LetheError(f"an AUC needs a score of each side: there is no {side}")
         if np.isnan(found).any():
             raise LetheError(f"an AUC needs numbers: the score of a {side} is NaN")
-    ranks = rankdata(np.concatenate([members, others]))
-    n, m = len(members), len(others)
-    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
+    ordered = np.sort(others)
+    below, up_to = (np.searchsorted(ordered, members, side) for side in ("left", "right"))
+    return float((below.sum() + up_to.sum()) / 2 / (len(members) * len(others)))
 
 
 def population_auc(forget_losses: np.ndarray, negative_losses: np.ndarray) -> float:

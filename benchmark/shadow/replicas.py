@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -229,11 +229,17 @@ class _Start:
         return _method_key(self.store, self.method, self.seeds(k), rows=self.rows.tolist())
 
 
+@cache
+def _source(cls: type[Method]) -> str | None:
+    """The hash of a method's code, read once: an edited file is imported as another class."""
+    return hash_beside(cls.__module__)
+
+
 def _method_key(store: ModelStore, method: Method, seeds: Seeds, **content: Any) -> str:
     """The key of something that a method computed."""
     return store.key(
         method=method.name,
-        source=hash_beside(type(method).__module__),
+        source=_source(type(method)),
         params=method.model_dump(mode="json"),
         seeds=seeds.model_dump(mode="json"),
         **content,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -80,6 +81,14 @@ def without(edit: Edit) -> Problem:
     return replace(problem, train=problem.train.take(torch.from_numpy(edit.world.trained)))
 
 
+@lru_cache(maxsize=64)
+def posed(seed: int) -> tuple[two_sides.World, Edit, two_sides.World]:
+    """The world before request `seed`, what the request changes, and the world without it."""
+    world, change = draw(seed)
+    edit = world.after(change)
+    return two_sides.World(world.problem), edit, two_sides.World(without(edit))
+
+
 def checks(seed: int, method: Method) -> Iterator[Check]:
     """Every bound on the method's release, beside the distance of the two sides.
 
@@ -90,15 +99,14 @@ def checks(seed: int, method: Method) -> Iterator[Check]:
     Raises:
         LetheError: if the method does not answer.
     """
-    world, change = draw(seed)
-    edit, seeds = world.after(change), Seeds.all(seed)
+    (world, edit, never), seeds = posed(seed), Seeds.all(seed)
     problem = edit.world.problem
     counted = len(edit.lost) + len(edit.altered)
     named = min(counted, len(problem.train) - 1)
     target = Target(distance=public_distance(problem, named, seed))
     request = Request.of(
         problem,
-        two_sides.World(world.problem).original(method, seeds.training),
+        world.original(method, seeds.training),
         edit.lost,
         altered=edit.altered,
         before=world.problem.train,
@@ -106,7 +114,6 @@ def checks(seed: int, method: Method) -> Iterator[Check]:
         seeds=seeds,
     )
     release = method.answer(request)
-    never = two_sides.World(without(edit))
     other = two_sides.reference(method, never, release, target=target, seeds=seeds)
     distance = float((release.state.weights - other.state.weights).norm())
     for bound, value in proved(release.claim).items():
