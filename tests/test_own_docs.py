@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shlex
-import subprocess
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -31,6 +30,7 @@ from benchmark.runner.plans import plan_cells
 from benchmark.runner.run_cell import run_cell
 from benchmark.runner.workbench import Workbench
 from tests.conftest import Run
+from tests.processes import Program
 from tests.test_docs import BLOCK
 
 # What README.md, docs/your-model.md and docs/extend.md show runs as it stands, elsewhere.
@@ -60,39 +60,14 @@ def written(page: str, folder: Path) -> None:
     (folder / "requests.csv").write_text("id\nu17\nu81\n", encoding="utf-8")
 
 
-#: Runs what `python ...` would for each list of arguments, one after the other.
-PROGRAM = """
-import json, runpy, sys
-for first, *rest in json.loads(sys.argv[1]):
-    sys.argv = rest if first == "-m" else [first, *rest]
-    try:
-        if first == "-m":
-            runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
-        else:
-            runpy.run_path(first, run_name="__main__")
-    except SystemExit as stopped:
-        if stopped.code:
-            raise
-    print("-- next --", flush=True)
-"""
-
-
 def python(folder: Path, *commands: list[str], path: str = "") -> list[str]:
-    """What Python prints for each of its command lines, in a folder outside the project.
-
-    One process runs them all: what they import takes longer than most of them.
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps(commands)],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{path}", "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    *printed, _ = done.stdout.split("-- next --\n")
+    """What Python prints for each of its command lines, in a folder outside the project."""
+    printed, path = [], f"{ROOT}{os.pathsep}{path}"
+    for command in commands:
+        program = Program(*command, cwd=folder, PYTHONPATH=path, COLUMNS="200")
+        output, error = program.communicate(timeout=600)
+        assert program.returncode == 0, error
+        printed.append(output)
     return printed
 
 
