@@ -31,6 +31,7 @@ from benchmark.study.executors import executor
 from benchmark.study.run import Tally
 from methods.newton import Newton
 from tests import tiny_experiment
+from tests.processes import Program
 
 ROOT = Path(__file__).parents[1]
 METHODS = '["retrain", "nothing", "newton"]'
@@ -41,17 +42,21 @@ def write(folder: Path, seeds: int = 2, more: str = "", methods: str = METHODS) 
     return tiny_experiment.write(folder, ("seeds = [0, 1]", head))
 
 
-def start(*arguments: str, cwd: Path, **environment: str) -> subprocess.Popen:
+def lethe(*arguments: str, cwd: Path, **environment: str) -> Program:
     """`lethe`, in a process group of its own."""
-    return subprocess.Popen(
+    return Program("-m", "benchmark", *arguments, cwd=cwd, **environment)
+
+
+def afresh(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """`lethe` in an interpreter that is yet to import everything, out of `cwd` first."""
+    return subprocess.run(
         [sys.executable, "-m", "benchmark", *arguments],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": f"{cwd}:{ROOT}"},
+        capture_output=True,
         text=True,
-        start_new_session=True,
         preexec_fn=_hears,
+        check=False,
     )
 
 
@@ -60,7 +65,7 @@ def _hears() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def group_is_gone(process: subprocess.Popen, seconds: float = 60) -> bool:
+def group_is_gone(process: Program, seconds: float = 60) -> bool:
     """Whether every process of the group ends; it is given time, for a loaded machine."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -94,7 +99,7 @@ def test_a_signal_ends_a_run_with_its_code_and_nobody_is_left(
     tmp_path: Path, jobs: int, signum: int
 ) -> None:
     toml, results = write(tmp_path, seeds=600), tmp_path / "runs"
-    process = start("run", str(toml), "--jobs", str(jobs), cwd=tmp_path)
+    process = lethe("run", str(toml), "--jobs", str(jobs), cwd=tmp_path)
     wait_for(lambda: len(records(results)) >= 2)
     before = {path: path.read_bytes() for path in records(results)}
     os.killpg(process.pid, signum)  # as a terminal does
@@ -120,7 +125,7 @@ def short() -> Iterator[Path]:
 def test_a_temporary_folder_with_too_long_a_name_is_one_line(tmp_path: Path) -> None:
     deep = tmp_path / ("long" * 30)
     deep.mkdir()
-    process = start(
+    process = lethe(
         "run", str(write(tmp_path, seeds=3)), "--jobs", "2", cwd=tmp_path, TMPDIR=str(deep)
     )
     _, error = process.communicate(timeout=120)
@@ -135,7 +140,7 @@ def test_a_killed_run_leaves_no_process_and_no_socket(
 ) -> None:
     temporary, results = short, tmp_path / "runs"
     toml = write(tmp_path, seeds=600)
-    process = start("run", str(toml), "--jobs", "2", cwd=tmp_path, TMPDIR=str(temporary))
+    process = lethe("run", str(toml), "--jobs", "2", cwd=tmp_path, TMPDIR=str(temporary))
     wait_for(lambda: records(results) if amid else any(temporary.glob("*/*")))
     process.kill()
     process.communicate(timeout=120)
@@ -161,10 +166,9 @@ def test_what_a_killed_writer_left_is_swept_and_what_is_being_written_is_not(
 
 def test_an_interrupt_while_modules_are_imported_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
-    process = start("list", cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}")
-    _, error = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert error == "stopped: the same command goes on from here\n"
+    done = afresh("list", cwd=tmp_path)
+    assert done.returncode == 130
+    assert done.stderr == "stopped: the same command goes on from here\n"
 
 
 def test_who_interrupts_does_not_wait_for_the_interpreter_to_be_taken_apart(
@@ -178,11 +182,10 @@ def test_who_interrupts_does_not_wait_for_the_interpreter_to_be_taken_apart(
         "atexit.register(print, 'registered')\n"
         "os.kill(os.getpid(), signal.SIGTERM)\n"
     )
-    process = start("list", cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}")
-    output, error = process.communicate(timeout=120)
-    assert process.returncode == 143
-    assert error == "stopped: the same command goes on from here\n"
-    assert output == "registered\n"
+    done = afresh("list", cwd=tmp_path)
+    assert done.returncode == 143
+    assert done.stderr == "stopped: the same command goes on from here\n"
+    assert done.stdout == "registered\n"
 
 
 def test_the_program_is_a_module(tmp_path: Path) -> None:
@@ -327,7 +330,7 @@ def test_a_process_that_ends_with_0_is_noticed_like_any_other(tmp_path: Path) ->
     install(tmp_path, PLUG_IN.format(call=call))
     toml = write(tmp_path, methods='["outside", "nothing"]')
     path = f"{tmp_path}:{ROOT}"
-    process = start("run", str(toml), "--jobs", "2", cwd=tmp_path, PYTHONPATH=path)
+    process = lethe("run", str(toml), "--jobs", "2", cwd=tmp_path, PYTHONPATH=path)
     _, error = process.communicate(timeout=240)
     assert process.returncode == 2
     assert "a process of the run died (tiny, seed" in error

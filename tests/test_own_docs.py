@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shlex
-import subprocess
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -31,6 +30,7 @@ from benchmark.runner.plans import plan_cells
 from benchmark.runner.run_cell import run_cell
 from benchmark.runner.workbench import Workbench
 from tests.conftest import Run
+from tests.processes import Program
 from tests.test_docs import BLOCK
 
 # What README.md, docs/your-model.md and docs/extend.md show runs as it stands, elsewhere.
@@ -82,17 +82,13 @@ def python(folder: Path, *commands: list[str], path: str = "") -> list[str]:
 
     One process runs them all: what they import takes longer than most of them.
     """
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps(commands)],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{path}", "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    *printed, _ = done.stdout.split("-- next --\n")
+    script = folder / ".commands.py"
+    script.write_text(PROGRAM, encoding="utf-8")
+    path = f"{ROOT}{os.pathsep}{path}"
+    done = Program(str(script), json.dumps(commands), cwd=folder, PYTHONPATH=path, COLUMNS="200")
+    output, error = done.communicate(timeout=600)
+    assert done.returncode == 0, error
+    *printed, _ = output.split("-- next --\n")
     return printed
 
 

@@ -7,8 +7,6 @@ import multiprocessing
 import os
 import random
 import re
-import subprocess
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -33,6 +31,7 @@ from benchmark.study.reproduce import compare, reproduce
 from benchmark.theory.gaussian import epsilon_for, m_for
 from methods.newton import Newton
 from tests import tiny_experiment
+from tests.processes import Program
 
 # Cells, records, resuming, failures, reproduction.
 
@@ -238,19 +237,22 @@ def test_an_edit_of_a_method_puts_its_records_out_of_date(
     assert (tally.ran, tally.kept) == (1, 1)
 
 
+def kill_after(records: int, process: Program, results: Path) -> None:
+    """Kill a run once it has written so many records, or after two minutes."""
+    deadline = time.monotonic() + 120
+    while len(list(results.rglob("seed-*.json"))) < records and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+
+
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     toml = tiny_experiment.write(tmp_path, ("seeds = [0, 1]", f"seeds = {list(range(20))}"))
     results = tmp_path / "results"
-    code = (
-        "import sys, torch; from pathlib import Path; from benchmark.experiments import experiment;"
-        "from benchmark.records import Store; from benchmark.studies.experiments import run;"
-        "run([experiment.load(sys.argv[1])], Store(Path(sys.argv[2])), torch.device('cpu'),"
-        " methods=['newton', 'nothing'])"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(toml), str(results)], stderr=subprocess.DEVNULL
-    )
-    tiny_experiment.kill_after(5, process, results)
+    ours = ("--method", "newton", "--method", "nothing", "--only", "--no-board")
+    where = ("--device", "cpu", "--threads", "1", "--results", str(results))
+    process = Program("-m", "benchmark", "run", str(toml), *ours, *where, cwd=tmp_path)
+    kill_after(5, process, results)
     done = list(results.rglob("seed-*.json"))
     assert 5 <= len(done) < 40, "the kill came in the middle"
     stamps = {path: path.stat().st_mtime_ns for path in done}

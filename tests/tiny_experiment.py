@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +64,3 @@ def write(folder: Path, *changes: tuple[str, str], name: str = "tiny") -> Path:
     path = folder / f"{name}.toml"
     path.write_text(text)
     return path
-
-
-def kill_after(records: int, process: subprocess.Popen, results: Path) -> None:
-    """Kill a run once it has written so many records, or after two minutes."""
-    deadline = time.monotonic() + 120
-    while len(list(results.rglob("seed-*.json"))) < records and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
