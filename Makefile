@@ -17,7 +17,8 @@ PEERS   := $(VENV)/.peers
 PYDVL   := $(VENV)/pydvl
 SITE    := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 SIZE    ?= full
-# processes of `make test`, each on one thread; TESTS=tests/test_cli.py runs a part
+# processes of `make test`, each on one thread; TESTS=tests/test_cli.py runs a part. Bytecode is kept,
+# since tests start some hundred processes, and each would compile our modules
 WORKERS ?= 2
 TESTS   ?=
 # how large experiments are: smoke, cpu or paper; unset, what suits the machine
@@ -75,7 +76,8 @@ properties: ## is a certified property still there? monotone heads and nets, cer
 all: $(GROUPS) hessian ## all that this machine can
 
 test: $(READY) ## run the tests, two at a time; WORKERS=4 for more
-	@OMP_NUM_THREADS=1 $(call in-venv,python) -m pytest --numprocesses $(WORKERS) --dist worksteal $(TESTS)
+	@OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(call in-venv,python) -m pytest \
+		--numprocesses $(WORKERS) --dist worksteal $(TESTS)
 
 test-slurm: $(READY) ## run the tests that want a Slurm, beside one of their own; as root, two minutes
 	@tests/slurm/with-slurm $(call in-venv,python) -m pytest tests/slurm
