@@ -45,9 +45,11 @@ def _as_prepared() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A cache of this run's own, whatever the user's holds; each of its processes has one."""
+    """A cache of this run's own, whatever the user's holds; its processes share it."""
+    own = tmp_path_factory.getbasetemp()
+    folder = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LETHE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("LETHE_CACHE", str(folder / "cache"))
         yield
 
 

@@ -6,7 +6,6 @@ import itertools
 
 import pytest
 import torch
-import torchvision
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
@@ -57,7 +56,9 @@ def test_AllCNN_has_its_published_size() -> None:
 
 
 def test_ResNet18_is_torchvisions_but_for_its_first_layer() -> None:
-    theirs = torchvision.models.resnet18(num_classes=10)
+    from torchvision.models import resnet18  # slow to import, and not every worker gets here
+
+    theirs = resnet18(num_classes=10)
     theirs.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
     theirs.maxpool = nn.Identity()
     theirs.eval()

@@ -315,7 +315,9 @@ def study_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     for chart in section.figures:
         (folder / chart.path).parent.mkdir(exist_ok=True)
-        (folder / chart.path).write_bytes(chart.svg)
+        committed = RESULTS.parent / chart.path
+        drawn = committed.read_bytes() if committed.exists() else None
+        (folder / chart.path).write_bytes(drawn if chart.is_in(drawn) else chart.svg)
     path = folder / "study-solvers.html"
     page = Page("study-solvers", section.heading, "", (section,))
     path.write_text(render_html(page, [(section.heading, path.name)]), encoding="utf-8")
