@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -423,6 +424,7 @@ def test_plots_that_processes_draw_are_those_of_one(tmp_path, monkeypatch, dies)
     build(results, tmp_path / "one")
     monkeypatch.setattr(drawing, "_SHARE", 1)
     monkeypatch.setattr(drawing, "_cores", lambda: 2)
+    monkeypatch.setattr(drawing, "_can_fork", lambda: True)  # whatever threads other tests left
     ours, draw = os.getpid(), Chart.svg.func
 
     def drawn(chart: Chart) -> bytes:
@@ -440,6 +442,15 @@ def test_plots_that_processes_draw_are_those_of_one(tmp_path, monkeypatch, dies)
     )
     assert one == many
     assert sum(name.endswith(".svg") for name in one) == 2
+
+
+def test_a_process_with_other_threads_is_not_forked():
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    assert not drawing._can_fork()
+    over.set()
+    thread.join()
 
 
 @pytest.mark.parametrize("there", [False, True])
