@@ -39,7 +39,7 @@ NETS: dict[str, ModelSpec] = {
     "allcnn": AllCNNSpec(kind="allcnn", width=4),
     "resnet18": ResNet18Spec(kind="resnet18", width=4),
 }
-FORMS = {"whole": {}, "chunks": {"chunk": 7}, "half kept": {"chunk": 7, "kept_rows": 14}}
+FORMS = {"whole": {}, "chunks": {"chunk": 12}, "half kept": {"chunk": 12, "kept_rows": 12}}
 
 
 def on_a_gpu(spec: ModelSpec) -> tuple[Problem, torch.Tensor]:
