@@ -60,7 +60,7 @@ def _write(plots: Sequence[Plot]) -> None:
 
 
 def _help(plots: Sequence[Plot], board: int) -> None:
-    """Write while process `board` is there; of an error it tells itself, when it draws the rest."""
+    """Write while process `board` is there. It draws what an error leaves, and tells of that."""
     try:
         for plot in plots:
             if os.getppid() == board:
