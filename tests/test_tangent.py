@@ -168,7 +168,7 @@ def linearised(seed: int, ridge: float, clip: float) -> Problem:
 
 
 @pytest.mark.parametrize("rows", REQUESTS)
-@pytest.mark.parametrize("ridge", [0.1, 0.01, 0.001])
+@pytest.mark.parametrize("ridge", [0.1, 0.001])
 @pytest.mark.parametrize("name", METHODS)
 def test_no_retrained_model_is_further_than_claimed(name: str, ridge: float, rows: str) -> None:
     method = METHODS[name]
