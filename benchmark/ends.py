@@ -10,8 +10,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -57,7 +58,7 @@ def program() -> Iterator[None]:
     Raises:
         Left: with 128 + the signal's number.
     """
-    before = listen()
+    hook, before = sys.unraisablehook, listen()
     try:
         yield
     except (Stopped, KeyboardInterrupt, Exception) as error:
@@ -71,6 +72,7 @@ def program() -> Iterator[None]:
         raise Left(stopped.code) from None
     finally:
         _received.clear()
+        sys.unraisablehook = hook
         for signum, handler in before.items():
             signal.signal(signum, handler)
 
@@ -87,8 +89,15 @@ def listen(*, once: bool = False) -> dict[int, Any]:
     """
     if threading.current_thread() is not threading.main_thread():
         return {}
+    sys.unraisablehook = partial(_unraised, sys.unraisablehook)
     heard = [one for one in SIGNALS if signal.getsignal(one) not in (signal.SIG_IGN, None)]
     return {one: signal.signal(one, _stop_once if once else _stop) for one in heard}
+
+
+def _unraised(tell: Callable[[Any], None], error: Any) -> None:
+    """Tell of what C code could not raise, unless a signal raised it: `check` raises that again."""
+    if not isinstance(error.exc_value, Stopped):
+        tell(error)
 
 
 @contextmanager

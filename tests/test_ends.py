@@ -115,6 +115,26 @@ def test_a_signal_ends_a_run_with_its_code_and_nobody_is_left(
     assert all(read_record(path).status == "ok" for path in records(results))
 
 
+def test_a_signal_that_c_code_cannot_pass_on_is_not_printed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Last:
+        def __init__(self, error: BaseException) -> None:
+            self.error = error
+
+        def __del__(self) -> None:
+            raise self.error
+
+    told: list[str] = []
+    hook = lambda error: told.append(str(error.exc_value))  # noqa: E731
+    monkeypatch.setattr(sys, "unraisablehook", hook)
+    with ends.program():
+        Last(ends.Stopped(signal.SIGTERM))
+        Last(ValueError("of the method"))
+    assert told == ["of the method"]
+    assert sys.unraisablehook is hook
+
+
 @pytest.fixture
 def short() -> Iterator[Path]:
     """A folder with a short name: a socket's path may not be long."""
