@@ -18,7 +18,7 @@ PYDVL   := $(VENV)/pydvl
 SITE    := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 SIZE    ?= full
 # processes of `make test`, each on one thread; TESTS=tests/test_cli.py runs a part. Bytecode is kept,
-# since tests start some hundred processes, and each would compile our modules
+# since tests start many processes, and each would compile our modules
 WORKERS ?= 2
 TESTS   ?=
 # how large experiments are: smoke, cpu or paper; unset, what suits the machine

@@ -80,6 +80,8 @@ def program() -> Iterator[None]:
 def listen(*, once: bool = False) -> dict[int, Any]:
     """Let signals raise `Stopped` in the main thread; what is ignored, as by nohup, stays so.
 
+    Where C code cannot pass that on, it is not printed either: `sys.unraisablehook` is replaced.
+
     Args:
         once: raise for the first signal alone. The next one then does not disturb a process that
             leaves. Somebody else has to end it by force where it does not.

@@ -17,7 +17,8 @@ class Facts(BaseModel):
         linear: whether the model is, in its weights.
         strongly_convex: whether the objective is.
         train: rows to train on; None for all that there are.
-        scenario_title: what people call its rows, e.g. `random rows`; None on a graph.
+        scenario_title: what people call its rows, e.g. `random rows`; None where they are named, on
+            a graph, and in a plan of an earlier version.
         forgotten, share: rows of each request, or which share of the training rows; both None
             where the scenario decides.
         requests: how many, one after the other.

@@ -117,8 +117,8 @@ def _server() -> socket.socket:
             env=os.environ | {"OMP_NUM_THREADS": "1"},
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,  # as that of the programs: what can be done with it is known
-            stderr=subprocess.PIPE,  # from its start on
+            stdout=subprocess.PIPE,  # pipes, as those that the programs print to
+            stderr=subprocess.PIPE,
             start_new_session=True,
         )
     return ours

@@ -275,7 +275,7 @@ def kind_of(name: str) -> str:
 
 
 def made(name: str) -> Method:
-    return METHODS[name].method.build(problems.QUICK.get(name, {}))
+    return problems.quick(METHODS[name].method)
 
 
 CAN = [name for name, found in METHODS.items() if found.method.can_alter()]

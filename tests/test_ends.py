@@ -14,6 +14,7 @@ from contextlib import suppress
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,7 +127,10 @@ def test_a_signal_that_c_code_cannot_pass_on_is_not_printed(
             raise self.error
 
     told: list[str] = []
-    hook = lambda error: told.append(str(error.exc_value))  # noqa: E731
+
+    def hook(error: Any) -> None:
+        told.append(str(error.exc_value))
+
     monkeypatch.setattr(sys, "unraisablehook", hook)
     with ends.program():
         Last(ends.Stopped(signal.SIGTERM))
@@ -609,6 +613,7 @@ def test_a_second_signal_does_not_disturb_what_the_first_began(
 ) -> None:
     """A group of processes is told, and then each of them by the run."""
     monkeypatch.setattr(ends, "_received", [])
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # put back at the end
     before = ends.listen(once=True)
     try:
         with pytest.raises(ends.Stopped):

@@ -46,7 +46,7 @@ from leaderboard.board import build, check
 from leaderboard.studies.slack import reading
 from methods.newton import Newton
 from tests import tiny_experiment
-from tests.problems import QUICK
+from tests.problems import quick
 
 # No proved bound is below the true distance, on any problem that can be drawn.
 
@@ -72,10 +72,12 @@ def sound(answers: list[Answer]) -> bool:
     return not refused and not any(c.violated for answer in answers for c in answer.checks)
 
 
-def asked(names: set[str], *, quick: bool = False) -> list[Method]:
-    """The methods as they are; `quick`, with fewer steps where they take many."""
-    found = [method for method in methods() if method.name in names]
-    return [one.build(QUICK.get(one.name, {})) for one in found] if quick else found
+def asked(names: set[str]) -> list[Method]:
+    return [method for method in methods() if method.name in names]
+
+
+def asked_quickly(names: set[str]) -> list[Method]:
+    return [quick(type(method)) for method in asked(names)]
 
 
 #: Problems on which a bound comes close to the truth: for each bound the closest of sixty that
@@ -102,7 +104,7 @@ def test_T2_no_bound_is_below_the_true_distance_and_none_is_refused(seed: int) -
 
 @pytest.mark.parametrize("seed", [0, 3, 4, 8])
 def test_T2_no_slow_methods_bound_is_either(seed: int) -> None:
-    assert sound(examine(seed, asked(SLOW, quick=True)))
+    assert sound(examine(seed, asked_quickly(SLOW)))
 
 
 @pytest.mark.parametrize("seed", [BALL * factor for factor in range(1, 6)])
@@ -115,7 +117,7 @@ def test_T2_nor_is_one_in_a_ball(seed: int) -> None:
 @pytest.mark.parametrize("seed", [0, 1, 2, 3])
 def test_T2_nor_is_one_in_a_stream(seed: int) -> None:
     """Four requests. The study asks for ten."""
-    found = {a.method: a for a in examine(seed, asked(UNIFORM | {"rewind"}, quick=True), 4)}
+    found = {a.method: a for a in examine(seed, asked_quickly(UNIFORM | {"rewind"}), 4)}
     assert sound(list(found.values()))
     for name in UNIFORM:
         assert sum(c.bound == "certified" for c in found[name].checks) == 4

@@ -170,7 +170,7 @@ class TangentHessian:
 
     @cached_property
     def _parts(self) -> list[tuple[slice, TangentRows]]:
-        """Rows multiplied at a time, and their parts."""
+        """Slices of rows multiplied at a time, and their parts of the Jacobian, split once."""
         return [(part, self._tangent.rows(self._x[part])) for part in self._slices]
 
     @cached_property

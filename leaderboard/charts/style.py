@@ -64,7 +64,7 @@ _SETTINGS = {
     "xtick.color": INK,
     "ytick.color": INK,
     "legend.frameon": False,
-    "patch.facecolor": BLUE,  # by name; the cycle would be gone through for every patch
+    "patch.facecolor": BLUE,  # not "C0", which is looked up in the cycle for every patch
     "svg.fonttype": "path",
     "svg.hashsalt": "lethe",
 }
@@ -172,7 +172,7 @@ def few_ticks(axes: Axes) -> None:
 
 
 class _Powers(LogFormatterSciNotation):
-    """Powers of ten as text: to lay out mathematics takes a hundred times as long."""
+    """Powers of ten as text, since matplotlib lays out mathematics slowly."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         """E.g. `10⁻³` or `2×10⁻³`."""

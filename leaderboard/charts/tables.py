@@ -75,7 +75,7 @@ def _gaps(axes: Axes, rows: list[Row], column: Column) -> None:
         axes.errorbar(
             [estimate.mean for _, estimate in places],
             [y for y, _ in places],
-            xerr=[estimate.spread or math.nan for _, estimate in places],
+            xerr=[estimate.spread or math.nan for _, estimate in places],  # nan: no bar
             fmt=style.marker(name),
             color=style.colour(name),
             markersize=6,

@@ -7,6 +7,8 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from benchmark.files import replace_file
@@ -21,21 +23,19 @@ Plot = tuple[Path, Chart]
 def write_plots(plots: Sequence[Plot]) -> None:
     """Draw each plot into its file.
 
-    A helper inherits its plots by a fork, so that none are copied. One that is stopped leaves some
-    undrawn: whoever calls this must look whether all are there.
+    Helpers inherit their plots by a fork, so that none are copied. One that cannot be started, or
+    is stopped, leaves its plots undrawn: whoever calls this must look whether all are there.
 
     Raises:
         DiskError: if a file cannot be written.
     """
-    count = min(_cores(), len(plots) // _SHARE) if _can_fork() else 1
-    own, *others = (plots[k :: max(1, count)] for k in range(max(1, count)))
-    context = multiprocessing.get_context("fork") if others else multiprocessing
-    helpers = [
-        context.Process(target=_help, args=(share, os.getpid()), daemon=True) for share in others
-    ]
-    for helper in helpers:
-        helper.start()
+    count = max(1, min(_cores(), len(plots) // _SHARE)) if _can_fork() else 1
+    own, *others = (plots[k::count] for k in range(count))
+    helpers: list[BaseProcess] = []
     try:
+        with suppress(OSError):  # no process is left, or no memory for one
+            for share in others:
+                helpers.append(_forked(share))
         _write(own)
         for helper in helpers:
             helper.join()
@@ -54,13 +54,20 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def _forked(share: Sequence[Plot]) -> BaseProcess:
+    fork = multiprocessing.get_context("fork")
+    helper = fork.Process(target=_help, args=(share, os.getpid()), daemon=True)
+    helper.start()
+    return helper
+
+
 def _write(plots: Sequence[Plot]) -> None:
     for path, chart in plots:
         replace_file(path, chart.svg)
 
 
 def _help(plots: Sequence[Plot], board: int) -> None:
-    """Write while process `board` is there. It draws what an error leaves, and tells of that."""
+    """Write while process `board` is there, which draws what an error leaves, and tells of it."""
     try:
         for plot in plots:
             if os.getppid() == board:
