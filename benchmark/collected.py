@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 
 from benchmark import names
@@ -44,7 +45,7 @@ def find(path: Path) -> tuple[str, str] | None:
         LetheError: if a file of lines cannot be read or one of them is damaged.
     """
     for folder in list(path.parents)[1 : 1 + HIGHEST]:
-        name = path.relative_to(folder).as_posix()
+        name = "/".join(path.parts[len(folder.parts) :])
         found = _as_before(folder, name) or below(folder).get(name)
         if found is not None:
             lines, number, content = found
@@ -62,7 +63,7 @@ def paths(folder: Path, pattern: str) -> list[Path]:
         for name in within
         if _fits(name, rest)
     )
-    return sorted({*folder.glob(pattern), *map(folder.joinpath, lines)})
+    return sorted({*folder.glob(pattern), *map(folder.joinpath, lines)}, key=attrgetter("parts"))
 
 
 def below(folder: Path) -> dict[str, Line]:

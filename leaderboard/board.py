@@ -24,7 +24,7 @@ from leaderboard.model.section import Cell, Chart, Line, Page, Section, grid, is
 from leaderboard.model.table import Evidence, Table, by_data_set, load, short
 from leaderboard.model.words import INTRODUCTION
 from leaderboard.overview.overview import overview
-from leaderboard.render.drawing import write_plots
+from leaderboard.render.drawing import drawing
 from leaderboard.render.pages import GENERATOR, render_html, render_markdown, render_terminal
 from leaderboard.render.tables import render_csv, render_seeds
 
@@ -78,12 +78,9 @@ def build(results: Path, out: Path) -> list[Path]:
                 "name another folder with --to"
             )
     _list(out, own | names)  # first, so that a board that is stopped here knows its files
-    write_plots(
-        [(out / name, chart) for name, chart in board.plots if not chart.is_in(_read(out / name))]
-    )
-    for name, file in board.files.items():
-        if content := file.instead_of(_read(out / name)):
-            replace_file(out / name, content)
+    with drawing(_stale(board.plots, out)):
+        _write(board.texts, out)
+    _write(board.plots, out)  # what a helper left
     for name in own - names:
         (out / name).unlink(missing_ok=True)
     _list(out, names)
@@ -178,8 +175,12 @@ class _Board:
         return set(self.files)
 
     @property
-    def plots(self) -> list[tuple[str, Chart]]:
-        return [(name, file.chart) for name, file in self.files.items() if isinstance(file, _Plot)]
+    def texts(self) -> dict[str, _Text]:
+        return {name: file for name, file in self.files.items() if isinstance(file, _Text)}
+
+    @property
+    def plots(self) -> dict[str, _Plot]:
+        return {name: file for name, file in self.files.items() if isinstance(file, _Plot)}
 
     @property
     def _figures(self) -> list[Chart]:
@@ -212,7 +213,7 @@ class _Board:
         for table in self._evidence.tables:
             yield f"{SITE}/{table.slug}.html", _html(self._problem(table), links, words)
         charts = [chart for of_table in self._charts.values() for chart in of_table]
-        for chart in [*charts, *self._figures]:
+        for chart in [*self._figures, *charts]:  # the largest are drawn first
             yield f"{SITE}/{chart.path}", _Plot(chart)
 
     def _problem(self, table: Table) -> Callable[[], Page]:
@@ -294,6 +295,18 @@ def _is_inside(name: str) -> bool:
 
 def _in_site(name: str) -> bool:
     return name.startswith(f"{SITE}/")
+
+
+def _stale(plots: Mapping[str, _Plot], out: Path) -> list[tuple[Path, Chart]]:
+    """The plots to draw, and their files."""
+    found = ((out / name, plot.chart) for name, plot in plots.items())
+    return [(path, chart) for path, chart in found if not chart.is_in(_read(path))]
+
+
+def _write(files: Mapping[str, _Text | _Plot], out: Path) -> None:
+    for name, file in files.items():
+        if content := file.instead_of(_read(out / name)):
+            replace_file(out / name, content)
 
 
 def _list(out: Path, names: set[str]) -> None:

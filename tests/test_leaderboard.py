@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -282,7 +283,7 @@ def test_two_builds_are_equal_whatever_the_order_the_records_were_written_in(tmp
     second = build(Path("runs"), tmp_path / "out-b")
     assert "lethe reproduce runs/toy/" in (tmp_path / "out-a" / "site" / "toy.html").read_text()
     assert [p.name for p in first] == [p.name for p in second]
-    assert "toy-gaps.svg" in {p.name for p in first}
+    assert "toy-costs.svg" in {p.name for p in first}
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes(), one.name
 
@@ -291,12 +292,12 @@ def test_build_drops_plots_of_experiments_that_are_gone_and_nothing_else(tmp_pat
     board = tmp_path / "board"
     results = store(board / "results", [record("newton"), record("x", experiment="gone")])
     build(results, board)
-    stale, kept = board / "site" / "plots" / "gone-gaps.svg", board / "plots" / "mine.svg"
+    stale, kept = board / "site" / "plots" / "gone-costs.svg", board / "plots" / "mine.svg"
     assert stale.exists()
     kept.parent.mkdir(exist_ok=True)
     kept.write_text("mine")
     shutil.rmtree(results / "gone")
-    assert {"site/gone.html", "site/plots/gone-gaps.svg"} <= set(check(results, board))
+    assert {"site/gone.html", "site/plots/gone-costs.svg"} <= set(check(results, board))
     build(results, board)
     assert not stale.exists()
     assert kept.read_text() == "mine"
@@ -304,7 +305,7 @@ def test_build_drops_plots_of_experiments_that_are_gone_and_nothing_else(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "index.html", "seeds.csv", "site/toy.html", "site/plots/toy-gaps.svg"]
+    "name", ["README.md", "index.html", "seeds.csv", "site/toy.html", "site/plots/toy-costs.svg"]
 )
 def test_build_never_replaces_what_a_board_did_not_write(tmp_path, name):
     results = store(tmp_path / "results", [record("newton")])
@@ -398,7 +399,7 @@ def test_a_plot_is_compared_and_drawn_anew_by_its_data(tmp_path):
     )
     build(results, out)
     plots = {path.name: path for path in (out / "site" / "plots").glob("*.svg")}
-    assert {"toy-gaps.svg", "toy-times.svg"} <= set(plots)
+    assert "toy-costs.svg" in plots
     for path in plots.values():  # as another version of matplotlib would draw it
         path.write_bytes(path.read_bytes().replace(b"<svg", b"<svg ", 1))
     other = {name: path.read_bytes() for name, path in plots.items()}
@@ -411,7 +412,7 @@ def test_a_plot_is_compared_and_drawn_anew_by_its_data(tmp_path):
     times = cell.times.model_copy(update={"unlearn": 2 * cell.times.unlearn})
     json_file.write(path, cell.model_copy(update={"times": times}))
     changed = {Path(name).name for name in check(results, out) if name.endswith(".svg")}
-    assert "toy-times.svg" in changed
+    assert "toy-costs.svg" in changed
     build(results, out)
     assert check(results, out) == []
     drawn = {name for name, path in plots.items() if path.read_bytes() != other[name]}
@@ -420,7 +421,8 @@ def test_a_plot_is_compared_and_drawn_anew_by_its_data(tmp_path):
 
 @pytest.mark.parametrize("dies", [False, True])
 def test_plots_that_processes_draw_are_those_of_one(tmp_path, monkeypatch, dies):
-    results = store(tmp_path / "results", [record("newton"), record("retrain")])
+    cells = [record("newton"), record("retrain"), record("newton", experiment="other")]
+    results = store(tmp_path / "results", cells)
     build(results, tmp_path / "one")
     monkeypatch.setattr(drawing, "_SHARE", 1)
     monkeypatch.setattr(drawing, "_cores", lambda: 2)
@@ -431,6 +433,8 @@ def test_plots_that_processes_draw_are_those_of_one(tmp_path, monkeypatch, dies)
         if dies and os.getpid() != ours:
             os.kill(os.getpid(), signal.SIGKILL)
         (tmp_path / f"by-{os.getpid()}").touch()
+        while not dies and len(list(tmp_path.glob("by-*"))) < 2:  # each has a turn
+            time.sleep(0.01)
         return draw(chart)
 
     monkeypatch.setattr(Chart, "svg", property(drawn))
@@ -457,11 +461,11 @@ def test_a_process_with_other_threads_is_not_forked():
 def test_a_helper_draws_while_its_board_is_there(tmp_path, there):
     chart = Chart("plots/x.svg", "x", lambda: b"<svg/>", ())
     board = os.getpid() if there else os.getppid()
-    helper = multiprocessing.get_context("fork").Process(
-        target=drawing._help, args=([(tmp_path / "x.svg", chart)], board)
-    )
-    helper.start()
-    helper.join()
+    with drawing._Turns([(tmp_path / "x.svg", chart)]) as turns:
+        fork = multiprocessing.get_context("fork")
+        helper = fork.Process(target=drawing._help, args=(turns, board))
+        helper.start()
+        helper.join()
     assert (tmp_path / "x.svg").exists() == there
 
 
@@ -474,7 +478,7 @@ def test_a_plot_rests_on_the_code_that_orders_and_names_what_it_shows():
 
 def test_a_plot_of_something_whose_content_is_not_known_is_no_plot():
     with pytest.raises(TypeError, match="no plot is drawn from a object"):
-        _ = Chart("plots/x.svg", "x", plots.draw_gaps, (object(),)).digest
+        _ = Chart("plots/x.svg", "x", plots.draw_costs, (object(),)).digest
 
 
 @pytest.mark.parametrize("make", [True, False])

@@ -231,8 +231,9 @@ def draw_pareto(problems: list[tuple[str, list[Offer]]]) -> bytes:
     """A panel a problem; the names of the rows on the front stand beside it."""
     rows = -(-len(problems) // _COLUMNS)
     with style.look():
-        figure = Figure(figsize=(12.6, 0.5 + 2.6 * rows), layout="constrained")
-        places = figure.subplots(rows, _COLUMNS, squeeze=False).flatten()
+        figure, places = style.panels(
+            (rows, _COLUMNS), (3.2, 1.9), margins=(0.6, 2.9, 0.4, 0.85), between=(3.5, 0.95)
+        )
         for axes, (title, found) in zip(places, problems, strict=False):
             _offers(axes, title, found)
         for axes in places[len(problems) :]:

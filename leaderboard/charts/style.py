@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
+import numpy as np
 import seaborn as sns
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation, LogLocator, NullLocator
 
 from leaderboard.model.numbers import SUPERSCRIPT
@@ -51,12 +55,16 @@ _VERDICTS = {
     "violated": ("X", RED),
 }
 
+#: Points of a letter.
+_SIZE = 9
+
 _SETTINGS = {
     **sns.axes_style("whitegrid"),
     "font.family": "DejaVu Sans",  # it comes with matplotlib, so it is the same everywhere
-    "font.size": 9,
+    "font.size": _SIZE,
     "axes.titlesize": 9.5,
     "axes.titleweight": "bold",
+    "axes.titley": 1.0,  # there without a look at what else is above
     "axes.edgecolor": "#bbbbbb",
     "axes.labelcolor": INK,
     "grid.color": "#e8e8e8",
@@ -75,6 +83,47 @@ def look() -> Iterator[None]:
     """Draw within this: matplotlib's defaults and the board's, never the user's own settings."""
     with style.context(["default", _SETTINGS]):
         yield
+
+
+def panels(
+    shape: tuple[int, int],
+    size: tuple[float, float],
+    *,
+    margins: tuple[float, float, float, float],
+    between: tuple[float, float] = (0.2, 0.7),
+    share_y: bool = False,
+) -> tuple[Figure, list[Axes]]:
+    """A figure of equal panels in fixed places, row by row; lengths are in inches.
+
+    A layout that measures every label takes longer than the plot itself.
+
+    Args:
+        shape: rows and columns.
+        size: width and height of a panel.
+        margins: left, right, above and below all panels.
+        between: panels of a row, and of a column.
+        share_y: whether panels have one vertical axis, named on the left.
+    """
+    (rows, columns), (width, height) = shape, size
+    left, right, above, below = margins
+    whole = left + columns * width + (columns - 1) * between[0] + right
+    tall = above + rows * height + (rows - 1) * between[1] + below
+    figure = Figure(figsize=(whole, tall))
+    axes = figure.subplots(
+        rows,
+        columns,
+        squeeze=False,
+        sharey=share_y,
+        gridspec_kw={
+            "left": left / whole,
+            "right": 1 - right / whole,
+            "bottom": below / tall,
+            "top": 1 - above / tall,
+            "wspace": between[0] / width,
+            "hspace": between[1] / height,
+        },
+    )
+    return figure, list(np.ravel(axes))
 
 
 def kind(row: Row) -> str:
@@ -99,11 +148,47 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def label_rows(axes: Axes, rows: list[Row]) -> None:
+def label_rows(axes: Axes, titles: Sequence[str]) -> None:
     """One line a row, the first on top."""
-    axes.set_yticks(range(len(rows)), [plain(textwrap.fill(row.title, 26)) for row in rows])
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.grid(axis="y", visible=False)
+    axes.set_yticks(range(len(titles)), [plain(_wrapped(title)) for title in titles])
+    axes.set_ylim(len(titles) - 0.5, -0.5)
+
+
+def labels_width(titles: Sequence[str]) -> float:
+    """Inches that the rows' labels take beside an axis."""
+    font = FontProperties(size=_SIZE)
+    lines = [line for title in titles for line in _wrapped(title).splitlines()]
+    widths = (text_to_path.get_text_width_height_descent(x, font, ismath=False)[0] for x in lines)
+    return 0.15 + max(widths, default=0.0) / 72
+
+
+def _wrapped(title: str) -> str:
+    return textwrap.fill(title, 26)
+
+
+def symmetric(axes: Axes, limits: tuple[float, float]) -> None:
+    """A horizontal axis that is linear from -1 to 1, and logarithmic beyond."""
+    axes.set_xscale("symlog", linthresh=1)
+    axes.set_xlim(*limits)
+    axes.set_xticks(_powers(*limits))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _power(x)))
+
+
+def _powers(low: float, high: float) -> list[float]:
+    """0 and powers of ten on both sides of it, as many as have room."""
+    decades = [math.floor(math.log10(max(1.0, end))) for end in (-low, high)]
+    stride = 1 + sum(decades) // 6
+    below, above = (range(0, last + 1, stride) for last in decades)
+    negative = [-(10.0**k) for k in reversed(below)] if low < -1 else []
+    return [*negative, 0.0, *(10.0**k for k in above if high > 1)]
+
+
+def _power(x: float) -> str:
+    """E.g. `−100`, `0` or `10⁶`."""
+    if abs(x) <= 1000:
+        return f"{x:g}".replace("-", "−")
+    return ("−" if x < 0 else "") + "10" + f"{math.log10(abs(x)):.0f}".translate(SUPERSCRIPT)
 
 
 def say_void(axes: Axes, rows: list[Row]) -> None:

@@ -1,4 +1,4 @@
-"""The plots of a table: gaps, times, bounds."""
+"""The plots of a table: gaps and times, bounds."""
 
 from __future__ import annotations
 
@@ -6,50 +6,62 @@ import math
 from statistics import fmean
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmark.contract.claim import Distance
 from leaderboard.charts import style
 from leaderboard.model.columns import BY_KEY, TEST_GAP, Column
 from leaderboard.model.numbers import number
-from leaderboard.model.ranking import YARDSTICKS, in_order
+from leaderboard.model.ranking import in_order
 from leaderboard.model.section import Chart
 from leaderboard.model.table import Row, Table
 
-# Distance to retraining: test accuracy and attack, a line for each method.
+# What an answer costs: its distance to retraining, and time, a line for each method.
 
 
-GAPS = (
-    "gaps to the retrained model, mean and 95 % interval over seeds; each dot is a seed; "
-    "nearer to 0 is better"
+COSTS = (
+    "gaps to the retrained model, mean and 95 % interval over seeds; each dot is a seed; nearer to "
+    "0 is better; beside them mean seconds to unlearn; dashed: retraining; further left is faster"
 )
 
 # points of accuracy beyond which the axis turns logarithmic
 _WIDE = 5
+# inches of a panel's width, and of a row
+_PANEL, _ROW = 2.7, 0.36
 
 
-def has_gaps(table: Table) -> bool:
-    """Whether a row has a gap."""
-    return not all(row.void for row in in_order(table))
+def has_costs(table: Table) -> bool:
+    """Whether a row has a gap or was timed."""
+    return _has_gaps(in_order(table)) or bool(_means(in_order(table)))
 
 
-def draw_gaps(table: Table) -> bytes:
-    """Two panels side by side."""
+def draw_costs(table: Table) -> bytes:
+    """Panels of two gaps and of times, as far as there are any."""
     rows = in_order(table)
+    titles = [row.title for row in rows]
+    gaps, times = _has_gaps(rows), bool(_means(rows))
     with style.look():
-        figure = Figure(figsize=(7.8, 1.5 + 0.38 * len(rows)), layout="constrained")
-        left, right = figure.subplots(1, 2, sharey=True)
-        _gaps(left, rows, TEST_GAP)
-        _gaps(right, rows, BY_KEY["attack_gap"])
-        _wide_or_linear(left)
-        left.set(xlabel=left.get_xlabel() + " (percentage points)", title=_what_is_measured(table))
-        right.set(xlabel="|AUC − AUC of retrain|", title="Membership attack")
-        style.say_void(left, rows)
-        style.label_rows(left, rows)
-        right.grid(axis="y", visible=False)
+        figure, panels = style.panels(
+            (1, 2 * gaps + times),
+            (_PANEL, _ROW * len(rows)),
+            margins=(style.labels_width(titles), 0.75 if times else 0.1, 0.3, 0.85),
+            share_y=True,
+        )
+        if gaps:
+            _gaps(panels[0], rows, TEST_GAP)
+            _gaps(panels[1], rows, BY_KEY["attack_gap"])
+            _wide_or_linear(panels[0])
+            panels[0].set_title(_what_is_measured(table))
+            panels[1].set(xlabel="|AUC − AUC of retrain|", title="Membership attack")
+        if times:
+            _times(panels[-1], rows, _retraining(table))
+        style.say_void(panels[0], rows)
+        style.label_rows(panels[0], titles)
         style.legend(figure, [style.kind(row) for row in rows if not row.void])
         return style.to_svg(figure)
+
+
+def _has_gaps(rows: list[Row]) -> bool:
+    return not all(row.void for row in rows)
 
 
 def _what_is_measured(table: Table) -> str:
@@ -83,63 +95,42 @@ def _gaps(axes: Axes, rows: list[Row], column: Column) -> None:
             elinewidth=1.4,
         )
     axes.axvline(0, color=style.INK, linewidth=0.8, zorder=0)
+    axes.locator_params(axis="x", nbins=4)
     axes.set(xlabel="", ylabel="")
 
 
 def _wide_or_linear(axes: Axes) -> None:
     """A linear axis, or one that is logarithmic away from 0 where a method fell far."""
-    reach = max(map(abs, axes.get_xlim()))
-    axes.set_xlabel("gap to retrain")
-    if reach <= _WIDE:
-        return
     low, high = axes.get_xlim()
-    axes.set_xscale("symlog", linthresh=1, linscale=0.8)
-    powers = [10.0**k for k in range(math.ceil(math.log10(reach)) + 1)]
-    ticks = [*(-power for power in powers), 0.0, *powers]
-    axes.set_xlim(min(low, -1.5) * 1.6, max(high, 1.5) * 1.6)
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}".replace("-", "−")))
-    axes.set_xlabel("gap to retrain, log beyond ±1")
+    axes.set_xlabel("gap to retrain (percentage points)")
+    if max(-low, high) > _WIDE:
+        style.symmetric(axes, (min(low, -1.5) * 1.6, max(high, 1.5) * 1.6))
+        axes.set_xlabel("gap to retrain (points), log beyond ±1")
 
 
-# What an answer costs in time, beside retraining.
-
-
-TIMES = (
-    "mean seconds to unlearn; the line is retraining; further left is faster; yardsticks in grey"
-)
-
-
-def has_times(table: Table) -> bool:
-    """Whether anything was timed."""
-    return bool(_means(in_order(table)))
-
-
-def draw_times(table: Table) -> bytes:
+def _times(axes: Axes, rows: list[Row], retrain: float) -> None:
     """Dots on a logarithmic axis, which has no zero that a bar could begin at."""
-    rows = in_order(table)
     means = _means(rows)
-    retrain = _retraining(table)
-    with style.look():
-        figure = Figure(figsize=(5.4, 1.1 + 0.34 * len(rows)), layout="constrained")
-        axes = figure.subplots()
-        axes.set_xscale("log")
-        reach = [seconds for seconds in (*means.values(), retrain) if seconds > 0]
-        axes.set_xlim(min(reach) / 2, max(reach) * 2)
-        grey = [rows[y].role in YARDSTICKS for y in means]
-        colours = ["#9a9a9a" if one else style.BLUE for one in grey]
-        axes.scatter(list(means.values()), list(means), c=colours, s=42, zorder=3)
-        for y, mean in means.items():  # beside the plot, where nothing is in the way
-            axes.text(1.02, y, number(mean, 2), transform=axes.get_yaxis_transform(), va="center")
-        axes.axvline(retrain, color=style.INK, linewidth=1.2, linestyle="--")
-        axes.set(xlabel="time to unlearn (s)", ylabel="")
-        axes.set_title(f"Dashed: retraining, {number(retrain, 2)} s")
-        style.say_void(axes, rows)
-        style.label_rows(axes, rows)
-        style.few_ticks(axes)
-        axes.grid(axis="y", visible=True)  # a dot is led to its name
-        return style.to_svg(figure)
+    axes.set_xscale("log")
+    reach = [seconds for seconds in (*means.values(), retrain) if seconds > 0]
+    axes.set_xlim(min(reach) / 2, max(reach) * 2)
+    for name in dict.fromkeys(style.kind(rows[y]) for y in means):
+        places = {y: mean for y, mean in means.items() if style.kind(rows[y]) == name}
+        axes.scatter(
+            list(places.values()),
+            list(places),
+            color=style.colour(name),
+            marker=style.marker(name),
+            s=36,
+            linewidth=0,
+            zorder=3,
+        )
+    for y, mean in means.items():  # beside the plot, where nothing is in the way
+        axes.text(1.02, y, number(mean, 2), transform=axes.get_yaxis_transform(), va="center")
+    axes.axvline(retrain, color=style.INK, linewidth=1.2, linestyle="--")
+    axes.set(xlabel="time to unlearn (s)", ylabel="")
+    axes.set_title(f"Time; retraining {number(retrain, 2)} s")
+    style.few_ticks(axes)
 
 
 def _retraining(table: Table) -> float:
@@ -177,8 +168,7 @@ def draw_bounds(table: Table) -> bytes:
     points = _all_points(table)
     distances, bounds, names = (list(axis) for axis in zip(*points, strict=True))
     with style.look():
-        figure = Figure(figsize=(5.2, 4.2), layout="constrained")
-        axes = figure.subplots()
+        figure, (axes,) = style.panels((1, 1), (3.9, 3.2), margins=(0.75, 0.65, 0.1, 0.85))
         axes.set(xscale="log", yscale="log")
         left, right = _decades(distances)
         low, high = _decades(bounds)
@@ -245,8 +235,7 @@ def _points(row: Row) -> list[tuple[float, float, str]]:
 def draw_charts(table: Table) -> list[Chart]:
     """The plots that the table has numbers for."""
     kinds = (
-        ("gaps", GAPS, has_gaps, draw_gaps),
-        ("times", TIMES, has_times, draw_times),
+        ("costs", COSTS, has_costs, draw_costs),
         ("bounds", BOUNDS, has_bounds, draw_bounds),
     )
     return [

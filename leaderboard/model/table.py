@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -163,11 +165,24 @@ def load(results: Path) -> list[Table]:
         raise LetheError(
             f"no results in {results}: run `make demo`, or `lethe run` with an experiment"
         )
-    return [
-        table
-        for experiment in experiments
-        for table in _tables(experiment, plans.get(experiment), store.records(experiment))
-    ]
+    with _uncollected():
+        return [
+            table
+            for experiment in experiments
+            for table in _tables(experiment, plans.get(experiment), store.records(experiment))
+        ]
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Make many values that stay: Python would look for garbage among them again and again."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _tables(experiment: str, plan: Plan | None, records: list[Record]) -> list[Table]:
