@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,8 +18,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from benchmark import cli, json_file, records, registry
+from benchmark.contract.claim import Target
+from benchmark.contract.clock import Clock
 from benchmark.contract.method import Method
-from benchmark.contract.request import Release, Request
+from benchmark.contract.request import Release, Request, State
+from benchmark.contract.seeds import Seeds
 from benchmark.errors import AssumptionBroken, DidNotConverge, LetheError
 from benchmark.experiments import experiment as experiments
 from benchmark.problem.problem import Problem
@@ -27,17 +31,19 @@ from benchmark.runner.cell import Cell
 from benchmark.runner.plans import plan_of
 from benchmark.studies import slack, slack_record, soundness
 from benchmark.studies.experiments import run as run_experiments
-from benchmark.studies.random_problem import draw
+from benchmark.studies.random_problem import draw, in_ball
 from benchmark.studies.slack import SWEEPS, Slack, Sweep
 from benchmark.studies.slack_record import SlackStudy
 from benchmark.studies.soundness import (
     BALL,
+    KINDS,
     REQUESTS,
     Answer,
     Examiner,
     Soundness,
     Stream,
     examine,
+    kind,
     methods,
 )
 from benchmark.studies.soundness_record import Check, SoundnessRecord, Tally, added
@@ -46,7 +52,7 @@ from leaderboard.board import build, check
 from leaderboard.studies.slack import reading
 from methods.newton import Newton
 from tests import tiny_experiment
-from tests.problems import quick
+from tests.problems import away, every_row, quick
 
 # No proved bound is below the true distance, on any problem that can be drawn.
 
@@ -112,6 +118,21 @@ def test_T2_nor_is_one_in_a_ball(seed: int) -> None:
     stream = Stream.of(seed, 1)
     assert stream.worlds[0].problem.training.radius is not None
     assert sound(examine(seed, asked(UNIFORM)))
+
+
+@pytest.mark.parametrize("which", KINDS)
+def test_T2_a_method_of_one_loss_refuses_a_ball_or_its_bound_holds_there(which: str) -> None:
+    """Retrained in a ball, a model may be far from where steps without one end."""
+    problem, forget = draw(2)
+    inside = in_ball(KINDS[which](problem), 2)
+    trained = State(inside.fit(every_row(inside), Seeds().generator("training")), every_row(inside))
+    for method in methods():
+        if kind(method) == which:
+            with suppress(LetheError):
+                original = method.prepare(inside, trained, Seeds(), Clock())
+                request = Request.of(inside, original, forget, target=Target(distance=0.1))
+                release = method.answer(request)
+                assert away(request, release) <= release.claim.evidence.reached
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3])

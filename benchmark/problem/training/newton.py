@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmark.curvature.kept_sums import NormalEquations, flat, matrix
 from benchmark.curvature.krylov import conjugate_gradients
-from benchmark.errors import DidNotConverge, LetheError
+from benchmark.errors import AssumptionBroken, DidNotConverge, LetheError
 from benchmark.problem.convex import ConvexSet
 from benchmark.problem.problem import Problem
 from benchmark.problem.risk import Risk
@@ -159,9 +159,12 @@ def normal_equations(problem: Risk, rows: Rows) -> NormalEquations:
 
     Raises:
         LetheError: see `squared_head`.
-        AssumptionBroken: if the rows are not in the form that is declared, or too many for it.
+        AssumptionBroken: if training is in a ball, which keeps it from their solution, or rows are
+            not in the form that is declared, or too many for it.
     """
     squared_head(problem)
+    if problem.training.radius is not None:
+        raise AssumptionBroken("normal equations are of training without a ball: set no radius")
     _ = problem.fixed_point  # checked, once a problem
     return NormalEquations.of(rows.x, rows.y, problem.model.classes)
 
