@@ -6,12 +6,15 @@ import math
 import re
 from dataclasses import replace
 from fractions import Fraction
+from itertools import count
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from benchmark.claims.bounds import Bound
+from benchmark.claims.rounded import RoundOff
 from benchmark.contract.claim import Target
 from benchmark.contract.clock import Clock
 from benchmark.contract.definition import verdict
@@ -31,6 +34,7 @@ from benchmark.theory.round_off import (
     cholesky_contraction,
     gamma,
     gradient_round_off,
+    lost_in_sums,
     lost_to_waiting,
 )
 from methods.downdate import Downdate
@@ -184,6 +188,35 @@ def test_an_inverse_that_no_longer_helps_is_replaced(large: Problem) -> None:
     repaired = found.state.memory.inverse.matrix.lower
     expected = right.state.memory.inverse.matrix.lower.double()
     assert torch.allclose(repaired.double(), expected, rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("columns", [2, 100])
+def test_a_distance_below_the_charge_for_round_off_is_refused(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of rows of zeros the solution is exact: no residual is left to be halved."""
+    bound, number = RoundOff.bound, count()
+
+    def tried(self: RoundOff, weights: Tensor, residual: Tensor) -> Bound:
+        assert next(number) < 20, "steps go on for ever"
+        return bound(self, weights, residual)
+
+    monkeypatch.setattr(RoundOff, "bound", tried)
+    problem = problems.squared(0, n=34, inputs=columns - 1, classes=2, ridge=0.5)
+    blank = Rows(torch.zeros_like(problem.train.x), torch.arange(34) % 2)
+    problem = replace(problem, train=blank, training=DirectTraining(tolerance=1e-16))
+    method = DowndateFast()
+    state = start(method, problem)
+    with pytest.raises(AssumptionBroken, match="raise it or the ridge"):
+        ask(method, problem, state, torch.arange(2), distance=6e-15)
+
+
+def test_sums_that_are_exact_make_no_pass_of_retraining_exact() -> None:
+    """Newton-CG ends by a gradient that is summed up over the rows, and rounded."""
+    exact = problems.squared(n=200)
+    passes = replace(exact, training=NewtonTraining())
+    assert start(DowndateFast(), exact).memory.lost == 0
+    assert start(DowndateFast(), passes).memory.lost == lost_in_sums(200)
 
 
 @BOTH
