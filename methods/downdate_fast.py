@@ -114,11 +114,12 @@ class DowndateFast(Method):
         errors[forgotten.y, torch.arange(count)] -= 1
         sums = kept.sums.without(forgotten.x, forgotten.y)
         inverse = kept.inverse.without(rows) if count <= self.woodbury else None
+        lost, before, waiting = kept.lost, kept.sums.rows, kept.sums.pending
         return Kept(
             sums,
             inverse or Inverse.of(sums.inverse(ridge)),
             kept.residual.add(solution, alpha=count * ridge).add_(errors @ rows),
-            lost_after_downdate(kept.lost, kept.sums.rows, count) if kept.lost else 0.0,
+            lost_after_downdate(lost, before, count, waiting=waiting) if lost else 0.0,
         )
 
 

@@ -39,6 +39,7 @@ from benchmark.theory.round_off import (
 )
 from methods.downdate import Downdate
 from methods.downdate_fast import DowndateFast
+from methods.newton_kept import NewtonKept
 from tests import problems
 from tests.problems import numbers
 
@@ -470,6 +471,24 @@ def test_what_a_product_loses_to_rows_that_wait_is_charged() -> None:
         assert error <= (gamma(8 + 4) + charged) * unit
         beyond.append(error > gamma(8 + 4) * unit)
     assert any(beyond), "else the charge is for nothing, and no test of it"
+
+
+def test_rows_that_leave_together_after_waiting_are_charged_for_that() -> None:
+    """One update by all has more roundings than each of theirs has, and of a larger matrix."""
+    size, n = 43, 140
+    waited = 3 * size
+    assert waited - size <= LIMIT < waited
+    any_numbers = problems.softmax(0, n=n, loss="squared", ridge=1e-2)
+    for method, problem, lost in (
+        (DowndateFast(), any_numbers, lambda kept: kept.lost),
+        (NewtonKept(), problems.one_vs_rest(0, n=n, ridge=1e-2), lambda kept: kept.round_off.lost),
+    ):
+        first = state = start(method, problem)
+        for number in range(3):
+            forget = torch.arange(size * number, size * (number + 1))
+            state = ask(method, problem, state, forget, number).state
+        assert state.memory.sums.pending == 0
+        assert lost(state.memory) - lost(first.memory) >= gamma(waited + 1) * (n + waited)
 
 
 def test_a_small_request_copies_no_matrix(large: Problem) -> None:

@@ -63,8 +63,8 @@ class KeptRoundOff:
 
     def downdated(self, before: LogisticSums, forgotten: int) -> float:
         """E of the sums without some of the rows of `before`."""
-        own = forgotten * self.error(before)
-        return lost_after_downdate(self.lost, before.rows, forgotten) + own
+        own, waiting = forgotten * self.error(before), before.pending
+        return lost_after_downdate(self.lost, before.rows, forgotten, waiting=waiting) + own
 
     def passed(self, sums: LogisticSums, of: int) -> float:
         """E of sums whose gradient came from passes over `of` rows, the second derivatives not."""

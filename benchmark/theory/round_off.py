@@ -38,15 +38,16 @@ def lost_in_sums(rows: int) -> float:
     return _EVALUATION * gamma(rows) * rows
 
 
-def lost_after_downdate(lost: float, rows: int, forgotten: int) -> float:
+def lost_after_downdate(lost: float, rows: int, forgotten: int, *, waiting: int = 0) -> float:
     """E of sums over n - k rows that k were subtracted from.
 
     Args:
         lost: E of the sums over n rows.
         rows: n.
         forgotten: k.
+        waiting: p rows that left before and will be subtracted together with them.
     """
-    return lost + _EVALUATION * gamma(forgotten + 1) * (rows + forgotten + lost)
+    return lost + _EVALUATION * gamma(forgotten + 1) * (rows + 3 * waiting + forgotten + lost)
 
 
 def lost_to_waiting(*, columns: int, waiting: int) -> float:
