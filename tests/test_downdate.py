@@ -195,7 +195,7 @@ def test_an_inverse_that_no_longer_helps_is_replaced(large: Problem) -> None:
 def test_a_distance_below_the_charge_for_round_off_is_refused(
     columns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of rows of zeros the solution is exact: no residual is left to be halved."""
+    """Rows of zeros have an exact solution: no residual is left to be halved."""
     bound, number = RoundOff.bound, count()
 
     def tried(self: RoundOff, weights: Tensor, residual: Tensor) -> Bound:
