@@ -31,7 +31,7 @@ from benchmark.problem.training.newton import NewtonTraining
 from benchmark.rows import Declared, Rows
 from benchmark.theory.bootstrap import bootstrapped
 from benchmark.theory.constants import one_vs_rest_head
-from benchmark.theory.round_off import mean_gradient_round_off
+from benchmark.theory.round_off import cholesky_contraction, mean_gradient_round_off
 from benchmark.theory.strongly_convex import (
     separable_bound,
     step_by_leverage_bound,
@@ -250,6 +250,16 @@ def test_a_leverage_is_that_of_the_hessian_and_holds_when_rows_leave(seed: int) 
 def dense(sums: LogisticSums, k: int, ridge: float) -> Tensor:
     lower = sums.curvature[k].lower
     return (lower + lower.tril(-1).T) / sums.rows + ridge * torch.eye(len(lower))
+
+
+def test_errors_of_sums_and_of_their_factor_multiply(prepared: State) -> None:
+    sums = prepared.memory.sums
+    rough = replace(prepared.memory.round_off, strong_convexity=1e-10, lost=1e-9 * sums.rows)
+    norm = rough.row_norm
+    solved = cholesky_contraction(columns=rough.columns, condition=(norm**2 / 4 + 1e-10) / 1e-10)
+    summed = 1e-9 * norm**2 / 1e-10
+    assert solved * summed > 2.0**-19
+    assert rough.inverted(sums) >= (1 + solved) * (1 + summed) - 1
 
 
 def test_leverage_and_logits_say_what_the_norm_says_at_its_worst_and_else_more() -> None:

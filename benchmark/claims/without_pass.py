@@ -77,7 +77,8 @@ class KeptRoundOff:
         mu, norm = self.strong_convexity, self.row_norm
         condition = (norm**2 / 4 + mu) / mu
         solved = cholesky_contraction(columns=self.columns, condition=condition)
-        return _EVALUATION * (solved + self.lost * norm**2 / (sums.rows * mu)) + 2.0**-20
+        summed = self.lost * norm**2 / (sums.rows * mu)
+        return _EVALUATION * (solved + summed + solved * summed) + 2.0**-20
 
     @property
     def traced(self) -> float:
