@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -163,6 +164,14 @@ def test_a_listed_method_that_does_not_go_with_the_problem_is_named(
         tmp_path, (listed[0], 'seeds = [0]\nmethods = ["nothing"]'), name="alone"
     )
     assert "note" not in lethe("run", str(alone), "--no-board")[2]
+
+
+@pytest.mark.parametrize("name", ["cora-sgc", "cora-gcn", "compas-monotone", "digits-tangent"])
+def test_whoever_does_not_go_with_a_problem_is_told_why(name: str) -> None:
+    every = {"methods": tuple(registry.discover()), "rows": (), "dropped": ()}
+    notes = runner.left_out([load(name).model_copy(update=every)])
+    assert notes
+    assert all(re.search("no part: it(s| needs| forgets| certifies) ", note) for note in notes)
 
 
 @pytest.mark.parametrize(

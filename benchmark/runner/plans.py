@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from benchmark import registry
-from benchmark.contract.method import PROBLEMS, Method
+from benchmark.contract.method import Method, Need
 from benchmark.data import catalogue, graphs
 from benchmark.data.fitted.spec import PublicFeatures
 from benchmark.data.forget import ForgetSpec
@@ -147,13 +147,12 @@ def rows_of(experiment: Experiment) -> list[Row]:
         LetheError: if there is none.
     """
     found = registry.discover()
-    missing = PROBLEMS - experiment.problem.offers
     set_up = {row.method for row in experiment.rows}
     asked = experiment.rows_for(list(found))
     rows = [
         row
         for row in asked
-        if row.method in set_up or _fits(found[row.method].method, experiment, missing)
+        if row.method in set_up or not unfit(found[row.method].method, experiment.problem)
     ]
     if not rows:
         raise LetheError(
@@ -163,14 +162,32 @@ def rows_of(experiment: Experiment) -> list[Row]:
     return rows
 
 
-def _fits(method: type[Method], experiment: Experiment, missing: frozenset[str]) -> bool:
-    """Whether the method takes part in an experiment that does not name it."""
-    problem = experiment.problem
+#: What the needs of a method ask of a problem, in words.
+_NEEDED: dict[Need, str] = {
+    "classes": "a target of classes",
+    "strong_convexity": "a linear model with a ridge",
+    "squared_loss": "a linear model with squared loss and a ridge",
+    "exact_sums": "direct training on features in fixed point, as problem.fixed_point = "
+    "{ clip = 2.0, bits = 16 } makes them",
+    "one_vs_rest": "a linear model with the loss one_vs_rest and a ridge",
+    "tangent": "a model of the kind tangent",
+    "constraint": "training within the convex set of a property",
+    "cone": "a softmax head that is trained within the convex set of a property",
+}
+
+
+def unfit(method: type[Method], problem: ProblemSpec) -> str:
+    """Why a method takes no part in an experiment that does not set it up; "" where it does."""
     if problem.model.hops is not None and method.evidence in ("distance", "algorithm"):
-        return False
+        return "it certifies models of single rows, and this one passes messages between them"
     if method.ignores_constraint(problem.constrained):
-        return False
-    return not method.demands() & missing and (method.can_alter() or problem.graph is None)
+        return "its bounds are not of training within the set of a property"
+    needed = [text for need, text in _NEEDED.items() if need in method.demands() - problem.offers]
+    if needed:
+        return f"it needs {' and '.join(needed)}"
+    if problem.graph is not None and not method.can_alter():
+        return "it forgets whole rows, and a request to a graph alters others"
+    return ""
 
 
 def with_yardsticks(experiments: Iterable[Experiment], methods: Iterable[str]) -> list[str]:

@@ -11,14 +11,14 @@ from typing import Any, ClassVar
 import torch
 
 from benchmark import json_file, names, registry
-from benchmark.contract.method import Need, Source
+from benchmark.contract.method import Source
 from benchmark.errors import LetheError
 from benchmark.experiments.build import fetch
 from benchmark.experiments.experiment import Distinct, Experiment
 from benchmark.files import as_bytes, read_text, replace_file
 from benchmark.records import SCHEMA, MethodInfo, Plan, Record, Store
 from benchmark.runner.cell import RETRAIN, Cell, Inputs, describe
-from benchmark.runner.plans import plan_cells, plan_of, rows_of
+from benchmark.runner.plans import plan_cells, plan_of, rows_of, unfit
 from benchmark.runner.run_cell import run_cell
 from benchmark.runner.source import source_hash
 from benchmark.runner.workbench import Workbench
@@ -229,38 +229,18 @@ def units_of(
     ]
 
 
-#: What the needs of a method ask of a problem, in words.
-_NEEDED: dict[Need, str] = {
-    "classes": "a target of classes",
-    "strong_convexity": "a linear model with a ridge",
-    "squared_loss": "a linear model with squared loss and a ridge",
-    "exact_sums": "direct training on features in fixed point, as problem.fixed_point = "
-    "{ clip = 2.0, bits = 16 } makes them",
-    "one_vs_rest": "a linear model with the loss one_vs_rest and a ridge",
-    "tangent": "a model of the kind tangent",
-    "constraint": "training within the convex set of a property",
-    "cone": "a softmax head that is trained within the convex set of a property",
-}
-
-
 def _lacking(name: str, experiments: Sequence[Experiment]) -> str:
-    """What a method needs that none of the experiments' problems is; "" where that is nothing."""
+    """Why a method takes part in none of the experiments; "" where it could in one."""
     found = registry.discover().get(name)
-    if found is None:
-        return ""
-    needed = [
-        text
-        for need, text in _NEEDED.items()
-        if need in found.method.demands() and all(need not in e.problem.offers for e in experiments)
-    ]
-    return f"it needs {' and '.join(needed)}; " if needed else ""
+    reasons = [unfit(found.method, one.problem) for one in experiments] if found else [""]
+    return f"{reasons[0]}; " if all(reasons) else ""
 
 
 def left_out(experiments: Iterable[Experiment]) -> list[str]:
     """A line for each method that an experiment lists and that does not go with its problem."""
     return [
-        f"{one.name} lists {name}, which does not go with its problem and takes no part"
-        + (f": {reason}" if (reason := _lacking(name, [one]).removesuffix("; ")) else "")
+        f"{one.name} lists {name}, which does not go with its problem and takes no part: "
+        + _lacking(name, [one]).removesuffix("; ")
         for one in experiments
         for name in one.methods or ()
         if name not in {row.method for row in rows_of(one)}
