@@ -431,19 +431,25 @@ def table(
 
 @app.command()
 def collect(
-    folder: Annotated[list[Path] | None, typer.Argument(help="Folders of records.")] = None,
+    folder: Annotated[
+        list[str] | None,
+        typer.Argument(help="Results folders, such as runs; else leaderboard/results."),
+    ] = None,
 ) -> None:
     """Gather records, a file a cell, into a file an experiment and its sweeps, a cell a line."""
     from benchmark.collected import collect as gather
     from benchmark.records import Store
 
-    for one in folder or [Path("leaderboard/results")]:
+    for one in map(_folder, folder or ["leaderboard/results"]):
         if not one.is_dir():
             raise LetheError(f"{one} is no folder of records: name one")
         facts = {plan.experiment: plan.facts for plan in Store(one).plans()}
         together = {name: known.study for name, known in facts.items() if known}
-        for lines, files in gather(one, together):
+        gathered = gather(one, together)
+        for lines, files in gathered:
             out.print(f"{lines}: {files} files", soft_wrap=True)
+        if not gathered:
+            out.print(f"{one}: nothing to gather", soft_wrap=True)
 
 
 @app.command()
@@ -1099,10 +1105,13 @@ def main() -> None:
             err.print(marked("red", "error:", str(error)), soft_wrap=True)
             sys.exit(2)
         except OSError as error:
-            if error.filename is not None:
-                raise
-            _give_up_output()
-            err.print(marked("red", "error:", f"the output cannot be written: {error.strerror}"))
+            text = (
+                f"{error.filename} cannot be used ({error.strerror}): check its name and the folder"
+            )
+            if error.filename is None:
+                _give_up_output()
+                text = f"the output cannot be written: {error.strerror}"
+            err.print(marked("red", "error:", text), soft_wrap=True)
             sys.exit(2)
 
 

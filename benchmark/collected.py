@@ -12,6 +12,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from operator import attrgetter
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from benchmark import names
 from benchmark.errors import LetheError
-from benchmark.files import as_bytes, read_text, replace_file
+from benchmark.files import as_bytes, locked, read_text, replace_file
 
 SUFFIX = ".jsonl"
 #: Folders above a file in which its line may stand.
@@ -27,6 +28,8 @@ HIGHEST = 4
 _LINE = re.compile(r'\{"path": ("(?:[^"\\]|\\.)*"), "content": (\{.*\})\}')
 
 _BEGIN = b'{"path": "'
+#: Where a run writes plans, cells, and the records of other studies.
+_PLACES = ("*/plan.json", "*/*/seed-*.json", f"*{names.STUDY}/**/*.json")
 
 #: Where a line stands, and the JSON in it in UTF-8. As text, one character beyond Latin-1 doubles
 #: its memory.
@@ -209,13 +212,18 @@ def collect(folder: Path, together: Mapping[str, str] | None = None) -> list[tup
     Raises:
         LetheError: for a damaged file, or if one cannot be written. Nothing is lost.
     """
+    with locked(folder):
+        return _collect(folder, together or {})
+
+
+def _collect(folder: Path, together: Mapping[str, str]) -> list[tuple[Path, int]]:
     files = {path.relative_to(folder).as_posix(): path for path in _loose(folder)}
     taken = {name: path.read_bytes() for name, path in files.items()}
     fresh = {name: _compact(files[name], content) for name, content in taken.items()}
     old = {name: content.decode() for name, (_, _, content) in below(folder).items()}
     # first the old lines to where they belong: a stop leaves the same line twice at most
-    changed = _arranged(folder, old, together or {})
-    changed |= _arranged(folder, old | fresh, together or {})
+    changed = _arranged(folder, old, together)
+    changed |= _arranged(folder, old | fresh, together)
     for name, path in files.items():
         if path.read_bytes() == taken[name]:  # else a run has written it anew meanwhile
             path.unlink()
@@ -241,11 +249,11 @@ def _arranged(
 
 
 def _loose(folder: Path) -> Iterator[Path]:
-    """The files to collect."""
-    for group in sorted(path for path in folder.iterdir() if path.is_dir()):
-        if not names.complaint(group.name.removesuffix(names.STUDY)):
-            found = sorted(group.rglob("*.json"))
-            yield from (path for path in found if _is_visible(path.relative_to(folder)))
+    """The files to collect: those that lie where a run writes one, whatever else is there."""
+    for path in (found for pattern in _PLACES for found in folder.glob(pattern)):
+        name = path.relative_to(folder)
+        if _is_visible(name) and not names.complaint(name.parts[0].removesuffix(names.STUDY)):
+            yield path
 
 
 def _written(lines: Path, held: dict[str, str]) -> bool:
@@ -271,7 +279,7 @@ def _compact(path: Path, content: bytes) -> str:
     """
     try:
         found = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LetheError(f"{path} is damaged ({error}): delete it and run again") from error
     if not isinstance(found, dict):
         raise LetheError(f"{path} is no record: move it elsewhere")
@@ -291,12 +299,11 @@ def _place(name: str) -> tuple[list[tuple[bool, int, str]], bool, list[tuple[boo
 def in_order(name: str) -> list[tuple[bool, int, str]]:
     """A key by which numbers in names come by their value."""
     pieces = re.split(r"(\d+)", name)
-    return [(p.isdigit(), int(p) if p.isdigit() else 0, p) for p in pieces]
+    return [(p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in pieces]
 
 
 def _remove_empty(folder: Path) -> None:
-    for path in sorted((p for p in folder.rglob("*") if p.is_dir()), reverse=True):
-        if not any(path.iterdir()):
+    inside = sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True)
+    for path in (*inside, folder):
+        with suppress(OSError):  # something is in it
             path.rmdir()
-    if not any(folder.iterdir()):
-        folder.rmdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import errno
 import hashlib
+import math
 import os
 import re
 import secrets
@@ -91,28 +92,31 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     """What a TOML file says; see `read_text`.
 
     Raises:
-        LetheError: if it cannot be read or is no TOML, whose whole numbers have 64 bits.
+        LetheError: if it cannot be read or is no TOML, whose whole numbers have 64 bits, or says
+            `nan` or `inf`.
     """
     text = read_text(path, what)
     try:
         content = tomllib.loads(text)
-        _refuse_long(content)
+        _check_numbers(content)
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else error
         raise LetheError(f"{what} {path} is not valid TOML: {reason}") from error
     return content
 
 
-def _refuse_long(value: Any, key: str = "") -> None:
-    """Refuse a whole number that does not fit into 64 bits, which Python's reader passes on."""
+def _check_numbers(value: Any, key: str = "") -> None:
+    """Refuse a whole number that does not fit into 64 bits, and `nan` and `inf`."""
     if isinstance(value, dict):
         for name, part in value.items():
-            _refuse_long(part, f"{key}.{name}" if key else name)
+            _check_numbers(part, f"{key}.{name}" if key else name)
     elif isinstance(value, list):
         for part in value:
-            _refuse_long(part, key)
+            _check_numbers(part, key)
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise ValueError(f"{key} is no whole number of 64 bits: write a smaller one")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{key} is {value}: write a finite number")
 
 
 def as_bytes(text: str) -> bytes:
@@ -183,26 +187,28 @@ def _remove_if_abandoned(temporary: Path) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """A block that one process at a time is in, of all that lock the same file.
+    """A block that one process at a time is in, of all that lock the same file or folder.
 
     Also on several machines, where their file system does so. Without locks, as on Windows, nobody
     waits.
 
     Raises:
-        DiskError: if the file cannot be made or locked.
+        DiskError: if the file cannot be made.
     """
+    if fcntl is None:
+        yield
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("wb")
+        file = os.open(path, os.O_RDONLY if path.is_dir() else os.O_WRONLY | os.O_CREAT)
     except OSError as error:
         raise DiskError(f"{path} cannot be written ({error.strerror}); check the folder") from error
-    with file:
-        try:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:
-            raise DiskError(f"{path} cannot be locked ({error.strerror})") from error
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(file)
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -352,6 +352,13 @@ def test_a_full_disk(lethe: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     refused(run(lethe, tmp_path), "the disk is full", "run the same command again")
 
 
+def test_a_name_that_no_disk_takes(lethe: Run, tmp_path: Path) -> None:
+    long = "a" * 300
+    for command in (("collect", long), ("status", "--results", long), ("reproduce", long)):
+        refused(lethe(*command), f"{long[:50]}", "File name too long")
+    refused(lethe("reproduce", f"x.jsonl:{'9' * 5000}"), "File name too long")
+
+
 def test_a_wrong_option(lethe: Run) -> None:
     code, _, error = lethe("run", "digits-softmax", "--nonsense")
     assert code == 2

@@ -8,8 +8,8 @@ import os
 import struct
 import subprocess
 import sys
+import threading
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -38,6 +38,7 @@ from benchmark.studies import experiments as runner
 from benchmark.study.reproduce import recorded_in
 from methods.newton import Newton
 from tests import tiny_experiment
+from tests.conftest import Run
 from tests.test_cli import refused
 from tests.test_cli import run as run_tiny
 
@@ -82,6 +83,45 @@ def test_a_line_is_one_record_and_they_are_sorted(results: Path) -> None:
         *(f"tiny/{label}/seed-{seed}.json" for label in ("newton", "nothing") for seed in (0, 1)),
     ]
     assert lines[1]["content"]["method"]["label"] == "newton"
+
+
+def test_what_lies_where_no_run_writes_is_left_alone(lethe: Run, results: Path) -> None:
+    """Whichever folder is named: other people's JSON is not gathered, nor an empty name."""
+    others = [results / "notes" / name for name in ("tsconfig.json", "a/b/seed-0.json", "c/d.json")]
+    for path in others:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}", encoding="utf-8")
+    for folder in (results, results.parent):
+        code, out, error = lethe("collect", str(folder))
+        assert code == 0, error
+    assert "nothing to gather" in out
+    assert sorted(p.name for p in results.parent.rglob("*.jsonl")) == ["tiny.jsonl"]
+    assert all(path.exists() for path in others)
+    refused(lethe("collect", ""), "the name of a folder is empty")
+
+
+def test_two_gather_at_once(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second waits for the first, or would write what it read before over it."""
+    record = results / "tiny" / "newton" / "seed-1.json"
+    late, arranged = record.read_bytes(), collected._arranged
+    record.unlink()
+    second = threading.Thread(target=collect, args=(results,))
+
+    def write(*given: Any) -> dict[Path, set[str]]:
+        if second.ident is None:
+            record.write_bytes(late)  # a run is going on
+            second.start()
+            second.join(0.3)
+        return arranged(*given)
+
+    monkeypatch.setattr(collected, "_arranged", write)
+    collect(results)
+    second.join()
+    assert len(Store(results).records("tiny")) == 4
+
+
+def test_a_name_with_a_raised_number_is_in_order() -> None:
+    assert sorted(["x10²", "x9²", "x9"], key=collected.in_order) == ["x9", "x9²", "x10²"]
 
 
 def test_seeds_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
@@ -254,7 +294,6 @@ def test_what_is_hidden_or_is_no_folder_is_left_alone(results: Path) -> None:
 # Whatever is read or printed, in whatever encoding: it works, or one line says what is wrong.
 
 ROOT = Path(__file__).parents[1]
-Run = Callable[..., tuple[int, str, str]]
 ODD = "Étude [/red] [batch, classes] :smile: $x_{$ 漢"
 
 
@@ -340,9 +379,11 @@ def test_an_interrupt_at_any_line_of_a_write_leaves_no_temporary_file(tmp_path: 
         ("count = 5", f"count = {'9' * 5000}", r"tiny\.toml"),
         ("count = 5", f"count = {2**63}", "forget.count is no whole number of 64 bits"),
         ("seeds = [0, 1]", f"seeds = [0, {2**64}]", "seeds is no whole number of 64 bits"),
+        ("tolerance = 1e-9", "tolerance = inf", "problem.training.tolerance is inf"),
+        ("seeds = [0, 1]", "seeds = [0, nan]", "seeds is nan: write a finite number"),
     ],
 )
-def test_a_number_of_many_digits_is_one_line(
+def test_a_number_that_nothing_computes_with_is_one_line(
     tmp_path: Path, old: str, new: str, words: str
 ) -> None:
     with pytest.raises(LetheError, match=words):

@@ -71,8 +71,10 @@ def _training(model: Any) -> dict[str, Any]:
 
 
 def _is_known(data: Any) -> bool:
-    """Whether the data can be asked; an unknown name is refused elsewhere."""
-    return not isinstance(data, str) or data in catalogue.discover()
+    """Whether the data can be asked; what are no data are refused elsewhere."""
+    if isinstance(data, str):
+        return data in catalogue.discover()
+    return isinstance(data, OwnData | Arrays)
 
 
 # An experiment's own data and the rows that it names, read when its file is.

@@ -39,7 +39,7 @@ def recorded_in(path: Path) -> Envelope:
     Raises:
         LetheError: if it cannot be read, is something else or does not fit the schema.
     """
-    if line := re.fullmatch(r"(.+\.jsonl):(\d+)", str(path)):
+    if line := re.fullmatch(r"(.+\.jsonl):(\d{1,18})", str(path)):
         path, content = _of_line(Path(line[1]), int(line[2]))
     elif path.suffix == collected.SUFFIX:
         raise LetheError(f"{path} holds a record a line: name one of them, as in {path}:12")

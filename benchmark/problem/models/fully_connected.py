@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from torch import nn
@@ -49,7 +49,7 @@ class MLPSpec(ModelSpec):
     title: ClassVar[str] = "MLP"
 
     kind: Literal["mlp"]
-    hidden: tuple[int, ...] = Field((32, 32), min_length=1)
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field((32, 32), min_length=1)
     activation: Activation = "tanh"
 
     @property
@@ -89,7 +89,7 @@ class TangentSpec(ModelSpec):
     title: ClassVar[str] = "tangent MLP"
 
     kind: Literal["tangent"]
-    hidden: tuple[int, ...] = Field((32, 32), min_length=1)
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field((32, 32), min_length=1)
     activation: Activation = "gelu"
     clip: float | None = Field(None, gt=0, allow_inf_nan=False)
     layers: int | None = Field(None, ge=1, exclude_if=lambda value: value is None)
