@@ -38,7 +38,10 @@ Line = tuple[Path, int, bytes]
 
 def exists(path: Path) -> bool:
     """Whether there is such a file, or a line for it."""
-    return path.exists() or find(path) is not None
+    try:
+        return path.exists() or find(path) is not None
+    except ValueError:  # a NUL in its name
+        return False
 
 
 def find(path: Path) -> tuple[str, str] | None:

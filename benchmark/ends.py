@@ -143,7 +143,11 @@ def kept_alive() -> Iterator[None]:
     os._exit = refuse
     try:
         yield
-    except (Exception, Stopped, KeyboardInterrupt):
+    except (Exception, Stopped):
+        raise
+    except KeyboardInterrupt as error:
+        if signal.getsignal(signal.SIGINT) in (_stop, _stop_once):  # Ctrl-C raises `Stopped`
+            raise Exited("it raised KeyboardInterrupt()") from error
         raise
     except SystemExit as error:
         raise Exited(f"it called sys.exit({error.code!r})") from error

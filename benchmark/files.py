@@ -235,10 +235,10 @@ def seal(payload: bytes) -> bytes:
 
 
 def unsealed(path: Path) -> bytes | None:
-    """What was sealed in a file; None if it is missing or damaged."""
+    """What was sealed in a file; None if it is missing or damaged, or its name is none."""
     try:
         content = path.read_bytes()
-    except OSError:
+    except (OSError, ValueError):
         return None
     digest, payload = content[:32], content[32:]
     return payload if hashlib.sha256(payload).digest() == digest else None

@@ -16,6 +16,8 @@ _RESERVED = re.compile(r"leaderboard|wandb|false-alarms|.*\.(jsonl?|study)", re.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _LETTERS = re.compile(r"[^\W_]([\w .,()+=-]*[\w)+=-])?")
 _LONGEST = 100
+#: Control characters, but for tabs and ends of lines.
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 #: Of a row, and of a method or attack, whose name is the label of its row.
 LABEL = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
@@ -42,6 +44,17 @@ def checked(name: str) -> str:
     if wrong := complaint(name):
         raise ValueError(f"{shown(name)} cannot be a name: {wrong}")
     return name
+
+
+def worded(text: str) -> str:
+    """A text for people, as it is; for pydantic.
+
+    Raises:
+        ValueError: if a character in it is for terminals to obey, which no picture can hold.
+    """
+    if found := CONTROL.search(text):
+        raise ValueError(f"{shown(found[0])} is a control character: take it out of the text")
+    return text
 
 
 def refuse_twins(names: Iterable[str], what: str) -> None:

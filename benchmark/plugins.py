@@ -179,7 +179,7 @@ def check(cls: type[Any], kind: Kind[Any]) -> None:
             raise LetheError(f"{place(cls)} declares no '{attribute}'")
     for attribute in ("name", "title"):
         value = getattr(cls, attribute)
-        if not isinstance(value, str) or not value.strip():
+        if not isinstance(value, str) or not value.strip() or names.CONTROL.search(value):
             raise LetheError(f"{place(cls)} declares {attribute} = {value!r}: it must be a text")
     wrong = names.complaint(cls.name)
     if not wrong and not re.fullmatch(names.LABEL, cls.name):

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
 from benchmark import collected, json_file, names
 from benchmark.contract.claim import Claim, Verdict
@@ -221,6 +221,36 @@ class Envelope(_Frozen):
         }
 
 
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+class _Training(_Part):
+    radius: float | None = None
+
+
+class _Problem(_Part):
+    training: _Training = _Training()
+
+
+class _Forget(_Part):
+    requests: int = 1
+    count: int | None = None
+
+
+class _Target(_Part):
+    epsilon: float
+    delta: float
+
+
+class Asked(_Part):
+    """What the board reads of a cell's inputs, whichever version wrote them."""
+
+    problem: _Problem = _Problem()
+    forget: _Forget = _Forget()
+    target: _Target | None = None
+
+
 class Record(Envelope):
     """One cell: one method, one experiment, one seed.
 
@@ -248,6 +278,17 @@ class Record(Envelope):
     tuned: Tuned | None = None
     peak_memory: int | None = None
     kept: Kept | None = Field(None, exclude_if=lambda value: value is None)
+
+    @field_validator("inputs")
+    @classmethod
+    def _readable(cls, inputs: dict[str, Any]) -> dict[str, Any]:
+        Asked.model_validate(inputs)
+        return inputs
+
+    @property
+    def asked(self) -> Asked:
+        """What the inputs ask for."""
+        return Asked.model_validate(self.inputs)
 
     @property
     def group(self) -> str:

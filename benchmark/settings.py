@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ import numpy as np
 import torch
 import torch.backends
 
+from benchmark.ends import SIGNALS
 from benchmark.errors import LetheError
 
 
@@ -133,8 +136,31 @@ def _flushes_denormals() -> bool:
     return sys.float_info.min / 2 == 0  # torch can set the mode of the processor, not read it
 
 
+def _folder() -> str | list[str]:
+    try:
+        return os.getcwd()  # noqa: PTH109
+    except OSError:  # it is gone
+        return []
+
+
+def _permissions() -> int:
+    mask = os.umask(0o077)  # the only way to read it
+    os.umask(mask)
+    return mask
+
+
+def _handlers() -> tuple[Any, ...]:
+    return tuple(map(signal.getsignal, SIGNALS))
+
+
+def _put_handlers(handlers: tuple[Any, ...]) -> None:
+    for signum, handler in zip(SIGNALS, handlers, strict=True):
+        signal.signal(signum, handler)
+
+
 #: By the name in a sentence: what can change the numbers of those who run later, or make them
-#: fail. Filters of warnings and the environment are none: libraries change them when first used.
+#: fail or write elsewhere. Filters of warnings, the environment and the recursion limit are none:
+#: libraries change them when first used.
 _SETTINGS = {
     "the default dtype": _Setting(torch.get_default_dtype, torch.set_default_dtype),
     "the default device": _Setting(torch.get_default_device, _put_device),
@@ -169,6 +195,9 @@ _SETTINGS = {
     "the GPU's random generator": _Setting(_gpu_states, _put_gpu_states),
     "NumPy's random generator": _Setting(_numpy_state, _put_numpy_state),
     "Python's random generator": _Setting(random.getstate, random.setstate),
+    "the current folder": _Setting(_folder, os.chdir),
+    "the permissions of new files": _Setting(_permissions, os.umask),
+    "what signals do": _Setting(_handlers, _put_handlers),
 }
 
 

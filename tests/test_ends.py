@@ -362,6 +362,14 @@ def test_a_process_that_ends_with_0_is_noticed_like_any_other(tmp_path: Path) ->
     assert group_is_gone(process)
 
 
+def test_an_interrupt_without_a_signal_is_an_error_of_the_method() -> None:
+    own = pytest.raises(ends.Exited, match="it raised KeyboardInterrupt")
+    with ends.program(), own, ends.kept_alive():
+        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt), ends.kept_alive():  # where others hear signals
+        raise KeyboardInterrupt
+
+
 def test_a_child_of_a_method_may_end_as_it_likes() -> None:
     with ends.kept_alive():
         child = os.fork()
@@ -448,6 +456,9 @@ SETTINGS = {
     "torch's random generator": lambda: torch.rand(1),
     "NumPy's random generator": lambda: np.random.rand(),  # noqa: NPY002
     "Python's random generator": lambda: random.random(),
+    "the current folder": lambda: os.chdir("/"),
+    "the permissions of new files": lambda: os.umask(0o777),
+    "what signals do": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
 }
 
 
@@ -526,6 +537,9 @@ def test_a_claim_that_is_not_valid_is_one_line(tmp_path: Path) -> None:
             delta=1e-5,
             evidence={"kind": "distance", "bound": 0, "sigma": 1, "theorem": "none", "reached": 0},
         )
+    assert describe_failure(MemoryError()).message == "MemoryError, without a text"
+    wordless = type("Wordless", (Exception,), {"__str__": lambda _: 1 / 0})()
+    assert describe_failure(wordless).message == "Wordless, without a text"
     assert describe_failure(caught.value).message == (
         "Claim: guarantee.gaussian.m: 1e+308 is too large to compute with: at most 1e+150"
     )

@@ -595,3 +595,5 @@ def test_a_line_that_moves_or_changes_is_found_as_it_is_now(tmp_path: Path) -> N
 def test_a_name_with_a_nul_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(LetheError, match="its name has a NUL in it"):
         files_of_text.replace_file(tmp_path / "a\0b", b"")
+    assert not collected.exists(tmp_path / "a\0b"), "as a record may say that it is called"
+    assert files_of_text.unsealed(tmp_path / "a\0b") is None

@@ -21,6 +21,7 @@ from benchmark.studies import experiments as runner
 from benchmark.studies import quality_record
 from benchmark.study.reproduce import recorded_in
 from benchmark.study.run import Tally
+from leaderboard.export import read
 from tests import tiny_experiment
 from tests.conftest import Run
 from tests.plugin import Outside
@@ -182,6 +183,7 @@ def test_whoever_does_not_go_with_a_problem_is_told_why(name: str) -> None:
         ({"name": None}, "name = None: it must be a text"),
         ({"title": None}, "title = None: it must be a text"),
         ({"title": ""}, "title = '': it must be a text"),
+        ({"title": "\x1b[31m"}, "it must be a text"),
     ],
 )
 def test_what_a_plug_in_is_called(
@@ -240,6 +242,28 @@ def test_a_key_that_does_not_fit_is_named(recorded: tuple[Path, Path], field: st
     ):
         with pytest.raises(Sound, match="a key that does not fit its inputs"):
             look()
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "words"),
+    [
+        ("forget", {"requests": None}, "inputs.forget.requests"),
+        ("target", {"epsilon": 10**400, "delta": 1e-5}, "inputs.target.epsilon"),
+        ("problem", {"training": 3}, "inputs.problem.training: a table is wanted"),
+    ],
+)
+def test_inputs_that_no_board_reads_are_one_line(
+    recorded: tuple[Path, Path], part: str, value: object, words: str
+) -> None:
+    _, path = recorded
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["inputs"][part] = value
+    content["key"] = fingerprint(content["inputs"])
+    del content["digest"]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(LetheError, match=words) as caught:
+        read(path.parents[2])
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("gathered", [False, True])

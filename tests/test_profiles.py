@@ -240,6 +240,7 @@ def test_settings_that_do_not_fit_are_one_line(
         ("[forget]", "[froget]", "froget: there is no such setting: did you mean 'forget'"),
         ("seeds = [0, 1]", 'seeds = "zero"', "seeds: a list is wanted"),
         ('"newton-cg"', '"newtn"', "training: unknown 'algorithm' 'newtn': it is one of"),
+        ('"Tiny"', r'"\u001b[31m"', r"title: '\\x1b' is a control character: take it out"),
         ('"digits"', "3", "problem.data: data is the name of a data set or a table, .* not 3"),
         ('"softmax"', '"mlp", hidden = [4, 0]', r"model.hidden.1: .* greater than or equal to 1"),
     ],

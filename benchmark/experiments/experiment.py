@@ -37,6 +37,7 @@ from benchmark.experiments.profile import (
     Place,
     Row,
     Variant,
+    Words,
     at,
     merged,
     methods_of,
@@ -300,8 +301,8 @@ class Experiment(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Name
-    title: str
-    description: str = ""
+    title: Words
+    description: Words = ""
     problem: ProblemSpec
     forget: ForgetSpec
     target: Target = Target()

@@ -144,6 +144,8 @@ def _nth(each: dict[str, Any], number: int, count: int, place: str) -> dict[str,
 
 #: Of an experiment, a group or a row: it becomes a folder of the results, or a word of a command.
 Name = Annotated[str, AfterValidator(names.checked)]
+#: Of an experiment or a row, for people.
+Words = Annotated[str, AfterValidator(names.worded)]
 
 #: What a row takes from the one that it is like.
 _INHERITED = ("method", "params", "search")
@@ -164,7 +166,7 @@ class Row(BaseModel):
 
     method: str
     label: Name = Field(pattern=names.LABEL)
-    title: str | None = None
+    title: Words | None = None
     params: dict[str, Any] = {}
     search: dict[str, tuple[Any, ...]] = {}
     like: str | None = None

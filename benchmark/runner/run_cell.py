@@ -296,7 +296,11 @@ def describe_failure(error: Exception) -> Failure:
         ours = path.is_relative_to(_ROOT) and path.relative_to(_ROOT).parts[0] in _OURS
         if ours:  # the innermost line of ours, as a path that means the same on any machine
             where = f"{path.relative_to(_ROOT)}:{frame.lineno}"
-    text = str(explain(error, error.title) if isinstance(error, ValidationError) else error)
+    try:
+        text = str(explain(error, error.title) if isinstance(error, ValidationError) else error)
+    except Exception:  # the error is a method's own, and so is what makes a text of it
+        text = ""
+    text = text or f"{type(error).__name__}, without a text"
     text = text.encode("utf-8", errors="replace").decode()  # an error may hold half a letter
     return Failure(type=type(error).__name__, message=text, where=where)
 

@@ -127,11 +127,10 @@ def panels(tables: list[Table]) -> dict[str, list[Point]]:
 def _settings(row: Row) -> dict[str, Any]:
     """The method, its parameters, and what the experiment sets."""
     record = row.found[0]
-    inputs = record.inputs
     return record.method.params | {
         "method": record.method.name,
-        "radius": inputs["problem"]["training"].get("radius"),
-        "forgotten": inputs["forget"].get("count"),
+        "radius": record.asked.problem.training.radius,
+        "forgotten": record.asked.forget.count,
     }
 
 

@@ -106,7 +106,7 @@ def problem(table: Table) -> str:
 
 def in_stream(record: Record) -> bool:
     """Whether it answered more than one request."""
-    return bool(record.stream) or record.inputs.get("forget", {}).get("requests", 1) > 1
+    return bool(record.stream) or record.asked.forget.requests > 1
 
 
 def streamed(row: Row) -> bool:
@@ -128,13 +128,12 @@ def guaranteed(row: Row, target: Target | None = None) -> bool:
 
 
 def _keeps(record: Record, target: Target | None) -> bool:
-    asked, claim = record.inputs.get("target"), record.claim
+    asked, claim = record.asked.target, record.claim
     if asked is None or claim is None:
         return False
-    epsilon, delta = asked["epsilon"], asked["delta"]
-    if target is not None and (epsilon, delta) != (target.epsilon, target.delta):
+    if target is not None and (asked.epsilon, asked.delta) != (target.epsilon, target.delta):
         return False
-    return keeps(claim, epsilon, delta)
+    return keeps(claim, asked.epsilon, asked.delta)
 
 
 def single(table: Table, target: Target | None = None) -> list[Row]:

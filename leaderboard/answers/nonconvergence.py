@@ -120,7 +120,7 @@ def _bound(rows: list[Row]) -> str:
 
 def _diameter(record: Record) -> float | None:
     """2C: no two models within the norm bound are farther apart."""
-    radius = record.inputs["problem"]["training"].get("radius")
+    radius = record.asked.problem.training.radius
     return None if radius is None else 2 * radius
 
 

@@ -6,6 +6,7 @@ import io
 import math
 import re
 import textwrap
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
@@ -277,7 +278,9 @@ def to_svg(figure: Figure) -> bytes:
         if isinstance(axis.get_major_formatter(), LogFormatterSciNotation):
             axis.set_major_formatter(_Powers())
     file = io.BytesIO()  # by the canvas, which draws once; `savefig` draws twice
-    FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings():  # text stays text, for the reader's own fonts
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None})
     return file.getvalue().replace(b"</style>", f"{_dark_rules()}</style>".encode(), 1)
 
 
