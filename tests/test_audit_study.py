@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -167,7 +168,7 @@ def test_the_command_is_stopped_goes_on_and_says_what_it_kept(
 ) -> None:
     def interrupted(cell: Cell, runs: Runs, count: int) -> Finding:
         if cell.method.name == METHODS[1]:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return genuine(cell, runs, count)
 
     genuine = audits.finding

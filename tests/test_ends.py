@@ -397,6 +397,9 @@ class Vandal(Method):
             "unseen by torch": lambda: problem.train.x.numpy().fill(0),
             "replaced": lambda: object.__setattr__(problem, "negatives", problem.test),
             "removed": lambda: object.__setattr__(problem, "negatives", None),
+            "deleted": lambda: object.__delattr__(problem, "negatives"),
+            "a setting": lambda: object.__setattr__(problem.objective, "ridge", 5.0),
+            "gradients": lambda: request.original.weights.requires_grad_(),
             "rows": lambda: request.original.rows.zero_(),
         }
         harm[self.target]()
@@ -411,6 +414,9 @@ class Vandal(Method):
         ("unseen by torch", "train inputs"),
         ("replaced", "negatives inputs"),
         ("removed", "negatives inputs"),
+        ("deleted", "negatives inputs"),
+        ("a setting", "objective"),
+        ("gradients", "weights of the original"),
         ("rows", "row numbers"),
     ],
 )

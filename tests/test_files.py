@@ -427,7 +427,7 @@ def test_a_run_where_files_are_in_ascii_and_the_terminal_in_a_windows_code_page(
         "PYTHONCOERCECLOCALE": "0",
         "PYTHONIOENCODING": "cp1252",
     }
-    toml, own = odd(tmp_path), ("--seed", "0", "--method", "nothing", "--only")
+    toml, own = odd(tmp_path), ("--seed", "0", "--method", "nothing", "--only", "--results", "rüns")
     done = subprocess.run(
         [sys.executable, "-m", "benchmark", "run", str(toml), *own],
         cwd=tmp_path,
@@ -437,7 +437,7 @@ def test_a_run_where_files_are_in_ascii_and_the_terminal_in_a_windows_code_page(
     )
     assert done.returncode == 0, done.stderr
     assert b"1 cells run" in done.stdout
-    board = tmp_path / "runs" / "leaderboard"
+    board = tmp_path / "rüns" / "leaderboard"
     for name in ("site/problems.html", "site/tiny.html"):
         page = (board / name).read_text("utf-8")
         assert "Étude" in page

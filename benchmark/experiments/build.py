@@ -166,8 +166,8 @@ def build_of(
     net.check(inputs, dataset.classes, train.x.dtype)
     problem = Problem(
         model=Model(net, inputs, dataset.classes),
-        objective=spec.objective,
-        training=spec.training,
+        objective=spec.objective.model_copy(),  # a method's own to spoil, as the rows are
+        training=spec.training.model_copy(),
         train=train,
         negatives=rows(dataset.train, chosen.negatives),
         test=test,

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -158,26 +159,28 @@ class InputsChanged(LetheError):
 
 
 class Seal:
-    """What some tensors held when they were put under it."""
+    """What tensors and settings were when they were put under it."""
 
     def __init__(self) -> None:
-        self._sealed: dict[str, tuple[Callable[[], Tensor | None], tuple]] = {}
+        self._sealed: dict[str, tuple[Callable[[], Any], tuple]] = {}
 
-    def put(self, name: str, tensor: Callable[[], Tensor | None]) -> None:
-        """Take the checksum of a tensor, called `name` in a sentence; it is asked for anew later.
+    def put(self, name: str, value: Callable[[], Any]) -> None:
+        """Take the checksum of a value, called `name` in a sentence; it is asked for anew later.
 
-        What is replaced by another tensor is thereby noticed like what is changed in place.
+        What is replaced by another value is thereby noticed like what is changed in place.
         """
-        self._sealed[name] = tensor, checksum(tensor())
+        self._sealed[name] = value, checksum(value())
 
     def put_problem(self, problem: Callable[[], Problem]) -> None:
-        """Take the checksums of a problem's rows, also of a part that it does not have."""
+        """Take the checksums of a problem's settings and rows, also of a part that it lacks."""
+        for setting in ("model", "objective", "training", "declared"):
+            self.put(setting, partial(_of, problem, setting))
         for part in ("train", "negatives", "test", "validation", "public"):
             for field, name in (("x", "inputs"), ("y", "labels")):
                 self.put(f"{part} {name}", partial(_of, problem, part, field))
 
     def check(self, who: str) -> None:
-        """Compare every tensor with what it was.
+        """Compare every value with what it was.
 
         Raises:
             InputsChanged: if one is different; it names `who` and each of them.
@@ -189,13 +192,16 @@ class Seal:
             )
 
 
-def checksum(tensor: Tensor | None) -> tuple[str, tuple[int, ...], int]:
-    """Type, shape and CRC-32 of a tensor; of something else its kind alone."""
-    if not isinstance(tensor, Tensor):
-        return type(tensor).__name__, (), 0
-    array = np.ascontiguousarray(tensor.detach().cpu().numpy())
-    return str(array.dtype), array.shape, zlib.crc32(array.data)
+def checksum(value: Any) -> tuple[str, tuple[int, ...], bool, int]:
+    """Type, shape and CRC-32 of a tensor, and whether it wants gradients; else of its words."""
+    if not isinstance(value, Tensor):
+        return type(value).__name__, (), False, zlib.crc32(repr(value).encode())
+    array = np.ascontiguousarray(value.detach().cpu().numpy())
+    return str(array.dtype), array.shape, value.requires_grad, zlib.crc32(array.data)
 
 
-def _of(problem: Callable[[], Problem], part: str, field: str) -> Tensor | None:
-    return getattr(getattr(problem(), part), field, None)
+def _of(problem: Callable[[], Problem], *names: str) -> Any:
+    value: Any = problem()
+    for name in names:
+        value = getattr(value, name, None)
+    return value
