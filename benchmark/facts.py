@@ -47,7 +47,7 @@ class Facts(BaseModel):
     train: int | None
     scenario: str
     forgotten: int | None
-    share: float | None
+    share: float | None = Field(gt=0, lt=1)
     requests: int = Field(ge=1)
     target: Target
     study: str

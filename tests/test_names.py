@@ -266,6 +266,16 @@ def test_inputs_that_no_board_reads_are_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_a_plan_with_a_share_of_more_than_all_is_one_line(recorded: tuple[Path, Path]) -> None:
+    plan = recorded[1].parents[1] / "plan.json"
+    content = json.loads(plan.read_text(encoding="utf-8"))
+    content["facts"]["share"] = 1e308
+    del content["digest"]
+    plan.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(LetheError, match=r"facts.share: .* less than 1"):
+        read(plan.parents[1])
+
+
 @pytest.mark.parametrize("gathered", [False, True])
 def test_a_number_that_was_edited_by_hand_is_noticed(
     recorded: tuple[Path, Path], gathered: bool
