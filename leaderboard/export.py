@@ -161,7 +161,10 @@ def _lines(found: Overview, view: View) -> list[Line]:
         lines += [Line(standing, part, standing.problems) for part in parts]
     if not lines:
         asked = " ".join(view.filters) or "these results"
-        raise LetheError(f"no row fits {asked}: see `lethe list`, or leave out a filter")
+        raise LetheError(
+            f"no row fits {asked}: see `lethe list`, or leave out a filter; trials such as smoke "
+            "are no part of a table where there is anything else"
+        )
     return lines
 
 
