@@ -28,8 +28,8 @@ HIGHEST = 4
 _LINE = re.compile(r'\{"path": ("(?:[^"\\]|\\.)*"), "content": (\{.*\})\}')
 
 _BEGIN = b'{"path": "'
-#: Where a run writes plans, cells, and the records of other studies.
-_PLACES = ("*/plan.json", "*/*/seed-*.json", f"*{names.STUDY}/**/*.json")
+#: Where a run writes plans, what it found of a row on a seed, and the records of other studies.
+_PLACES = ("*/plan.json", "*/*/*-[0-9]*.json", f"*{names.STUDY}/**/*.json")
 
 #: Where a line stands, and the JSON in it in UTF-8. As text, one character beyond Latin-1 doubles
 #: its memory.

@@ -100,6 +100,17 @@ def test_what_lies_where_no_run_writes_is_left_alone(lethe: Run, results: Path) 
     refused(lethe("collect", ""), "the name of a folder is empty")
 
 
+@pytest.mark.parametrize("name", ["digits-public", "slack.study"])
+def test_all_that_was_ever_gathered_is_gathered_again(tmp_path: Path, name: str) -> None:
+    known = collected.read(ROOT / "leaderboard" / "results" / f"{name}.jsonl")
+    for place in known:
+        path = tmp_path / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}", encoding="utf-8")
+    collect(tmp_path)
+    assert list(collected.below(tmp_path)) == list(known)
+
+
 def test_two_gather_at_once(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second waits for the first, or would write what it read before over it."""
     record = results / "tiny" / "newton" / "seed-1.json"

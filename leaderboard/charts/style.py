@@ -278,7 +278,7 @@ def to_svg(figure: Figure) -> bytes:
         if isinstance(axis.get_major_formatter(), LogFormatterSciNotation):
             axis.set_major_formatter(_Powers())
     file = io.BytesIO()  # by the canvas, which draws once; `savefig` draws twice
-    with warnings.catch_warnings():  # text stays text, for the reader's own fonts
+    with warnings.catch_warnings():  # such a letter is drawn as a box
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None})
     return file.getvalue().replace(b"</style>", f"{_dark_rules()}</style>".encode(), 1)
