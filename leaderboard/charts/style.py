@@ -82,7 +82,8 @@ _SETTINGS = {
 @contextmanager
 def look() -> Iterator[None]:
     """Draw within this: matplotlib's defaults and the board's, never the user's own settings."""
-    with style.context(["default", _SETTINGS]):
+    with style.context(["default", _SETTINGS]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box is drawn for it
         yield
 
 
@@ -278,9 +279,7 @@ def to_svg(figure: Figure) -> bytes:
         if isinstance(axis.get_major_formatter(), LogFormatterSciNotation):
             axis.set_major_formatter(_Powers())
     file = io.BytesIO()  # by the canvas, which draws once; `savefig` draws twice
-    with warnings.catch_warnings():  # such a letter is drawn as a box
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None})
+    FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None})
     return file.getvalue().replace(b"</style>", f"{_dark_rules()}</style>".encode(), 1)
 
 
