@@ -51,7 +51,8 @@ def drawing(plots: Sequence[Plot]) -> Iterator[None]:
 class _Turns:
     """Plots that forked processes take one by one; the next one's number is a file's position.
 
-    The system moves it, so that a process that is killed holds up no other.
+    The system moves it, so that a process that is killed holds up no other. Two that ask at once
+    may draw the same plot; none is left out.
     """
 
     def __init__(self, plots: Sequence[Plot]) -> None:
