@@ -72,7 +72,7 @@ def build(results: Path, out: Path) -> list[Path]:
     board = _Board(results, out)
     own, names = _written(out), board.names
     for name in names - own:
-        if (out / name).exists() and board.files[name].instead_of(_read(out / name)):
+        if (out / name).exists() and not board.files[name].is_in(_read(out / name)):
             raise LetheError(
                 f"{out / name} was not written by the board and would be replaced: move it, or "
                 "name another folder with --to"
@@ -99,7 +99,7 @@ def check(results: Path, out: Path) -> list[str]:
     board = _Board(results, out)
     whole = (out / SITE).is_dir()
     files = {name: f for name, f in board.files.items() if whole or not _in_site(name)}
-    differing = {name for name, file in files.items() if file.instead_of(_read(out / name))}
+    differing = {name for name, file in files.items() if not file.is_in(_read(out / name))}
     gone = {name for name in _written(out) - board.names if (out / name).exists()}
     return sorted(differing | gone)
 
@@ -136,6 +136,10 @@ class _Text:
     render: Callable[[], str]
     same: Callable[[str, str], bool] = operator.eq
 
+    def is_in(self, old: bytes | None) -> bool:
+        """Whether the old file is the same."""
+        return self.instead_of(old) is None
+
     def instead_of(self, old: bytes | None) -> bytes | None:
         """The file's content, None where the old one is the same."""
         text = self.render()
@@ -149,9 +153,13 @@ class _Plot:
 
     chart: Chart
 
+    def is_in(self, old: bytes | None) -> bool:
+        """Whether the old file was drawn from the same data."""
+        return self.chart.is_in(old)
+
     def instead_of(self, old: bytes | None) -> bytes | None:
         """The file's content, None where the old one was drawn from the same data."""
-        return None if self.chart.is_in(old) else self.chart.svg
+        return None if self.is_in(old) else self.chart.svg
 
 
 class _Board:

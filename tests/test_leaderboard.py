@@ -420,6 +420,19 @@ def test_a_plot_is_compared_and_drawn_anew_by_its_data(tmp_path):
     assert drawn == changed & set(plots)
 
 
+def test_a_look_at_a_board_whose_plots_are_out_of_date_draws_none(tmp_path, monkeypatch):
+    results, out = store(tmp_path / "results", [record("newton"), record("retrain")]), tmp_path
+    build(results, out)
+    plot = out / "site" / "plots" / "toy-costs.svg"
+    plot.write_bytes(b"<svg/>")
+
+    def draw(chart: Chart) -> bytes:
+        raise AssertionError(chart.path)
+
+    monkeypatch.setattr(Chart, "svg", property(draw))
+    assert check(results, out) == ["site/plots/toy-costs.svg"]
+
+
 @pytest.mark.parametrize("dies", [False, True])
 def test_plots_that_processes_draw_are_those_of_one(tmp_path, monkeypatch, dies):
     cells = [record("newton"), record("retrain"), record("newton", experiment="other")]
@@ -914,6 +927,9 @@ def test_terminal_shows_every_row_within_the_width(tmp_path, width):
         (12345.6, 3, "12346"),
         (0.9996, 3, "1.00"),
         (99999.6, 3, "1.00×10⁵"),
+        (5e-324, 2, "4.9×10⁻³²⁴"),
+        (-1e308, 2, "−1.0×10³⁰⁸"),
+        (-math.inf, 2, "−∞"),
     ],
 )
 def test_number(value, digits, text):
@@ -933,6 +949,8 @@ def test_number(value, digits, text):
         (1.5, None, ("1.50", "")),
         (1.5, 0.0, ("1.50", "0")),
         (0.0, 0.0, ("0", "0")),
+        (1e308, math.inf, ("1.00×10³⁰⁸", "∞")),
+        (5e-324, 5e-324, ("4.9×10⁻³²⁴", "4.9×10⁻³²⁴")),
     ],
 )
 def test_measured(mean, half_width, texts):

@@ -26,6 +26,8 @@ def number(value: float, digits: int = 3) -> str:
     """`value` to so many significant digits, e.g. 0.0123 or 8.0×10⁸."""
     if value == 0:
         return "0"
+    if not math.isfinite(value):  # as the spread of numbers that are as large as can be
+        return f"{value}".replace("inf", "∞").replace("-", "−")
     power = _power(value, digits)
     if power in _PLAIN:
         return _fixed(value, digits - 1 - power)
@@ -44,8 +46,8 @@ def measured(mean: float, half_width: float | None, *, signed: bool = False) -> 
         Both as text; the second is "" if there is no interval.
     """
     plus = "+" if signed and mean > 0 else ""
-    if not half_width:
-        return plus + number(mean), "" if half_width is None else "0"
+    if not half_width or not math.isfinite(mean + half_width):
+        return plus + number(mean), "" if half_width is None else number(half_width)
     # two digits of the interval, but no more than four of the mean
     decimals = 1 - _power(half_width, 2)
     if abs(mean) > half_width:
@@ -77,7 +79,9 @@ def _fixed(value: float, decimals: int) -> str:
 
 
 def _scaled(value: float, power: int, decimals: int) -> str:
-    return f"{_fixed(value / 10.0**power, decimals)}×10{str(power).translate(SUPERSCRIPT)}"
+    most = max(power, -300)  # ten to less than that may be 0 in a float
+    mantissa = value / 10.0**most / 10.0 ** (power - most)
+    return f"{_fixed(mantissa, decimals)}×10{str(power).translate(SUPERSCRIPT)}"
 
 
 #: Coverage of every interval on the board.
