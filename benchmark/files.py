@@ -98,25 +98,25 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     text = read_text(path, what)
     try:
         content = tomllib.loads(text)
-        _check_numbers(content)
+        _check_numbers(content, f"{what} {path}")
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else error
         raise LetheError(f"{what} {path} is not valid TOML: {reason}") from error
     return content
 
 
-def _check_numbers(value: Any, key: str = "") -> None:
-    """Refuse a whole number that does not fit into 64 bits, and `nan` and `inf`."""
+def _check_numbers(value: Any, file: str, key: str = "") -> None:
+    """Refuse what is no TOML, a whole number beyond 64 bits, and `nan` and `inf`, which are."""
     if isinstance(value, dict):
         for name, part in value.items():
-            _check_numbers(part, f"{key}.{name}" if key else name)
+            _check_numbers(part, file, f"{key}.{name}" if key else name)
     elif isinstance(value, list):
         for part in value:
-            _check_numbers(part, key)
+            _check_numbers(part, file, key)
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise ValueError(f"{key} is no whole number of 64 bits: write a smaller one")
     elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{key} is {value}: write a finite number")
+        raise LetheError(f"{file}: {key} is {value}: write a finite number")
 
 
 def as_bytes(text: str) -> bytes:

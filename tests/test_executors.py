@@ -117,7 +117,7 @@ def test_the_file_in_the_documentation_is_valid(tmp_path: Path) -> None:
         ("minutes = true", "minutes: Input should be a valid integer"),
         ("cpus = 0", "cpus: "),
         ("gpus = -1", "gpus: "),
-        ("memory_gb = inf", "memory_gb: "),
+        ("memory_gb = inf", "memory_gb is inf: write a finite number"),
         ('partition = "a\\nb"', "partition: "),
         ("setup = 'module load cuda'", "setup: "),
         ("[sbatch]\ntime = 5", "Lethe sets time itself"),

@@ -391,7 +391,7 @@ TOML = (experiment.FOLDER / "digits-tangent.toml").read_text(encoding="utf-8")
     [
         ("clip = 10, ", "", "declares clip, the norm that no row's Jacobian exceeds"),
         ("clip = 10", "clip = 0", "model.clip: Input should be greater than 0"),
-        ("clip = 10", "clip = inf", "model.clip: Input should be a finite number"),
+        ("clip = 10", "clip = inf", "model.clip is inf: write a finite number"),
         ("clip = 10", "clip = 10, layers = 4", "the net has 3 layers"),
         (", public = 200", "", "set problem.split.public"),
         ('loss = "cross_entropy"', 'loss = "squared"', "certified for the cross-entropy"),
