@@ -307,8 +307,8 @@ def _in_site(name: str) -> bool:
 
 def _stale(plots: Mapping[str, _Plot], out: Path) -> list[tuple[Path, Chart]]:
     """The plots to draw, and their files."""
-    found = ((out / name, plot.chart) for name, plot in plots.items())
-    return [(path, chart) for path, chart in found if not chart.is_in(_read(path))]
+    found = ((out / name, plot) for name, plot in plots.items())
+    return [(path, plot.chart) for path, plot in found if not plot.is_in(_read(path))]
 
 
 def _write(files: Mapping[str, _Text | _Plot], out: Path) -> None:

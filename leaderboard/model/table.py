@@ -175,7 +175,7 @@ def load(results: Path) -> list[Table]:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Make many values that stay: Python would look for garbage among them again and again."""
+    """A block that makes many values that stay, without Python's search for garbage among them."""
     was = gc.isenabled()
     gc.disable()
     try:
