@@ -144,6 +144,11 @@ class FixedPoint(BaseModel):
         return x.clamp(-self.clip, self.clip).mul_(self._units).trunc_().div_(self._units).add_(0.0)
 
     @property
+    def unit(self) -> float:
+        """What all products of two features are multiples of: 4^-bits."""
+        return self._units**-2
+
+    @property
     def of_targets(self) -> FixedPoint:
         """The form of real targets in -1..1: as many bits, and clipped at 1 or above."""
         return self.model_copy(update={"clip": max(self.clip, 1.0)})

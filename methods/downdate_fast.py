@@ -74,7 +74,7 @@ class DowndateFast(Method):
             sums = normal_equations(problem, problem.trained(original.rows)).waiting
         ridge, weights = problem.objective.ridge, matrix(original.weights, problem.model.classes)
         with clock.phase("inverse"):
-            inverse = Inverse.of(sums.inverse(ridge))
+            inverse = Inverse.of(sums.factor(ridge).inverse(), least=sums.rows * ridge)
         # a retraining that passes over the rows rounds, even where sums over them are exact
         exact = problem.fixed_point is not None and isinstance(problem.training, DirectTraining)
         lost = 0.0 if exact else lost_in_sums(sums.rows)
@@ -93,8 +93,9 @@ class DowndateFast(Method):
         end = _steps(request, weights, kept, kept.inverse.solve)
         if end is None:  # the inverse no longer helps
             with request.clock.phase("factor"):
-                factor = kept.sums.factor(request.problem.objective.ridge)
-                kept = replace(kept, inverse=Inverse.of(factor.inverse()))
+                ridge = request.problem.objective.ridge
+                factor, least = kept.sums.factor(ridge), kept.sums.rows * ridge
+                kept = replace(kept, inverse=Inverse.of(factor.inverse(), least))
             end = _steps(request, weights, kept, factor.solve)
         if end is None:
             raise AssumptionBroken(
@@ -113,11 +114,11 @@ class DowndateFast(Method):
         errors = solution @ rows.T
         errors[forgotten.y, torch.arange(count)] -= 1
         sums = kept.sums.without(forgotten.x, forgotten.y)
-        inverse = kept.inverse.without(rows) if count <= self.woodbury else None
+        inverse = kept.inverse.without(rows, count * ridge) if count <= self.woodbury else None
         lost, before, waiting = kept.lost, kept.sums.rows, kept.sums.pending
         return Kept(
             sums,
-            inverse or Inverse.of(sums.inverse(ridge)),
+            inverse or Inverse.of(sums.inverse(ridge), least=sums.rows * ridge),
             kept.residual.add(solution, alpha=count * ridge).add_(errors @ rows),
             lost_after_downdate(lost, before, count, waiting=waiting) if lost else 0.0,
         )

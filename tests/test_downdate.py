@@ -114,8 +114,8 @@ def test_so_has_every_release_of_a_stream_of_a_hundred(large: Problem, seed: int
     left = left[shuffled(len(left), 5)]
     rows = large.train.take(left)
     fresh = NormalEquations.of(rows.x, rows.y, large.model.classes)
-    assert kept(state.memory) == kept(fresh), "nothing is left of the rows that are gone"
-    assert state.memory.rows == len(left)
+    assert kept(state.memory.sums) == kept(fresh), "nothing is left of the rows that are gone"
+    assert state.memory.sums.rows == len(left)
 
 
 def test_sums_hold_no_negative_zero() -> None:
@@ -140,7 +140,8 @@ def test_a_stream_of_single_fast_requests_stays_within_its_distance(large: Probl
         assert verdict(release.claim) == "proved" or release.claim.caveats
         sigmas.add(release.claim.release_sigma)
     assert len(sigmas) == 1
-    assert kept(state.memory.sums) == kept(start(Downdate(), restricted_to(large, state)).memory)
+    fresh = start(Downdate(), restricted_to(large, state))
+    assert kept(state.memory.sums) == kept(fresh.memory.sums)
 
 
 def restricted_to(problem: Problem, state: State) -> Problem:
@@ -205,7 +206,7 @@ def test_a_distance_below_the_charge_for_round_off_is_refused(
     monkeypatch.setattr(RoundOff, "bound", tried)
     problem = problems.squared(0, n=34, inputs=columns - 1, classes=2, ridge=0.5)
     blank = Rows(torch.zeros_like(problem.train.x), torch.arange(34) % 2)
-    problem = replace(problem, train=blank, training=DirectTraining(tolerance=1e-16))
+    problem = replace(problem, train=blank, training=DirectTraining(tolerance=2e-16))
     method = DowndateFast()
     state = start(method, problem)
     with pytest.raises(AssumptionBroken, match="raise it or the ridge"):
@@ -223,7 +224,7 @@ def test_sums_that_are_exact_make_no_pass_of_retraining_exact() -> None:
 @BOTH
 def test_a_request_changes_nothing_that_was_kept(method: Method, large: Problem) -> None:
     state = start(method, large)
-    sums = getattr(state.memory, "sums", state.memory)
+    sums = state.memory.sums
     before = kept(sums)
     first, second = (ask(method, large, state, torch.arange(5)) for _ in range(2))
     assert kept(sums) == before

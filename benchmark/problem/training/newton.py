@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from functools import reduce
 from typing import Literal
 
@@ -14,7 +16,9 @@ from torch import Tensor
 
 from benchmark.curvature.kept_sums import NormalEquations, flat, matrix
 from benchmark.curvature.krylov import conjugate_gradients
-from benchmark.errors import AssumptionBroken, DidNotConverge, LetheError
+from benchmark.curvature.long_division import ExactSystem, Solve
+from benchmark.curvature.symmetric import Pending
+from benchmark.errors import AssumptionBroken, DidNotConverge, LetheError, present
 from benchmark.problem.convex import ConvexSet
 from benchmark.problem.problem import Problem
 from benchmark.problem.risk import Risk
@@ -174,15 +178,51 @@ def solved(problem: Risk, sums: NormalEquations) -> Tensor:
 
     Raises:
         AssumptionBroken: if the system is not positive definite in float64.
+        DidNotConverge: see `nearest`.
     """
-    return flat(sums.factor(problem.objective.ridge).solve(sums.moments))
+    factor = sums.factor(problem.objective.ridge)
+    if problem.fixed_point is None or problem.tilt is not None:
+        return flat(factor.solve(sums.moments))
+    weights = nearest(problem, sums, factor.solve)
+    if weights is None:
+        raise AssumptionBroken(
+            "the normal equations are near to singular in float64: raise the ridge"
+        )
+    return weights
+
+
+def nearest(problem: Risk, sums: NormalEquations, solve: Solve) -> Tensor | None:
+    """The weights (d,) in fixed point that are nearest to the minimiser, where sums are exact.
+
+    A row of the minimiser V has (ridge / 2) ||v||^2 <= L(0) <= 1/2, so that no weight is larger
+    than ridge^-1/2, and all fit float64 in steps of 2^-53 of the power of two above that. These
+    steps are the same for every data set and request of an experiment.
+
+    Args:
+        problem: with features in fixed point.
+        sums: over some rows.
+        solve: about B (S + n ridge I)^-1 of a B (classes, m). The result does not depend on it.
+
+    Returns:
+        The weights; None where `solve` is too far off.
+
+    Raises:
+        DidNotConverge: if a weight is half-way between two steps for all that can be told.
+    """
+    ridge = problem.objective.ridge
+    form = present(problem.fixed_point)
+    gram = sums.gram if isinstance(sums.gram, Pending) else Pending.of(sums.gram)
+    system = ExactSystem.of(gram, sums.moments, form.unit, Fraction(ridge) * sums.rows)
+    solution = system.nearest(solve, places=53 - math.ceil(-math.log2(ridge) / 2))
+    return None if solution is None else flat(solution)
 
 
 class DirectTraining(Converging):
     """The normal equations of a ridge regression, summed once and solved by one Cholesky factor.
 
-    The weights are a function of the sums. Where these are exact, the weights are the same bytes
-    whatever the order of the rows. The gradient that is left is held to `tolerance`.
+    The weights are a function of the sums. Where these are exact, they are the minimiser's to the
+    nearest step of `nearest`: the same bytes whatever the order of the rows, the library and the
+    machine. The gradient that is left is held to `tolerance`.
     """
 
     algorithm: Literal["direct"] = "direct"

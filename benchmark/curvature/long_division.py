@@ -1,0 +1,255 @@
+"""Linear systems over exact sums, solved to the last bit: long division by a symmetric matrix.
+
+The digits of V = B A^-1 are found as on paper. A digit D is what an approximate inverse makes of
+the remainder R, in whole numbers, and the next remainder is 2^w R - D A. Remainders are exact, so
+what is wrong with a digit is made good by those that follow. The result is the same to the last bit
+whatever the inverse, the order of summation, the library, the threads and the machine.
+
+Dixon (Numerische Mathematik 40, 1982) solves linear equations exactly by digits from the lowest on;
+here they come from the highest on, and end where the rounded result is certain.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from benchmark.curvature.symmetric import Pending
+from benchmark.errors import AssumptionBroken, DidNotConverge
+
+#: About B A^-1 of a B (classes, m).
+Solve = Callable[[Tensor], Tensor]
+
+#: Bits of the shift beyond the unit of the sums.
+FINE = 31
+#: Bits of the result that one digit adds at most: a remainder's fine part times 2^w is in int64.
+WIDEST = 30
+#: Size of a digit at most: times the fine part of the shift it is in int64.
+LARGEST = 2.0**26
+#: Remainders are int64 and wrap around at 2^63; no true one may come near that.
+NEAR_WRAPPING = 2.0**61
+#: Bits beyond the grid after which an entry counts as half-way between two of its points.
+BEYOND = 100
+
+
+@dataclass(frozen=True)
+class ExactSystem:
+    """V (S + shift I) = B for whole numbers S and B of some unit, where S is a sum of x x^T.
+
+    Attributes:
+        gram: S, (m, m) float64, of rows of whole numbers of the root of the unit.
+        moments: B, (classes, m) float64.
+        unit: a power of four.
+        shift: whole number of 2^-FINE units, above 0: no eigenvalue of S + shift I is below it.
+    """
+
+    gram: Pending
+    moments: Tensor
+    unit: float
+    shift: int
+
+    @classmethod
+    def of(cls, gram: Pending, moments: Tensor, unit: float, shift: Fraction) -> Self:
+        """The system with its shift rounded to the nearest multiple of 2^-FINE units.
+
+        Raises:
+            AssumptionBroken: if that is 0, or more than 2^60 units.
+        """
+        rounded = round(shift / Fraction(unit) * 2**FINE)
+        if not 0 < rounded < 2 ** (60 + FINE):
+            raise AssumptionBroken(
+                f"n times the ridge is {float(shift):.3g}, and exact sums in units of {unit:.3g} "
+                f"take from {unit / 2**FINE:.3g} to {unit * 2.0**60:.3g}: change the ridge or the "
+                "bits of problem.fixed_point"
+            )
+        return cls(gram, moments, unit, rounded)
+
+    def nearest(self, solve: Solve, places: int) -> Tensor | None:
+        """V with every entry rounded to the nearest multiple of 2^-places: (classes, m) float64.
+
+        Where A = S + shift I, the remainder R of the digits so far is E A for the error E of what
+        they make. So no row of E is longer than that of R over the shift, and the digits end when
+        no entry can be nearer to another multiple.
+
+        Args:
+            solve: about B A^-1 of a B (classes, m). It decides how long this takes; None is
+                returned where it is too far off to add a digit.
+            places: binary ones after the point; V 2^places must be below 2^53.
+
+        Raises:
+            DidNotConverge: if an entry is half-way between two multiples for all that `BEYOND` bits
+                tell, or V is beyond 2^53 multiples.
+        """
+        divisor = _Divisor.of(self.gram, self.unit, self.shift)
+        remainder, found = _Remainder.of(self.moments / self.unit), _Found.of(self.moments, places)
+        while True:
+            nearest = found.nearest(remainder.norms / divisor.least)
+            if nearest is not None:
+                return nearest
+            digit = divisor.digit(solve(remainder.about * self.unit))
+            left = divisor.left(remainder, *digit) if digit else None
+            if digit is None or left is None:
+                return None
+            remainder, found = left, found.plus(*digit)
+
+
+@dataclass(frozen=True)
+class _Remainder:
+    """An exact remainder, in units of the last digit: whole ones, and 2^-FINE of one.
+
+    Attributes:
+        whole: (classes, m) int64.
+        fine: (classes, m) int64, from 0 to below 2^FINE.
+    """
+
+    whole: Tensor
+    fine: Tensor
+
+    @classmethod
+    def of(cls, moments: Tensor) -> Self:
+        """The remainder before any digit: B, whole numbers in float64."""
+        return cls(moments.long(), torch.zeros_like(moments, dtype=torch.int64))
+
+    @property
+    def about(self) -> Tensor:
+        """(classes, m) float64, but for rounding."""
+        return self.whole.double() + self.fine.double() * 2.0**-FINE
+
+    @property
+    def norms(self) -> Tensor:
+        """(classes, 1) float64, no less than the norm of each row."""
+        return self.about.norm(dim=1, keepdim=True) * (1 + 2.0**-20)
+
+
+@dataclass(frozen=True)
+class _Divisor:
+    """A = S + shift I, where S is cut in two, for products that float64 does not round.
+
+    Attributes:
+        gram: S.
+        unit: of the numbers in S.
+        cut: a power of two of units. S is a multiple of it plus a rest of half of it at most.
+        shift: whole number of 2^-FINE units.
+        largest: size of a digit up to which its products with either part are exact.
+    """
+
+    gram: Pending
+    unit: float
+    cut: float
+    shift: int
+    largest: float
+
+    @classmethod
+    def of(cls, gram: Pending, unit: float, shift: int) -> Self:
+        """The divisor, cut where its two parts are about the same size."""
+        lower = gram.matrix.lower
+        peak = float(lower.diagonal().max()) / unit  # no entry of a sum of x x^T is larger
+        cut = 2.0 ** math.ceil(math.log2(max(peak, 2.0)) / 2)
+        part = max(cut / 2, peak / cut + 1)
+        return cls(gram, unit, cut, shift, min(2.0**53 / (len(lower) * part), LARGEST))
+
+    @property
+    def least(self) -> float:
+        """In units: no eigenvalue of A is below it."""
+        return self.shift * 2.0**-FINE
+
+    def digit(self, quotient: Tensor) -> tuple[Tensor, int] | None:
+        """A digit (classes, m) float64 and its width w: 2^w times the `quotient`, in whole numbers.
+
+        The wider it is, the more bits it adds. None where there is no bit to add.
+        """
+        peak = float(quotient.abs().max())
+        width = math.floor(math.log2((self.largest - 1) / peak)) if 0 < peak < math.inf else 0
+        width = min(WIDEST, width)
+        return (quotient.mul(2.0**width).round(), width) if width > 0 else None
+
+    def left(self, before: _Remainder, digit: Tensor, width: int) -> _Remainder | None:
+        """The remainder 2^w R - D A; None if it may be too large for int64.
+
+        Whole numbers are computed modulo 2^64. They are right if the true ones, which float64 tells
+        to much less than 2^60, are not near 2^63.
+        """
+        upper, lower = self.gram.matrix.cut_product(digit, self.cut * self.unit)
+        upper, lower = upper / (self.cut * self.unit), lower / self.unit
+        rows = self.gram.rows.div(math.sqrt(self.unit))
+        about = before.about * 2.0**width - digit * self.least - upper * self.cut - lower
+        about -= (digit @ rows.mT) @ rows * self.gram.scale
+        if not float(about.abs().max()) < NEAR_WRAPPING:
+            return None
+        count, (coarse, fine) = digit.long(), divmod(self.shift, 2**FINE)
+        rest = (before.fine << width) - count * fine
+        carry = rest >> FINE
+        whole = (before.whole << width) - count * coarse + carry
+        whole -= _whole_product(digit, rows) * int(self.gram.scale)
+        whole -= (upper.long() << int(math.log2(self.cut))) + lower.long()
+        return _Remainder(whole, rest - (carry << FINE))
+
+
+def _whole_product(digit: Tensor, rows: Tensor) -> Tensor:
+    """`digit` (classes, m) times the sum of x x^T over `rows` (k, m), (classes, m) int64.
+
+    All are whole numbers; CUDA multiplies no matrices of them.
+    """
+    x = rows.cpu().long()
+    return ((digit.cpu().long() @ x.T) @ x).to(digit.device)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the digits so far make, in multiples of the grid.
+
+    Attributes:
+        whole: (classes, m) float64, whole numbers.
+        part: (classes, m) float64, from -1/2 to 1/2.
+        places: binary ones after the point of the grid.
+        bits: that the digits have after the point.
+    """
+
+    whole: Tensor
+    part: Tensor
+    places: int
+    bits: int
+
+    @classmethod
+    def of(cls, like: Tensor, places: int) -> Self:
+        """Before any digit: 0."""
+        return cls(torch.zeros_like(like), torch.zeros_like(like), places, 0)
+
+    def plus(self, digit: Tensor, width: int) -> Self:
+        """With one more digit.
+
+        Raises:
+            DidNotConverge: see `ExactSystem.nearest`.
+        """
+        bits = self.bits + width
+        part = self.part + digit * 2.0 ** (self.places - bits)
+        carry = part.round()
+        whole = self.whole + carry
+        if not float(whole.abs().max()) < 2.0**53 or bits > self.places + BEYOND:
+            raise DidNotConverge(
+                f"weights in steps of 2^-{self.places} are too large for float64, or half-way "
+                "between two steps: raise the ridge"
+            )
+        return replace(self, whole=whole, part=part - carry, bits=bits)
+
+    def nearest(self, error: Tensor) -> Tensor | None:
+        """The nearest multiples of the grid, as numbers; None where they are not certain yet.
+
+        Args:
+            error: (classes, 1), in units of the last digit, of what the digits make.
+        """
+        beyond = self.bits - self.places
+        # a sum of multiples of 2^-beyond that is 1 at most is exact up to 52 bits
+        rounded = 0.0 if beyond <= 50 else 2.0**-50
+        unsure = error * 2.0**-beyond + rounded
+        certain = (unsure == 0) | (self.part.abs() + unsure < 0.5)
+        if not bool(certain.all()):
+            return None
+        whole = self.whole - (self.part == -0.5).double()  # from the middle down
+        return whole * 2.0**-self.places + 0.0
