@@ -171,7 +171,11 @@ def test_products_by_parts_are_exact_in_every_bit(monkeypatch: pytest.MonkeyPatc
     whole = (lower + np.tril(lower, -1).T).astype(object)
     digits = generator.integers(-(2**21), 2**21, (3, 40))
     matrix = Symmetric(torch.from_numpy(lower.astype(float)))
-    upper, rest = matrix.cut_product(torch.from_numpy(digits.astype(float)), 2.0**19)
+    vectors = torch.from_numpy(digits.astype(float))
+    upper, rest = matrix.cut_product(vectors, 2.0**19)
+    whole_upper, whole_rest = symmetric._cut_whole(matrix.lower, vectors, 2.0**19)
+    assert torch.equal(upper, whole_upper)
+    assert torch.equal(rest, whole_rest)
     assert float((matrix.cut_product(torch.eye(40).double(), 2.0**19)[1]).abs().max()) <= 2**18
     found = [
         [int(a) + int(b) for a, b in zip(*two, strict=True)]

@@ -78,11 +78,9 @@ class Symmetric:
             vectors: whole numbers.
             step: a power of two of the size of the entries, or below.
         """
-        shift = 1.5 * 2.0**52 * step  # numbers near it are multiples of the step
         if vectors.device.type != "cpu":
-            whole = self.lower + self.lower.tril(-1).mT
-            upper = whole.add(shift).sub_(shift)
-            return vectors @ upper, vectors @ whole.sub_(upper)
+            return _cut_whole(self.lower, vectors, step)
+        shift = _rounding(step)
         array = vectors.contiguous().numpy()
         products = np.zeros_like(array), np.zeros_like(array)
         room = np.empty((2, ROWS * len(self.lower)))
@@ -145,6 +143,18 @@ class Cholesky:
         copy = _copy(self.lower)
         inverse, _ = _lapack("potri", self.lower)(copy, lower=0, overwrite_c=1)
         return Symmetric(_tensor(inverse))
+
+
+def _rounding(step: float) -> float:
+    """A number that, added to one in float64 and subtracted again, leaves a multiple of `step`."""
+    return 1.5 * 2.0**52 * step
+
+
+def _cut_whole(lower: Tensor, vectors: Tensor, step: float) -> tuple[Tensor, Tensor]:
+    """See `Symmetric.cut_product`; for a device that has room for the matrix twice more."""
+    whole, shift = lower + lower.tril(-1).mT, _rounding(step)
+    upper = whole.add(shift).sub_(shift)
+    return vectors @ upper, vectors @ whole.sub_(upper)
 
 
 def _add_product(to: np.ndarray, vectors: np.ndarray, start: int, block: np.ndarray) -> None:
