@@ -88,7 +88,11 @@ def test_every_entry_is_the_nearest_to_the_rational_solution(
 
 @pytest.mark.parametrize("waiting", [1, 20])
 @pytest.mark.parametrize("rows", [25, 60])
-def test_rows_may_wait(waiting: int, rows: int) -> None:
+@pytest.mark.parametrize("large", [1, 100])
+def test_rows_may_wait(
+    waiting: int, rows: int, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(symmetric, "LARGE", large)
     one = system(1, rows=rows, waiting=waiting)
     assert len(one.gram.rows) == waiting
     whole = replace(one, gram=Pending.of(one.gram.whole))
@@ -172,11 +176,13 @@ def test_products_by_parts_are_exact_in_every_bit(monkeypatch: pytest.MonkeyPatc
     digits = generator.integers(-(2**21), 2**21, (3, 40))
     matrix = Symmetric(torch.from_numpy(lower.astype(float)))
     vectors = torch.from_numpy(digits.astype(float))
-    upper, rest = matrix.cut_product(vectors, 2.0**19)
-    whole_upper, whole_rest = symmetric._cut_whole(matrix.lower, vectors, 2.0**19)
-    assert torch.equal(upper, whole_upper)
-    assert torch.equal(rest, whole_rest)
-    assert float((matrix.cut_product(torch.eye(40).double(), 2.0**19)[1]).abs().max()) <= 2**18
+    at_once = matrix.cut(2.0**19).products(vectors)
+    monkeypatch.setattr(symmetric, "LARGE", 1)
+    cut = matrix.cut(2.0**19)
+    upper, rest = cut.products(vectors)
+    assert torch.equal(upper, at_once[0])
+    assert torch.equal(rest, at_once[1])
+    assert float(cut.products(torch.eye(40).double())[1].abs().max()) <= 2**18
     found = [
         [int(a) + int(b) for a, b in zip(*two, strict=True)]
         for two in zip(upper, rest, strict=True)

@@ -20,7 +20,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from benchmark.curvature.symmetric import Pending
+from benchmark.curvature.symmetric import Cut, Pending
 from benchmark.errors import AssumptionBroken, DidNotConverge
 
 #: About B A^-1 of a B (classes, m).
@@ -132,27 +132,33 @@ class _Divisor:
     """A = S + shift I, where S is cut in two, for products that float64 does not round.
 
     Attributes:
-        gram: S.
+        gram: S but for rows that wait: multiples of a step, and a rest of half of it at most.
+        rows: (k, m) that wait, in roots of the unit.
+        scale: of all of these.
         unit: of the numbers in S.
-        cut: a power of two of units. S is a multiple of it plus a rest of half of it at most.
         shift: whole number of 2^-FINE units.
         largest: size of a digit up to which its products with either part are exact.
     """
 
-    gram: Pending
+    gram: Cut
+    rows: Tensor
+    scale: float
     unit: float
-    cut: float
     shift: int
     largest: float
 
     @classmethod
     def of(cls, gram: Pending, unit: float, shift: int) -> Self:
         """The divisor, cut where its two parts are about the same size."""
+        if not gram.matrix.by_blocks:
+            gram = Pending.of(gram.whole)
         lower = gram.matrix.lower
         peak = float(lower.diagonal().max()) / unit  # no entry of a sum of x x^T is larger
-        cut = 2.0 ** math.ceil(math.log2(max(peak, 2.0)) / 2)
-        part = max(cut / 2, peak / cut + 1)
-        return cls(gram, unit, cut, shift, min(2.0**53 / (len(lower) * part), LARGEST))
+        step = 2.0 ** math.ceil(math.log2(max(peak, 2.0)) / 2)
+        largest = 2.0**53 / (len(lower) * max(step / 2, peak / step + 1))
+        rows = gram.rows / math.sqrt(unit)
+        cut = gram.matrix.cut(step * unit)
+        return cls(cut, rows, gram.scale, unit, shift, min(largest, LARGEST))
 
     @property
     def least(self) -> float:
@@ -175,19 +181,19 @@ class _Divisor:
         Whole numbers are computed modulo 2^64. They are right if the true ones, which float64 tells
         to much less than 2^60, are not near 2^63.
         """
-        upper, lower = self.gram.matrix.cut_product(digit, self.cut * self.unit)
-        upper, lower = upper / (self.cut * self.unit), lower / self.unit
-        rows = self.gram.rows.div(math.sqrt(self.unit))
-        about = before.about * 2.0**width - digit * self.least - upper * self.cut - lower
-        about -= (digit @ rows.mT) @ rows * self.gram.scale
+        upper, lower = self.gram.products(digit)
+        upper, lower, step = upper / self.gram.step, lower / self.unit, self.gram.step / self.unit
+        about = before.about * 2.0**width - digit * self.least - upper * step - lower
+        about -= (digit @ self.rows.mT) @ self.rows * self.scale
         if not float(about.abs().max()) < NEAR_WRAPPING:
             return None
         count, (coarse, fine) = digit.long(), divmod(self.shift, 2**FINE)
         rest = (before.fine << width) - count * fine
         carry = rest >> FINE
         whole = (before.whole << width) - count * coarse + carry
-        whole -= _whole_product(digit, rows) * int(self.gram.scale)
-        whole -= (upper.long() << int(math.log2(self.cut))) + lower.long()
+        whole -= (upper.long() << int(math.log2(step))) + lower.long()
+        if len(self.rows):
+            whole -= _whole_product(digit, self.rows) * int(self.scale)
         return _Remainder(whole, rest - (carry << FINE))
 
 

@@ -64,36 +64,30 @@ class Symmetric:
         if len(array) == 1:
             product = _blas("symv", self.lower)(1.0, matrix, array[0], lower=0)
             return torch.from_numpy(product).unsqueeze(0)
-        if len(array) <= FEW and len(matrix) >= LARGE:
+        if len(array) <= FEW and self.by_blocks:
             product = np.zeros_like(array)
-            for start, block in self._blocks():
+            for start, block in self.blocks():
                 _add_product(product, array, start, block)
             return torch.from_numpy(product)
         return _tensor(_blas("symm", self.lower)(1.0, matrix, array.T, lower=0))
 
-    def cut_product(self, vectors: Tensor, step: float) -> tuple[Tensor, Tensor]:
-        """`vectors` (k, m) times the matrix to the nearest `step`, and times what that leaves.
+    def cut(self, step: float) -> Cut:
+        """The matrix to the nearest `step`, and what that leaves.
 
         Args:
-            vectors: whole numbers.
             step: a power of two of the size of the entries, or below.
         """
-        if vectors.device.type != "cpu":
-            return _cut_whole(self.lower, vectors, step)
-        shift = _rounding(step)
-        array = vectors.contiguous().numpy()
-        products = np.zeros_like(array), np.zeros_like(array)
-        room = np.empty((2, ROWS * len(self.lower)))
-        for start, block in self._blocks():
-            upper, lower = room[:, : block.size].reshape(2, *block.shape)
-            np.add(block, shift, out=upper)
-            np.subtract(upper, shift, out=upper)
-            np.subtract(block, upper, out=lower)
-            _add_product(products[0], array, start, upper)
-            _add_product(products[1], array, start, lower)
-        return torch.from_numpy(products[0]), torch.from_numpy(products[1])
+        if self.by_blocks:
+            return Cut(self, step)
+        upper = self.lower.add(_rounding(step)).sub_(_rounding(step)).tril_()
+        return Cut(self, step, (Symmetric(upper), Symmetric(self.lower - upper)))
 
-    def _blocks(self) -> Iterator[tuple[int, np.ndarray]]:
+    @property
+    def by_blocks(self) -> bool:
+        """Whether a copy of the matrix takes longer than products with it by blocks."""
+        return self.lower.device.type == "cpu" and len(self.lower) >= LARGE
+
+    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """`ROWS` rows at a time, each block up to the end of the triangle, with its first row."""
         for start in range(0, len(self.lower), ROWS):
             end = min(start + ROWS, len(self.lower))
@@ -112,6 +106,37 @@ class Symmetric:
         np.einsum("ii->i", copy)[:] += shift
         factor, failed = _lapack("potrf", self.lower)(copy, lower=0, clean=0, overwrite_a=1)
         return None if failed else Cholesky(_tensor(factor))
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A symmetric matrix to the nearest multiple of a step, and what that leaves.
+
+    Attributes:
+        matrix: to cut.
+        step: a power of two.
+        parts: the two matrices; None where they are made block by block, for each product.
+    """
+
+    matrix: Symmetric
+    step: float
+    parts: tuple[Symmetric, Symmetric] | None = None
+
+    def products(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """`vectors` (k, m) times either part, (k, m)."""
+        if self.parts is not None:
+            return self.parts[0].product(vectors), self.parts[1].product(vectors)
+        array, shift = vectors.contiguous().numpy(), _rounding(self.step)
+        products = np.zeros_like(array), np.zeros_like(array)
+        room = np.empty((2, ROWS * array.shape[1]))
+        for start, block in self.matrix.blocks():
+            upper, lower = room[:, : block.size].reshape(2, *block.shape)
+            np.add(block, shift, out=upper)
+            np.subtract(upper, shift, out=upper)
+            np.subtract(block, upper, out=lower)
+            _add_product(products[0], array, start, upper)
+            _add_product(products[1], array, start, lower)
+        return torch.from_numpy(products[0]), torch.from_numpy(products[1])
 
 
 @dataclass(frozen=True)
@@ -148,13 +173,6 @@ class Cholesky:
 def _rounding(step: float) -> float:
     """A number that, added to one in float64 and subtracted again, leaves a multiple of `step`."""
     return 1.5 * 2.0**52 * step
-
-
-def _cut_whole(lower: Tensor, vectors: Tensor, step: float) -> tuple[Tensor, Tensor]:
-    """See `Symmetric.cut_product`; for a device that has room for the matrix twice more."""
-    whole, shift = lower + lower.tril(-1).mT, _rounding(step)
-    upper = whole.add(shift).sub_(shift)
-    return vectors @ upper, vectors @ whole.sub_(upper)
 
 
 def _add_product(to: np.ndarray, vectors: np.ndarray, start: int, block: np.ndarray) -> None:
