@@ -34,6 +34,8 @@ WIDEST = 30
 LARGEST = 2.0**26
 #: Remainders are int64 and wrap around at 2^63; no true one may come near that.
 NEAR_WRAPPING = 2.0**61
+#: Of a step of the grid: what sums of about a hundred digits beyond 2^-50 of it may be off by.
+ROUNDED = 2.0**-45
 #: Bits beyond the grid after which an entry counts as half-way between two of its points.
 BEYOND = 100
 
@@ -251,10 +253,9 @@ class _Found:
             error: (classes, 1), in units of the last digit, of what the digits make.
         """
         beyond = self.bits - self.places
-        # a sum of multiples of 2^-beyond that is 1 at most is exact up to 52 bits
-        rounded = 0.0 if beyond <= 50 else 2.0**-50
-        unsure = error * 2.0**-beyond + rounded
-        certain = (unsure == 0) | (self.part.abs() + unsure < 0.5)
+        certain = self.part.abs() + error * 2.0**-beyond < 0.5 - ROUNDED
+        if beyond <= 50:  # sums of multiples of 2^-beyond have not been rounded
+            certain |= error == 0
         if not bool(certain.all()):
             return None
         whole = self.whole - (self.part == -0.5).double()  # from the middle down
