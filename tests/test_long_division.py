@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmark.curvature import symmetric
 from benchmark.curvature.long_division import FINE, ExactSystem, Solve
 from benchmark.curvature.symmetric import Inverse, Pending, Symmetric
-from benchmark.errors import AssumptionBroken, DidNotConverge
+from benchmark.errors import AssumptionBroken
 
 PLACES = 50
 
@@ -145,8 +145,7 @@ def test_the_middle_of_two_steps_goes_down_whatever_the_digits() -> None:
         found = one.nearest(lambda b, factor=factor: b / 4 * factor, 0)
         assert found is not None
         assert found.tolist() == [[0.0, -2.0]]
-    with pytest.raises(DidNotConverge, match="half-way between two steps"):
-        one.nearest(lambda b: b / 4 * 0.9, 0)  # its digits come near, and never there
+    assert one.nearest(lambda b: b / 4 * 0.9, 0) is None, "its digits come near, and never there"
 
 
 def test_next_to_the_middle_is_told_from_it() -> None:
@@ -157,12 +156,13 @@ def test_next_to_the_middle_is_told_from_it() -> None:
     assert found.tolist() == [[0.0, -1.0]]
 
 
-def test_weights_beyond_float64_are_refused() -> None:
-    with pytest.raises(DidNotConverge, match="too large for float64"):
-        halves([2.0, 0.0]).nearest(lambda b: b / 4, 60)
+def test_weights_beyond_float64_give_no_result() -> None:
+    assert halves([2.0, 0.0]).nearest(lambda b: b / 4, 60) is None
 
 
-@pytest.mark.parametrize("shift", [Fraction(0), Fraction(1, 2**60), Fraction(2**70)])
+@pytest.mark.parametrize(
+    "shift", [Fraction(0), Fraction(1, 2**60), Fraction(2**70), 10 * Fraction(1e308)]
+)
 def test_a_ridge_that_is_no_number_of_units_is_refused(shift: Fraction) -> None:
     with pytest.raises(AssumptionBroken, match="change the ridge or the bits"):
         system(0, shift=shift)

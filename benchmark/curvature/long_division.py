@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from benchmark.curvature.symmetric import Cut, Pending
-from benchmark.errors import AssumptionBroken, DidNotConverge
+from benchmark.errors import AssumptionBroken
 
 #: About B A^-1 of a B (classes, m).
 Solve = Callable[[Tensor], Tensor]
@@ -36,7 +36,7 @@ LARGEST = 2.0**26
 NEAR_WRAPPING = 2.0**61
 #: Of a step of the grid: what sums of about a hundred digits beyond 2^-50 of it may be off by.
 ROUNDED = 2.0**-45
-#: Bits beyond the grid after which an entry counts as half-way between two of its points.
+#: Bits beyond the grid after which no digit tells on which side of a middle an entry is.
 BEYOND = 100
 
 
@@ -66,9 +66,9 @@ class ExactSystem:
         rounded = round(shift / Fraction(unit) * 2**FINE)
         if not 0 < rounded < 2 ** (60 + FINE):
             raise AssumptionBroken(
-                f"n times the ridge is {float(shift):.3g}, and exact sums in units of {unit:.3g} "
-                f"take from {unit / 2**FINE:.3g} to {unit * 2.0**60:.3g}: change the ridge or the "
-                "bits of problem.fixed_point"
+                f"n times the ridge must be from {unit / 2**FINE:.3g} to {unit * 2.0**60:.3g} for "
+                f"exact sums in units of {unit:.3g}: change the ridge or the bits of "
+                "problem.fixed_point"
             )
         return cls(gram, moments, unit, rounded)
 
@@ -80,25 +80,24 @@ class ExactSystem:
         no entry can be nearer to another multiple.
 
         Args:
-            solve: about B A^-1 of a B (classes, m). It decides how long this takes; None is
-                returned where it is too far off to add a digit.
+            solve: about B A^-1 of a B (classes, m). It decides how long this takes.
             places: binary ones after the point; V 2^places must be below 2^53.
 
-        Raises:
-            DidNotConverge: if an entry is half-way between two multiples for all that `BEYOND` bits
-                tell, or V is beyond 2^53 multiples.
+        Returns:
+            None where `solve` is too far off to add a digit, or to tell an entry from the middle of
+            two multiples.
         """
         divisor = _Divisor.of(self.gram, self.unit, self.shift)
         remainder, found = _Remainder.of(self.moments / self.unit), _Found.of(self.moments, places)
-        while True:
-            nearest = found.nearest(remainder.norms / divisor.least)
-            if nearest is not None:
-                return nearest
+        while (nearest := found.nearest(remainder.norms / divisor.least)) is None:
             digit = divisor.digit(solve(remainder.about * self.unit))
             left = divisor.left(remainder, *digit) if digit else None
             if digit is None or left is None:
                 return None
             remainder, found = left, found.plus(*digit)
+            if not found.may_be_told:
+                return None
+        return nearest
 
 
 @dataclass(frozen=True)
@@ -230,21 +229,16 @@ class _Found:
         return cls(torch.zeros_like(like), torch.zeros_like(like), places, 0)
 
     def plus(self, digit: Tensor, width: int) -> Self:
-        """With one more digit.
-
-        Raises:
-            DidNotConverge: see `ExactSystem.nearest`.
-        """
+        """With one more digit."""
         bits = self.bits + width
         part = self.part + digit * 2.0 ** (self.places - bits)
         carry = part.round()
-        whole = self.whole + carry
-        if not float(whole.abs().max()) < 2.0**53 or bits > self.places + BEYOND:
-            raise DidNotConverge(
-                f"weights in steps of 2^-{self.places} are too large for float64, or half-way "
-                "between two steps: raise the ridge"
-            )
-        return replace(self, whole=whole, part=part - carry, bits=bits)
+        return replace(self, whole=self.whole + carry, part=part - carry, bits=bits)
+
+    @property
+    def may_be_told(self) -> bool:
+        """Whether float64 has the multiples, and further digits tell more of them."""
+        return float(self.whole.abs().max()) < 2.0**53 and self.bits <= self.places + BEYOND
 
     def nearest(self, error: Tensor) -> Tensor | None:
         """The nearest multiples of the grid, as numbers; None where they are not certain yet.

@@ -177,8 +177,7 @@ def solved(problem: Risk, sums: NormalEquations) -> Tensor:
     """The minimiser's weights (d,), by one Cholesky factor: a function of the sums alone.
 
     Raises:
-        AssumptionBroken: if the system is not positive definite in float64.
-        DidNotConverge: see `nearest`.
+        AssumptionBroken: if the system is not positive definite in float64, or next to not.
     """
     factor = sums.factor(problem.objective.ridge)
     if problem.fixed_point is None or problem.tilt is not None:
@@ -186,7 +185,8 @@ def solved(problem: Risk, sums: NormalEquations) -> Tensor:
     weights = nearest(problem, sums, factor.solve)
     if weights is None:
         raise AssumptionBroken(
-            "the normal equations are near to singular in float64: raise the ridge"
+            "the normal equations are near to singular in float64, or a weight is half-way "
+            "between two of its steps: raise the ridge"
         )
     return weights
 
@@ -204,10 +204,10 @@ def nearest(problem: Risk, sums: NormalEquations, solve: Solve) -> Tensor | None
         solve: about B (S + n ridge I)^-1 of a B (classes, m). The result does not depend on it.
 
     Returns:
-        The weights; None where `solve` is too far off.
+        The weights; None where `solve` is too far off, or a weight half-way between two steps.
 
     Raises:
-        DidNotConverge: if a weight is half-way between two steps for all that can be told.
+        AssumptionBroken: if the ridge is no number of units.
     """
     ridge = problem.objective.ridge
     form = present(problem.fixed_point)
