@@ -13,7 +13,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.checks.problems import real
 from benchmark.claims.bounds import Bound
 from benchmark.claims.rounded import RoundOff
 from benchmark.contract.claim import Target
@@ -207,7 +206,7 @@ def test_a_distance_below_the_charge_for_round_off_is_refused(
     monkeypatch.setattr(RoundOff, "bound", tried)
     problem = problems.squared(0, n=34, inputs=columns - 1, classes=2, ridge=0.5)
     blank = Rows(torch.zeros_like(problem.train.x), torch.arange(34) % 2)
-    problem = replace(problem, train=blank, training=DirectTraining(tolerance=2e-16))
+    problem = replace(problem, train=blank, training=DirectTraining(tolerance=1e-16))
     method = DowndateFast()
     state = start(method, problem)
     with pytest.raises(AssumptionBroken, match="raise it or the ridge"):
@@ -501,29 +500,3 @@ def test_a_small_request_copies_no_matrix(large: Problem) -> None:
     assert after.sums.pending == 5
     assert after.inverse.matrix.matrix is state.memory.inverse.matrix.matrix
     assert lost_to_waiting(columns=21, waiting=5) > lost_to_waiting(columns=21, waiting=0) == 0
-
-
-def half_way() -> Problem:
-    """Six numbers, of which the first four have a weight half-way between two steps of its grid."""
-    units = {
-        "x": [2**21, -(2**21), 2**21 - 1, 1 - 2**21, 2**20, 2**19],
-        "y": [2**18 - 1, -(2**18), 1, 0, 2**19, -(2**17)],
-    }
-    x, y = (torch.tensor(units[name]).double() * 2.0**-20 for name in "xy")
-    # x.x + 4 ridge is 16, and x.y an odd number of 2^-40
-    ridge = (16 - float(x[:4].square().sum())) / 4
-    problem = real(inputs=3, ridge=ridge)
-    rows = Rows(torch.stack([x, 0 * x, 0 * x], dim=1), y)
-    return replace(problem, train=rows, declared=Declared(fixed_point=FixedPoint(clip=2, bits=20)))
-
-
-def test_a_weight_half_way_between_two_steps_takes_a_fresh_inverse() -> None:
-    problem, method = half_way(), Downdate()
-    state = start(method, problem)
-    for number, row in enumerate((5, 4)):
-        release = ask(method, problem, state, torch.tensor([row]), number)
-        state = release.state
-    retrained = fit(problem, torch.arange(4))
-    assert (float(retrained[0]) * 2**43) % 1 == 0
-    assert (2**40 - 1 - float(retrained[0]) * 2**44) == 1, "the step below the middle"
-    assert data(release.predictor.weights) == data(retrained)

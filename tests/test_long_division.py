@@ -12,11 +12,9 @@ import torch
 from torch import Tensor
 
 from benchmark.curvature import symmetric
-from benchmark.curvature.long_division import FINE, ExactSystem, Solve
+from benchmark.curvature.long_division import FINE, FULL, ExactSystem, Solve
 from benchmark.curvature.symmetric import Inverse, Pending, Symmetric
 from benchmark.errors import AssumptionBroken
-
-PLACES = 50
 
 
 def system(
@@ -65,7 +63,13 @@ def rational(one: ExactSystem) -> list[list[Fraction]]:
     return [[table[i][size + k] for i in range(size)] for k in range(classes)]
 
 
-def expected(one: ExactSystem, places: int = PLACES) -> Tensor:
+def expected(one: ExactSystem) -> Tensor:
+    """The rational solution with 53 bits for entries of the size of the largest."""
+    places = 53
+    while max(abs(v) for row in rational(one) for v in row) * 2**places > Fraction(FULL) * 2**53:
+        places -= 1
+    while max(abs(v) for row in rational(one) for v in row) * 2**places <= Fraction(FULL) * 2**52:
+        places += 1
     rounded = [[float(round(v * 2**places)) / 2.0**places for v in row] for row in rational(one)]
     return torch.tensor(rounded, dtype=torch.float64)
 
@@ -82,7 +86,7 @@ def test_every_entry_is_the_nearest_to_the_rational_solution(
     seed: int, shift: Fraction, bits: int
 ) -> None:
     one = system(seed, shift=shift, bits=bits, inputs=4 + seed, classes=1 + seed % 3)
-    found = one.nearest(solver(one), PLACES)
+    found = one.nearest(solver(one))
     assert data(found) == data(expected(one))
 
 
@@ -96,21 +100,21 @@ def test_rows_may_wait(
     one = system(1, rows=rows, waiting=waiting)
     assert len(one.gram.rows) == waiting
     whole = replace(one, gram=Pending.of(one.gram.whole))
-    assert data(one.nearest(solver(one), PLACES)) == data(expected(one))
-    assert data(whole.nearest(solver(one), PLACES)) == data(expected(one))
+    assert data(one.nearest(solver(one))) == data(expected(one))
+    assert data(whole.nearest(solver(one))) == data(expected(one))
 
 
 @pytest.mark.parametrize("error", [1e-6, 1e-3, 0.02])
 def test_the_result_is_that_of_no_inverse_in_particular(error: float) -> None:
     for seed in range(5):
         one = system(seed, shift=Fraction(1, 7))
-        assert data(one.nearest(solver(one, error=error), PLACES)) == data(expected(one))
+        assert data(one.nearest(solver(one, error=error))) == data(expected(one))
 
 
 def test_fewer_rows_than_columns_and_nearly_no_ridge() -> None:
     """The condition number is 1e13: digits are a few bits wide, and right."""
     one = system(2, rows=4, inputs=9, shift=Fraction(1, 10**12), bits=12)
-    assert data(one.nearest(solver(one), 20)) == data(expected(one, 20))
+    assert data(one.nearest(solver(one))) == data(expected(one))
 
 
 @pytest.mark.parametrize(
@@ -119,45 +123,52 @@ def test_fewer_rows_than_columns_and_nearly_no_ridge() -> None:
     ids=["nothing", "nan", "away", "huge"],
 )
 def test_what_is_no_inverse_gives_no_result(solve: Solve) -> None:
-    assert system(0).nearest(solve, PLACES) is None
+    assert system(0).nearest(solve) is None
 
 
 def test_no_moments_give_zeros_and_no_negative_one() -> None:
     one = system(0)
     none = replace(one, moments=torch.zeros_like(one.moments))
-    found = none.nearest(lambda b: 1 / 0, PLACES)
+    found = none.nearest(lambda b: 1 / 0)
     assert data(found) == data(torch.zeros_like(one.moments))
-    small = replace(one, moments=-one.moments)
-    rounded = small.nearest(solver(one), -30)
-    assert rounded is not None
-    assert not torch.signbit(rounded).any()
+    assert not torch.signbit(found).any()
 
 
-def halves(moments: list[float]) -> ExactSystem:
-    """Two weights that are a quarter of their moment each: S = 3 I and the shift is 1."""
-    gram = Pending.of(Symmetric(3 * torch.eye(2).double()))
-    return ExactSystem.of(gram, torch.tensor([moments]).double(), 1.0, Fraction(1))
+#: Of a matrix that is this times I: the largest weight is 3 2^21, and steps are of 2^-29.
+MANY = 2.0**30
 
 
-def test_the_middle_of_two_steps_goes_down_whatever_the_digits() -> None:
-    one = halves([2.0, -6.0])
+def middle(moment: float) -> ExactSystem:
+    """Two weights, of which the second is in the middle of two steps for an odd `moment`."""
+    gram = Pending.of(Symmetric((MANY - 1) * torch.eye(2).double()))
+    moments = torch.tensor([[3 * 2.0**51, moment]]).double()
+    return ExactSystem.of(gram, moments, 1.0, Fraction(1))
+
+
+@pytest.mark.parametrize(("moment", "steps"), [(1.0, 0), (-3.0, -2), (2.0, 1)])
+def test_the_middle_of_two_steps_goes_down_whatever_the_digits(moment: float, steps: int) -> None:
+    one = middle(moment)
     for factor in (1.0, 1 + 2.0**-30, 1 - 2.0**-30):
-        found = one.nearest(lambda b, factor=factor: b / 4 * factor, 0)
+        found = one.nearest(lambda b, factor=factor: b / MANY * factor)
         assert found is not None
-        assert found.tolist() == [[0.0, -2.0]]
-    assert one.nearest(lambda b: b / 4 * 0.9, 0) is None, "its digits come near, and never there"
+        assert found.tolist() == [[3 * 2.0**21, steps * 2.0**-29]]
+    if moment % 2:
+        assert one.nearest(lambda b: b / MANY * 0.9) is None, "digits come near, and never there"
 
 
-def test_next_to_the_middle_is_told_from_it() -> None:
-    """A shift that is 2^-31 larger puts 1/2 below the middle of 0 and 1, and -3/2 above its own."""
-    one = halves([2.0, -6.0])
-    found = replace(one, shift=one.shift + 1).nearest(lambda b: b / 4, 0)
+@pytest.mark.parametrize(("moment", "steps"), [(1.0, 0), (-3.0, -1)])
+def test_next_to_the_middle_is_told_from_it(moment: float, steps: int) -> None:
+    """A larger shift puts both weights nearer to 0, by a millionth."""
+    one = middle(moment)
+    found = replace(one, shift=one.shift + 2 ** (10 + FINE)).nearest(lambda b: b / MANY)
     assert found is not None
-    assert found.tolist() == [[0.0, -1.0]]
+    assert float(found[0, 1]) == steps * 2.0**-29
 
 
-def test_weights_beyond_float64_give_no_result() -> None:
-    assert halves([2.0, 0.0]).nearest(lambda b: b / 4, 60) is None
+def test_weights_beyond_a_digit_give_no_result() -> None:
+    one = middle(1.0)
+    few = replace(one, gram=Pending.of(Symmetric(3 * torch.eye(2).double())))
+    assert few.nearest(lambda b: b / 4) is None
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,10 @@ LARGEST = 2.0**26
 NEAR_WRAPPING = 2.0**61
 #: Of a step of the grid: what sums of about a hundred digits beyond 2^-50 of it may be off by.
 ROUNDED = 2.0**-45
-#: Bits beyond the grid after which no digit tells on which side of a middle an entry is.
-BEYOND = 100
+#: The largest entry is at most this share of 2^53 steps. No short number is on the border.
+FULL = 0.7
+#: Bits after the point beyond which no digit tells on which side of a middle an entry is.
+MOST = 400
 
 
 @dataclass(frozen=True)
@@ -72,31 +74,33 @@ class ExactSystem:
             )
         return cls(gram, moments, unit, rounded)
 
-    def nearest(self, solve: Solve, places: int) -> Tensor | None:
-        """V with every entry rounded to the nearest multiple of 2^-places: (classes, m) float64.
+    def nearest(self, solve: Solve) -> Tensor | None:
+        """V with every entry rounded to the nearest point of a grid: (classes, m) float64.
+
+        The grid has steps of 2^(e - 53) for the least e such that no entry of V is above `FULL`
+        times 2^e, so that float64 has its points.
 
         Where A = S + shift I, the remainder R of the digits so far is E A for the error E of what
         they make. So no row of E is longer than that of R over the shift, and the digits end when
-        no entry can be nearer to another multiple.
+        no entry can be nearer to another point.
 
         Args:
             solve: about B A^-1 of a B (classes, m). It decides how long this takes.
-            places: binary ones after the point; V 2^places must be below 2^53.
 
         Returns:
             None where `solve` is too far off to add a digit, or to tell an entry from the middle of
-            two multiples.
+            two points.
         """
+        if not self.moments.any():
+            return torch.zeros_like(self.moments)
         divisor = _Divisor.of(self.gram, self.unit, self.shift)
-        remainder, found = _Remainder.of(self.moments / self.unit), _Found.of(self.moments, places)
+        remainder, found = _Remainder.of(self.moments / self.unit), _Found()
         while (nearest := found.nearest(remainder.norms / divisor.least)) is None:
             digit = divisor.digit(solve(remainder.about * self.unit))
             left = divisor.left(remainder, *digit) if digit else None
-            if digit is None or left is None:
+            if digit is None or left is None or found.bits > MOST:
                 return None
             remainder, found = left, found.plus(*digit)
-            if not found.may_be_told:
-                return None
         return nearest
 
 
@@ -209,48 +213,56 @@ def _whole_product(digit: Tensor, rows: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Found:
-    """What the digits so far make, in multiples of the grid.
+    """What the digits so far make.
 
     Attributes:
-        whole: (classes, m) float64, whole numbers.
-        part: (classes, m) float64, from -1/2 to 1/2.
-        places: binary ones after the point of the grid.
-        bits: that the digits have after the point.
+        digits: (classes, m) float64 whole numbers, each with the bits after the point it ends at.
     """
 
-    whole: Tensor
-    part: Tensor
-    places: int
-    bits: int
+    digits: tuple[tuple[Tensor, int], ...] = ()
 
-    @classmethod
-    def of(cls, like: Tensor, places: int) -> Self:
-        """Before any digit: 0."""
-        return cls(torch.zeros_like(like), torch.zeros_like(like), places, 0)
+    @property
+    def bits(self) -> int:
+        """That the digits have after the point."""
+        return self.digits[-1][1] if self.digits else 0
 
     def plus(self, digit: Tensor, width: int) -> Self:
         """With one more digit."""
-        bits = self.bits + width
-        part = self.part + digit * 2.0 ** (self.places - bits)
-        carry = part.round()
-        return replace(self, whole=self.whole + carry, part=part - carry, bits=bits)
-
-    @property
-    def may_be_told(self) -> bool:
-        """Whether float64 has the multiples, and further digits tell more of them."""
-        return float(self.whole.abs().max()) < 2.0**53 and self.bits <= self.places + BEYOND
+        return replace(self, digits=(*self.digits, (digit, self.bits + width)))
 
     def nearest(self, error: Tensor) -> Tensor | None:
-        """The nearest multiples of the grid, as numbers; None where they are not certain yet.
+        """The nearest multiples of the grid, (classes, m); None where they are not certain yet.
 
         Args:
             error: (classes, 1), in units of the last digit, of what the digits make.
         """
-        beyond = self.bits - self.places
-        certain = self.part.abs() + error * 2.0**-beyond < 0.5 - ROUNDED
+        places = self._places(float(error.max()) * 2.0**-self.bits)
+        if places is None:
+            return None
+        whole, part = torch.zeros_like(self.digits[0][0]), torch.zeros_like(self.digits[0][0])
+        for digit, bits in self.digits:
+            part = part + digit * 2.0 ** (places - bits)
+            carry = part.round()
+            whole, part = whole + carry, part - carry
+        beyond = self.bits - places
+        certain = part.abs() + error * 2.0**-beyond < 0.5 - ROUNDED
         if beyond <= 50:  # sums of multiples of 2^-beyond have not been rounded
             certain |= error == 0
         if not bool(certain.all()):
             return None
-        whole = self.whole - (self.part == -0.5).double()  # from the middle down
-        return whole * 2.0**-self.places + 0.0
+        whole = whole - (part == -0.5).double()  # from the middle down
+        return whole * 2.0**-places + 0.0
+
+    def _places(self, error: float) -> int | None:
+        """Bits after the point of the grid; None where it is not certain yet.
+
+        Args:
+            error: of what the digits make.
+        """
+        made = [digit * 2.0**-bits for digit, bits in self.digits]
+        peak = float(sum(made[1:], made[0]).abs().max()) if made else 0.0
+        error += 2.0**-45 * peak  # of the sum in float64
+        if peak <= error:
+            return None
+        low, high = (math.ceil(math.log2((peak + e) / FULL)) for e in (-error, error))
+        return 53 - high if low == high else None

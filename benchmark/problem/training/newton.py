@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
@@ -194,9 +193,7 @@ def solved(problem: Risk, sums: NormalEquations) -> Tensor:
 def nearest(problem: Risk, sums: NormalEquations, solve: Solve) -> Tensor | None:
     """The weights (d,) in fixed point that are nearest to the minimiser, where sums are exact.
 
-    A row of the minimiser V has (ridge / 2) ||v||^2 <= L(0) <= 1/2, so that no weight is larger
-    than ridge^-1/2, and all fit float64 in steps of 2^-53 of the power of two above that. These
-    steps are the same for every data set and request of an experiment.
+    Its steps are 2^-53 of a power of two above the largest weight, see `ExactSystem.nearest`.
 
     Args:
         problem: with features in fixed point.
@@ -213,7 +210,7 @@ def nearest(problem: Risk, sums: NormalEquations, solve: Solve) -> Tensor | None
     form = present(problem.fixed_point)
     gram = sums.gram if isinstance(sums.gram, Pending) else Pending.of(sums.gram)
     system = ExactSystem.of(gram, sums.moments, form.unit, Fraction(ridge) * sums.rows)
-    solution = system.nearest(solve, places=53 - math.ceil(-math.log2(ridge) / 2))
+    solution = system.nearest(solve)
     return None if solution is None else flat(solution)
 
 
