@@ -500,3 +500,14 @@ def test_a_small_request_copies_no_matrix(large: Problem) -> None:
     assert after.sums.pending == 5
     assert after.inverse.matrix.matrix is state.memory.inverse.matrix.matrix
     assert lost_to_waiting(columns=21, waiting=5) > lost_to_waiting(columns=21, waiting=0) == 0
+
+
+@pytest.mark.parametrize(("clip", "factor", "ridge"), [(2048, 500, 1e-6), (1, 0.01, 1e-9)])
+def test_steps_of_weights_leave_no_gradient(clip: float, factor: float, ridge: float) -> None:
+    """They go with the largest weight: ones that suit every ridge would leave 1e-7."""
+    problem = problems.squared(0, n=40, ridge=ridge)
+    rows, form = problem.train, FixedPoint(clip=clip, bits=8)
+    rows = replace(rows, x=form.truncated(rows.x * factor))
+    problem = replace(problem, train=rows, declared=Declared(fixed_point=form))
+    weights = fit(problem, problems.every_row(problem))
+    assert float(problem.gradient(weights, rows).norm()) < 1e-11
