@@ -64,13 +64,17 @@ def rational(one: ExactSystem) -> list[list[Fraction]]:
 
 
 def expected(one: ExactSystem) -> Tensor:
-    """The rational solution with 53 bits for entries of the size of the largest."""
-    places = 53
-    while max(abs(v) for row in rational(one) for v in row) * 2**places > Fraction(FULL) * 2**53:
-        places -= 1
-    while max(abs(v) for row in rational(one) for v in row) * 2**places <= Fraction(FULL) * 2**52:
-        places += 1
-    rounded = [[float(round(v * 2**places)) / 2.0**places for v in row] for row in rational(one)]
+    """The rational solution with 53 bits for entries of the size of the largest, once scaled."""
+    scale = [Fraction(c) for c in one.scale.tolist()]
+    solution = [[c * v for c, v in zip(scale, row, strict=True)] for row in rational(one)]
+    peak, e = max(abs(v) for row in solution for v in row) / Fraction(FULL), -300
+    while peak > Fraction(2) ** e:
+        e += 1
+    step = Fraction(2) ** (e - 53)
+    rounded = [
+        [float(round(v / step) * step / c) for c, v in zip(scale, row, strict=True)]
+        for row in solution
+    ]
     return torch.tensor(rounded, dtype=torch.float64)
 
 
@@ -102,6 +106,19 @@ def test_rows_may_wait(
     whole = replace(one, gram=Pending.of(one.gram.whole))
     assert data(one.nearest(solver(one))) == data(expected(one))
     assert data(whole.nearest(solver(one))) == data(expected(one))
+
+
+def test_columns_of_other_sizes_have_steps_of_their_own() -> None:
+    for seed in range(5):
+        generator = np.random.default_rng(seed)
+        x = generator.integers(-200, 201, (30, 4)) * np.array([1, 16, 2**10, 2**14])
+        rows = torch.from_numpy(x.astype(float))
+        gram = Pending.of(Symmetric.gram(rows)).plus(-1.0, rows[:3])
+        one = ExactSystem.of(gram, rows[3:5], 1.0, Fraction(7))
+        found = one.nearest(solver(one))
+        assert data(found) == data(expected(one))
+        assert one.scale[-1] == 1
+        assert one.scale[0] < 2.0**-12
 
 
 @pytest.mark.parametrize("error", [1e-6, 1e-3, 0.02])

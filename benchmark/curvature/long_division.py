@@ -74,11 +74,18 @@ class ExactSystem:
             )
         return cls(gram, moments, unit, rounded)
 
+    @property
+    def scale(self) -> Tensor:
+        """(m,) powers of two, 1 at most: about how a change of each entry of V counts in V A."""
+        diagonal = self.gram.diagonal / self.unit + self.shift * 2.0**-FINE
+        half = torch.frexp(diagonal).exponent // 2
+        return torch.ldexp(torch.ones_like(diagonal), half - half.max())
+
     def nearest(self, solve: Solve) -> Tensor | None:
         """V with every entry rounded to the nearest point of a grid: (classes, m) float64.
 
-        The grid has steps of 2^(e - 53) for the least e such that no entry of V is above `FULL`
-        times 2^e, so that float64 has its points.
+        The grid of column j has steps of 2^(e - 53) / c_j for the `scale` c and the least e such
+        that no c_j V_kj is above `FULL` times 2^e, so that float64 has its points.
 
         Where A = S + shift I, the remainder R of the digits so far is E A for the error E of what
         they make. So no row of E is longer than that of R over the shift, and the digits end when
@@ -94,7 +101,7 @@ class ExactSystem:
         if not self.moments.any():
             return torch.zeros_like(self.moments)
         divisor = _Divisor.of(self.gram, self.unit, self.shift)
-        remainder, found = _Remainder.of(self.moments / self.unit), _Found()
+        remainder, found = _Remainder.of(self.moments / self.unit), _Found(self.scale)
         while (nearest := found.nearest(remainder.norms / divisor.least)) is None:
             digit = divisor.digit(solve(remainder.about * self.unit))
             left = divisor.left(remainder, *digit) if digit else None
@@ -216,9 +223,11 @@ class _Found:
     """What the digits so far make.
 
     Attributes:
+        scale: (m,), see `ExactSystem.scale`.
         digits: (classes, m) float64 whole numbers, each with the bits after the point it ends at.
     """
 
+    scale: Tensor
     digits: tuple[tuple[Tensor, int], ...] = ()
 
     @property
@@ -241,26 +250,26 @@ class _Found:
             return None
         whole, part = torch.zeros_like(self.digits[0][0]), torch.zeros_like(self.digits[0][0])
         for digit, bits in self.digits:
-            part = part + digit * 2.0 ** (places - bits)
+            part = part + digit * (self.scale * 2.0 ** (places - bits))
             carry = part.round()
             whole, part = whole + carry, part - carry
-        beyond = self.bits - places
-        certain = part.abs() + error * 2.0**-beyond < 0.5 - ROUNDED
-        if beyond <= 50:  # sums of multiples of 2^-beyond have not been rounded
+        finest = self.scale * 2.0 ** (places - self.bits)
+        certain = part.abs() + error * finest < 0.5 - ROUNDED
+        if float(finest.min()) >= 2.0**-50:  # sums of multiples of it have not been rounded
             certain |= error == 0
         if not bool(certain.all()):
             return None
         whole = whole - (part == -0.5).double()  # from the middle down
-        return whole * 2.0**-places + 0.0
+        return whole * (2.0**-places / self.scale) + 0.0
 
     def _places(self, error: float) -> int | None:
-        """Bits after the point of the grid; None where it is not certain yet.
+        """Bits after the point of the grid of columns of scale 1; None where that is uncertain.
 
         Args:
             error: of what the digits make.
         """
         made = [digit * 2.0**-bits for digit, bits in self.digits]
-        peak = float(sum(made[1:], made[0]).abs().max()) if made else 0.0
+        peak = float((sum(made[1:], made[0]) * self.scale).abs().max()) if made else 0.0
         error += 2.0**-45 * peak  # of the sum in float64
         if peak <= error:
             return None

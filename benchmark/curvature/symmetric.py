@@ -256,6 +256,11 @@ class Pending:
         return self.whole.lower
 
     @property
+    def diagonal(self) -> Tensor:
+        """(m,) of the sum."""
+        return self.matrix.lower.diagonal() + self.scale * self.rows.square().sum(dim=0)
+
+    @property
     def trace(self) -> float:
         """The trace of the sum."""
         waiting = self.scale * float(self.rows.square().sum())
