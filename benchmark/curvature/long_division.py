@@ -164,10 +164,12 @@ class _Divisor:
         """The divisor, cut where its two parts are about the same size."""
         if not gram.matrix.by_blocks:
             gram = Pending.of(gram.whole)
-        lower = gram.matrix.lower
-        peak = float(lower.diagonal().max()) / unit  # no entry of a sum of x x^T is larger
-        step = 2.0 ** math.ceil(math.log2(max(peak, 2.0)) / 2)
-        largest = 2.0**53 / (len(lower) * max(step / 2, peak / step + 1))
+        roots = (gram.matrix.lower.diagonal() / unit).sqrt()
+        count, most = len(roots), float(roots.max() * roots.sum()) * (1 + 2.0**-20)
+        # no column of a sum of x x^T has a larger sum of sizes than `most`, nor one of rests
+        # than half of count * step
+        step = 2.0 ** math.ceil(math.log2(max(2 * most / count, 1.0)) / 2)
+        largest = 2.0**53 / (max(most / step, count * step / 2) + count)
         rows = gram.rows / math.sqrt(unit)
         cut = gram.matrix.cut(step * unit)
         return cls(cut, rows, gram.scale, unit, shift, min(largest, LARGEST))
