@@ -106,7 +106,7 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
 
 
 def _check_numbers(value: Any, file: str, key: str = "") -> None:
-    """Refuse what is no TOML, a whole number beyond 64 bits, and `nan` and `inf`, which are."""
+    """Refuse `nan` and `inf`, which TOML has, and whole numbers beyond 64 bits, which it lacks."""
     if isinstance(value, dict):
         for name, part in value.items():
             _check_numbers(part, file, f"{key}.{name}" if key else name)

