@@ -88,7 +88,7 @@ class Symmetric:
         return self.lower.device.type == "cpu" and len(self.lower) >= LARGE
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Blocks of `ROWS` rows up to the end of the triangle, each after its first row."""
+        """Pairs of a first row and a block of `ROWS` rows up to the end of the triangle."""
         for start in range(0, len(self.lower), ROWS):
             end = min(start + ROWS, len(self.lower))
             yield start, self.lower[start:end, :end].numpy()
